@@ -1,0 +1,187 @@
+#include "mesh/base/json.h"
+#include "mesh/base/arena.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Depth by counting brackets outside strings; jansson checks the rest. */
+static bool
+is_too_deep(const char *text, size_t bytes)
+{
+    int depth = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > JSON_DEPTH_MAX)
+                return true;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+enum error
+json_read(const char *text, size_t bytes, const char *field, struct problem *problem,
+          json_t **ret_json)
+{
+    json_error_t error;
+    json_t *json;
+
+    if (is_too_deep(text, bytes))
+        return problem_set(problem, ERR_BAD_REQUEST, field, "is nested deeper than %d levels",
+                           JSON_DEPTH_MAX);
+    json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (json == NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, field, "is not JSON: line %d column %d: %s",
+                           error.line, error.column, error.text);
+    *ret_json = json;
+    return ERR_OK;
+}
+
+void
+json_writer_free(struct json_writer *writer)
+{
+    free(writer->text);
+    memset(writer, 0, sizeof *writer);
+}
+
+void
+json_writer_reset(struct json_writer *writer)
+{
+    writer->bytes = 0;
+    writer->needs_comma = false;
+}
+
+static void
+append(struct json_writer *writer, const char *text, size_t bytes)
+{
+    if (writer->bytes + bytes + 1 > writer->size) {
+        writer->size = (writer->bytes + bytes + 1) * 2;
+        writer->text = memory_grow(writer->text, writer->size);
+    }
+    memcpy(writer->text + writer->bytes, text, bytes);
+    writer->bytes += bytes;
+    writer->text[writer->bytes] = '\0';
+}
+
+static void
+append_quoted(struct json_writer *writer, const char *text)
+{
+    append(writer, "\"", 1);
+    while (*text != '\0') {
+        size_t plain = 0;
+        char escape[8];
+
+        while ((unsigned char)text[plain] >= ' ' && text[plain] != '"' && text[plain] != '\\')
+            plain++;
+        append(writer, text, plain);
+        text += plain;
+        if (*text == '\0')
+            break;
+        if (*text == '"' || *text == '\\')
+            append(writer, escape, (size_t)snprintf(escape, sizeof escape, "\\%c", *text));
+        else
+            append(writer, escape,
+                   (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)*text));
+        text++;
+    }
+    append(writer, "\"", 1);
+}
+
+static void
+begin(struct json_writer *writer, const char *key)
+{
+    if (writer->needs_comma)
+        append(writer, ",", 1);
+    writer->needs_comma = true;
+    if (key != NULL) {
+        append_quoted(writer, key);
+        append(writer, ":", 1);
+    }
+}
+
+void
+json_open_object(struct json_writer *writer, const char *key)
+{
+    begin(writer, key);
+    append(writer, "{", 1);
+    writer->needs_comma = false;
+}
+
+void
+json_close_object(struct json_writer *writer)
+{
+    append(writer, "}", 1);
+    writer->needs_comma = true;
+}
+
+void
+json_open_array(struct json_writer *writer, const char *key)
+{
+    begin(writer, key);
+    append(writer, "[", 1);
+    writer->needs_comma = false;
+}
+
+void
+json_close_array(struct json_writer *writer)
+{
+    append(writer, "]", 1);
+    writer->needs_comma = true;
+}
+
+void
+json_put_text(struct json_writer *writer, const char *key, const char *text)
+{
+    begin(writer, key);
+    append_quoted(writer, text);
+}
+
+void
+json_put_int(struct json_writer *writer, const char *key, int64_t value)
+{
+    char digits[24];
+
+    begin(writer, key);
+    append(writer, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)value));
+}
+
+void
+json_put_bool(struct json_writer *writer, const char *key, bool value)
+{
+    begin(writer, key);
+    append(writer, value ? "true" : "false", value ? 4 : 5);
+}
+
+void
+json_put_raw(struct json_writer *writer, const char *key, const char *json, size_t bytes)
+{
+    begin(writer, key);
+    append(writer, json, bytes);
+}
+
+static int
+append_dumped(const char *text, size_t bytes, void *writer)
+{
+    append(writer, text, bytes);
+    return 0;
+}
+
+void
+json_put_tree(struct json_writer *writer, const char *key, const json_t *tree)
+{
+    begin(writer, key);
+    json_dump_callback(tree, append_dumped, writer, JSON_COMPACT | JSON_ENCODE_ANY);
+}

@@ -1,0 +1,45 @@
+/* json.h -- Reading JSON strictly, and writing it without building a tree.
+ *
+ * Reading goes through jansson: duplicate keys, trailing text and nesting past JSON_DEPTH_MAX are
+ * refused (jansson's own limit is 2,048, deep enough to hurt). Writing is a growing text: events and
+ * journal records are written on the hot path and read almost never.
+ *
+ * Thread    Plain data.
+ * Memory    A json_writer owns its text; json_writer_free() gives it back. Zero-initialise it.
+ */
+#ifndef MESH_BASE_JSON_H
+#define MESH_BASE_JSON_H
+
+#include "mesh/base/error.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JSON_DEPTH_MAX = 32 };
+
+/* *ret_json is the caller's to decref. Any JSON value is accepted. The problem names field. */
+enum error json_read(const char *text, size_t bytes, const char *field, struct problem *problem,
+                     json_t **ret_json);
+
+struct json_writer {
+    char *text; /* NUL-terminated once anything was written */
+    size_t bytes, size;
+    bool needs_comma;
+};
+
+void json_writer_free(struct json_writer *writer);
+void json_writer_reset(struct json_writer *writer);
+
+/* key is NULL inside an array and for the outermost value. Keys are our own literals or escaped. */
+void json_open_object(struct json_writer *writer, const char *key);
+void json_close_object(struct json_writer *writer);
+void json_open_array(struct json_writer *writer, const char *key);
+void json_close_array(struct json_writer *writer);
+void json_put_text(struct json_writer *writer, const char *key, const char *text);
+void json_put_int(struct json_writer *writer, const char *key, int64_t value);
+void json_put_bool(struct json_writer *writer, const char *key, bool value);
+void json_put_raw(struct json_writer *writer, const char *key, const char *json, size_t bytes);
+void json_put_tree(struct json_writer *writer, const char *key, const json_t *tree);
+
+#endif

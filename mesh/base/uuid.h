@@ -1,0 +1,61 @@
+/* uuid.h -- Ids: UUIDv7 from callers, v8 for a saga's activations (RFC 9562).
+ *
+ * An id carries its own time, which keeps indexes warm and names the partition its row lives in.
+ * On the wire and in JSON an id is the 36-character lower-case text; here it is 16 bytes, and byte
+ * order is time order.
+ *
+ * Thread    Any. uuid_v7() keeps its random bytes per thread.
+ */
+#ifndef MESH_BASE_UUID_H
+#define MESH_BASE_UUID_H
+
+#include "mesh/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    UUID_TEXT_BYTES = 36,
+    ID_FUTURE_SECONDS_MAX = 5 * 60, /* how far a caller's clock may run ahead */
+    ID_DAYS_KEPT = 45,              /* R of the design: records, tombstones, final sagas */
+};
+
+struct uuid {
+    uint8_t bytes[16];
+};
+
+struct uuid uuid_v7(int64_t now_us);
+
+/* Same time, saga, state and number: same id. seed is hashed; time_us is the activation's. */
+struct uuid uuid_v8(int64_t time_us, const void *seed, size_t seed_bytes);
+
+/* Exactly 36 lower-case characters, any version. Returns false and leaves *ret_id alone otherwise. */
+bool uuid_parse(const char *text, size_t bytes, struct uuid *ret_id);
+
+/* Writes 36 characters and a NUL; returns text. */
+char *uuid_print(struct uuid id, char text[UUID_TEXT_BYTES + 1]);
+
+bool uuid_equal(struct uuid a, struct uuid b);
+int uuid_compare(const struct uuid *a, const struct uuid *b); /* memcmp order */
+bool uuid_is_nil(struct uuid id);
+int64_t uuid_time_us(struct uuid id); /* of a v7 or v8 id */
+
+/* A caller's id: text of a v7 or v8 UUID, not from the future. Names field in *problem and says how
+ * to make one. Whether it is too old (ERR_ID_TOO_OLD) is asked apart: undoing something that old is
+ * no error. */
+enum error id_check(const char *text, const char *field, int64_t now_us, struct problem *problem,
+                    struct uuid *ret_id);
+bool id_is_too_old(struct uuid id, int64_t now_us);
+
+/* 64-bit FNV-1a with a final mix: fingerprints and hash tables, never security. Chain by passing the
+ * last result as seed; start with HASH_SEED. */
+#define HASH_SEED UINT64_C(0xcbf29ce484222325)
+uint64_t hash_bytes(uint64_t seed, const void *data, size_t bytes);
+uint64_t hash_text(uint64_t seed, const char *text); /* with its NUL, so "ab","c" is not "a","bc" */
+uint64_t hash_int(uint64_t seed, int64_t value);
+uint64_t hash_end(uint64_t hash);
+
+/* size random bytes from the kernel, buffered per thread. */
+void random_bytes(void *data, size_t bytes);
+
+#endif
