@@ -1,0 +1,3 @@
+suite_bare() {
+    die "not yet"
+}

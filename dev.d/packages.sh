@@ -1,0 +1,61 @@
+# packages.sh -- what is needed from Debian, installed by apt when it is missing.
+
+PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev
+    protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check'
+PACKAGES_RUN='postgresql'
+PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc'
+PACKAGES_FORMAT='git clang-format-14'
+
+package_is_installed() {
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+# packages_need PACKAGE...: returns at once when all are there.
+packages_need() {
+    local missing=() package
+    for package in "$@"; do
+        package_is_installed "$package" || missing+=("$package")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    command -v apt-get >/dev/null ||
+        die "these packages are missing, and there is no apt-get here: ${missing[*]}" \
+            "Debian 12 is what this script knows; elsewhere install them by hand."
+    ((UID == 0)) || command -v sudo >/dev/null ||
+        die "these packages are missing, and you are neither root nor have sudo." \
+            "As root: apt-get install --no-install-recommends ${missing[*]}"
+    say "installing: ${missing[*]}"
+    if ((UID != 0)); then
+        sudo -v </dev/null 2>/dev/null || sudo -v ||
+            die "sudo refused." "As root: apt-get install --no-install-recommends ${missing[*]}"
+    fi
+    # One source of many that cannot be reached need not matter; the install says so if it does.
+    long_work "reading the package lists" "$RUN/log/apt-update.log" apt_get update ||
+        say "  going on with the lists that are there"
+    if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+        packages_install_postgresql
+    fi
+    long_work "installing ${#missing[@]} packages" "$RUN/log/apt-install.log" \
+        apt_get install "${missing[@]}" ||
+        die "apt-get could not install them." "Try by hand: apt-get install ${missing[*]}"
+}
+
+apt_get() {
+    local options=(-y -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    [[ $1 != install ]] || options+=(--no-install-recommends)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
+}
+
+# Debian starts a server on port 5432 when PostgreSQL is installed. Ours are private, so that one is
+# not made: its switch is off during our install only, and then put back as it was.
+packages_install_postgresql() {
+    local conf=/etc/postgresql-common/createcluster.conf status=0
+    long_work "installing postgresql-common" "$RUN/log/apt-postgresql.log" \
+        apt_get install postgresql-common || die "apt-get could not install postgresql-common."
+    # A copy that is there already is from a run that was killed in between: it is the original.
+    as_root test -e "$conf.before-sagamesh" || as_root cp -p "$conf" "$conf.before-sagamesh"
+    as_root sed -i -E '/^[# ]*create_main_cluster/d; $ a create_main_cluster = false' "$conf"
+    long_work "installing postgresql" "$RUN/log/apt-postgresql.log" apt_get install postgresql ||
+        status=$?
+    as_root mv "$conf.before-sagamesh" "$conf"
+    ((status == 0)) || die "apt-get could not install postgresql."
+}

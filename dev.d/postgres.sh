@@ -1,0 +1,222 @@
+# postgres.sh -- a private PostgreSQL under a directory.
+#
+# DIRECTORY/data is the cluster, DIRECTORY/log its log, DIRECTORY/port, DIRECTORY/password. Its
+# superuser is "mesh": without a password through the unix socket, which lies in a directory that
+# only its owner can enter; with the password over loopback TCP. It fsyncs like a real one.
+#
+# The server refuses to run as root. There it runs as user postgres, and where that user cannot
+# enter DIRECTORY (a closed home), DIRECTORY becomes a link to one under the state directory.
+
+postgres_bin() {
+    local bin
+    bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+    [[ -x $bin/postgres ]] || die "there is no PostgreSQL server." "./dev up installs it."
+    echo "$bin"
+}
+
+# As the user that owns the cluster. It never forks: the pid stays.
+as_postgres() {
+    if ((UID == 0)); then
+        setpriv --reuid=postgres --regid=postgres --init-groups --reset-env -- "$@"
+    else
+        "$@"
+    fi
+}
+
+# The names that go with a directory, the same in every run.
+postgres_name() {
+    printf %s "$1" | sha256sum | cut -c1-8
+}
+postgres_record() {
+    echo "$STATE/pids/postgres-$(postgres_name "$1")"
+}
+postgres_socket_directory() {
+    echo "$STATE/pg-$(postgres_name "$1")"
+}
+
+postgres_conninfo() {
+    echo "host=$(postgres_socket_directory "$1") port=$(cat "$1/port") user=mesh"
+}
+
+postgres_psql() {
+    local directory=$1 database=$2
+    shift 2
+    PGOPTIONS='-c client_min_messages=warning' psql -X -q -v ON_ERROR_STOP=1 \
+        -d "$(postgres_conninfo "$directory") dbname=$database" "$@"
+}
+
+postgres_is_up() {
+    postgres_psql "$1" postgres -Atc 'SELECT 1' >/dev/null 2>&1
+}
+
+# postgres_start DIRECTORY: nothing to do when it runs; makes what is missing otherwise.
+postgres_start() {
+    local directory=$1 record
+    record=$(postgres_record "$directory")
+    if [[ ! -e $directory/initialized ]]; then
+        # The data was removed, or never finished: whatever still runs on it has lost its ground.
+        process_stop "$record" "a server without its data" QUIT 5
+        postgres_initialize "$directory"
+    fi
+    if ! record_pid "$record" >/dev/null; then
+        postgres_launch "$directory" "$record"
+    fi
+    postgres_wait "$directory" "$record"
+}
+
+postgres_initialize() {
+    local directory=$1 socket real
+    socket=$(postgres_socket_directory "$directory")
+    rm -rf "$directory" "$socket" "$socket-home"
+    mkdir -p "$(dirname "$directory")"
+    mkdir -m 0700 "$socket"
+    if ((UID == 0)); then
+        chown postgres:postgres "$socket"
+    fi
+    if as_postgres test -x "$(dirname "$directory")"; then
+        mkdir -m 0700 "$directory"
+    else
+        mkdir -m 0700 "$socket-home"
+        ln -s "$socket-home" "$directory"
+    fi
+    real=$(readlink -f "$directory")
+    (umask 077 && head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$real/password")
+    if ((UID == 0)); then
+        chown -R postgres:postgres "$real"
+    fi
+    (cd "$real" && as_postgres "$(postgres_bin)/initdb" --pgdata="$real/data" --username=mesh \
+        --pwfile="$real/password" --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 \
+        --locale=C --no-instructions) >"$real/initdb.log" 2>&1 || {
+        tail -n 20 "$real/initdb.log" >&2
+        die "a PostgreSQL cluster could not be made in $real." "Its words are above; is the disk full?"
+    }
+    : >"$real/log"
+    : >"$real/initialized"
+    if ((UID == 0)); then
+        chown postgres:postgres "$real/log"
+    fi
+}
+
+postgres_launch() {
+    local directory=$1 record=$2 real socket port
+    real=$(readlink -f "$directory")
+    socket=$(postgres_socket_directory "$directory")
+    port=$(port_keep "$real/port" "$record")
+    mkdir -p -m 0700 "$socket"
+    if ((UID == 0)); then
+        chown postgres:postgres "$socket"
+    fi
+    postgres_forget_reused_pid "$real/data/postmaster.pid"
+    rm -f "$record" "$socket"/.s.PGSQL.*
+    (cd "$real" && daemon_start "$record" "$real/log" postgres "${AS_POSTGRES[@]}" \
+        "$(postgres_bin)/postgres" -D "$real/data" -p "$port" -k "$socket" \
+        -c listen_addresses=127.0.0.1 -c fsync=on -c synchronous_commit=on \
+        -c shared_buffers=256MB -c max_wal_size=4GB -c max_connections=200 \
+        -c log_min_messages=warning -c logging_collector=off)
+}
+
+# A killed server leaves its lock file, and PostgreSQL trusts the pid in it. After a reboot that pid
+# may be anybody's. (While it is a postgres process the file stays: it guards against two servers.)
+postgres_forget_reused_pid() {
+    local pid
+    read -r pid 2>/dev/null <"$1" || return 0
+    [[ $(cat "/proc/$pid/comm" 2>/dev/null || echo postgres) == postgres ]] || rm -f "$1"
+}
+
+if ((UID == 0)); then
+    AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups --reset-env --)
+else
+    AS_POSTGRES=(env)
+fi
+
+# The children of a killed server end a moment after it, and a new one does not start before that:
+# so it is tried for some seconds.
+postgres_wait() {
+    local directory=$1 record=$2 tick=0 tries=0
+    while ! postgres_is_up "$directory"; do
+        if ! record_pid "$record" >/dev/null; then
+            if ((++tries < 10)); then
+                sleep 0.5
+                postgres_launch "$directory" "$record"
+                continue
+            fi
+            tail -n 20 "$directory/log" >&2
+            die "PostgreSQL ended as it started." "Its words are above, all of them in $directory/log."
+        fi
+        ((++tick < 1200)) ||
+            die "PostgreSQL has not answered for 2 minutes." "Its log: $directory/log"
+        sleep 0.1
+    done
+}
+
+postgres_stop() {
+    process_stop "$(postgres_record "$1")" "PostgreSQL" INT 30
+}
+
+# postgres_remove DIRECTORY: with everything in it.
+postgres_remove() {
+    local directory=$1 socket
+    socket=$(postgres_socket_directory "$directory")
+    process_stop "$(postgres_record "$directory")" "PostgreSQL" QUIT 5 >/dev/null
+    rm -rf "$directory" "$socket" "$socket-home"
+}
+
+# postgres_database DIRECTORY NAME SCHEMA: makes the database, and applies the schema when its text
+# is not the one that was applied last. One transaction: all of it or nothing.
+postgres_database() {
+    local directory=$1 name=$2 schema=$3 digest mark
+    mark=$directory/schema-$name
+    digest=$(cat "$schema" mesh/store/*.sql 2>/dev/null | sha256sum | cut -d' ' -f1)
+    [[ $(cat "$mark" 2>/dev/null) != "$digest" ]] || return 0
+    [[ -n $(postgres_psql "$directory" postgres -Atc \
+        "SELECT 1 FROM pg_database WHERE datname = '$name'") ]] ||
+        postgres_psql "$directory" postgres -c "CREATE DATABASE $name"
+    postgres_psql "$directory" "$name" --single-transaction -f "$schema" >/dev/null ||
+        die "the schema $schema could not be applied to the database $name." \
+            "PostgreSQL's words are above." "To begin with empty databases: ./dev clean, ./dev up"
+    echo "$digest" >"$mark"
+    say "  database $name: schema applied"
+}
+
+# Servers made by tests are below the state directory, each beside the identity of the process that
+# asked for it. Those whose owner is gone (it was killed) are ended and removed.
+scratch_new() {
+    local owner=${1:-$$} directory
+    scratch_sweep
+    directory=$(mktemp -d "$STATE/scratch/XXXXXXXX")
+    chmod 0711 "$directory"
+    process_identity "$owner" >"$directory/owner"
+    echo "$directory"
+}
+
+scratch_sweep() {
+    local directory
+    for directory in "$STATE"/scratch/*/; do
+        directory=${directory%/}
+        [[ -d $directory ]] || continue
+        record_pid "$directory/owner" >/dev/null || scratch_remove "$directory"
+    done
+}
+
+scratch_remove() {
+    local record
+    for record in "$1"/pids/*; do
+        [[ ! -e $record ]] || process_stop "$record" "a test's program" KILL 5 >/dev/null
+    done
+    postgres_remove "$1/pg"
+    rm -rf "$1"
+}
+
+word_postgres() {
+    local verb=${1:-} directory=${2:-}
+    [[ $verb =~ ^(start|stop)$ && -n $directory ]] || die "usage: ./dev postgres start|stop DIRECTORY"
+    packages_need $PACKAGES_RUN
+    state_open
+    directory=$(readlink -m "$directory")
+    if [[ $verb == start ]]; then
+        postgres_start "$directory" >&2
+        postgres_conninfo "$directory"
+    else
+        postgres_stop "$directory"
+    fi
+}

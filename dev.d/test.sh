@@ -1,0 +1,282 @@
+# test.sh -- ./dev test: suites in CI's order, their counts summed into one line at the end.
+
+# word | in ./dev test | what it is
+SUITES='
+format  | yes | every C file is as clang-format leaves it
+unit    | yes | tables for every rule, no network
+store   | yes | what needs a PostgreSQL, on one of its own
+wire    | yes | servers and clients over loopback
+stories | yes | all processes: orders paid, refused, cancelled, undone, services away
+interop | yes | a client not written here: Debian'\''s gRPC for Python
+kill    | yes | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
+asan    | yes | unit and store once more under AddressSanitizer and UBSan
+tsan    | yes | queue, batch and engine under ThreadSanitizer
+bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
+'
+
+test_usage() {
+    local word included text
+    while IFS='|' read -r word included text; do
+        [[ -n $word ]] || continue
+        [[ $included == *yes* ]] || text+=' (only when named)'
+        printf '  ./dev test %-12s   %s\n' "${word// /}" "$text"
+    done <<<"$SUITES"
+}
+
+word_test() {
+    local word=${1:-} suite included text began=$SECONDS
+    run_open
+    state_open
+    PASSED=0 FAILED=0 SKIPPED=0
+    if [[ -n $word ]]; then
+        shift
+        [[ $SUITES == *$'\n'"$word "* ]] || die "there is no suite '$word'." "./dev --help lists them."
+        suite_run "$word" "$@"
+    else
+        # Read at once: a suite must not eat the list from standard input.
+        local list=$SUITES
+        while IFS='|' read -r -u 8 suite included text; do
+            [[ $included == *yes* ]] || continue
+            suite_run "${suite// /}"
+        done 8<<<"$list"
+    fi
+    say "took $(elapsed "$began")"
+    say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+    ((FAILED == 0 && PASSED > 0))
+}
+
+# suite_run WORD ARGUMENTS...: a suite that cannot even begin counts as one failure, and the next
+# ones still run.
+suite_run() {
+    local suite=$1 began=$SECONDS passed=$PASSED failed=$FAILED status=0
+    shift
+    say "== $suite"
+    COUNTS=$(mktemp "$RUN/counts.XXXXXX")
+    # A subshell of its own, with set -e alive in it (in a condition it would not be).
+    set +e
+    (
+        set -e
+        trap 'suite_cleanup' EXIT
+        trap 'exit 130' INT TERM
+        "suite_$suite" "$@"
+    )
+    status=$?
+    set -e
+    local p f s
+    while read -r p f s; do
+        ((PASSED += p, FAILED += f, SKIPPED += s)) || true
+    done <"$COUNTS"
+    rm -f "$COUNTS"
+    if ((status != 0 && FAILED == failed)); then
+        ((++FAILED))
+        say "  $suite did not come to its end (status $status)"
+    elif ((PASSED == passed && FAILED == failed)); then
+        ((++FAILED))
+        say "  $suite ran no test at all"
+    fi
+    say "   $suite: $((PASSED - passed)) passed, $((FAILED - failed)) failed ($(elapsed "$began"))"
+    ((status != 130)) || exit 130
+}
+
+suite_cleanup() {
+    [[ -z ${SCRATCH:-} ]] || scratch_remove "$SCRATCH"
+}
+
+count() {
+    echo "$1 $2 $3" >>"$COUNTS"
+}
+
+# ---- C programs --------------------------------------------------------------------------------
+
+# checks_run TREE FILTER...: the test programs that ctest lists under FILTER, several at a time.
+checks_run() {
+    local tree=$1 results number name program
+    shift
+    results=$RUN/results/$tree
+    mkdir -p "$results"
+    # "1: Test command: /path/test_x" is followed by "  Test #1: test_x".
+    ctest --test-dir "$tree" -N -V "$@" | sed -nE 's/^[0-9]+: Test command: "?([^" ]*)"?.*/\1/p' \
+        >"$results/list"
+    while read -r program; do
+        rm -f "$results/${program##*/}".{out,status}
+    done <"$results/list"
+    export -f check_program
+    RESULTS=$results xargs -r -P "$(nproc)" -I{} bash -c 'check_program {}' <"$results/list" || true
+    while read -r program; do
+        check_count "$results" "${program##*/}"
+    done <"$results/list"
+}
+
+check_program() {
+    local name=${1##*/} status=0
+    cd "$(dirname "$1")" || exit
+    timeout --kill-after=10 "${CHECK_PROGRAM_SECONDS:-300}" "$1" >"$RESULTS/$name.out" 2>&1 </dev/null ||
+        status=$?
+    echo "$status" >"$RESULTS/$name.status"
+}
+
+# One line for a program that passed; its whole output when it did not.
+check_count() {
+    local out=$1/$2.out status totals checks bad
+    status=$(cat "$1/$2.status" 2>/dev/null || echo 'none: it was not run')
+    totals=$(grep -aoE '[0-9]+%: Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+' "$out" |
+        awk -F'[:, ]+' '{ c += $3; b += $5 + $7 } END { if (NR) print c, b }')
+    read -r checks bad <<<"${totals:-0 0}"
+    # A program that fails without saying so (a crash, a leak) is one failure more.
+    if [[ $status != 0 ]] && ((bad == 0)) || ((checks == 0)); then
+        ((bad += 1, checks += 1))
+    fi
+    count $((checks - bad)) "$bad" 0
+    if ((bad == 0)); then
+        say "  $2: $checks passed"
+    else
+        say "  $2: $bad of $checks FAILED (exit status $status)"
+        sed 's/^/    /' "$out" | tail -n 200
+    fi
+}
+
+suite_format() {
+    packages_need $PACKAGES_FORMAT
+    local file bad=0 total=0
+    for file in $(c_files); do
+        ((++total))
+        if ! clang-format-14 --dry-run --Werror "$file" >/dev/null 2>&1; then
+            ((++bad))
+            say "  $file is not as clang-format leaves it"
+        fi
+    done
+    count $((total - bad)) "$bad" 0
+    ((bad == 0)) || say "  ./dev format mends this"
+}
+
+suite_unit() {
+    build_tree build
+    checks_run build -L '^unit$'
+}
+
+suite_wire() {
+    build_tree build
+    checks_run build -L '^wire$'
+}
+
+# A PostgreSQL for one run of tests; they make databases in it.
+test_postgres() {
+    packages_need $PACKAGES_RUN
+    SCRATCH=$(scratch_new "$BASHPID")
+    postgres_start "$SCRATCH/pg"
+    MESH_TEST_PG="$(postgres_conninfo "$SCRATCH/pg") dbname=postgres"
+    export MESH_TEST_PG
+}
+
+suite_store() {
+    build_tree build
+    test_postgres
+    checks_run build -L '^store$'
+}
+
+suite_asan() {
+    build_tree build-asan -DMESH_SANITIZE=address,undefined
+    test_postgres
+    export CK_FORK=no ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+    checks_run build-asan -L '^(unit|store)$'
+}
+
+# libgrpc is built without ThreadSanitizer, so only what does without it.
+suite_tsan() {
+    build_tree build-tsan -DMESH_LIBRARY_ONLY=ON -DMESH_SANITIZE=thread
+    test_postgres
+    export CK_FORK=no
+    # ThreadSanitizer knows fewer layouts of memory than the kernel randomizes.
+    if setarch -R true 2>/dev/null; then
+        exec_without_randomization
+    fi
+    checks_run build-tsan -R '^test_(base_queue|store_batch|engine)'
+}
+
+exec_without_randomization() {
+    check_program() {
+        local name=${1##*/} status=0
+        timeout --kill-after=10 300 setarch -R "$1" >"$RESULTS/$name.out" 2>&1 </dev/null || status=$?
+        echo "$status" >"$RESULTS/$name.status"
+    }
+}
+
+# ---- whole meshes, in Python -------------------------------------------------------------------
+
+# python_run FILE ARGUMENTS...: the last line "N passed, N failed, N skipped" is counted.
+python_run() {
+    local out=$RUN/results/$1.out status=0 totals
+    mkdir -p "$(dirname "$out")"
+    [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
+    /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
+        status=$?
+    totals=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -n 1 |
+        tr -c '0-9\n' ' ')
+    [[ -n $totals ]] || return 1
+    # shellcheck disable=SC2086
+    set -- $totals
+    if ((status != 0 && $2 == 0)); then
+        set -- "$1" 1 "${3:-0}"
+    fi
+    count "$1" "$2" "${3:-0}"
+}
+
+e2e_prepare() {
+    packages_need $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_E2E
+    build_tree build
+    python_stubs
+}
+
+# Messages and stubs for Python, made by protoc, made again when a proto is newer.
+python_stubs() {
+    local mark=build/py/made
+    if [[ ! -e $mark || -n $(find proto -name '*.proto' -newer "$mark") ]]; then
+        rm -rf build/py
+        mkdir -p build/py
+        find proto -name '*.proto' -printf '%p\n' | xargs protoc -I proto -I proto/third_party \
+            --python_out=build/py --grpc_python_out=build/py \
+            --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)"
+        : >"$mark"
+    fi
+}
+
+suite_stories() {
+    e2e_prepare
+    python_run run.py stories "$@"
+}
+
+suite_interop() {
+    e2e_prepare
+    python_run run.py interop "$@"
+}
+
+suite_kill() {
+    e2e_prepare
+    build_tree build-crash -DMESH_CRASH_POINTS=ON
+    python_run kill.py "$@"
+}
+
+# ---- benchmark ---------------------------------------------------------------------------------
+
+word_bench() {
+    [[ ${1:-} == orders ]] || die "what to measure?" "./dev bench orders [--seconds N] [--json]"
+    shift
+    run_open
+    state_open
+    packages_need $PACKAGES_BUILD $PACKAGES_RUN
+    build_tree build >&2
+    [[ -x build/bench-orders ]] || die "build/bench-orders was not built."
+    trap suite_cleanup EXIT
+    trap 'exit 130' INT TERM
+    SCRATCH=$(scratch_new)
+    mesh_use "$SCRATCH" "$SCRATCH/pids"
+    mesh_start >&2
+    local name programs='' arguments=()
+    for name in $(programs_names); do
+        arguments+=("--$name=$(program_address "$name")")
+        programs+=${programs:+,}$name:$(record_pid "$(program_record "$name")")
+    done
+    build/bench-orders "${arguments[@]}" --programs="$programs" \
+        --postgres="$(postgres_conninfo "$SCRATCH/pg")" \
+        --postgres-pid="$(record_pid "$(postgres_record "$SCRATCH/pg")")" "$@"
+}
