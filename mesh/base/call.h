@@ -24,15 +24,15 @@ enum { TRACEPARENT_BYTES = 55 }; /* W3C Trace Context, version 00 */
 
 /* What every op begins with. */
 struct op {
-    struct uuid id;         /* the caller's request_id: the key of the op's record */
-    uint64_t fingerprint;   /* hash of the decoded content, set by decode; 0 for reads */
-    int64_t now_us;         /* the database's time of the batch, set before decide */
+    struct uuid id;          /* the caller's request_id: the key of the op's record */
+    uint64_t fingerprint;    /* hash of the decoded content, set by decode; 0 for reads */
+    int64_t now_us;          /* the database's time of the batch, set before decide */
     const char *traceparent; /* of the call; "" when it has none */
-    struct problem problem; /* the decision: problem.error is ERR_OK until something refuses */
+    struct problem problem;  /* the decision: problem.error is ERR_OK until something refuses */
 };
 
-/* A row of a service's table: the life of one request, left to right. Writes have touch and decide;
- * reads have neither and are found by name in the service's table of reads (store/reader.h). */
+/* A row of a service's table: the life of one request, left to right. Writes have touch, decide and
+ * answer; reads have none of them and are found by name in the service's table of reads (store/reader.h). */
 struct method {
     const char *name; /* "Reserve", as in the .proto */
     size_t op_bytes;  /* of the op's struct, which begins with a struct op; the op arrives zeroed */
@@ -41,8 +41,10 @@ struct method {
     enum error (*decode)(const ProtobufCMessage *message, struct arena *arena, void *op);
     /* names the rows the op will need; store thread */
     void (*touch)(const void *op, struct batch_touch *touch);
-    /* op + rows -> changed rows and the op's result; store thread. No I/O. */
+    /* op + rows -> changed rows, or a refusal; store thread, once per id. No I/O. */
     void (*decide)(void *op, struct batch_rows *rows);
+    /* rows -> what the accepted op reports, the first time and every other time; NULL: nothing */
+    void (*answer)(void *op, struct batch_rows *rows);
     /* the accepted op -> wire message, in the arena; after COMMIT */
     ProtobufCMessage *(*encode)(const void *op, struct arena *arena);
 };

@@ -53,10 +53,11 @@ enum error_kind error_kind(enum error error);
 /* One refusal or trouble, with enough in it for the caller to mend the request. */
 struct problem {
     enum error error;
-    bool is_stored;  /* the recorded answer of this id, not a passing opinion */
-    char reason[32]; /* ErrorInfo.reason, UPPER_SNAKE; the error's name unless a domain named its own */
-    char field[64];  /* "lines[2].quantity", or "" */
-    char text[192];  /* one sentence: the rule that was broken */
+    bool is_stored; /* the recorded answer of this id, not a passing opinion */
+    char reason
+        [32]; /* ErrorInfo.reason, UPPER_SNAKE; the error's name unless a domain named its own */
+    char field[64]; /* "lines[2].quantity", or "" */
+    char text[192]; /* one sentence: the rule that was broken */
 };
 
 /* Fills problem and returns error, so that a check can end with `return problem_set(...)`.

@@ -37,10 +37,10 @@ struct rpc_request {
     const char *method;     /* "sagamesh.storage.v1.StorageService/Reserve" */
     const uint8_t *message;
     size_t message_bytes;
-    int64_t timeout_us;  /* of one attempt */
-    int attempts_max;    /* 1: no retry. Retried: nothing_done, UNAVAILABLE, DEADLINE_EXCEEDED,
+    int64_t timeout_us; /* of one attempt */
+    int attempts_max;   /* 1: no retry. Retried: nothing_done, UNAVAILABLE, DEADLINE_EXCEEDED,
                             UNKNOWN, ABORTED, RESOURCE_EXHAUSTED; all mesh calls can be repeated */
-    bool must_go_alone;  /* never in an envelope: a call that waits on purpose (Get with wait_ms)
+    bool must_go_alone; /* never in an envelope: a call that waits on purpose (Get with wait_ms)
                             would hold up the others */
     char traceparent[TRACEPARENT_BYTES + 1];
     void (*done)(struct rpc_request *request, const struct rpc_result *result);
@@ -54,7 +54,8 @@ struct rpc_client_options {
     int envelopes_max;   /* messages under way at once; further requests wait and join up. 4 */
 };
 
-enum error rpc_client_open(const struct rpc_client_options *options, struct rpc_client **ret_client);
+enum error rpc_client_open(const struct rpc_client_options *options,
+                           struct rpc_client **ret_client);
 
 /* Takes the request; done() is always called, once. */
 void rpc_client_send(struct rpc_client *client, struct rpc_request *request);

@@ -41,15 +41,16 @@ struct rpc_service {
 };
 
 struct rpc_server_options {
-    const char *listen;  /* "127.0.0.1:7401"; port 0 picks a free one */
-    size_t calls_max;    /* unary calls and envelope items in flight */
+    const char *listen; /* "127.0.0.1:7401"; port 0 picks a free one */
+    size_t calls_max;   /* unary calls and envelope items in flight */
     const struct rpc_service *services;
     size_t service_count;
 };
 
 /* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. ERR_UNREACHABLE:
  * the address cannot be bound (logged). */
-enum error rpc_server_open(const struct rpc_server_options *options, struct rpc_server **ret_server);
+enum error rpc_server_open(const struct rpc_server_options *options,
+                           struct rpc_server **ret_server);
 
 int rpc_server_port(const struct rpc_server *server);
 

@@ -1,0 +1,335 @@
+#include "mesh/store/batch.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
+#include "mesh/base/log.h"
+#include "mesh/store/batch_rows.h"
+#include "mesh/store/event.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { STATEMENTS_MAX = 4 * BATCH_TABLES_MAX, UNCERTAIN_WAIT_US = 50 * 1000 };
+
+struct batch {
+    const struct batch_service *service;
+    size_t batch_max;
+    struct queue *queue;
+    struct pg *pg;
+    pthread_t thread;
+    atomic_ullong ops, commits, again, single, uncertain;
+};
+
+/* What one run needs: the calls, and where to count. */
+struct run {
+    const struct batch_service *service;
+    struct pg *pg;
+    struct call **calls;
+    size_t count;
+    struct batch *counted; /* NULL in batch_run() */
+};
+
+#define COUNT(run, what, n)                                                                        \
+    do {                                                                                           \
+        if ((run)->counted != NULL)                                                                \
+            atomic_fetch_add_explicit(&(run)->counted->what, (n), memory_order_relaxed);           \
+    } while (0)
+
+static void
+finish_all(struct run *run)
+{
+    for (size_t i = 0; i < run->count; i++)
+        run->calls[i]->finish(run->calls[i]);
+    run->count = 0;
+}
+
+static void
+fail_all(struct run *run, enum error error)
+{
+    for (size_t i = 0; i < run->count; i++)
+        problem_set(&run->calls[i]->op->problem, error, NULL, "%s", error_text(error));
+    finish_all(run);
+}
+
+/* New, or known? A known id gets its recorded answer; a tombstone is for decide to see. */
+static void
+decide_one(struct call *call, struct batch_rows *rows, int64_t now_us)
+{
+    struct op *op = call->op;
+    struct batch_record *record = batch_rows_record(rows, op->id);
+
+    memset(&op->problem, 0, sizeof op->problem);
+    op->now_us = now_us;
+    if (record != NULL && record->fingerprint != 0) {
+        if (record->fingerprint != op->fingerprint)
+            problem_set(&op->problem, ERR_ID_REUSED, NULL,
+                        "this id was used before, with other content: make a new one");
+        else
+            problem_recall(&op->problem, record->reason, record->detail);
+    } else if (id_is_too_old(op->id, now_us)) {
+        problem_set(&op->problem, ERR_ID_TOO_OLD, NULL,
+                    "this id was made more than %d days ago, longer than answers are kept",
+                    ID_DAYS_KEPT);
+    } else {
+        call->method->decide(op, rows);
+        if (op->problem.error != ERR_OK)
+            op->problem.is_stored = batch_rows_record(rows, op->id) != NULL;
+    }
+    if (op->problem.error == ERR_OK && call->method->answer != NULL)
+        call->method->answer(op, rows);
+}
+
+/* One transaction from BEGIN to COMMIT. */
+static enum error
+apply(struct run *run, struct arena *arena)
+{
+    struct batch_rows *rows = batch_rows_new(run->service, arena);
+    int64_t now_us = 0;
+    enum error error;
+
+    for (size_t i = 0; i < run->count; i++) {
+        batch_rows_touch_records(rows, run->calls[i]->op->id);
+        if (run->calls[i]->method->touch != NULL)
+            run->calls[i]->method->touch(run->calls[i]->op, batch_rows_touch(rows));
+    }
+    error = batch_rows_load(rows, run->pg, &now_us);
+    if (error != ERR_OK)
+        return error;
+    crash_point("store.after-begin");
+    for (size_t i = 0; i < run->count; i++)
+        decide_one(run->calls[i], rows, now_us);
+    if (!batch_rows_is_dirty(rows)) {
+        pg_rollback(run->pg);
+        return ERR_OK;
+    }
+    error = batch_rows_save(rows, run->pg);
+    if (error != ERR_OK)
+        return error;
+    crash_point("store.before-commit");
+    error = pg_commit(run->pg);
+    if (error != ERR_OK)
+        return error;
+    crash_point("store.after-commit");
+    COUNT(run, commits, 1);
+    if (run->service->committed != NULL)
+        run->service->committed(run->service->owner, rows);
+    return ERR_OK;
+}
+
+static void
+wait_a_little(int64_t us)
+{
+    struct timespec time = { .tv_sec = us / SECOND_US, .tv_nsec = us % SECOND_US * 1000 };
+
+    nanosleep(&time, NULL);
+}
+
+/* Answers and drops the calls whose deadline has passed. */
+static void
+drop_expired(struct run *run, enum error answer)
+{
+    int64_t now_us = clock_steady_us();
+    size_t kept = 0;
+
+    for (size_t i = 0; i < run->count; i++) {
+        struct call *call = run->calls[i];
+
+        if (call->deadline_us > now_us) {
+            run->calls[kept++] = call;
+            continue;
+        }
+        problem_set(&call->op->problem, answer, NULL, "%s", error_text(answer));
+        call->finish(call);
+    }
+    run->count = kept;
+}
+
+static void run_calls(struct run *run);
+
+/* The guilty op gets INTERNAL, the others their answers. */
+static void
+run_one_by_one(struct run *run)
+{
+    COUNT(run, single, 1);
+    for (size_t i = 0; i < run->count; i++) {
+        struct run one = *run;
+
+        one.calls = run->calls + i;
+        one.count = 1;
+        run_calls(&one);
+    }
+    run->count = 0;
+}
+
+/* Applies the calls until they are answered. Once a COMMIT is in doubt only the same batch may
+ * follow: it finds its records, or does the work. */
+static void
+run_calls(struct run *run)
+{
+    struct arena *arena = arena_new();
+    bool is_uncertain = false;
+    int attempts = 0;
+
+    while (run->count > 0) {
+        enum error error = pg_connect(run->pg);
+
+        if (error == ERR_OK) {
+            arena_reset(arena);
+            error = apply(run, arena);
+        }
+        if (error == ERR_OK) {
+            crash_point("store.before-reply");
+            finish_all(run);
+            break;
+        }
+        pg_rollback(run->pg);
+        attempts++;
+        if (error == ERR_UNCERTAIN && !is_uncertain) {
+            COUNT(run, uncertain, 1);
+            log_warn("batch=%s calls=%zu because=\"connection lost in COMMIT: looking again\"",
+                     run->service->name, run->count);
+            is_uncertain = true;
+        }
+        if (is_uncertain) {
+            drop_expired(run, ERR_UNCERTAIN);
+            wait_a_little(UNCERTAIN_WAIT_US);
+        } else if (error == ERR_CONFLICT && attempts < BATCH_ATTEMPTS_MAX) {
+            COUNT(run, again, 1);
+            drop_expired(run, ERR_EXPIRED);
+        } else if (error == ERR_STORE_DOWN && attempts == 1) {
+            continue; /* an idle connection may have died long ago: one fresh try */
+        } else if (error == ERR_INTERNAL && run->count > 1) {
+            run_one_by_one(run);
+        } else {
+            fail_all(run, error);
+        }
+    }
+    arena_free(arena);
+}
+
+/* ---- the store thread ---- */
+
+static void *
+batch_main(void *context)
+{
+    struct batch *batch = context;
+    struct call **calls = memory_take(batch->batch_max * sizeof *calls);
+    struct queue_item *item;
+    size_t count;
+
+    while ((item = queue_take(batch->queue, batch->batch_max, -1, &count)) != NULL ||
+           !queue_is_closed(batch->queue)) {
+        struct run run = {
+            .service = batch->service, .pg = batch->pg, .calls = calls, .counted = batch
+        };
+
+        for (; item != NULL; item = item->next)
+            calls[run.count++] = (struct call *)item;
+        COUNT(&run, ops, run.count);
+        drop_expired(&run, ERR_EXPIRED);
+        run_calls(&run);
+    }
+    free(calls);
+    return NULL;
+}
+
+struct pg *
+batch_pg_new(const struct batch_service *service, const char *conninfo)
+{
+    const struct pg_statement **statements = memory_take(STATEMENTS_MAX * sizeof *statements);
+    size_t count = 0;
+
+    statements[count++] = &batch_now;
+    if (service->has_events)
+        statements[count++] = &event_append;
+    for (size_t i = 0; i < service->table_count; i++) {
+        const struct batch_table *table = &service->tables[i];
+
+        assert(table->row_bytes > 0 && table->load != NULL);
+        statements[count++] = table->load;
+        if (table->insert != NULL)
+            statements[count++] = table->insert;
+        if (table->update != NULL)
+            statements[count++] = table->update;
+    }
+    assert(count < STATEMENTS_MAX);
+    return pg_new(conninfo, service->name, statements); /* the list lives as long as the program */
+}
+
+struct batch *
+batch_open(const struct batch_options *options)
+{
+    struct batch *batch = memory_take(sizeof *batch);
+
+    batch->service = options->service;
+    batch->batch_max = options->batch_max;
+    batch->queue = queue_new(options->queue_max);
+    batch->pg = batch_pg_new(options->service, options->conninfo);
+    if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)
+        abort();
+    return batch;
+}
+
+static void
+refuse(struct call *call, enum error error)
+{
+    problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
+    call->finish(call);
+}
+
+void
+batch_submit(void *context, struct call *call)
+{
+    struct batch *batch = context;
+
+    if (!queue_push(batch->queue, &call->item))
+        refuse(call, queue_is_closed(batch->queue) ? ERR_STOPPING : ERR_BUSY);
+}
+
+void
+batch_submit_always(struct batch *batch, struct call *call)
+{
+    if (!queue_push_always(batch->queue, &call->item))
+        refuse(call, ERR_STOPPING);
+}
+
+void
+batch_stop(struct batch *batch)
+{
+    queue_close(batch->queue);
+    pthread_join(batch->thread, NULL);
+}
+
+struct batch *
+batch_close(struct batch *batch)
+{
+    if (batch == NULL)
+        return NULL;
+    batch->pg = pg_free(batch->pg);
+    batch->queue = queue_free(batch->queue);
+    free(batch);
+    return NULL;
+}
+
+void
+batch_count(const struct batch *batch, struct batch_counters *ret_counters)
+{
+    *ret_counters = (struct batch_counters){
+        .ops = atomic_load(&batch->ops),
+        .commits = atomic_load(&batch->commits),
+        .again = atomic_load(&batch->again),
+        .single = atomic_load(&batch->single),
+        .uncertain = atomic_load(&batch->uncertain),
+    };
+}
+
+void
+batch_run(const struct batch_service *service, struct pg *pg, struct call **calls, size_t count)
+{
+    struct run run = { .service = service, .pg = pg, .calls = calls, .count = count };
+
+    run_calls(&run);
+}

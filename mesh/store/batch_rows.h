@@ -1,0 +1,31 @@
+/* batch_rows.h -- The rows of one batch: touched, loaded, changed. Inside mesh/store/batch only.
+ *
+ * Thread    The store thread's.
+ * Memory    Everything lives in the arena given to batch_rows_new().
+ */
+#ifndef MESH_STORE_BATCH_ROWS_H
+#define MESH_STORE_BATCH_ROWS_H
+
+#include "mesh/store/batch.h"
+
+struct batch_rows *batch_rows_new(const struct batch_service *service, struct arena *arena);
+
+/* A view of the rows for touch callbacks. */
+struct batch_touch *batch_rows_touch(struct batch_rows *rows);
+
+/* The record of an id in any record table; NULL: this id is new. */
+struct batch_record *batch_rows_record(struct batch_rows *rows, struct uuid id);
+void batch_rows_touch_records(struct batch_rows *rows, struct uuid id);
+
+/* BEGIN, then the touched rows, in rounds: a table whose rows `follow` ends a round. *ret_now_us is
+ * the transaction's now(). */
+enum error batch_rows_load(struct batch_rows *rows, struct pg *pg, int64_t *ret_now_us);
+
+/* Writes what is new or changed; CONFLICT when another writer was first. */
+enum error batch_rows_save(struct batch_rows *rows, struct pg *pg);
+
+bool batch_rows_is_dirty(const struct batch_rows *rows);
+
+extern const struct pg_statement batch_now;
+
+#endif

@@ -1,0 +1,94 @@
+-- What every service's database has: weekly partitions by an id's own time, the records of ops, and
+-- the table of events. Idempotent; included by each schema.sql.
+--
+-- Updates stay HOT (fillfactor 80) as long as no index mentions a column that a hot update changes,
+-- not even in its WHERE. Nobody runs ANALYZE or VACUUM on an empty table or a new partition: a plan
+-- pinned on "empty" scans the whole key.
+
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+
+-- The smallest UUIDv7 of a time.
+CREATE OR REPLACE FUNCTION mesh_uuid_floor(at timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9, 4) || '-0000-0000-000000000000')::uuid
+    FROM (SELECT lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') AS ms) AS hex
+$$;
+
+-- Makes the weekly partitions of a table that cover a span of time. Rows that are updated want fill 80,
+-- append-only ones 100. Attaching a table that was made
+-- apart takes a weak lock, so that it can be done while the service works.
+CREATE OR REPLACE FUNCTION mesh_partitions_make(parent text, since timestamptz, until timestamptz, fill int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    week timestamptz := date_trunc('week', since AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+    part text;
+    made int := 0;
+BEGIN
+    WHILE week < until LOOP
+        part := parent || to_char(week AT TIME ZONE 'UTC', '"_"IYYY"w"IW');
+        IF to_regclass(part) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = %s)', part, parent, fill);
+            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part,
+                           mesh_uuid_floor(week), mesh_uuid_floor(week + interval '7 days'));
+            made := made + 1;
+        END IF;
+        week := week + interval '7 days';
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- The partitions that rule 1 asks for: those of the last 45 days and of the next two weeks.
+CREATE OR REPLACE FUNCTION mesh_partitions_keep(parent text, fill int) RETURNS int LANGUAGE sql AS $$
+    SELECT mesh_partitions_make(parent, now() - interval '46 days', now() + interval '15 days', fill)
+$$;
+
+-- Drops the partitions that ended more than 46 days ago, unless a row in them is still open: `open` is
+-- a condition on its rows ('false' where nothing ever is).
+CREATE OR REPLACE FUNCTION mesh_partitions_drop(parent text, open text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    part record;
+    is_open boolean;
+    dropped int := 0;
+BEGIN
+    FOR part IN
+        SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = parent::regclass
+          AND to_date(right(c.relname, 7), 'IYYY"w"IW') + 7 < (now() - interval '46 days')::date
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %s)', part.name, open) INTO is_open;
+        IF NOT is_open THEN
+            EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, part.name);
+            EXECUTE format('DROP TABLE %I', part.name);
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    RETURN dropped;
+END $$;
+
+-- The record of an op that makes no row of its own: written once, with its decision.
+CREATE TABLE IF NOT EXISTS op (
+    id          uuid   NOT NULL PRIMARY KEY,
+    fingerprint bigint NOT NULL,
+    reason      text   NOT NULL, -- '' accepted
+    detail      text   NOT NULL,
+    method      text   NOT NULL
+) PARTITION BY RANGE (id);
+SELECT mesh_partitions_keep('op', 100);
+
+-- Append-only news, in the order of seq; per aggregate in the order of version.
+CREATE SEQUENCE IF NOT EXISTS event_seq;
+CREATE TABLE IF NOT EXISTS event (
+    seq           bigint NOT NULL DEFAULT nextval('event_seq'),
+    id            uuid   NOT NULL,
+    aggregatetype text   NOT NULL,
+    aggregateid   uuid   NOT NULL,
+    version       int    NOT NULL CHECK (version > 0),
+    type          text   NOT NULL,
+    payload       text   NOT NULL,
+    time_us       bigint NOT NULL,
+    traceparent   text   NOT NULL,
+    PRIMARY KEY (aggregateid, version)
+) PARTITION BY RANGE (aggregateid);
+CREATE INDEX IF NOT EXISTS event_by_seq ON event (seq);
+SELECT mesh_partitions_keep('event', 100);

@@ -1,0 +1,29 @@
+/* op.h -- The small record of an op that makes no row of its own (Confirm, Release, Mark...).
+ *
+ * One table per service, table 0 by convention. What an op makes (a hold, a transfer, an order) is
+ * its record; everything else leaves one of these.
+ */
+#ifndef MESH_STORE_OP_H
+#define MESH_STORE_OP_H
+
+#include "mesh/store/batch.h"
+
+struct op_row {
+    struct batch_record record; /* first */
+    const char *method;         /* for people */
+};
+
+extern const struct pg_statement op_load, op_insert;
+extern const struct pg_statement *const op_statements[]; /* ends with NULL */
+
+/* clang-format off */
+#define OP_TABLE { \
+    .name = "op", .row_bytes = sizeof(struct op_row), .key = BATCH_KEY_UUID, .key_offset = 0, \
+    .load = &op_load, .insert = &op_insert, .is_record = true, \
+}
+/* clang-format on */
+
+/* Records the decided op in the op table, which is table number `table`. */
+void op_record(struct batch_rows *rows, size_t table, const struct op *op, const char *method);
+
+#endif

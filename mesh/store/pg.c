@@ -1,0 +1,392 @@
+#include "mesh/store/pg.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/store/pg_wire.h"
+
+#include <assert.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024 };
+
+struct pg {
+    const char *conninfo, *application;
+    const struct pg_statement *const *statements;
+    PGconn *connection; /* NULL: not connected */
+    int64_t failed_at_us, planned_at_us;
+    bool was_connected, in_transaction;
+    struct pg_buffer buffer; /* parameters of the statement that is being sent */
+};
+
+/* Pinned plans: on growing tables the planner's own choices cost more than twice as much. The
+ * time-outs end the locks of a replica that died or hangs. */
+static const char session_sql[] =
+    "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = '3s';"
+    " SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on;"
+    " SET client_min_messages = warning; SET timezone = 'UTC'";
+
+struct pg *
+pg_new(const char *conninfo, const char *application, const struct pg_statement *const *statements)
+{
+    struct pg *pg = memory_take(sizeof *pg);
+
+    pg->conninfo = conninfo;
+    pg->application = application;
+    pg->statements = statements;
+    pg->failed_at_us = -RECONNECT_US;
+    return pg;
+}
+
+struct pg *
+pg_free(struct pg *pg)
+{
+    if (pg == NULL)
+        return NULL;
+    pg_disconnect(pg);
+    pg_buffer_free(&pg->buffer);
+    free(pg);
+    return NULL;
+}
+
+void
+pg_disconnect(struct pg *pg)
+{
+    PQfinish(pg->connection);
+    pg->connection = NULL;
+    pg->in_transaction = false;
+}
+
+int
+pg_backend_pid(const struct pg *pg)
+{
+    return pg->connection == NULL ? 0 : PQbackendPID(pg->connection);
+}
+
+/* libpq's words end with a newline, and may have several lines; a log line has one. */
+static const char *
+one_line(const char *words, char line[256])
+{
+    snprintf(line, 256, "%s", words);
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+static enum error
+lost(struct pg *pg, enum error error, const char *what)
+{
+    char words[256];
+
+    log_warn("database=away because=\"%s\" while=%s",
+             one_line(PQerrorMessage(pg->connection), words), what);
+    pg_disconnect(pg);
+    return error;
+}
+
+/* What an SQLSTATE means for the caller. */
+static enum error
+classify(const char *state)
+{
+    static const char *const again[] = { "40001", "40P01", "23505", "55P03" };
+
+    if (state == NULL)
+        return ERR_STORE_DOWN;
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+        if (strcmp(state, again[i]) == 0)
+            return ERR_CONFLICT;
+    }
+    if (strncmp(state, "08", 2) == 0 || strncmp(state, "57", 2) == 0 ||
+        strncmp(state, "53", 2) == 0 || strcmp(state, "25P03") == 0)
+        return ERR_STORE_DOWN;
+    return ERR_INTERNAL;
+}
+
+static enum error
+judge(const PGresult *result, const char *name)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    enum error error = classify(state);
+    char words[256];
+
+    log_line(error == ERR_INTERNAL ? LOG_ERROR : LOG_WARN,
+             "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
+             error_name(error), one_line(PQresultErrorMessage(result), words));
+    return error;
+}
+
+static void
+prepare_or_exit(struct pg *pg, const struct pg_statement *statement, enum error *ret_error)
+{
+    PGresult *result = PQprepare(pg->connection, statement->name, statement->sql, 0, NULL);
+
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        *ret_error = judge(result, statement->name);
+        if (*ret_error != ERR_STORE_DOWN) {
+            log_error(
+                "statement=%s because=\"it cannot be prepared: is the schema of %s applied?\"",
+                statement->name, pg->application);
+            exit(1);
+        }
+    }
+    PQclear(result);
+}
+
+static enum error
+set_up_session(struct pg *pg)
+{
+    PGresult *result = PQexec(pg->connection, session_sql);
+    enum error error = ERR_OK;
+
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        error = judge(result, "session") == ERR_OK ? ERR_INTERNAL : ERR_STORE_DOWN;
+    PQclear(result);
+    for (size_t i = 0; error == ERR_OK && pg->statements != NULL && pg->statements[i] != NULL; i++)
+        prepare_or_exit(pg, pg->statements[i], &error);
+    if (error == ERR_OK &&
+        (PQsetnonblocking(pg->connection, 1) != 0 || PQenterPipelineMode(pg->connection) != 1))
+        error = ERR_STORE_DOWN;
+    return error;
+}
+
+enum error
+pg_connect(struct pg *pg)
+{
+    char conninfo[CONNINFO_BYTES_MAX];
+    char words[256];
+
+    if (pg->connection != NULL)
+        return ERR_OK;
+    if (clock_steady_us() - pg->failed_at_us < RECONNECT_US)
+        return ERR_STORE_DOWN;
+    snprintf(conninfo, sizeof conninfo,
+             "connect_timeout=%d tcp_user_timeout=10000 application_name=%s %s",
+             PG_CONNECT_SECONDS_MAX, pg->application, pg->conninfo);
+    pg->connection = PQconnectdb(conninfo);
+    if (PQstatus(pg->connection) != CONNECTION_OK || set_up_session(pg) != ERR_OK) {
+        if (pg->was_connected || pg->failed_at_us < 0)
+            log_warn("database=away because=\"%s\"",
+                     one_line(PQerrorMessage(pg->connection), words));
+        pg->was_connected = false;
+        pg->failed_at_us = clock_steady_us();
+        pg_disconnect(pg);
+        return ERR_STORE_DOWN;
+    }
+    if (!pg->was_connected)
+        log_info("database=connected backend=%d", PQbackendPID(pg->connection));
+    pg->was_connected = true;
+    pg->planned_at_us = clock_steady_us();
+    return ERR_OK;
+}
+
+/* Waits until the socket can be read (or, with want_write, written). False: dead or too slow. */
+static bool
+wait_socket(struct pg *pg, bool want_write, int64_t until_us)
+{
+    struct pollfd socket = { .fd = PQsocket(pg->connection),
+                             .events = (short)(want_write ? POLLIN | POLLOUT : POLLIN) };
+    int64_t left_us = until_us - clock_steady_us();
+
+    if (left_us <= 0 || poll(&socket, 1, (int)(left_us / 1000) + 1) < 0)
+        return false;
+    if ((socket.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+        return PQconsumeInput(pg->connection) == 1;
+    return true;
+}
+
+static bool
+flush(struct pg *pg, int64_t until_us)
+{
+    int left;
+
+    while ((left = PQflush(pg->connection)) == 1) {
+        if (!wait_socket(pg, true, until_us))
+            return false;
+    }
+    return left == 0;
+}
+
+static bool
+next_result(struct pg *pg, int64_t until_us, PGresult **ret_result)
+{
+    while (PQisBusy(pg->connection)) {
+        if (!wait_socket(pg, false, until_us))
+            return false;
+    }
+    *ret_result = PQgetResult(pg->connection);
+    return PQstatus(pg->connection) == CONNECTION_OK;
+}
+
+static bool
+send_step(struct pg *pg, const struct pg_step *step)
+{
+    const struct pg_statement *statement = step->statement;
+    const char *values[PG_COLUMNS_MAX];
+    int lengths[PG_COLUMNS_MAX], formats[PG_COLUMNS_MAX], count;
+
+    assert(!statement->is_single || step->count == 1);
+    count = pg_wire_write(&pg->buffer, statement->in, statement->is_single, step->rows, step->count,
+                          values, lengths, formats);
+    return PQsendQueryPrepared(pg->connection, statement->name, count, values, lengths, formats,
+                               1) == 1;
+}
+
+/* Reads the answer of one statement: its result, then the NULL that ends it. */
+static enum error
+read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *arena,
+          int64_t until_us)
+{
+    PGresult *result = NULL, *end = NULL;
+    enum error error = ERR_OK;
+
+    if (!next_result(pg, until_us, &result) || result == NULL) {
+        PQclear(result);
+        return lost(pg, ERR_STORE_DOWN, name);
+    }
+    switch (PQresultStatus(result)) {
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+        if (step != NULL)
+            pg_wire_read(result, step, arena);
+        break;
+    case PGRES_PIPELINE_ABORTED:
+        error = ERR_CONFLICT; /* a statement before it failed; that one's error is the answer */
+        break;
+    default:
+        error = judge(result, name);
+    }
+    PQclear(result);
+    if (!next_result(pg, until_us, &end))
+        return lost(pg, ERR_STORE_DOWN, name);
+    assert(end == NULL);
+    return error;
+}
+
+static enum error
+read_sync(struct pg *pg, int64_t until_us)
+{
+    PGresult *result = NULL;
+
+    if (!next_result(pg, until_us, &result) || PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
+        PQclear(result);
+        return lost(pg, ERR_STORE_DOWN, "sync");
+    }
+    PQclear(result);
+    return ERR_OK;
+}
+
+/* One plain command in a round of its own. */
+static enum error
+command(struct pg *pg, const char *sql)
+{
+    int64_t until_us = clock_steady_us() + PG_ROUND_US_MAX;
+    enum error error, sync;
+
+    if (PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
+        PQpipelineSync(pg->connection) != 1 || !flush(pg, until_us))
+        return lost(pg, ERR_STORE_DOWN, sql);
+    error = read_step(pg, sql, NULL, NULL, until_us);
+    if (pg->connection == NULL)
+        return error;
+    sync = read_sync(pg, until_us);
+    return error != ERR_OK ? error : sync;
+}
+
+static enum error
+refresh_plans(struct pg *pg)
+{
+    if (clock_steady_us() - pg->planned_at_us < PG_PLANS_US)
+        return ERR_OK;
+    pg->planned_at_us = clock_steady_us();
+    return command(pg, "DISCARD PLANS");
+}
+
+enum error
+pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, struct arena *arena)
+{
+    int64_t until_us = clock_steady_us() + PG_ROUND_US_MAX;
+    enum error first = ERR_OK, error;
+    bool is_sent = true;
+
+    if (pg->connection == NULL)
+        return ERR_STORE_DOWN;
+    if (begin && refresh_plans(pg) != ERR_OK)
+        return ERR_STORE_DOWN;
+    if (begin)
+        is_sent = PQsendQueryParams(pg->connection, "BEGIN", 0, NULL, NULL, NULL, NULL, 1) == 1;
+    for (size_t i = 0; is_sent && i < step_count; i++)
+        is_sent = send_step(pg, &steps[i]);
+    if (!is_sent || PQpipelineSync(pg->connection) != 1 || !flush(pg, until_us))
+        return lost(pg, ERR_STORE_DOWN, "send");
+    if (begin) {
+        pg->in_transaction = true;
+        first = read_step(pg, "begin", NULL, NULL, until_us);
+    }
+    for (size_t i = 0; pg->connection != NULL && i < step_count; i++) {
+        error = read_step(pg, steps[i].statement->name, &steps[i], arena, until_us);
+        if (first == ERR_OK)
+            first = error;
+    }
+    if (pg->connection == NULL)
+        return ERR_STORE_DOWN;
+    error = read_sync(pg, until_us);
+    return first != ERR_OK ? first : error;
+}
+
+enum error
+pg_commit(struct pg *pg)
+{
+    enum error error;
+
+    if (pg->connection == NULL)
+        return ERR_STORE_DOWN;
+    error = command(pg, "COMMIT");
+    pg->in_transaction = false;
+    if (error == ERR_STORE_DOWN) {
+        /* The server may have done it before it went away; only looking again tells. */
+        pg_disconnect(pg);
+        return ERR_UNCERTAIN;
+    }
+    return error;
+}
+
+void
+pg_rollback(struct pg *pg)
+{
+    if (pg->connection != NULL && pg->in_transaction && command(pg, "ROLLBACK") != ERR_OK)
+        pg_disconnect(pg);
+    pg->in_transaction = false;
+}
+
+enum error
+pg_run(struct pg *pg, const char *sql)
+{
+    enum error error = pg_connect(pg);
+
+    return error == ERR_OK ? command(pg, sql) : error;
+}
+
+enum error
+pg_text(struct pg *pg, const char *sql, struct arena *arena, const char **ret_text)
+{
+    PGresult *result;
+    enum error error = pg_connect(pg);
+
+    if (error != ERR_OK)
+        return error;
+    if (PQexitPipelineMode(pg->connection) != 1 || PQsetnonblocking(pg->connection, 0) != 0)
+        return lost(pg, ERR_STORE_DOWN, "text");
+    result = PQexec(pg->connection, sql);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        error = judge(result, "text");
+    else if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
+        *ret_text = "";
+    else
+        *ret_text = arena_copy(arena, PQgetvalue(result, 0, 0), strlen(PQgetvalue(result, 0, 0)));
+    PQclear(result);
+    PQsetnonblocking(pg->connection, 1);
+    PQenterPipelineMode(pg->connection);
+    return error;
+}
