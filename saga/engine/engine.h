@@ -1,0 +1,100 @@
+/* engine.h -- The saga engine: what follows from what happened. Pure: no I/O, no clock, no chance.
+ *
+ *     decide   an event -> records, folded into the instance as they are made
+ *     fold     (instance_fold) the same records into a copy give an equal instance
+ *     due      what the instance wants done now, and when it wants to be looked at again
+ *
+ * The caller writes the records of its tick in one transaction, and only then sends what is due.
+ * Recovery: fold everything, give each open instance EVENT_RECOVERED, write what that makes, and do
+ * what is due. The engine does not know which attempts are under way: due() names the current call
+ * until its answer came in, and the caller sends an (activation, attempt) once.
+ *
+ * Thread    An instance belongs to one thread; everything else is plain data.
+ * Memory    Records own what they point to. An event's strings and JSON are the caller's; nothing of
+ *           them is kept but references to JSON values, which must not be changed afterwards. A due
+ *           request is the caller's to decref.
+ * Errors    ERR_OK, or why the event was refused (nothing was recorded then).
+ * Units     *_us microseconds since 1970 UTC, by the database's clock.
+ */
+#ifndef SAGA_ENGINE_ENGINE_H
+#define SAGA_ENGINE_ENGINE_H
+
+#include "saga/engine/instance.h"
+
+enum event_kind {
+    EVENT_START,
+    EVENT_ANSWER,    /* an attempt ended, one way or the other */
+    EVENT_DUE,       /* time has passed; nothing follows from it before waits and timers exist */
+    EVENT_RECOVERED, /* the caller restarted: an attempt may have been under way */
+    EVENT_CANCEL,
+    EVENT_RETRY,      /* operator */
+    EVENT_COMPENSATE, /* operator */
+    EVENT_KIND_COUNT
+};
+
+/* What an attempt came to (state-language 1.13). */
+enum outcome {
+    OUTCOME_OK,
+    OUTCOME_REFUSED,  /* an answer: nothing happened, and asking again will not change it */
+    OUTCOME_NOT_DONE, /* nothing happened, ask again */
+    OUTCOME_UNKNOWN,  /* it may have happened */
+    OUTCOME_THROWN,   /* a participant's own class: Seata's rules */
+    OUTCOME_COUNT
+};
+
+struct answer {
+    struct uuid activation;
+    enum outcome outcome;
+    json_t *result;      /* OK: the response; NULL is null */
+    const char *reason;  /* "NO_STOCK"; may be NULL */
+    const char *message; /* a sentence; may be NULL */
+    bool is_stored;      /* REFUSED: the recorded answer of this id */
+    const char *class;   /* THROWN: "java.lang.IllegalStateException" */
+    const char *const
+        *causes; /* THROWN: classes of its cause chain, NULL at the end; may be NULL */
+};
+
+struct event {
+    enum event_kind kind;
+    const struct definition *definition; /* START */
+    json_t *input;                       /* START: an object */
+    const char *traceparent;             /* START: may be NULL */
+    struct answer answer;                /* ANSWER */
+    const char *comment;                 /* RETRY, COMPENSATE: who and why; may be NULL */
+};
+
+/* What a gRPC status means. */
+enum outcome outcome_of_status(enum wire_code code, bool nothing_done);
+
+/* ANSWER, DUE and RECOVERED are always ERR_OK; an answer of an activation that is not current is
+ * ignored. START of an instance that exists: ERR_OK and nothing new when definition and input are the
+ * same, else ERR_ID_REUSED. CANCEL: ERR_TOO_LATE once the pivot was entered or the saga ended.
+ * RETRY and COMPENSATE: ERR_REFUSED with reason NOT_STUCK, or ERR_TOO_LATE. START with an input that
+ * is not an object, or too big: ERR_BAD_REQUEST. */
+enum error engine_decide(struct instance *instance, const struct event *event, int64_t now_us,
+                         struct records *records, struct problem *problem);
+
+struct call_due {
+    struct uuid activation;
+    int attempt; /* 1 for the first */
+    const char *service, *method;
+    json_t *request; /* Input[0] with "requestId"; new reference */
+    json_t *inputs;  /* all of Input, evaluated, for participants that take more than one argument;
+                        NULL when the state has no Input; new reference */
+    int64_t timeout_us;
+};
+
+struct due {
+    struct call_due calls[1]; /* one at a time, before Fork exists */
+    size_t call_count;
+    int64_t look_again_us; /* when something will be due that is not now; 0: only an event helps */
+};
+
+/* due_free() gives back what *ret_due holds. */
+void engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due);
+void due_free(struct due *due);
+
+/* Cheaper, to skip instances with nothing to send. */
+bool engine_is_call_due(const struct instance *instance, int64_t now_us);
+
+#endif

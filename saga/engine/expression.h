@@ -1,0 +1,56 @@
+/* expression.h -- The expressions of the state language, parsed once when a definition loads.
+ *
+ * The forms are `$.BODY`, `$Exception{class}` and, where the language expects an expression anyway,
+ * a plain BODY. A body is a subset of what Seata evaluates: keys ([a], [a]['b'], [a].b, [list][0]),
+ * #root, literals, comparison, && || and or not, + - * / %, ?: ?. and the conditional, and the
+ * methods size, length, isEmpty, contains, equals, startsWith. `.b` on a map is ours: Seata refuses
+ * it. Everything else (type references, projections, regular expressions) is refused when parsed, so
+ * an expression that loads means here what it means there.
+ *
+ * Thread    A parsed expression is read-only.
+ * Memory    expression_parse: the caller's to free. expression_evaluate: a new reference, NULL is
+ *           the language's null (jansson's json_null never comes out).
+ * Errors    ERR_BAD_REQUEST with the place in the text, or what was wrong with a value.
+ * Units     Whole numbers are int64 and are checked for overflow; a number with a point stays one.
+ */
+#ifndef SAGA_ENGINE_EXPRESSION_H
+#define SAGA_ENGINE_EXPRESSION_H
+
+#include "mesh/base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum {
+    EXPRESSION_BYTES_MAX = 1024,
+    EXPRESSION_DEPTH_MAX = 32,
+};
+
+struct expression;
+
+/* What an expression looks at. */
+struct expression_scope {
+    const json_t *root;    /* #root and where keys are looked up; NULL is null */
+    const char *exception; /* the class at hand for $Exception{...}; NULL when there is none */
+};
+
+enum error expression_parse(const char *text, struct problem *problem,
+                            struct expression **ret_expression);
+struct expression *expression_free(struct expression *expression);
+
+/* Asks for the exception at hand, rather than for a value? */
+bool expression_is_exception(const struct expression *expression);
+
+enum error expression_evaluate(const struct expression *expression,
+                               const struct expression_scope *scope, struct problem *problem,
+                               json_t **ret_value);
+
+/* Only an exact true is true; an error is not. */
+bool expression_is_true(const struct expression *expression, const struct expression_scope *scope);
+
+/* Is class the same as ancestor, or below it? Knows the tree of Java's and our own classes; any other
+ * class that ends in Error is an Error, and the rest are RuntimeExceptions. An ancestor without dots
+ * is compared with the last part of the names. */
+bool class_is(const char *name, const char *ancestor);
+
+#endif

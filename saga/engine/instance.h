@@ -1,0 +1,97 @@
+/* instance.h -- One saga as it stands: the fold of its records.
+ *
+ * Callers read everything and change nothing; instance_fold() is the one function that does.
+ *
+ * Thread    An instance belongs to one thread at a time.
+ * Memory    instance_new: the caller's to free; its definition must live as long.
+ * Units     *_us microseconds since 1970 UTC.
+ */
+#ifndef SAGA_ENGINE_INSTANCE_H
+#define SAGA_ENGINE_INSTANCE_H
+
+#include "saga/engine/record.h"
+
+enum {
+    CONTEXT_BYTES_MAX = 64 * 1024,
+    STEPS_MAX = 10000,
+    STEP_NONE = -1,
+};
+
+enum phase {
+    PHASE_NEW, /* nothing was folded yet */
+    PHASE_RUNNING,
+    PHASE_RETRYING,     /* the next attempt has its time */
+    PHASE_COMPENSATING, /* undoing, trying or waiting to try */
+    PHASE_STUCK,
+    PHASE_ENDED,
+    PHASE_COUNT
+};
+
+const char *phase_text(enum phase phase);
+
+/* One activation of a task. */
+struct step {
+    int state;
+    struct uuid activation;
+    enum status status;         /* RU while it is current */
+    enum status compensation;   /* of what undid it: NONE, RU, SU, FA, UN */
+    int undoes;                 /* index of the step that this one undoes, or STEP_NONE */
+    int attempts;               /* that ended */
+    bool is_unknown;            /* an attempt may have happened: sticky until it is settled */
+    bool is_caught, is_retried; /* a Catch took its error; another activation took its place */
+    bool is_long;               /* long budget: spent, it makes the saga stuck */
+    int64_t started_us, ended_us, next_us, budget_us;
+    uint16_t retries[RETRY_RULES_MAX];
+    char *class, *reason, *message; /* of its last error; NULL: none */
+};
+
+struct instance {
+    struct uuid id;
+    const struct definition *definition;
+    json_t *context;
+    size_t context_bytes; /* at least what it takes as text; see instance.c */
+    struct step *steps;
+    size_t step_count, step_size;
+    int current;              /* index of the step whose answer is awaited, or STEP_NONE */
+    int state;                /* the state that is active or was last */
+    enum status status;       /* of the machine */
+    enum status compensation; /* NONE, RU, SU, FA, UN */
+    bool is_undoing;          /* between TRIGGER and UNDONE */
+    bool is_after_trigger;    /* a trigger was entered: from here on only forward to the end */
+    int trigger;              /* which; STATE_NONE: the one that an operator or cancel stands for */
+    int enter_after_undo;     /* state to enter again once its old activation is undone */
+    bool is_stuck, is_ended, cancel_requested, cancel_raised;
+    int64_t started_us, changed_us;
+    char *error_code, *error_message;
+    char *input_text; /* the start parameters: the same Start again is recognised by them */
+    char traceparent[56];
+};
+
+struct instance *instance_new(struct uuid id);
+struct instance *instance_free(struct instance *instance);
+
+void instance_fold(struct instance *instance, const struct record *record);
+
+enum phase instance_phase(const struct instance *instance);
+
+/* The pivot was entered and was not refused: no way back but a person's. */
+bool instance_is_past_pivot(const struct instance *instance);
+
+/* The whole of it as one JSON object, for parked rows, and back. */
+void instance_write(const struct instance *instance, struct json_writer *writer);
+enum error instance_read(const char *text, size_t bytes, definition_find find, void *find_context,
+                         struct problem *problem, struct instance **ret_instance);
+
+/* What `show` prints, without needing the definition: one JSON object
+ *   {"sagaId", "definition", "definitionHash", "phase", "status", "compensationStatus", "state",
+ *    "errorCode", "errorMessage", "startedAtUs", "changedAtUs", "nextAttemptUs", "cancelRequested",
+ *    "context": {...},
+ *    "steps": [{"state", "activationId", "call", "status", "attempts", "startedAtUs", "endedAtUs",
+ *               "isCompensation", "compensationStatus", "errorClass", "errorMessage"}]}
+ * Members that are empty, 0 or false are left out; times are numbers. */
+void instance_history(const struct instance *instance, struct json_writer *writer);
+
+/* Same in everything that folding makes? For tests. */
+bool instance_equal(const struct instance *a, const struct instance *b);
+
+#endif

@@ -1,0 +1,84 @@
+/* record.h -- What happened to an instance, as it stands in the journal: one JSON line each.
+ *
+ * Records are the only thing that changes an instance (instance_fold). They hold deltas, never the
+ * whole: about ten for a saga of four tasks.
+ *
+ * Thread    Plain data.
+ * Memory    A struct records owns what its records point to; records_reset() forgets them all.
+ * Units     *_us microseconds since 1970 UTC.
+ */
+#ifndef SAGA_ENGINE_RECORD_H
+#define SAGA_ENGINE_RECORD_H
+
+#include "mesh/base/arena.h"
+#include "mesh/base/json.h"
+#include "mesh/base/uuid.h"
+#include "saga/engine/definition.h"
+
+enum record_kind {
+    RECORD_START,    /* the instance exists: definition, input, trace */
+    RECORD_ENTER,    /* a task is activated and its call is due */
+    RECORD_ATTEMPT,  /* an attempt ended without an answer that settles it; the next has its time */
+    RECORD_DONE,     /* the activation ended: status, what it adds to the context, or its error */
+    RECORD_REOPEN,   /* an activation of unknown outcome is asked again by an operator */
+    RECORD_TRIGGER,  /* from here on everything that was done is undone */
+    RECORD_UNDONE,   /* the undoing ended */
+    RECORD_STUCK,    /* a person must decide */
+    RECORD_END,      /* final */
+    RECORD_CANCEL,   /* somebody wishes it undone */
+    RECORD_OPERATOR, /* a person decided */
+    RECORD_KIND_COUNT
+};
+
+/* Which members a kind uses is said in record.c, in one table for writing and reading. Unused
+ * members are zero; state and target are STATE_NONE where there is none. */
+struct record {
+    enum record_kind kind;
+    struct uuid saga_id;
+    int64_t time_us;
+    int state;                /* ENTER, TRIGGER; OPERATOR: entered once the old outcome is undone */
+    int target;               /* ENTER: index of the step it undoes; DONE, ATTEMPT: its own step */
+    int retries_step;         /* ENTER: index of the step that it tries again, or -1 */
+    int retry_rule;           /* ATTEMPT, ENTER: which Retry entry paid for it, or -1 */
+    struct uuid activation;   /* ENTER */
+    int64_t next_us;          /* ENTER, ATTEMPT, REOPEN: when the next attempt is due */
+    int64_t budget_us;        /* ENTER, REOPEN: when the budget ends */
+    enum status status;       /* DONE, STUCK, END: of the step, the machine */
+    enum status compensation; /* UNDONE, TRIGGER */
+    bool is_unknown;          /* ATTEMPT, DONE: this attempt may have happened */
+    bool is_caught;           /* DONE: a Catch took the error */
+    bool was_called;          /* DONE: an attempt ended with it */
+    bool is_long;             /* ENTER: entered past the pivot or after a trigger */
+    const char *class, *reason, *message; /* errors: ATTEMPT, DONE; STUCK, END: code, text */
+    json_t *set;                          /* DONE: goes into the context; START: the input */
+    const struct definition *definition;  /* START */
+    const char *definition_name, *definition_hash; /* START */
+    const char *traceparent;                       /* START */
+};
+
+struct records {
+    struct record *items;
+    size_t count, size;
+    struct arena *arena;
+};
+
+void records_reset(struct records *records); /* forgets, keeps the memory */
+void records_free(struct records *records);
+
+/* A zeroed record of that kind at the end; valid until the next one is added. */
+struct record *records_add(struct records *records, enum record_kind kind, struct uuid saga_id,
+                           int64_t time_us);
+
+/* One JSON object, no newline. Give an empty (reset) writer or one inside an array. */
+void record_write(const struct record *record, struct json_writer *writer);
+
+/* Finds the definition that a START names. NULL when it is not loaded. */
+typedef const struct definition *(*definition_find)(void *context, const char *name,
+                                                    const char *hash);
+
+/* Reads one line back and adds it. ERR_BAD_REQUEST: not a record; ERR_NOT_FOUND: its definition is
+ * not loaded. */
+enum error record_read(struct records *records, const char *text, size_t bytes,
+                       definition_find find, void *find_context, struct problem *problem);
+
+#endif
