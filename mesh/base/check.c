@@ -1,0 +1,95 @@
+#include "mesh/base/check.h"
+#include "mesh/base/clock.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum error
+check_id(struct problem *problem, const char *field, const char *text, struct uuid *ret_id)
+{
+    return id_check(text, field, clock_now_us(), problem, ret_id);
+}
+
+enum error
+check_range(struct problem *problem, const char *field, int64_t value, int64_t min, int64_t max)
+{
+    if (value >= min && value <= max)
+        return ERR_OK;
+    return problem_set(problem, ERR_BAD_REQUEST, field,
+                       "must be %" PRId64 " to %" PRId64 ", not %" PRId64, min, max, value);
+}
+
+enum error
+check_text(struct problem *problem, const char *field, const char *text, size_t min, size_t max)
+{
+    size_t bytes = strlen(text);
+
+    if (bytes < min || bytes > max)
+        return problem_set(problem, ERR_BAD_REQUEST, field, "must have %zu to %zu bytes, not %zu",
+                           min, max, bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return problem_set(problem, ERR_BAD_REQUEST, field,
+                               "must not have control characters (byte %zu)", i);
+    }
+    return ERR_OK;
+}
+
+enum error
+check_word(struct problem *problem, const char *field, const char *text, size_t max)
+{
+    size_t bytes = strlen(text);
+
+    if (bytes < 1 || bytes > max)
+        return problem_set(problem, ERR_BAD_REQUEST, field,
+                           "must have 1 to %zu characters, not %zu", max, bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] <= ' ' || text[i] > '~')
+            return problem_set(problem, ERR_BAD_REQUEST, field,
+                               "must be printable ASCII without spaces (character %zu)", i);
+    }
+    return ERR_OK;
+}
+
+enum error
+check_currency(struct problem *problem, const char *field, const char *text)
+{
+    bool is_fine = strlen(text) == 3;
+
+    for (int i = 0; is_fine && i < 3; i++)
+        is_fine = text[i] >= 'A' && text[i] <= 'Z';
+    if (is_fine)
+        return ERR_OK;
+    return problem_set(problem, ERR_BAD_REQUEST, field,
+                       "must be three upper-case letters (ISO 4217), such as JPY");
+}
+
+enum error
+check_customer(struct problem *problem, const char *field, const char *text)
+{
+    enum error error = check_text(problem, field, text, 1, CUSTOMER_ID_BYTES_MAX);
+
+    if (error == ERR_OK && strchr(text, '/') != NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, field, "must not have a '/'");
+    return error;
+}
+
+enum error
+check_page_size(struct problem *problem, int32_t asked, int32_t *ret_size)
+{
+    enum error error = check_range(problem, "page_size", asked, 0, PAGE_SIZE_MAX);
+
+    if (error == ERR_OK)
+        *ret_size = asked == 0 ? PAGE_SIZE_DEFAULT : asked;
+    return error;
+}
+
+enum error
+check_page_id(struct problem *problem, const char *token, bool *ret_has, struct uuid *ret_id)
+{
+    *ret_has = token[0] != '\0';
+    if (*ret_has && !uuid_parse(token, strlen(token), ret_id))
+        return problem_set(problem, ERR_BAD_REQUEST, "page_token",
+                           "must be the next_page_token of the page before");
+    return ERR_OK;
+}

@@ -1,0 +1,412 @@
+#include "mesh/service.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/wire/rpc_server.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROBE_US = SECOND_US, OP_SECONDS_MAX = 30 };
+
+#define PARTITIONS_US (3600 * SECOND_US)
+
+/* The flags every service has. */
+struct settings {
+    const char *listen, *database, *ready_file;
+    int64_t queue_max, batch_max, calls_max, parked_max, drain_ms;
+    bool debug;
+};
+
+/* clang-format off */
+static const struct config_key keys[] = {
+    { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0,         "address and port for gRPC; port 0 picks one", offsetof(struct settings, listen) },
+    { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct settings, database) },
+    { "ready-file", CONFIG_TEXT, "",            0, 0,         "file to write the port into once it serves", offsetof(struct settings, ready_file) },
+    { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct settings, queue_max) },
+    { "batch-max",  CONFIG_INT,  "256",         1, 4096,      "calls of one transaction", offsetof(struct settings, batch_max) },
+    { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct settings, calls_max) },
+    { "parked-max", CONFIG_INT,  "10000",       0, 1 << 20,   "reads that may wait for a change", offsetof(struct settings, parked_max) },
+    { "drain-ms",   CONFIG_INT,  "5000",        0, 600000,    "milliseconds for calls in flight to end after SIGTERM", offsetof(struct settings, drain_ms) },
+    { "debug",      CONFIG_FLAG, NULL,          0, 0,         "log more", offsetof(struct settings, debug) },
+    { 0 },
+};
+/* clang-format on */
+
+struct service {
+    const struct service_spec *spec;
+    struct settings settings;
+    struct rpc_server *server;
+    struct batch *batch;
+    struct reader *reader;
+    pthread_t keeper;
+    struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
+    bool is_serving, was_ready; /* the keeper's */
+};
+
+struct reader *
+service_reader(struct service *service)
+{
+    return service->reader;
+}
+
+const char *
+service_database(const struct service *service)
+{
+    return service->settings.database;
+}
+
+/* ---- ops of the program itself ---- */
+
+struct waiting {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    size_t left;
+};
+
+struct own_call {
+    struct call call; /* first */
+    struct waiting *waiting;
+    void (*answered)(const void *op);
+};
+
+static void
+own_call_finish(struct call *call)
+{
+    struct own_call *own = (struct own_call *)call;
+    struct waiting *waiting = own->waiting;
+
+    if (own->answered != NULL)
+        own->answered(call->op);
+    arena_free(call->arena);
+    if (waiting == NULL)
+        return;
+    pthread_mutex_lock(&waiting->lock);
+    if (--waiting->left == 0)
+        pthread_cond_signal(&waiting->done);
+    pthread_mutex_unlock(&waiting->lock);
+}
+
+static struct call *
+own_call_new(const struct method *method, const void *op, struct waiting *waiting,
+             void (*answered)(const void *op))
+{
+    struct arena *arena = arena_new();
+    struct own_call *own = arena_take(arena, sizeof *own);
+
+    own->waiting = waiting;
+    own->answered = answered;
+    own->call.arena = arena;
+    own->call.method = method;
+    own->call.deadline_us = clock_steady_us() + OP_SECONDS_MAX * SECOND_US;
+    own->call.finish = own_call_finish;
+    own->call.op = arena_take(arena, method->op_bytes);
+    memcpy(own->call.op, op, method->op_bytes);
+    if (own->call.op->traceparent == NULL)
+        own->call.op->traceparent = "";
+    return &own->call;
+}
+
+void
+service_submit_op(struct service *service, const struct method *method, const void *op,
+                  void (*answered)(const void *op))
+{
+    batch_submit_always(service->batch, own_call_new(method, op, NULL, answered));
+}
+
+void
+service_run_ops(struct service *service, const struct method *method, const void *ops, size_t count,
+                void (*answered)(const void *op))
+{
+    struct waiting waiting = { .left = count };
+
+    pthread_mutex_init(&waiting.lock, NULL);
+    pthread_cond_init(&waiting.done, NULL);
+    for (size_t i = 0; i < count; i++)
+        batch_submit_always(
+            service->batch,
+            own_call_new(method, (const char *)ops + i * method->op_bytes, &waiting, answered));
+    pthread_mutex_lock(&waiting.lock);
+    while (waiting.left > 0)
+        pthread_cond_wait(&waiting.done, &waiting.lock);
+    pthread_mutex_unlock(&waiting.lock);
+    pthread_cond_destroy(&waiting.done);
+    pthread_mutex_destroy(&waiting.lock);
+}
+
+/* ---- the keeper ---- */
+
+static void
+write_ready_file(const struct service *service)
+{
+    const char *path = service->settings.ready_file;
+    char temporary[4096];
+    FILE *file;
+
+    if (path[0] == '\0')
+        return;
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    file = fopen(temporary, "w");
+    if (file == NULL || fprintf(file, "%d\n", rpc_server_port(service->server)) < 0 ||
+        fclose(file) != 0 || rename(temporary, path) != 0)
+        log_error("ready_file=%s because=\"cannot be written\"", path);
+}
+
+static void
+probe(struct service *service, struct pg *pg)
+{
+    bool is_up = pg_run(pg, "SELECT 1") == ERR_OK;
+
+    if (is_up == service->is_serving)
+        return;
+    service->is_serving = is_up;
+    rpc_server_set_serving(service->server, is_up);
+    log_info("serving=%s port=%d", is_up ? "yes" : "no", rpc_server_port(service->server));
+    if (is_up && !service->was_ready)
+        write_ready_file(service);
+    service->was_ready = service->was_ready || is_up;
+}
+
+/* clang-format off */
+static const struct pg_column partition_columns[] = {
+    PG_COLUMN(struct service_partitions, table, PG_TEXT),
+    PG_COLUMN(struct service_partitions, fill, PG_INT4),
+    { 0 },
+};
+static const struct pg_column drop_columns[] = {
+    PG_COLUMN(struct service_partitions, table, PG_TEXT),
+    PG_COLUMN(struct service_partitions, open, PG_TEXT),
+    { 0 },
+};
+/* clang-format on */
+
+static const struct pg_statement partitions_keep = {
+    .name = "partitions_keep",
+    .sql = "SELECT mesh_partitions_keep($1, $2)",
+    .in = partition_columns,
+    .is_single = true,
+};
+static const struct pg_statement partitions_drop = {
+    .name = "partitions_drop",
+    .sql = "SELECT mesh_partitions_drop($1, $2)",
+    .in = drop_columns,
+    .is_single = true,
+};
+
+static void
+keep_partitions(const struct service_partitions *partitions, struct pg *pg)
+{
+    struct arena *arena = arena_new();
+
+    for (; partitions->table != NULL; partitions++) {
+        const void *row = partitions;
+        struct pg_step keep = { .statement = &partitions_keep, .rows = &row, .count = 1 };
+        struct pg_step drop = { .statement = &partitions_drop, .rows = &row, .count = 1 };
+
+        if (pg_round(pg, false, &keep, 1, arena) == ERR_OK && partitions->open != NULL)
+            pg_round(pg, false, &drop, 1, arena);
+    }
+    arena_free(arena);
+}
+
+/* The program's statements and the keeper's own. */
+static const struct pg_statement **
+keeper_statements(const struct pg_statement *const *own)
+{
+    const struct pg_statement **list;
+    size_t count = 0;
+
+    while (own[count] != NULL)
+        count++;
+    list = memory_take((count + 3) * sizeof *list);
+    memcpy(list, own, count * sizeof *list);
+    list[count] = &partitions_keep;
+    list[count + 1] = &partitions_drop;
+    return list;
+}
+
+static void
+run_task(struct service *service, const struct service_task *task, struct pg *pg)
+{
+    struct arena *arena = arena_new();
+    enum error error = pg_connect(pg);
+
+    if (error == ERR_OK)
+        error = task->run(service, pg, arena);
+    if (error != ERR_OK && error != ERR_STORE_DOWN)
+        log_error("task=%s answer=%s", task->name, error_name(error));
+    arena_free(arena);
+}
+
+static void *
+keeper_main(void *context)
+{
+    struct service *service = context;
+    const struct service_spec *spec = service->spec;
+    const struct pg_statement **statements = keeper_statements(spec->statements);
+    struct pg *pg = pg_new(service->settings.database, spec->name, statements);
+    int64_t due_us[16] = { 0 }, partitions_due_us = 0, probe_due_us = 0;
+
+    while (!queue_is_closed(service->keeper_queue)) {
+        int64_t now_us = clock_steady_us(), next_us;
+        size_t count;
+
+        if (now_us >= probe_due_us) {
+            probe(service, pg);
+            probe_due_us = now_us + (service->was_ready ? PROBE_US : PROBE_US / 20);
+        }
+        next_us = probe_due_us;
+        if (service->is_serving && now_us >= partitions_due_us) {
+            keep_partitions(spec->partitions, pg);
+            partitions_due_us = now_us + PARTITIONS_US;
+        }
+        for (size_t i = 0; spec->tasks != NULL && spec->tasks[i].name != NULL; i++) {
+            assert(i < sizeof due_us / sizeof *due_us);
+            if (service->is_serving && now_us >= due_us[i]) {
+                run_task(service, &spec->tasks[i], pg);
+                due_us[i] = clock_steady_us() + spec->tasks[i].period_us;
+            }
+            if (due_us[i] != 0 && due_us[i] < next_us)
+                next_us = due_us[i];
+        }
+        if (next_us > now_us)
+            queue_take(service->keeper_queue, 1, next_us - now_us, &count);
+    }
+    pg_free(pg);
+    free(statements);
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void
+submit(void *context, struct call *call)
+{
+    struct service *service = context;
+
+    if (call->method->decide != NULL)
+        batch_submit(service->batch, call);
+    else
+        reader_submit(service->reader, call);
+}
+
+static void
+check_reads(const struct service_spec *spec)
+{
+    for (const struct method *method = spec->methods; method->name != NULL; method++) {
+        const struct read *read = spec->reads;
+
+        while (read->name != NULL && strcmp(read->name, method->name) != 0)
+            read++;
+        /* Every method is either decided or read. */
+        assert((method->decide != NULL) != (read->name != NULL));
+    }
+}
+
+static enum error
+open_parts(struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+    const struct settings *settings = &service->settings;
+    struct rpc_service rpc = {
+        .descriptor = spec->descriptor, .methods = spec->methods, .submit = submit, .owner = service
+    };
+    struct rpc_server_options server = { .listen = settings->listen,
+                                         .calls_max = (size_t)settings->calls_max,
+                                         .services = &rpc,
+                                         .service_count = 1 };
+    struct batch_options batch = { .service = spec->batch,
+                                   .conninfo = settings->database,
+                                   .queue_max = (size_t)settings->queue_max,
+                                   .batch_max = (size_t)settings->batch_max };
+    struct reader_options reader = { .conninfo = settings->database,
+                                     .application = spec->name,
+                                     .statements = spec->statements,
+                                     .reads = spec->reads,
+                                     .queue_max = (size_t)settings->queue_max,
+                                     .batch_max = (size_t)settings->batch_max,
+                                     .parked_max = (size_t)settings->parked_max };
+    enum error error;
+
+    service->reader = reader_open(&reader);
+    service->batch = batch_open(&batch);
+    error = spec->start == NULL ? ERR_OK : spec->start(service);
+    if (error == ERR_OK)
+        error = rpc_server_open(&server, &service->server);
+    if (error != ERR_OK)
+        return error;
+    service->keeper_queue = queue_new(1);
+    if (pthread_create(&service->keeper, NULL, keeper_main, service) != 0)
+        abort();
+    return ERR_OK;
+}
+
+static void
+log_counters(struct service *service)
+{
+    struct batch_counters store;
+    struct rpc_server_counters wire;
+
+    batch_count(service->batch, &store);
+    rpc_server_count(service->server, &wire);
+    log_info("counters calls=%llu items=%llu failed=%llu busy=%llu ops=%llu commits=%llu again=%llu"
+             " single=%llu uncertain=%llu",
+             (unsigned long long)wire.calls, (unsigned long long)wire.items,
+             (unsigned long long)wire.failed, (unsigned long long)wire.busy,
+             (unsigned long long)store.ops, (unsigned long long)store.commits,
+             (unsigned long long)store.again, (unsigned long long)store.single,
+             (unsigned long long)store.uncertain);
+}
+
+static void
+close_parts(struct service *service)
+{
+    log_info("stopping=yes drain_ms=%lld", (long long)service->settings.drain_ms);
+    queue_close(service->keeper_queue);
+    pthread_join(service->keeper, NULL);
+    rpc_server_set_serving(service->server, false);
+    reader_stop(service->reader); /* reads that wait are answered with what there is */
+    rpc_server_stop(service->server, (int)service->settings.drain_ms);
+    batch_stop(service->batch);
+    log_counters(service);
+    if (service->spec->stop != NULL)
+        service->spec->stop(service);
+    service->server = rpc_server_close(service->server);
+    service->batch = batch_close(service->batch);
+    service->reader = reader_close(service->reader);
+    service->keeper_queue = queue_free(service->keeper_queue);
+}
+
+int
+service_main(int argc, char **argv, const struct service_spec *spec)
+{
+    static struct service service;
+    const struct config_table tables[] = { { keys, &service.settings },
+                                           { spec->keys, spec->values } };
+    sigset_t signals;
+    int signal_number;
+
+    service.spec = spec;
+    if (config_read(argc, argv, spec->usage, tables, spec->keys == NULL ? 1 : 2) != 0) {
+        fprintf(stderr, "%s: '%s' is no flag (--help lists the flags)\n", spec->name, argv[0]);
+        return 2;
+    }
+    log_open(spec->name, service.settings.debug ? LOG_DEBUG : LOG_INFO);
+    check_reads(spec);
+    sigemptyset(&signals); /* blocked before any thread starts, so that only this one gets them */
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (open_parts(&service) != ERR_OK)
+        return 1;
+    while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGUSR1)
+        log_counters(&service);
+    close_parts(&service);
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* service.h -- A program from its parts: flags, server, store thread, read thread, keeper, drain.
+ *
+ * main.c of a service is a struct service_spec and one call. The life of the process:
+ *   flags -> threads -> database reached -> SERVING (and the ready file) -> SIGTERM
+ *   -> NOT_SERVING, waiting reads answered, calls in flight finished, port closed -> 0
+ * Health follows the database: a service that cannot reach it is NOT_SERVING, and its calls are
+ * answered STORE_DOWN.
+ *
+ * Thread    The main thread waits for signals. The keeper thread runs the tasks, one after the other.
+ *           SIGUSR1 logs the counters.
+ */
+#ifndef MESH_SERVICE_H
+#define MESH_SERVICE_H
+
+#include "mesh/base/config.h"
+#include "mesh/store/batch.h"
+#include "mesh/store/reader.h"
+
+typedef struct ProtobufCServiceDescriptor ProtobufCServiceDescriptor;
+
+struct service;
+
+/* Something the program does by itself every so often: sweeps, partitions. Runs on the keeper's own
+ * connection, reads there, and changes rows only by ops (service_run_ops). */
+struct service_task {
+    const char *name;
+    int64_t period_us;
+    enum error (*run)(struct service *service, struct pg *pg, struct arena *arena);
+};
+
+/* A partitioned table of the schema, kept ahead of time and dropped behind it. */
+struct service_partitions {
+    const char *table;
+    int32_t fill;     /* percent: 80 where rows are updated, 100 where they are not */
+    const char *open; /* SQL condition on rows that must not be dropped yet; NULL: never dropped */
+};
+
+struct service_spec {
+    const char *name; /* "storage-svc" */
+    const char *usage;
+    const struct config_key *keys; /* its own flags, or NULL */
+    void *values;
+    const ProtobufCServiceDescriptor *descriptor;
+    const struct method *methods; /* ends with a row of zeros */
+    const struct batch_service *batch;
+    const struct read *reads;
+    const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
+    const struct service_task *tasks;             /* ends with a row of zeros; or NULL */
+    const struct service_partitions *partitions;  /* ends with a row of zeros */
+    /* After the flags are read and before the first call; before the last thread ends. NULL: none. */
+    enum error (*start)(struct service *service);
+    void (*stop)(struct service *service);
+};
+
+/* Runs until SIGTERM or SIGINT. Returns the exit status. */
+int service_main(int argc, char **argv, const struct service_spec *spec);
+
+struct reader *service_reader(struct service *service);
+const char *service_database(const struct service *service);
+
+/* Submits count ops of a method of the program's own (no wire) and waits until all are answered.
+ * Called by tasks. ops are copied; *answered gets each op back, if it is not NULL. */
+void service_run_ops(struct service *service, const struct method *method, const void *ops,
+                     size_t count, void (*answered)(const void *op));
+
+/* Submits one and returns; answered() is called on the store thread. */
+void service_submit_op(struct service *service, const struct method *method, const void *op,
+                       void (*answered)(const void *op));
+
+#endif

@@ -1,0 +1,305 @@
+/* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL. */
+#include "mesh/store/reader.h"
+#include "storage-svc/storage.h"
+
+#include <string.h>
+
+static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
+static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
+
+/* ---- product ---- */
+
+static const struct pg_column product_columns[] = {
+    PG_COLUMN(struct product, sku, PG_TEXT),
+    PG_COLUMN(struct product, currency, PG_TEXT),
+    PG_COLUMN(struct product, unit_price_minor, PG_INT8),
+    PG_COLUMN(struct product, on_hand, PG_INT8),
+    PG_COLUMN(struct product, free, PG_INT8),
+    PG_COLUMN(struct product, held, PG_INT8),
+    PG_COLUMN(struct product, sold, PG_INT8),
+    { 0 },
+};
+#define PRODUCT_COLUMNS "sku, currency, unit_price_minor, on_hand, free, held, sold"
+#define PRODUCT_ARRAYS                                                                             \
+    "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],"       \
+    " $7::bigint[])"
+
+static const struct pg_statement product_load = {
+    .name = "product_load",
+    .sql = "SELECT " PRODUCT_COLUMNS " FROM product WHERE sku = ANY($1::text[])"
+           " ORDER BY sku FOR UPDATE",
+    .in = key_text,
+    .out = product_columns,
+    .out_bytes = sizeof(struct product),
+};
+
+static const struct pg_statement product_insert = {
+    .name = "product_insert",
+    .sql = "INSERT INTO product (" PRODUCT_COLUMNS ") SELECT * FROM " PRODUCT_ARRAYS
+           " ON CONFLICT DO NOTHING",
+    .in = product_columns,
+};
+
+static const struct pg_statement product_update = {
+    .name = "product_update",
+    .sql = "UPDATE product p SET unit_price_minor = u.unit_price_minor, on_hand = u.on_hand,"
+           " free = u.free, held = u.held, sold = u.sold"
+           " FROM " PRODUCT_ARRAYS " AS u(" PRODUCT_COLUMNS ") WHERE p.sku = u.sku",
+    .in = product_columns,
+};
+
+/* ---- hold ---- */
+
+static const struct pg_column hold_columns[] = {
+    PG_COLUMN(struct hold, record.id, PG_UUID),
+    PG_COLUMN(struct hold, record.fingerprint, PG_INT8),
+    PG_COLUMN(struct hold, record.reason, PG_TEXT),
+    PG_COLUMN(struct hold, record.detail, PG_TEXT),
+    PG_COLUMN(struct hold, state, PG_INT4),
+    PG_COLUMN(struct hold, reference, PG_TEXT),
+    PG_COLUMN(struct hold, lines, PG_TEXT),
+    PG_COLUMN(struct hold, currency, PG_TEXT),
+    PG_COLUMN(struct hold, total_minor, PG_INT8),
+    PG_COLUMN(struct hold, until_us, PG_INT8),
+    { 0 },
+};
+#define HOLD_COLUMNS                                                                               \
+    "id, fingerprint, reason, detail, state, reference, lines, currency, total_minor, until_us"
+#define HOLD_COLUMNS_H                                                                             \
+    "h.id, h.fingerprint, h.reason, h.detail, h.state, h.reference, h.lines, h.currency,"          \
+    " h.total_minor, h.until_us"
+
+/* The join prunes partitions by each id's own time; = ANY would look into all of them. */
+static const struct pg_statement hold_load = {
+    .name = "hold_load",
+    .sql = "SELECT " HOLD_COLUMNS_H " FROM unnest($1::uuid[]) AS k(id) JOIN hold h ON h.id = k.id"
+           " ORDER BY h.id FOR UPDATE OF h",
+    .in = key_uuid,
+    .out = hold_columns,
+    .out_bytes = sizeof(struct hold),
+};
+
+static const struct pg_statement hold_insert = {
+    .name = "hold_insert",
+    .sql = "INSERT INTO hold (" HOLD_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::bigint[],"
+           " $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::bigint[],"
+           " $10::bigint[]) ON CONFLICT DO NOTHING",
+    .in = hold_columns,
+};
+
+static const struct pg_column hold_update_columns[] = {
+    PG_COLUMN(struct hold, record.id, PG_UUID),
+    PG_COLUMN(struct hold, state, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement hold_update = {
+    .name = "hold_update",
+    .sql = "UPDATE hold h SET state = u.state FROM unnest($1::uuid[], $2::int[]) AS u(id, state)"
+           " WHERE h.id = u.id",
+    .in = hold_update_columns,
+};
+
+/* ---- sweep ---- */
+
+static const struct pg_column sweep_columns[] = {
+    PG_COLUMN(struct sweep, name, PG_TEXT),
+    PG_COLUMN(struct sweep, floor_us, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_statement sweep_load = {
+    .name = "sweep_load",
+    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
+    .in = key_text,
+    .out = sweep_columns,
+    .out_bytes = sizeof(struct sweep),
+};
+
+static const struct pg_statement sweep_update = {
+    .name = "sweep_update",
+    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
+           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
+    .in = sweep_columns,
+};
+
+/* ---- the service's tables, in the order of loading, locking and saving ---- */
+
+static const struct batch_table tables[] = {
+    [STORAGE_OP] = OP_TABLE,
+    [STORAGE_HOLD] = { .name = "hold",
+                       .row_bytes = sizeof(struct hold),
+                       .key = BATCH_KEY_UUID,
+                       .key_offset = 0,
+                       .load = &hold_load,
+                       .insert = &hold_insert,
+                       .update = &hold_update,
+                       .is_record = true,
+                       .follow = hold_follow },
+    [STORAGE_PRODUCT] = { .name = "product",
+                          .row_bytes = sizeof(struct product),
+                          .key = BATCH_KEY_TEXT,
+                          .key_offset = offsetof(struct product, sku),
+                          .load = &product_load,
+                          .insert = &product_insert,
+                          .update = &product_update },
+    [STORAGE_SWEEP] = { .name = "sweep",
+                        .row_bytes = sizeof(struct sweep),
+                        .key = BATCH_KEY_TEXT,
+                        .key_offset = offsetof(struct sweep, name),
+                        .load = &sweep_load,
+                        .update = &sweep_update },
+};
+
+const struct batch_service storage_service = {
+    .name = "storage-svc",
+    .tables = tables,
+    .table_count = sizeof tables / sizeof *tables,
+};
+
+/* ---- reads ---- */
+
+static const struct pg_statement product_get = {
+    .name = "product_get",
+    .sql = "SELECT " PRODUCT_COLUMNS " FROM product WHERE sku = ANY($1::text[])",
+    .in = key_text,
+    .out = product_columns,
+    .out_bytes = sizeof(struct product),
+};
+
+static enum error
+get_product_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &product_get, .rows = keys, .count = count };
+    const struct product *products;
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &((const struct get_product *)ops[i])->sku;
+    error = pg_round(pg, false, &step, 1, arena);
+    products = step.ret_rows;
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_product *get = (struct get_product *)ops[i];
+
+        problem_set(&get->op.problem, ERR_NOT_FOUND, "sku", "there is no product '%s'", get->sku);
+        for (size_t j = 0; j < step.ret_count; j++) {
+            if (strcmp(products[j].sku, get->sku) == 0) {
+                get->product = products[j];
+                get->op.problem.error = ERR_OK;
+            }
+        }
+    }
+    return error;
+}
+
+static const struct pg_column page_columns[] = {
+    PG_COLUMN(struct list_products, after_sku, PG_TEXT),
+    PG_COLUMN(struct list_products, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement product_page = {
+    .name = "product_page",
+    .sql = "SELECT " PRODUCT_COLUMNS " FROM product WHERE sku > $1 ORDER BY sku LIMIT $2 + 1",
+    .in = page_columns,
+    .is_single = true,
+    .out = product_columns,
+    .out_bytes = sizeof(struct product),
+};
+
+static enum error
+list_products_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_products *list = (struct list_products *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &product_page, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->products = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
+static const struct pg_statement hold_get = {
+    .name = "hold_get",
+    .sql = "SELECT " HOLD_COLUMNS_H " FROM unnest($1::uuid[]) AS k(id) JOIN hold h ON h.id = k.id",
+    .in = key_uuid,
+    .out = hold_columns,
+    .out_bytes = sizeof(struct hold),
+};
+
+static enum error
+get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &hold_get, .rows = keys, .count = count };
+    const struct hold *holds;
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ops[i]->id;
+    error = pg_round(pg, false, &step, 1, arena);
+    holds = step.ret_rows;
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_hold *get = (struct get_hold *)ops[i];
+
+        problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
+        for (size_t j = 0; j < step.ret_count; j++) {
+            if (uuid_equal(holds[j].record.id, get->op.id) && holds[j].state != HOLD_REFUSED) {
+                get->hold = holds[j];
+                get->op.problem.error = ERR_OK;
+            }
+        }
+    }
+    return error;
+}
+
+const struct read storage_reads[] = {
+    { .name = "GetProduct", .read = get_product_read },
+    { .name = "ListProducts", .read = list_products_read },
+    { .name = "GetHold", .read = get_hold_read },
+    { 0 },
+};
+
+/* ---- the expiry sweep: walks `until`, and asks for the state only of what it finds ---- */
+
+static const struct pg_column range_columns[] = {
+    PG_COLUMN(struct sweep_range, from_us, PG_INT8),
+    PG_COLUMN(struct sweep_range, to_us, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_column candidate_columns[] = {
+    PG_COLUMN(struct expire_candidate, id, PG_UUID),
+    PG_COLUMN(struct expire_candidate, until_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement storage_expired = {
+    .name = "hold_expired",
+    .sql = "SELECT id, until_us FROM hold"
+           " WHERE until_us > $1 AND until_us <= $2 AND state = 1 ORDER BY until_us LIMIT 1000",
+    .in = range_columns,
+    .is_single = true,
+    .out = candidate_columns,
+    .out_bytes = sizeof(struct expire_candidate),
+};
+
+const struct pg_statement storage_swept_floor = {
+    .name = "sweep_floor",
+    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
+           " WHERE name = 'expire'",
+    .is_single = true,
+    .out = range_columns,
+    .out_bytes = sizeof(struct sweep_range),
+};
+
+const struct pg_statement *const storage_statements[] = {
+    &product_get, &product_page, &hold_get, &storage_expired, &storage_swept_floor, NULL,
+};
