@@ -122,9 +122,10 @@ daemon_start() {
     local record=$1 log=$2 tag=$3
     shift 3
     (
+        self=$BASHPID # not inside $(...), where it would be another's
         trap '' HUP
         exec </dev/null >>"$log" 2>&1
-        printf '%s %s\n' "$(process_identity "$BASHPID")" "$tag" >"$record.new"
+        printf '%s %s\n' "$(process_identity "$self")" "$tag" >"$record.new"
         mv "$record.new" "$record"
         exec 9>&-
         exec setsid "$@"

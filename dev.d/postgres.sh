@@ -166,7 +166,11 @@ postgres_remove() {
 postgres_database() {
     local directory=$1 name=$2 schema=$3 digest mark
     mark=$directory/schema-$name
-    digest=$(cat "$schema" mesh/store/*.sql 2>/dev/null | sha256sum | cut -d' ' -f1)
+    [[ -e $schema ]] || die "the schema $schema is missing." "See git status; git checkout $schema"
+    digest=$({
+        cat "$schema"
+        find mesh/store -name '*.sql' | sort | xargs -r cat
+    } | sha256sum | cut -d' ' -f1)
     [[ $(cat "$mark" 2>/dev/null) != "$digest" ]] || return 0
     [[ -n $(postgres_psql "$directory" postgres -Atc \
         "SELECT 1 FROM pg_database WHERE datname = '$name'") ]] ||
@@ -185,6 +189,7 @@ scratch_new() {
     scratch_sweep
     directory=$(mktemp -d "$STATE/scratch/XXXXXXXX")
     chmod 0711 "$directory"
+    mkdir -m 0700 "$directory/pids"
     process_identity "$owner" >"$directory/owner"
     echo "$directory"
 }
@@ -205,6 +210,20 @@ scratch_remove() {
     done
     postgres_remove "$1/pg"
     rm -rf "$1"
+}
+
+# For a test harness: a directory that goes with a process. What is recorded in its pids/ and the
+# server in its pg/ end when the harness removes it, or after that process is gone.
+word_scratch() {
+    state_open
+    case ${1:-} in
+    new) scratch_new "${2:?the process that it goes with}" ;;
+    remove)
+        [[ ${2:-} == "$STATE"/scratch/* ]] || die "${2:-} is not a scratch directory."
+        scratch_remove "$2"
+        ;;
+    *) die "usage: ./dev scratch new PROCESS | remove DIRECTORY" ;;
+    esac
 }
 
 word_postgres() {

@@ -173,7 +173,7 @@ place_demo() {
 
 word_demo() {
     mesh_use "$RUN" "$STATE/pids"
-    word_status >/dev/null || die "not everything runs." "./dev up starts it, ./dev status shows what is missing."
+    mesh_status >/dev/null || die "not everything runs." "./dev up starts it, ./dev status shows what is missing."
     place_demo
 }
 
@@ -197,6 +197,10 @@ word_down() {
 
 # Ends with 0 when everything runs, with 3 when something does not.
 word_status() {
+    mesh_status || exit 3
+}
+
+mesh_status() {
     local name pid state status=0 record
     state_open
     mesh_use "$RUN" "$STATE/pids"
@@ -218,7 +222,7 @@ word_status() {
         printf '%-9s %-13s process %-8s for %s, %s\n' "$name" "$state" "$pid" \
             "$(ps_age "$pid")" "$(status_address "$name")"
     done
-    return "$status"
+    ((status == 0))
 }
 
 status_address() {

@@ -42,7 +42,7 @@ word_test() {
     fi
     say "took $(elapsed "$began")"
     say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
-    ((FAILED == 0 && PASSED > 0))
+    ((FAILED == 0 && PASSED > 0)) || exit 1
 }
 
 # suite_run WORD ARGUMENTS...: a suite that cannot even begin counts as one failure, and the next
@@ -54,6 +54,7 @@ suite_run() {
     COUNTS=$(mktemp "$RUN/counts.XXXXXX")
     # A subshell of its own, with set -e alive in it (in a condition it would not be).
     set +e
+    trap - ERR
     (
         set -e
         trap 'suite_cleanup' EXIT
@@ -162,7 +163,8 @@ suite_wire() {
 # A PostgreSQL for one run of tests; they make databases in it.
 test_postgres() {
     packages_need $PACKAGES_RUN
-    SCRATCH=$(scratch_new "$BASHPID")
+    local self=$BASHPID
+    SCRATCH=$(scratch_new "$self")
     postgres_start "$SCRATCH/pg"
     MESH_TEST_PG="$(postgres_conninfo "$SCRATCH/pg") dbname=postgres"
     export MESH_TEST_PG
@@ -233,11 +235,16 @@ python_stubs() {
     if [[ ! -e $mark || -n $(find proto -name '*.proto' -newer "$mark") ]]; then
         rm -rf build/py
         mkdir -p build/py
-        find proto -name '*.proto' -printf '%p\n' | xargs protoc -I proto -I proto/third_party \
-            --python_out=build/py --grpc_python_out=build/py \
-            --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)"
+        find proto -name '*.proto' -not -path 'proto/third_party/*' -printf '%P\n' |
+            protoc_python -I proto -I proto/third_party
+        find proto/third_party -name '*.proto' -printf '%P\n' | protoc_python -I proto/third_party
         : >"$mark"
     fi
+}
+
+protoc_python() {
+    xargs protoc "$@" --python_out=build/py --grpc_python_out=build/py \
+        --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)"
 }
 
 suite_stories() {

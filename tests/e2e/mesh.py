@@ -1,0 +1,556 @@
+"""A whole mesh for tests: a private PostgreSQL, the programs of dev.d/programs.table, and a client.
+
+    with Mesh() as mesh:
+        mesh.put_product("tea", 500, pieces=10)
+        mesh.open_wallet("ada", top_up_minor=2000)
+        order_id = mesh.place("ada", [("tea", 2)])
+        assert mesh.wait_final(order_id).status == mesh.order_pb.ORDER_STATUS_PAID
+
+Every mesh has databases, ports and logs of its own, so several can run at once. Faults are done to it
+by name: kill, pause, resume, start, stop; "postgres" is the database server.
+
+The changing helpers repeat their call with the same id while the answer is unknown or says that
+nothing was done: what a careful caller does. Tests that look at errors call the stubs themselves.
+
+Needs ./dev build and the stubs in build/py; ./dev test stories makes both. MESH_BUILD names another
+build directory (build-crash).
+"""
+
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STUBS = ROOT / "build" / "py"
+
+# The stubs lie in packages that Debian's own Python packages also have: grpc, google.
+sys.path.insert(0, str(STUBS))
+import grpc  # noqa: E402
+
+grpc.__path__.append(str(STUBS / "grpc"))
+
+from google.rpc import error_details_pb2, status_pb2  # noqa: E402
+from grpc.health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
+from sagamesh.batch.v1 import batch_service_pb2, batch_service_pb2_grpc  # noqa: E402
+from sagamesh.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc  # noqa: E402
+from sagamesh.order.v1 import order_service_pb2, order_service_pb2_grpc  # noqa: E402
+from sagamesh.saga.v1 import saga_service_pb2, saga_service_pb2_grpc  # noqa: E402
+from sagamesh.storage.v1 import storage_service_pb2, storage_service_pb2_grpc  # noqa: E402
+
+READY_SECONDS = 60
+STOP_SECONDS = 30
+# What a careful caller asks again after, with the same id.
+ASK_AGAIN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.CANCELLED,
+)
+PENDING_STATES = (
+    order_service_pb2.ORDER_STATUS_PENDING,
+    order_service_pb2.ORDER_STATUS_WAITING_PAYMENT,
+)
+
+
+# ---- small things ----------------------------------------------------------------------------------
+
+
+def uuid7(now_ms=None, rng=random):
+    """An id as every caller makes one. rng: a seeded random.Random for runs that repeat."""
+    ms = int(time.time() * 1000) if now_ms is None else now_ms
+    value = (ms << 80) | (7 << 76) | (rng.getrandbits(12) << 64) | (2 << 62) | rng.getrandbits(62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Refusal:
+    """What an error says: status code, reason and metadata of its one ErrorInfo, message."""
+
+    def __init__(self, error):
+        self.code = error.code()
+        self.message = error.details()
+        self.reason = ""
+        self.domain = ""
+        self.metadata = {}
+        for key, value in error.trailing_metadata() or ():
+            if key == "grpc-status-details-bin":
+                self._read(value)
+
+    def _read(self, value):
+        status = status_pb2.Status.FromString(value)
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                self.reason, self.domain = info.reason, info.domain
+                self.metadata = dict(info.metadata)
+
+    def __repr__(self):
+        return f"Refusal({self.code.name}, {self.reason}, {self.metadata}, {self.message!r})"
+
+
+def refusal(call, *arguments, **options):
+    """The Refusal that a call ends in; an AssertionError when it is answered."""
+    try:
+        answer = call(*arguments, **options)
+    except grpc.RpcError as error:
+        return Refusal(error)
+    raise AssertionError(f"it was answered: {answer}")
+
+
+def wait_until(condition, seconds, what):
+    """Polls until condition() is true; returns what it returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def free_port(taken):
+    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance."""
+    while True:
+        port = random.SystemRandom().randrange(12000, 20000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in taken:
+            return port
+
+
+def dev(*words):
+    """Runs ./dev with words; its standard output, stripped."""
+    done = subprocess.run([str(ROOT / "dev"), *words], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+# ---- programs --------------------------------------------------------------------------------------
+
+
+class Program:
+    """A row of dev.d/programs.table, and its process while there is one."""
+
+    def __init__(self, row):
+        name, binary, database, schema, *flags = row.split()
+        self.name = name
+        self.binary = binary
+        self.database = None if database == "-" else database
+        self.schema = None if schema == "-" else schema
+        self.flags = [flag for flag in flags if flag != "-"]
+        self.port = 0
+        self.process = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self):
+        return self.process.pid if self.process else None
+
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
+
+def read_table():
+    lines = (ROOT / "dev.d" / "programs.table").read_text().splitlines()
+    return [Program(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def process_identity(pid):
+    """As dev.d/base.sh writes it: pid, start time, boot."""
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    start = stat.rsplit(")", 1)[1].split()[19]
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{pid} {start} {boot}"
+
+
+class Mesh:
+    def __init__(self, build=None, flags=None, environment=None):
+        """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
+        {"order": {"MESH_CRASH": "..."}}."""
+        self.build = ROOT / (build or os.environ.get("MESH_BUILD", "build"))
+        self.flags = flags or {}
+        self.environment = environment or {}
+        self.programs = {program.name: program for program in read_table()}
+        self.conninfo = None
+        self.channels = {}
+        self.order_pb = order_service_pb2
+        self.storage_pb = storage_service_pb2
+        self.ledger_pb = ledger_service_pb2
+        self.saga_pb = saga_service_pb2
+        self.batch_pb = batch_service_pb2
+        self.directory = None
+        self.logs = None
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close(keep_logs=kind is not None)
+
+    # -- life
+
+    def open(self):
+        """Makes everything and returns when all programs are ready."""
+        results = ROOT / ".run" / "results"
+        results.mkdir(parents=True, exist_ok=True)
+        self.logs = pathlib.Path(tempfile.mkdtemp(prefix="mesh-", dir=results))
+        self.directory = pathlib.Path(dev("scratch", "new", str(os.getpid())))
+        try:
+            self.start("postgres")
+            for program in self.programs.values():
+                program.port = free_port({other.port for other in self.programs.values()})
+                self._make_database(program)
+            for name in self.programs:
+                self.start(name, wait=False)
+            for name in self.programs:
+                self.wait_ready(name)
+        except BaseException:
+            self.close(keep_logs=True)
+            raise
+
+    def close(self, keep_logs=False):
+        """Ends and removes everything. Logs that are kept are named on standard output."""
+        for channel in self.channels.values():
+            channel.close()
+        self.channels = {}
+        for program in self.programs.values():
+            if program.process:
+                program.process.kill()
+                program.process.wait()
+                program.process = None
+        if self.directory and self.directory.exists():
+            if keep_logs:
+                shutil.copy(self.directory / "pg" / "log", self.logs / "postgres.log")
+            dev("scratch", "remove", str(self.directory))
+        if keep_logs:
+            print(f"logs are kept in {self.logs}", flush=True)
+        else:
+            shutil.rmtree(self.logs, ignore_errors=True)
+
+    def _make_database(self, program):
+        if not program.database:
+            return
+        self.psql("postgres", f"CREATE DATABASE {program.database}")
+        self._psql_run(program.database, "--single-transaction", "-f", str(ROOT / program.schema))
+
+    # -- processes, by name
+
+    def start(self, name, wait=True, environment=None):
+        """Starts a program that does not run, or "postgres"; waits until it is ready."""
+        if name == "postgres":
+            self.conninfo = dev("postgres", "start", str(self.directory / "pg"))
+            return
+        program = self.programs[name]
+        assert not program.is_alive(), f"{name} runs already"
+        ready = self._ready_file(name)
+        ready.unlink(missing_ok=True)
+        settings = {**os.environ, **self.environment.get(name, {}), **(environment or {})}
+        with open(self.logs / f"{name}.log", "ab") as log:
+            program.process = subprocess.Popen(
+                self.command(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=settings,
+                start_new_session=True,
+            )
+        # So that ./dev ends it, should this process be killed.
+        record = self.directory / "pids" / name
+        record.write_text(process_identity(program.pid) + " test\n")
+        if wait:
+            self.wait_ready(name)
+
+    def command(self, name):
+        program = self.programs[name]
+        words = [
+            str(self.build / program.binary),
+            f"--listen={program.address}",
+            f"--ready-file={self._ready_file(name)}",
+        ]
+        if program.database:
+            words.append(f"--database={self.conninfo} dbname={program.database}")
+        for flag in program.flags + self.flags.get(name, []):
+            flag = flag.replace("{root}", str(ROOT))
+            words.append(re.sub(r"\{(\w+)\}", lambda m: self.programs[m[1]].address, flag))
+        return words
+
+    def _ready_file(self, name):
+        return self.directory / f"ready-{name}"
+
+    def wait_ready(self, name, seconds=READY_SECONDS):
+        program = self.programs[name]
+        ready = self._ready_file(name)
+
+        def is_ready():
+            if not program.is_alive():
+                raise AssertionError(
+                    f"{name} ended with {program.process.returncode}:\n{self.log_tail(name)}"
+                )
+            return ready.exists() and ready.stat().st_size > 0
+
+        try:
+            wait_until(is_ready, seconds, f"{name} ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log_tail(name)}") from None
+
+    def log_tail(self, name, lines=20):
+        log = self.logs / f"{name}.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+    def pid(self, name):
+        if name == "postgres":
+            lines = (self.directory / "pg" / "data" / "postmaster.pid").read_text().splitlines()
+            return int(lines[0])
+        return self.programs[name].pid
+
+    def kill(self, name):
+        """kill -9, and waits until it is gone."""
+        self._end(name, signal.SIGKILL)
+
+    def stop(self, name):
+        """SIGTERM, waits for the drain, returns the exit status. postgres: a fast shutdown."""
+        return self._end(name, signal.SIGINT if name == "postgres" else signal.SIGTERM)
+
+    def _end(self, name, number):
+        if name == "postgres":
+            self._end_postgres(number)
+            return 0
+        program = self.programs[name]
+        if program.is_alive():
+            program.process.send_signal(number)
+        try:
+            status = program.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{name} did not end within {STOP_SECONDS} s of {number}") from None
+        program.process = None
+        return status
+
+    def _end_postgres(self, number):
+        pid = self.pid("postgres")
+        identity = process_identity(pid)
+        os.kill(pid, number)
+
+        def is_gone():
+            try:
+                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+                return stat.rsplit(")", 1)[1].split()[0] == "Z" or process_identity(pid) != identity
+            except FileNotFoundError:
+                return True
+
+        wait_until(is_gone, STOP_SECONDS, "PostgreSQL gone")
+
+    def restart(self, name):
+        """kill -9 and start."""
+        self.kill(name)
+        self.start(name)
+
+    def pause(self, name):
+        os.kill(self.pid(name), signal.SIGSTOP)
+
+    def resume(self, name):
+        os.kill(self.pid(name), signal.SIGCONT)
+
+    def wait_ended(self, name, seconds=READY_SECONDS):
+        """Until a program has ended by itself (a crash point); its exit status."""
+        program = self.programs[name]
+        wait_until(lambda: not program.is_alive(), seconds, f"{name} ended")
+        status = program.process.returncode
+        program.process = None
+        return status
+
+    # -- SQL
+
+    def _psql_run(self, database, *arguments):
+        done = subprocess.run(
+            ["psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
+            + ["-d", f"{self.conninfo} dbname={database}", *arguments],
+            env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"psql {database} {arguments}: {done.stderr.strip()}")
+        return done.stdout
+
+    def psql(self, database, statement):
+        """Rows as lists of text. database: orders, storage, account, saga."""
+        lines = self._psql_run(database, "-c", statement).splitlines()
+        return [line.split("\t") for line in lines if line]
+
+    def kill_backend(self, database, rng=random):
+        """Ends one backend that serves a database, as an operator would; its pid, or None."""
+        rows = self.psql(
+            "postgres",
+            f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"
+            " AND backend_type = 'client backend' ORDER BY pid",
+        )
+        if not rows:
+            return None
+        pid = int(rng.choice(rows)[0])
+        self.psql("postgres", f"SELECT pg_terminate_backend({pid})")
+        return pid
+
+    # -- calls
+
+    def address(self, name):
+        return self.programs[name].address
+
+    def channel(self, name):
+        if name not in self.channels:
+            options = [
+                ("grpc.enable_retries", 0),
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 50),
+                ("grpc.max_reconnect_backoff_ms", 500),
+            ]
+            self.channels[name] = grpc.insecure_channel(self.address(name), options)
+        return self.channels[name]
+
+    @property
+    def orders(self):
+        return order_service_pb2_grpc.OrderServiceStub(self.channel("order"))
+
+    @property
+    def storage(self):
+        return storage_service_pb2_grpc.StorageServiceStub(self.channel("storage"))
+
+    @property
+    def ledger(self):
+        return ledger_service_pb2_grpc.LedgerServiceStub(self.channel("account"))
+
+    @property
+    def sagas(self):
+        return saga_service_pb2_grpc.SagaServiceStub(self.channel("saga"))
+
+    def batch(self, name):
+        return batch_service_pb2_grpc.BatchServiceStub(self.channel(name))
+
+    def health(self, name, service="", seconds=5):
+        """health_pb2.HealthCheckResponse.SERVING or NOT_SERVING."""
+        stub = health_pb2_grpc.HealthStub(self.channel(name))
+        return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=seconds).status
+
+    def insist(self, call, request, seconds=120, attempt_seconds=5):
+        """The answer to call(request), asked again with the same ids until there is one. A refusal
+        is raised at once."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return call(request, timeout=attempt_seconds)
+            except grpc.RpcError as error:
+                if error.code() not in ASK_AGAIN or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def put_product(self, sku, unit_price_minor, pieces=0, currency="EUR"):
+        pb = storage_service_pb2
+        self.insist(
+            self.storage.PutProduct,
+            pb.PutProductRequest(
+                request_id=uuid7(), sku=sku, unit_price_minor=unit_price_minor, currency=currency
+            ),
+        )
+        if pieces:
+            self.restock(sku, pieces)
+
+    def restock(self, sku, quantity):
+        request = storage_service_pb2.RestockRequest(request_id=uuid7(), sku=sku, quantity=quantity)
+        return self.insist(self.storage.Restock, request).product
+
+    def product(self, sku):
+        request = storage_service_pb2.GetProductRequest(sku=sku)
+        return self.insist(self.storage.GetProduct, request).product
+
+    def open_wallet(self, customer_id, currency="EUR", top_up_minor=0):
+        pb = ledger_service_pb2
+        request = pb.OpenWalletRequest(
+            request_id=uuid7(), customer_id=customer_id, currency=currency
+        )
+        self.insist(self.ledger.OpenWallet, request)
+        if top_up_minor:
+            self.top_up(customer_id, top_up_minor, currency)
+
+    def top_up(self, customer_id, amount_minor, currency="EUR"):
+        request = ledger_service_pb2.TopUpRequest(
+            request_id=uuid7(),
+            customer_id=customer_id,
+            amount_minor=amount_minor,
+            currency=currency,
+            reference="test",
+        )
+        return self.insist(self.ledger.TopUp, request).transfer_id
+
+    def balance(self, customer_id, currency="EUR"):
+        request = ledger_service_pb2.BalanceRequest(customer_id=customer_id, currency=currency)
+        return self.insist(self.ledger.Balance, request).balance_minor
+
+    def place_request(self, customer_id, lines, currency="EUR", flow="", order_id=None):
+        """lines: [(sku, quantity)]"""
+        pb = order_service_pb2
+        return pb.PlaceRequest(
+            order_id=order_id or uuid7(),
+            customer_id=customer_id,
+            currency=currency,
+            lines=[pb.OrderLine(sku=sku, quantity=quantity) for sku, quantity in lines],
+            flow=flow,
+        )
+
+    def place(self, customer_id, lines, **options):
+        """Places an order; its id, once that is acknowledged."""
+        request = self.place_request(customer_id, lines, **options)
+        self.insist(self.orders.Place, request)
+        return request.order_id
+
+    def order(self, order_id):
+        return self.insist(self.orders.Get, order_service_pb2.GetRequest(order_id=order_id)).order
+
+    def wait_final(self, order_id, seconds=60):
+        """The order once it is PAID or FAILED."""
+        deadline = time.monotonic() + seconds
+        version, order = 0, None
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"order {order_id} is not final after {seconds} s: {order}")
+            wait_ms = int(min(left, 2) * 1000)
+            request = order_service_pb2.GetRequest(
+                order_id=order_id, wait_ms=wait_ms, known_version=version
+            )
+            order = self.insist(self.orders.Get, request, seconds=left + 1, attempt_seconds=10).order
+            if order.status not in PENDING_STATES:
+                return order
+            version = order.version
+
+    def cancel(self, order_id):
+        request = order_service_pb2.CancelRequest(request_id=uuid7(), order_id=order_id)
+        return self.insist(self.orders.Cancel, request)
+
+    def events(self, order_id, after_version=0):
+        request = order_service_pb2.ListEventsRequest(
+            order_id=order_id, after_version=after_version
+        )
+        return list(self.insist(self.orders.ListEvents, request).events)
+
+    def saga(self, saga_id):
+        """The saga with its steps."""
+        return self.insist(self.sagas.Get, saga_service_pb2.GetRequest(saga_id=saga_id))

@@ -1,0 +1,102 @@
+"""run.py SUITE [PATTERN]: runs tests/e2e/test_*.py with a line for each test and one for the totals.
+
+SUITE is "interop" (test_interop*.py) or "stories" (all others). PATTERN: only tests whose name holds
+it. The last line is "N passed, N failed, N skipped".
+"""
+
+import pathlib
+import sys
+import threading
+import time
+import unittest
+
+SIGN_OF_LIFE_SECONDS = 15
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Result(unittest.TestResult):
+    """One line for each test; a sign of life for one that takes long."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed = 0
+        self.running = None
+        self.began = 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.running, self.began, self.bad_before = test, time.monotonic(), self.bad()
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.running = None
+
+    def bad(self):
+        return len(self.failures) + len(self.errors) + len(self.unexpectedSuccesses)
+
+    def say(self, test, outcome):
+        took = time.monotonic() - self.began if self.running else 0.0
+        print(f"{name_of(test)}: {outcome} ({took:.1f} s)", flush=True)
+
+    def addSuccess(self, test):
+        if self.bad() == self.bad_before:
+            self.passed += 1
+            self.say(test, "passed")
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.say(test, f"skipped: {reason}")
+
+    def addFailure(self, test, error):
+        super().addFailure(test, error)
+        self.say(test, "FAILED\n" + self.failures[-1][1])
+
+    def addError(self, test, error):
+        super().addError(test, error)
+        self.say(test, "FAILED\n" + self.errors[-1][1])
+
+    def addUnexpectedSuccess(self, test):
+        super().addUnexpectedSuccess(test)
+        self.say(test, "FAILED: it passes, and should not")
+
+    def addSubTest(self, test, subtest, error):
+        super().addSubTest(test, subtest, error)
+        if error is not None:
+            self.say(subtest, "FAILED\n" + (self.failures + self.errors)[-1][1])
+
+
+def name_of(test):
+    return str(test).split(" ")[0]
+
+
+def show_life(result, stop):
+    while not stop.wait(SIGN_OF_LIFE_SECONDS):
+        test = result.running
+        if test is not None:
+            print(f"  {name_of(test)}: {time.monotonic() - result.began:.0f} s so far", flush=True)
+
+
+def load(suite_name, pattern):
+    names = sorted(path.stem for path in HERE.glob("test_*.py"))
+    is_interop = suite_name == "interop"
+    loader = unittest.TestLoader()
+    if pattern:
+        loader.testNamePatterns = [f"*{pattern}*"]
+    wanted = [name for name in names if name.startswith("test_interop") == is_interop]
+    return loader.loadTestsFromNames(wanted)
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop"):
+        sys.exit(__doc__)
+    sys.path.insert(0, str(HERE))
+    result, stop = Result(), threading.Event()
+    threading.Thread(target=show_life, args=(result, stop), daemon=True).start()
+    load(sys.argv[1], " ".join(sys.argv[2:])).run(result)
+    stop.set()
+    print(f"{result.passed} passed, {result.bad()} failed, {len(result.skipped)} skipped")
+    sys.exit(1 if result.bad() or not result.passed else 0)
+
+
+if __name__ == "__main__":
+    main()
