@@ -1,0 +1,109 @@
+#include "mesh/observe/trace.h"
+#include "mesh/base/uuid.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { ID_AT = 3, CALLER_AT = 36, CALLER_BYTES = 16, FLAGS_AT = 53, FLAGS_BYTES = 2 };
+
+static const char hex_digits[] = "0123456789abcdef";
+
+static bool
+is_hex(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        bool is_digit = text[i] >= '0' && text[i] <= '9';
+
+        if (!is_digit && (text[i] < 'a' || text[i] > 'f')) /* upper case is not valid */
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_zero(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] != '0')
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_valid(const char *text, size_t bytes)
+{
+    if (bytes < TRACE_PARENT_BYTES || text[2] != '-' || text[ID_AT + TRACE_ID_BYTES] != '-' ||
+        text[CALLER_AT + CALLER_BYTES] != '-')
+        return false;
+    if (!is_hex(text, 2) || !is_hex(text + ID_AT, TRACE_ID_BYTES) ||
+        !is_hex(text + CALLER_AT, CALLER_BYTES) || !is_hex(text + FLAGS_AT, FLAGS_BYTES))
+        return false;
+    if (is_zero(text + ID_AT, TRACE_ID_BYTES) || is_zero(text + CALLER_AT, CALLER_BYTES))
+        return false;
+    if (memcmp(text, "ff", 2) == 0)
+        return false;
+    if (memcmp(text, "00", 2) == 0)
+        return bytes == TRACE_PARENT_BYTES;
+    return bytes == TRACE_PARENT_BYTES || text[TRACE_PARENT_BYTES] == '-';
+}
+
+bool
+trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1])
+{
+    ret_parent[0] = '\0';
+    if (!is_valid(text, bytes))
+        return false;
+    memcpy(ret_parent, text, TRACE_PARENT_BYTES);
+    memcpy(ret_parent, "00", 2);
+    ret_parent[TRACE_PARENT_BYTES] = '\0';
+    return true;
+}
+
+static void
+put_random(char *text, size_t digits)
+{
+    unsigned char bytes[TRACE_ID_BYTES / 2];
+
+    assert(digits / 2 <= sizeof bytes);
+    random_bytes(bytes, digits / 2);
+    bytes[digits / 2 - 1] |= 1; /* never all zero */
+    for (size_t i = 0; i < digits / 2; i++) {
+        text[2 * i] = hex_digits[bytes[i] >> 4];
+        text[2 * i + 1] = hex_digits[bytes[i] & 15];
+    }
+}
+
+void
+trace_start(char ret_parent[TRACE_PARENT_BYTES + 1])
+{
+    /* 03: sampled, and the id's right half is random */
+    memcpy(ret_parent, "00-00000000000000000000000000000000-0000000000000000-03",
+           TRACE_PARENT_BYTES + 1);
+    put_random(ret_parent + ID_AT, TRACE_ID_BYTES);
+    put_random(ret_parent + CALLER_AT, CALLER_BYTES);
+}
+
+void
+trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1])
+{
+    if (parent[0] == '\0') {
+        trace_start(ret_parent);
+        return;
+    }
+    assert(strlen(parent) == TRACE_PARENT_BYTES);
+    memmove(ret_parent, parent, TRACE_PARENT_BYTES + 1);
+    put_random(ret_parent + CALLER_AT, CALLER_BYTES);
+}
+
+bool
+trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1])
+{
+    ret_id[0] = '\0';
+    if (parent[0] == '\0')
+        return false;
+    assert(strlen(parent) == TRACE_PARENT_BYTES);
+    memcpy(ret_id, parent + ID_AT, TRACE_ID_BYTES);
+    ret_id[TRACE_ID_BYTES] = '\0';
+    return true;
+}

@@ -1,0 +1,36 @@
+/* trace.h -- W3C Trace Context: one id for everything that one request sets off.
+ *
+ *     traceparent: 00-<32 hex: the trace>-<16 hex: who called>-<2 hex: flags>
+ *
+ * What is not valid is treated as absent: a stranger's bad header must not break or join anything.
+ *
+ * Thread    Any.
+ * Memory    Texts are TRACEPARENT_BYTES long and end with a NUL.
+ */
+#ifndef MESH_OBSERVE_TRACE_H
+#define MESH_OBSERVE_TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    TRACE_PARENT_BYTES =
+        55, /* of version 00, the one we send; equals TRACEPARENT_BYTES of call.h */
+    TRACE_ID_BYTES = 32,
+};
+
+/* Reads a header. A higher version is read as far as 00 defines it and carried on as 00; false, and
+ * "", when it is not valid. */
+bool trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1]);
+
+/* A new trace, sampled, with random ids. */
+void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
+
+/* The same trace and flags with a new caller id; "" starts a trace. parent and ret_parent may be the
+ * same text. */
+void trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1]);
+
+/* The 32 hex digits for log_set_trace(); false when parent is "". */
+bool trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1]);
+
+#endif
