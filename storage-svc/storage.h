@@ -10,6 +10,7 @@
 #define STORAGE_H
 
 #include "mesh/store/op.h"
+#include "mesh/store/reader.h"
 
 enum {
     SKU_BYTES_MAX = 64,
