@@ -297,6 +297,8 @@ submit(void *context, struct call *call)
 static void
 check_reads(const struct service_spec *spec)
 {
+    if (spec->submit != NULL)
+        return;
     for (const struct method *method = spec->methods; method->name != NULL; method++) {
         const struct read *read = spec->reads;
 
@@ -312,9 +314,10 @@ open_parts(struct service *service)
 {
     const struct service_spec *spec = service->spec;
     const struct settings *settings = &service->settings;
-    struct rpc_service rpc = {
-        .descriptor = spec->descriptor, .methods = spec->methods, .submit = submit, .owner = service
-    };
+    struct rpc_service rpc = { .descriptor = spec->descriptor,
+                               .methods = spec->methods,
+                               .submit = spec->submit != NULL ? spec->submit : submit,
+                               .owner = service };
     struct rpc_server_options server = { .listen = settings->listen,
                                          .calls_max = (size_t)settings->calls_max,
                                          .services = &rpc,
@@ -332,8 +335,10 @@ open_parts(struct service *service)
                                      .parked_max = (size_t)settings->parked_max };
     enum error error;
 
-    service->reader = reader_open(&reader);
-    service->batch = batch_open(&batch);
+    if (spec->submit == NULL) {
+        service->reader = reader_open(&reader);
+        service->batch = batch_open(&batch);
+    }
     error = spec->start == NULL ? ERR_OK : spec->start(service);
     if (error == ERR_OK)
         error = rpc_server_open(&server, &service->server);
@@ -348,10 +353,11 @@ open_parts(struct service *service)
 static void
 log_counters(struct service *service)
 {
-    struct batch_counters store;
+    struct batch_counters store = { 0 };
     struct rpc_server_counters wire;
 
-    batch_count(service->batch, &store);
+    if (service->batch != NULL)
+        batch_count(service->batch, &store);
     rpc_server_count(service->server, &wire);
     log_info("counters calls=%llu items=%llu failed=%llu busy=%llu ops=%llu commits=%llu again=%llu"
              " single=%llu uncertain=%llu",
@@ -369,9 +375,11 @@ close_parts(struct service *service)
     queue_close(service->keeper_queue);
     pthread_join(service->keeper, NULL);
     rpc_server_set_serving(service->server, false);
-    reader_stop(service->reader); /* reads that wait are answered with what there is */
+    if (service->reader != NULL)
+        reader_stop(service->reader); /* reads that wait are answered with what there is */
     rpc_server_stop(service->server, (int)service->settings.drain_ms);
-    batch_stop(service->batch);
+    if (service->batch != NULL)
+        batch_stop(service->batch);
     log_counters(service);
     if (service->spec->stop != NULL)
         service->spec->stop(service);

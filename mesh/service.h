@@ -41,13 +41,16 @@ struct service_spec {
     const struct config_key *keys; /* its own flags, or NULL */
     void *values;
     const ProtobufCServiceDescriptor *descriptor;
-    const struct method *methods; /* ends with a row of zeros */
-    const struct batch_service *batch;
+    const struct method *methods;      /* ends with a row of zeros */
+    const struct batch_service *batch; /* with reads; both NULL when submit takes the calls */
     const struct read *reads;
+    void (*submit)(void *owner, struct call *call);
+    void *owner;
     const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
     const struct service_task *tasks;             /* ends with a row of zeros; or NULL */
     const struct service_partitions *partitions;  /* ends with a row of zeros */
-    /* After the flags are read and before the first call; before the last thread ends. NULL: none. */
+    /* start: after the flags are read and before the first call. stop: after the last call was
+     * answered. NULL: none. */
     enum error (*start)(struct service *service);
     void (*stop)(struct service *service);
 };

@@ -1,0 +1,493 @@
+#include "mesh/store/journal.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
+#include "mesh/base/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct journal {
+    struct pg *pg;
+    int32_t shard;
+    struct uuid owner; /* this process, this time: tells our own epoch from another's */
+    int64_t epoch;     /* 0: not owned yet */
+    bool is_in_doubt;  /* the last COMMIT may have happened */
+    struct arena *arena;
+};
+
+/* ---- statements ---- */
+
+struct own_row {
+    int32_t shard;
+    struct uuid owner;
+    int64_t epoch, floor_page, next_page;
+};
+
+struct page_row {
+    int32_t shard;
+    int64_t page, epoch;
+    const char *body;
+    int32_t max;
+    int64_t floor_page;
+};
+
+/* clang-format off */
+static const struct pg_column own_in[] = {
+    PG_COLUMN(struct own_row, shard, PG_INT4),
+    PG_COLUMN(struct own_row, owner, PG_UUID),
+    { 0 },
+};
+static const struct pg_column own_out[] = {
+    PG_COLUMN(struct own_row, epoch, PG_INT8),
+    PG_COLUMN(struct own_row, floor_page, PG_INT8),
+    PG_COLUMN(struct own_row, next_page, PG_INT8),
+    { 0 },
+};
+static const struct pg_column epoch_out[] = { PG_COLUMN(struct own_row, epoch, PG_INT8), { 0 } };
+static const struct pg_column page_in[] = {
+    PG_COLUMN(struct page_row, shard, PG_INT4),
+    PG_COLUMN(struct page_row, page, PG_INT8),
+    PG_COLUMN(struct page_row, epoch, PG_INT8),
+    PG_COLUMN(struct page_row, body, PG_TEXT),
+    { 0 },
+};
+static const struct pg_column scan_in[] = {
+    PG_COLUMN(struct page_row, shard, PG_INT4),
+    PG_COLUMN(struct page_row, page, PG_INT8),
+    PG_COLUMN(struct page_row, max, PG_INT4),
+    { 0 },
+};
+static const struct pg_column scan_out[] = {
+    PG_COLUMN(struct journal_page, page, PG_INT8),
+    PG_COLUMN(struct journal_page, body, PG_TEXT),
+    { 0 },
+};
+static const struct pg_column floor_in[] = {
+    PG_COLUMN(struct page_row, shard, PG_INT4),
+    PG_COLUMN(struct page_row, floor_page, PG_INT8),
+    { 0 },
+};
+static const struct pg_column shard_in[] = { PG_COLUMN(struct page_row, shard, PG_INT4), { 0 } };
+static const struct pg_column id_in[] = { { "id", PG_UUID, 0 }, { 0 } };
+static const struct pg_column row_columns[] = {
+    PG_COLUMN(struct journal_row, id, PG_UUID),
+    PG_COLUMN(struct journal_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_row, page, PG_INT8),
+    PG_COLUMN(struct journal_row, fingerprint, PG_INT8),
+    PG_COLUMN(struct journal_row, next_us, PG_INT8),
+    PG_COLUMN(struct journal_row, phase, PG_TEXT),
+    PG_COLUMN(struct journal_row, body, PG_TEXT),
+    { 0 },
+};
+static const struct pg_column final_columns[] = {
+    PG_COLUMN(struct journal_row, id, PG_UUID),
+    PG_COLUMN(struct journal_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_row, fingerprint, PG_INT8),
+    PG_COLUMN(struct journal_row, phase, PG_TEXT),
+    PG_COLUMN(struct journal_row, body, PG_TEXT),
+    { 0 },
+};
+struct final_range {
+    int32_t shard;
+    struct uuid before;
+    int32_t max;
+};
+static const struct pg_column final_page_in[] = {
+    PG_COLUMN(struct final_range, shard, PG_INT4),
+    PG_COLUMN(struct final_range, before, PG_UUID),
+    PG_COLUMN(struct final_range, max, PG_INT4),
+    { 0 },
+};
+/* clang-format on */
+
+/* Waits for the old owner's open transaction, which holds the row FOR SHARE: so it also settles
+ * whether that one's COMMIT happened. */
+static const struct pg_statement journal_take = {
+    .name = "journal_own",
+    .sql = "UPDATE journal_shard s SET epoch = epoch + 1, owner = $2 WHERE shard = $1"
+           " RETURNING epoch, floor_page, (SELECT coalesce(max(page) + 1, s.floor_page)"
+           " FROM journal_page p WHERE p.shard = s.shard)",
+    .in = own_in,
+    .is_single = true,
+    .out = own_out,
+    .out_bytes = sizeof(struct own_row),
+};
+
+static const struct pg_statement raise_epoch = {
+    .name = "journal_raise",
+    .sql = "UPDATE journal_shard SET epoch = epoch + 1 WHERE shard = $1 AND owner = $2"
+           " RETURNING epoch",
+    .in = own_in,
+    .is_single = true,
+    .out = epoch_out,
+    .out_bytes = sizeof(struct own_row),
+};
+
+static const struct pg_statement page_insert = {
+    .name = "journal_page_insert",
+    .sql = "INSERT INTO journal_page (shard, page, epoch, body)"
+           " SELECT s.shard, $2, $3, $4 FROM (SELECT shard FROM journal_shard"
+           " WHERE shard = $1 AND epoch = $3 FOR SHARE) AS s",
+    .in = page_in,
+    .is_single = true,
+};
+
+static const struct pg_statement page_scan = {
+    .name = "journal_page_scan",
+    .sql = "SELECT page, body FROM journal_page WHERE shard = $1 AND page >= $2"
+           " ORDER BY page LIMIT $3",
+    .in = scan_in,
+    .is_single = true,
+    .out = scan_out,
+    .out_bytes = sizeof(struct journal_page),
+};
+
+static const struct pg_statement floor_set = {
+    .name = "journal_floor_set",
+    .sql = "UPDATE journal_shard SET floor_page = $2 WHERE shard = $1",
+    .in = floor_in,
+    .is_single = true,
+};
+
+static const struct pg_statement page_delete = {
+    .name = "journal_page_delete",
+    .sql = "DELETE FROM journal_page WHERE shard = $1 AND page < $2",
+    .in = floor_in,
+    .is_single = true,
+};
+
+static const struct pg_statement parked_index = {
+    .name = "journal_parked_index",
+    .sql = "SELECT id, shard, page, fingerprint, next_us, phase FROM journal_parked"
+           " WHERE shard = $1 ORDER BY id",
+    .in = shard_in,
+    .is_single = true,
+    .out = row_columns,
+    .out_bytes = sizeof(struct journal_row),
+};
+
+static const struct pg_statement parked_find = {
+    .name = "journal_parked_find",
+    .sql = "SELECT p.id, p.shard, p.page, p.fingerprint, p.next_us, p.phase, p.body"
+           " FROM unnest($1::uuid[]) AS k(id) JOIN journal_parked p ON p.id = k.id",
+    .in = id_in,
+    .out = row_columns,
+    .out_bytes = sizeof(struct journal_row),
+};
+
+static const struct pg_statement final_find = {
+    .name = "journal_final_find",
+    .sql = "SELECT f.id, f.shard, f.fingerprint, f.phase, f.body"
+           " FROM unnest($1::uuid[]) AS k(id) JOIN journal_final f ON f.id = k.id",
+    .in = id_in,
+    .out = final_columns,
+    .out_bytes = sizeof(struct journal_row),
+};
+
+static const struct pg_statement final_page = {
+    .name = "journal_final_page",
+    .sql = "SELECT id, shard, fingerprint, phase, body FROM journal_final"
+           " WHERE id < $2 AND shard = $1 ORDER BY id DESC LIMIT $3",
+    .in = final_page_in,
+    .is_single = true,
+    .out = final_columns,
+    .out_bytes = sizeof(struct journal_row),
+};
+
+static const struct pg_statement parked_save = {
+    .name = "journal_parked_save",
+    .sql = "INSERT INTO journal_parked (id, shard, page, fingerprint, next_us, phase, body)"
+           " SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[],"
+           " $6::text[], $7::text[])"
+           " ON CONFLICT (id) DO UPDATE SET page = EXCLUDED.page, next_us = EXCLUDED.next_us,"
+           " phase = EXCLUDED.phase, body = EXCLUDED.body",
+    .in = row_columns,
+};
+
+static const struct pg_statement parked_delete = {
+    .name = "journal_parked_delete",
+    .sql = "DELETE FROM journal_parked p USING unnest($1::uuid[]) AS k(id) WHERE p.id = k.id",
+    .in = id_in,
+};
+
+static const struct pg_statement final_save = {
+    .name = "journal_final_save",
+    .sql = "INSERT INTO journal_final (id, shard, fingerprint, phase, body) SELECT * FROM"
+           " unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::text[])",
+    .in = final_columns,
+};
+
+static const struct pg_statement *const statements[] = {
+    &journal_take,  &raise_epoch, &page_insert,  &page_scan,  &floor_set,
+    &page_delete,   &parked_find, &final_find,   &final_page, &parked_save,
+    &parked_delete, &final_save,  &parked_index, NULL,
+};
+
+/* ---- */
+
+enum error
+journal_shard_count(const char *conninfo, int *ret_count)
+{
+    struct pg *pg = pg_new(conninfo, "saga-svc", NULL);
+    struct arena *arena = arena_new();
+    const char *text = "";
+    enum error error = pg_text(pg, "SELECT count(*) FROM journal_shard", arena, &text);
+
+    if (error == ERR_OK)
+        *ret_count = atoi(text);
+    arena_free(arena);
+    pg_free(pg);
+    return error;
+}
+
+struct journal *
+journal_new(const char *conninfo, int shard)
+{
+    struct journal *journal = memory_take(sizeof *journal);
+
+    journal->pg = pg_new(conninfo, "saga-svc", statements);
+    journal->shard = shard;
+    journal->owner = uuid_v7(clock_now_us());
+    journal->arena = arena_new();
+    return journal;
+}
+
+struct journal *
+journal_free(struct journal *journal)
+{
+    if (journal == NULL)
+        return NULL;
+    pg_free(journal->pg);
+    arena_free(journal->arena);
+    free(journal);
+    return NULL;
+}
+
+enum error
+journal_connect(struct journal *journal)
+{
+    return pg_connect(journal->pg);
+}
+
+/* One statement with one row of scalars. */
+static enum error
+ask(struct journal *journal, bool begin, const struct pg_statement *statement, const void *row,
+    struct arena *arena, struct pg_step *ret_step)
+{
+    enum error error = pg_connect(journal->pg);
+
+    *ret_step = (struct pg_step){ .statement = statement, .rows = &row, .count = 1 };
+    return error != ERR_OK ? error : pg_round(journal->pg, begin, ret_step, 1, arena);
+}
+
+enum error
+journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next)
+{
+    struct own_row row = { .shard = journal->shard, .owner = journal->owner };
+    struct pg_step step;
+    enum error error = ask(journal, false, &journal_take, &row, journal->arena, &step);
+
+    if (error == ERR_OK && step.ret_count != 1)
+        error = ERR_INTERNAL; /* the schema makes the shard rows */
+    if (error == ERR_OK) {
+        const struct own_row *answer = step.ret_rows;
+
+        journal->epoch = answer->epoch;
+        *ret_floor = answer->floor_page;
+        *ret_next = answer->next_page;
+    }
+    arena_reset(journal->arena);
+    return error;
+}
+
+enum error
+journal_pages(struct journal *journal, int64_t from, int max, struct arena *arena,
+              struct journal_page **ret_pages, size_t *ret_count)
+{
+    struct page_row row = { .shard = journal->shard, .page = from, .max = max };
+    struct pg_step step;
+    enum error error = ask(journal, false, &page_scan, &row, arena, &step);
+
+    *ret_pages = step.ret_rows;
+    *ret_count = step.ret_count;
+    return error;
+}
+
+enum error
+journal_parked_index(struct journal *journal, struct arena *arena, struct journal_row **ret_rows,
+                     size_t *ret_count)
+{
+    struct page_row row = { .shard = journal->shard };
+    struct pg_step step;
+    enum error error = ask(journal, false, &parked_index, &row, arena, &step);
+
+    *ret_rows = step.ret_rows;
+    *ret_count = step.ret_count;
+    return error;
+}
+
+enum error
+journal_find(struct journal *journal, const struct uuid *ids, size_t count, struct arena *arena,
+             struct journal_row **ret_parked, size_t *ret_parked_count,
+             struct journal_row **ret_finals, size_t *ret_final_count)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step steps[2] = {
+        { .statement = &parked_find, .rows = keys, .count = count },
+        { .statement = &final_find, .rows = keys, .count = count },
+    };
+    enum error error = pg_connect(journal->pg);
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ids[i];
+    if (error == ERR_OK)
+        error = pg_round(journal->pg, false, steps, 2, arena);
+    *ret_parked = steps[0].ret_rows;
+    *ret_parked_count = steps[0].ret_count;
+    *ret_finals = steps[1].ret_rows;
+    *ret_final_count = steps[1].ret_count;
+    return error;
+}
+
+enum error
+journal_find_ops(struct journal *journal, const struct uuid *ids, size_t count, struct arena *arena,
+                 struct op_row **ret_rows, size_t *ret_count)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &op_load, .rows = keys, .count = count };
+    enum error error = pg_connect(journal->pg);
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ids[i];
+    if (error == ERR_OK)
+        error = pg_round(journal->pg, false, &step, 1, arena);
+    *ret_rows = step.ret_rows;
+    *ret_count = step.ret_count;
+    return error;
+}
+
+enum error
+journal_final_page(struct journal *journal, struct uuid before, int max, struct arena *arena,
+                   struct journal_row **ret_rows, size_t *ret_count)
+{
+    struct final_range row = { .shard = journal->shard, .before = before, .max = max };
+    struct pg_step step;
+    enum error error;
+
+    if (uuid_is_nil(before))
+        memset(&row.before, 0xff, sizeof row.before);
+    error = ask(journal, false, &final_page, &row, arena, &step);
+    *ret_rows = step.ret_rows;
+    *ret_count = step.ret_count;
+    return error;
+}
+
+/* After a COMMIT in doubt: raise our own epoch, which waits for the old session's end and fences it,
+ * and see whether the page is there. */
+static enum error
+settle(struct journal *journal, int64_t page, bool *ret_is_written)
+{
+    struct own_row row = { .shard = journal->shard, .owner = journal->owner };
+    struct page_row look = { .shard = journal->shard, .page = page, .max = 1 };
+    struct pg_step step;
+    const struct journal_page *found;
+    enum error error = ask(journal, false, &raise_epoch, &row, journal->arena, &step);
+
+    if (error == ERR_CONFLICT)
+        return ERR_STORE_DOWN; /* the old session still holds its lock: again in a moment */
+    if (error != ERR_OK)
+        return error;
+    if (step.ret_count != 1)
+        return ERR_CONFLICT;
+    journal->epoch = ((const struct own_row *)step.ret_rows)->epoch;
+    error = ask(journal, false, &page_scan, &look, journal->arena, &step);
+    if (error != ERR_OK)
+        return error;
+    found = step.ret_rows;
+    *ret_is_written = step.ret_count == 1 && found->page == page;
+    journal->is_in_doubt = false;
+    log_warn("journal=settled shard=%d page=%lld written=%s", journal->shard, (long long)page,
+             *ret_is_written ? "yes" : "no");
+    return ERR_OK;
+}
+
+static enum error
+write_page(struct journal *journal, int64_t page, const struct journal_tick *tick)
+{
+    struct page_row row = { .shard = journal->shard,
+                            .page = page,
+                            .epoch = journal->epoch,
+                            .body = tick->body,
+                            .floor_page = tick->floor_page };
+    const void *row_pointer = &row;
+    struct pg_step steps[7];
+    size_t count = 0;
+    enum error error = pg_connect(journal->pg);
+
+    if (error != ERR_OK)
+        return error;
+    steps[count++] =
+        (struct pg_step){ .statement = &page_insert, .rows = &row_pointer, .count = 1 };
+    if (tick->parked_count > 0)
+        steps[count++] = (struct pg_step){ .statement = &parked_save,
+                                           .rows = (const void *const *)tick->parked,
+                                           .count = tick->parked_count };
+    if (tick->final_count > 0)
+        steps[count++] = (struct pg_step){ .statement = &final_save,
+                                           .rows = (const void *const *)tick->finals,
+                                           .count = tick->final_count };
+    if (tick->unparked_count > 0)
+        steps[count++] = (struct pg_step){ .statement = &parked_delete,
+                                           .rows = (const void *const *)tick->unparked,
+                                           .count = tick->unparked_count };
+    if (tick->op_count > 0)
+        steps[count++] = (struct pg_step){ .statement = &op_insert,
+                                           .rows = (const void *const *)tick->ops,
+                                           .count = tick->op_count };
+    if (tick->floor_page > 0) {
+        steps[count++] =
+            (struct pg_step){ .statement = &floor_set, .rows = &row_pointer, .count = 1 };
+        steps[count++] =
+            (struct pg_step){ .statement = &page_delete, .rows = &row_pointer, .count = 1 };
+    }
+    error = pg_round(journal->pg, true, steps, count, journal->arena);
+    if (error == ERR_OK && steps[0].ret_changed != 1)
+        return ERR_TOO_LATE; /* no such epoch any more */
+    return error;
+}
+
+enum error
+journal_write(struct journal *journal, int64_t page, const struct journal_tick *tick)
+{
+    bool is_written = false;
+    enum error error = ERR_OK;
+
+    assert(journal->epoch > 0);
+    if (journal->is_in_doubt)
+        error = settle(journal, page, &is_written);
+    if (error == ERR_OK && !is_written) {
+        error = write_page(journal, page, tick);
+        crash_point("journal.before-commit");
+        if (error == ERR_OK)
+            error = pg_commit(journal->pg);
+        if (error == ERR_OK)
+            crash_point("journal.after-commit");
+    }
+    if (error != ERR_OK)
+        pg_rollback(journal->pg);
+    arena_reset(journal->arena);
+    switch (error) {
+    case ERR_UNCERTAIN:
+        journal->is_in_doubt = true;
+        return ERR_STORE_DOWN;
+    case ERR_TOO_LATE:
+        log_error("journal=lost shard=%d because=\"another orchestrator owns it now\"",
+                  journal->shard);
+        return ERR_CONFLICT;
+    case ERR_CONFLICT:
+        return journal->is_in_doubt ? ERR_CONFLICT : ERR_STORE_DOWN; /* a lock: again */
+    default:
+        return error;
+    }
+}

@@ -1,0 +1,92 @@
+/* journal.h -- Pages of records per shard, and rows of instances: what survives a crash.
+ *
+ * The owner of a shard folds records into instances in memory and writes the records of one tick as
+ * one page, with the rows of instances that ended or were parked, in one transaction. A page that was
+ * handed over is written, whatever happens: journal_write() is called with the same tick until it
+ * answers ERR_OK. Every write holds the shard's epoch; whoever takes a shard over raises it, and the
+ * old owner's next write answers ERR_CONFLICT: it must end.
+ *
+ * Thread    A journal belongs to the thread of its shard.
+ * Memory    Results live in the caller's arena.
+ * Errors    ERR_OK; ERR_STORE_DOWN: try again later (a COMMIT in doubt is settled by the next
+ *           journal_write); ERR_CONFLICT: the epoch is lost; ERR_INTERNAL: a defect.
+ * Units     pages are counted from 1; *_us microseconds since 1970 UTC.
+ */
+#ifndef MESH_STORE_JOURNAL_H
+#define MESH_STORE_JOURNAL_H
+
+#include "mesh/base/uuid.h"
+#include "mesh/store/op.h"
+
+enum { JOURNAL_PAGE_BYTES_MAX = 1 << 20 };
+
+struct journal;
+
+/* A parked or final row. */
+struct journal_row {
+    struct uuid id;
+    int32_t shard;
+    int64_t page; /* parked: folded up to */
+    uint64_t fingerprint;
+    int64_t next_us; /* parked */
+    const char *phase;
+    const char *body; /* NULL in an index */
+};
+
+struct journal_tick {
+    const char *body;                        /* one record a line; "" when rows alone change */
+    const struct journal_row *const *parked; /* made or replaced; page and shard are filled in */
+    size_t parked_count;
+    const struct journal_row *const *finals;
+    size_t final_count;
+    const struct uuid *const *unparked; /* rows to delete: these have ended */
+    size_t unparked_count;
+    const struct op_row *const *ops; /* records of ops that change an instance (Cancel, Retry...) */
+    size_t op_count;
+    int64_t floor_page; /* 0: as it was; else pages before it are deleted */
+};
+
+/* How many shards the database has. */
+enum error journal_shard_count(const char *conninfo, int *ret_count);
+
+struct journal *journal_new(const char *conninfo, int shard);
+struct journal *journal_free(struct journal *journal);
+
+/* Connected? Else one quick try. */
+enum error journal_connect(struct journal *journal);
+
+/* Takes the shard over: from here on no other owner can write. *ret_floor is the first page to read,
+ * *ret_next the number of the next page. */
+enum error journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next);
+
+/* Pages from `from` on, at most `max`, in order. */
+struct journal_page {
+    int64_t page;
+    const char *body;
+};
+enum error journal_pages(struct journal *journal, int64_t from, int max, struct arena *arena,
+                         struct journal_page **ret_pages, size_t *ret_count);
+
+/* All parked rows of the shard, without their bodies. */
+enum error journal_parked_index(struct journal *journal, struct arena *arena,
+                                struct journal_row **ret_rows, size_t *ret_count);
+
+/* Parked and final rows of these ids, in one round. */
+enum error journal_find(struct journal *journal, const struct uuid *ids, size_t count,
+                        struct arena *arena, struct journal_row **ret_parked,
+                        size_t *ret_parked_count, struct journal_row **ret_finals,
+                        size_t *ret_final_count);
+
+/* Records of these ops, if they were here before. */
+enum error journal_find_ops(struct journal *journal, const struct uuid *ids, size_t count,
+                            struct arena *arena, struct op_row **ret_rows, size_t *ret_count);
+
+/* Final rows with ids below `before` (nil: all), newest first. */
+enum error journal_final_page(struct journal *journal, struct uuid before, int max,
+                              struct arena *arena, struct journal_row **ret_rows,
+                              size_t *ret_count);
+
+/* Writes the tick as page `page`, or finds it written. */
+enum error journal_write(struct journal *journal, int64_t page, const struct journal_tick *tick);
+
+#endif
