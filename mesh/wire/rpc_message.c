@@ -85,11 +85,8 @@ char *
 rpc_text_repair(const char *text, struct arena *arena)
 {
     size_t bytes = strlen(text);
-    char *copy;
+    char *copy = arena_copy(arena, text, bytes);
 
-    if (rpc_text_is_valid(text, bytes))
-        return (char *)(uintptr_t)text;
-    copy = arena_copy(arena, text, bytes);
     for (size_t i = 0; i < bytes;) {
         size_t count = character_bytes((const unsigned char *)copy + i, bytes - i);
 

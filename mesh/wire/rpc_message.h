@@ -33,7 +33,7 @@ bool rpc_message_is_flat(const ProtobufCMessageDescriptor *descriptor);
 /* Is the text valid UTF-8 (no surrogates, no overlong forms)? A NUL is valid here. */
 bool rpc_text_is_valid(const char *text, size_t bytes);
 
-/* The text itself, or a copy in the arena with '?' for every byte that is not UTF-8. */
+/* A copy in the arena with '?' for every byte that is not UTF-8. */
 char *rpc_text_repair(const char *text, struct arena *arena);
 
 #endif

@@ -35,7 +35,7 @@ struct rpc_error_info {
 /* grpc-message of a problem: its own sentence, else the error's. */
 const char *rpc_status_message(const struct problem *problem);
 
-/* problem.error must not be ERR_OK. */
+/* problem.error must not be ERR_OK; the problem need not outlive the call. */
 Google__Rpc__Status *rpc_status_make(const struct problem *problem, struct arena *arena);
 
 /* The same, serialized; returns the number of bytes. */
