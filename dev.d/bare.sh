@@ -1,3 +1,138 @@
+# bare.sh -- ./dev test bare: what a newcomer's machine lacks shows here.
+#
+# A fresh Debian 12 is made in a directory by mmdebstrap, from the package sources that this machine
+# uses itself. The checkout is copied in, and the commands of the README run there: once as root in
+# its closed home, once as an ordinary user with sudo.
+
+BARE_COMMANDS=('./dev up' './dev status' './dev up' './dev test unit' './dev down')
+
 suite_bare() {
-    die "not yet"
+    ((UID == 0)) || die "./dev test bare makes a root file system: it needs root." \
+        "Run it as: sudo ./dev test bare"
+    packages_need mmdebstrap git
+    local bare
+    for command in "${BARE_COMMANDS[@]}"; do
+        [[ $command == './dev status' ]] || grep -qF "$command" README.md ||
+            die "README.md does not mention $command any more." "Change BARE_COMMANDS with it."
+    done
+    SCRATCH=$(scratch_new "$BASHPID")
+    bare=$SCRATCH/bare
+    long_work "making a bare Debian 12" "$RUN/log/mmdebstrap.log" bare_make "$bare.tar" ||
+        die "mmdebstrap could not make it."
+    bare_run "$bare" root /root/sagamesh
+    bare_run "$bare" newcomer /home/newcomer/sagamesh
+}
+
+# This machine's own sources for the release, whatever mirror they name.
+bare_sources() {
+    local file
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
+        /etc/apt/sources.list.d/*.sources; do
+        if [[ -e $file ]] && grep -qE '(^|[[:space:]])bookworm([[:space:]]|$|-security)' "$file"; then
+            echo "$file"
+        fi
+    done
+}
+
+bare_make() {
+    local sources
+    readarray -t sources < <(bare_sources)
+    ((${#sources[@]} > 0)) || {
+        echo "this machine has no package source of Debian 12 (bookworm)"
+        return 1
+    }
+    mmdebstrap --variant=minbase --mode=root --include=ca-certificates bookworm "$1" "${sources[@]}"
+}
+
+# bare_run DIRECTORY USER HOME: everything once, in a root of its own.
+bare_run() {
+    local bare=$1 user=$2 home=$3 command
+    say "-- as $user"
+    mkdir -m 0755 "$bare"
+    tar -C "$bare" -xf "$bare.tar"
+    bare_bring_along "$bare"
+    if [[ $user != root ]]; then
+        bare_inside "$bare" root / "apt-get update -q && apt-get install -yq --no-install-recommends \
+            sudo && useradd -m -s /bin/bash $user && \
+            echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user" >"$RUN/log/bare-sudo.log" 2>&1 ||
+            die "the user with sudo could not be made." "See $RUN/log/bare-sudo.log"
+    fi
+    mkdir -p "$bare$home"
+    git ls-files -z | tar --null -T - --ignore-failed-read -cf - 2>/dev/null | tar -C "$bare$home" -xf -
+    chroot "$bare" chown -R "$user:" "$home"
+    for command in "${BARE_COMMANDS[@]}"; do
+        say "  $user\$ $command"
+        if bare_inside "$bare" "$user" "$home" "$command" 2>&1 | sed -u 's/^/    /'; then
+            count 1 0 0
+        else
+            count 0 1 0
+            say "  '$command' FAILED as $user"
+        fi
+    done
+    bare_is_quiet "$bare" "$user"
+    rm -rf "$bare"
+}
+
+# How this machine reaches its packages, and whom it trusts: without that a private network's
+# machine could install nothing in there. Names and addresses too.
+bare_bring_along() {
+    local bare=$1
+    apt-config dump | grep -E '^Acquire::(http|https|ftp|Retries)' \
+        >"$bare/etc/apt/apt.conf.d/90machine" || true
+    cp -rL /usr/local/share/ca-certificates/. "$bare/usr/local/share/ca-certificates/"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$bare/etc/ssl/certs/ca-certificates.crt"
+    cp -L /etc/resolv.conf /etc/hosts "$bare/etc/"
+}
+
+# bare_inside DIRECTORY USER WHERE COMMAND: with mounts and processes of its own, which end with it
+# (the programs that ./dev up starts must live on, so the first one keeps the namespace: see below).
+bare_inside() {
+    local bare=$1 user=$2 where=$3 command=$4
+    bare_namespace "$bare"
+    nsenter --target "$(cat "$bare.pid")" --mount --pid --ipc --uts \
+        chroot "$bare" /usr/bin/env -i TERM=dumb LANG=C.UTF-8 \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        $(env | grep -iE '^(http|https|no|ftp)_proxy=' || true) \
+        /usr/sbin/runuser -u "$user" -- \
+        /bin/bash -c "export HOME=~; cd $where && $command" </dev/null
+}
+
+# One namespace for each root: its first process keeps it, and everything in it dies with that.
+bare_namespace() {
+    local bare=$1
+    if record_pid "$SCRATCH/pids/bare" >/dev/null; then
+        return
+    fi
+    rm -f "$bare.pid" "$SCRATCH/pids/bare"
+    daemon_start "$SCRATCH/pids/bare" "$RUN/log/bare.log" bare \
+        unshare --mount --pid --ipc --uts --fork --kill-child --propagation private \
+        bash -c "mount -t proc proc '$bare/proc' && mount --rbind /dev '$bare/dev' &&
+            mount -t tmpfs tmpfs '$bare/dev/shm' && mount -t sysfs sysfs '$bare/sys' || true
+            : >'$bare.ready'; exec sleep infinity"
+    local tick=0
+    while [[ ! -e $bare.ready ]]; do
+        ((++tick < 200)) || die "no namespace for $bare could be made." "See $RUN/log/bare.log"
+        sleep 0.05
+    done
+    rm -f "$bare.ready"
+    pgrep -P "$(record_pid "$SCRATCH/pids/bare")" >"$bare.pid"
+}
+
+# After ./dev down nothing of ours is left running in there.
+bare_is_quiet() {
+    local bare=$1 user=$2 left
+    left=$(nsenter --target "$(cat "$bare.pid")" --mount --pid chroot "$bare" \
+        bash -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " "' |
+        grep -cE '/build/[a-z]+-svc|bin/postgres' || true)
+    if [[ -e $bare/etc/postgresql-common/createcluster.conf.before-sagamesh ||
+        -n $(ls "$bare/etc/postgresql/15" 2>/dev/null) ]]; then
+        count 0 1 0
+        say "  Debian's own PostgreSQL was touched as $user"
+    elif [[ $left == 0 ]]; then
+        count 1 0 0
+    else
+        count 0 1 0
+        say "  after ./dev down something still runs as $user"
+    fi
+    process_stop "$SCRATCH/pids/bare" "the bare machine" KILL 5 >/dev/null
 }

@@ -130,6 +130,7 @@ daemon_start() {
         exec 9>&-
         exec setsid "$@"
     ) &
+    disown # its end is nothing for the shell to report
     local waited=0
     while [[ ! -e $record ]] && ((waited++ < 100)); do
         sleep 0.05

@@ -12,6 +12,7 @@ package_is_installed() {
 
 # packages_need PACKAGE...: returns at once when all are there.
 packages_need() {
+    packages_finish_interrupted
     local missing=() package
     for package in "$@"; do
         package_is_installed "$package" || missing+=("$package")
@@ -25,11 +26,11 @@ packages_need() {
             "As root: apt-get install --no-install-recommends ${missing[*]}"
     say "installing: ${missing[*]}"
     if ((UID != 0)); then
-        sudo -v </dev/null 2>/dev/null || sudo -v ||
+        sudo -n true 2>/dev/null || sudo -v ||
             die "sudo refused." "As root: apt-get install --no-install-recommends ${missing[*]}"
     fi
     # One source of many that cannot be reached need not matter; the install says so if it does.
-    long_work "reading the package lists" "$RUN/log/apt-update.log" apt_get update ||
+    long_work "reading the package lists" "$RUN/log/apt-update.log" apt_update ||
         say "  going on with the lists that are there"
     if [[ " ${missing[*]} " == *" postgresql "* ]]; then
         packages_install_postgresql
@@ -45,14 +46,39 @@ apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
 }
 
+# Another apt may be at it, also one of ours whose ./dev was killed.
+apt_update() {
+    local tries=0
+    until apt_get update; do
+        ((++tries < 4)) || return 1
+        sleep 5
+    done
+}
+
+# What a killed run left half done: packages that are unpacked only, and the switch below.
+packages_finish_interrupted() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    if [[ -n $(ls /var/lib/dpkg/updates 2>/dev/null) || -e $conf.before-sagamesh ]]; then
+        long_work "finishing an interrupted installation" "$RUN/log/apt-finish.log" \
+            packages_configure || die "an interrupted installation could not be finished." \
+            "As root: dpkg --configure -a; apt-get -f install"
+        [[ ! -e $conf.before-sagamesh ]] || as_root mv "$conf.before-sagamesh" "$conf"
+    fi
+}
+
+packages_configure() {
+    as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confold &&
+        apt_get install -f
+}
+
 # Debian starts a server on port 5432 when PostgreSQL is installed. Ours are private, so that one is
 # not made: its switch is off during our install only, and then put back as it was.
 packages_install_postgresql() {
     local conf=/etc/postgresql-common/createcluster.conf status=0
     long_work "installing postgresql-common" "$RUN/log/apt-postgresql.log" \
         apt_get install postgresql-common || die "apt-get could not install postgresql-common."
-    # A copy that is there already is from a run that was killed in between: it is the original.
-    as_root test -e "$conf.before-sagamesh" || as_root cp -p "$conf" "$conf.before-sagamesh"
+    as_root cp -p "$conf" "$conf.new-sagamesh"
+    as_root mv "$conf.new-sagamesh" "$conf.before-sagamesh"
     as_root sed -i -E '/^[# ]*create_main_cluster/d; $ a create_main_cluster = false' "$conf"
     long_work "installing postgresql" "$RUN/log/apt-postgresql.log" apt_get install postgresql ||
         status=$?
