@@ -1,5 +1,4 @@
 /* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL. */
-#include "mesh/store/reader.h"
 #include "storage-svc/storage.h"
 
 #include <string.h>

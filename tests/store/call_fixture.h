@@ -1,0 +1,86 @@
+/* call_fixture.h -- Calls without a wire: made by a test, decided by a batch or read by a reader.
+ *
+ * Thread    call_fixture_wait() may be called by any thread, while the store thread finishes calls.
+ * Memory    A test_call is its test's; it outlives finish(), which only marks it. What an op points
+ *           to in the batch's rows is gone after finish(): `look` runs inside of it.
+ */
+#ifndef TESTS_STORE_CALL_FIXTURE_H
+#define TESTS_STORE_CALL_FIXTURE_H
+
+#include "mesh/base/call.h"
+#include "mesh/base/clock.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct test_call {
+    struct call call; /* first */
+    int finished;     /* how often it was; under call_fixture_lock */
+    void (*look)(struct test_call *test);
+    const uint8_t *answer; /* of a look() that packs the encoded op */
+    size_t answer_bytes;
+};
+
+static pthread_mutex_t call_fixture_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t call_fixture_done = PTHREAD_COND_INITIALIZER;
+
+static inline void
+call_fixture_finish(struct call *call)
+{
+    struct test_call *test = (struct test_call *)call;
+
+    if (test->look != NULL)
+        test->look(test);
+    pthread_mutex_lock(&call_fixture_lock);
+    test->finished++;
+    pthread_cond_broadcast(&call_fixture_done);
+    pthread_mutex_unlock(&call_fixture_lock);
+}
+
+/* A call with a zeroed op of the method, and 20 seconds to live. */
+static inline struct test_call *
+call_fixture_new(const struct method *method)
+{
+    struct test_call *test = memory_take(sizeof *test);
+
+    test->call.arena = arena_new();
+    test->call.method = method;
+    test->call.deadline_us = clock_steady_us() + 20 * SECOND_US;
+    test->call.finish = call_fixture_finish;
+    test->call.op = arena_take(test->call.arena, method->op_bytes);
+    test->call.op->traceparent = "";
+    return test;
+}
+
+static inline void
+call_fixture_free(struct test_call *test)
+{
+    if (test == NULL)
+        return;
+    arena_free(test->call.arena);
+    free(test);
+}
+
+/* False after wait_us without its answer. */
+static inline bool
+call_fixture_wait(struct test_call *test, int64_t wait_us)
+{
+    int64_t until_us = wait_us;
+    struct timespec at;
+    bool is_finished;
+
+    clock_gettime(CLOCK_REALTIME, &at);
+    until_us += (int64_t)at.tv_sec * SECOND_US + at.tv_nsec / 1000;
+    at.tv_sec = (time_t)(until_us / SECOND_US);
+    at.tv_nsec = (long)(until_us % SECOND_US * 1000);
+    pthread_mutex_lock(&call_fixture_lock);
+    while (test->finished == 0 &&
+           pthread_cond_timedwait(&call_fixture_done, &call_fixture_lock, &at) == 0)
+        ;
+    is_finished = test->finished == 1; /* never twice */
+    pthread_mutex_unlock(&call_fixture_lock);
+    return is_finished;
+}
+
+#endif
