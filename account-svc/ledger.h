@@ -1,0 +1,156 @@
+/* ledger.h -- Who owns what, and the rules by which money moves. No I/O here.
+ *
+ * Double entry: a transfer adds its amount to the debits of one account and to the credits of another
+ * of the same currency, in one op, so debits equal credits at every commit. A transfer has the id of
+ * the request that made it. A refund is a second transfer the other way; undoing a charge that never
+ * arrived leaves a tombstone.
+ *
+ * Accounts are found by one key, name and currency: "wallet/alice JPY". The currency is always the
+ * last three bytes, whatever the owner is called.
+ *
+ * Thread    touch, decide, answer: the store thread (mesh/store/batch.h).
+ * Units     *_minor minor units of the account's currency; *_us microseconds since 1970 UTC.
+ */
+#ifndef LEDGER_H
+#define LEDGER_H
+
+#include "mesh/store/op.h"
+#include "mesh/store/reader.h"
+
+enum {
+    ACCOUNT_BYTES_MAX = 96,
+    ACCOUNT_OWNER_BYTES_MAX = 64, /* as a customer's id */
+    CURRENCY_BYTES = 3,
+    LEDGER_REFERENCE_BYTES_MAX = 64,
+};
+#define AMOUNT_MINOR_MAX INT64_C(1000000000000000)
+
+/* How far the sums of an account may grow by new business. The other half of an int64 is kept for
+ * refunds, which are never refused: what they add up to was a sum of charges before, and so below
+ * this limit as well. */
+#define SUM_MINOR_MAX (INT64_MAX / 2)
+
+/* Tables in the order of loading, locking and saving. */
+enum ledger_table { LEDGER_OP, LEDGER_TRANSFER, LEDGER_ACCOUNT };
+
+/* As in the account table. */
+enum account_side { ACCOUNT_DEBIT = 1, ACCOUNT_CREDIT = 2 };
+enum account_overdraft { OVERDRAFT_NEVER, OVERDRAFT_BY_UNDO, OVERDRAFT_ALWAYS };
+
+struct account_kind {
+    const char *kind;
+    enum account_side normal;
+    enum account_overdraft overdraft;
+};
+
+/* The kind of an account by its name or key; NULL: the chart has none such. */
+const struct account_kind *account_kind_find(const char *name);
+
+struct account {
+    const char *key;
+    int32_t normal;    /* enum account_side */
+    int32_t overdraft; /* enum account_overdraft */
+    int64_t debits_minor, credits_minor;
+};
+
+/* On its normal side; below 0 when it is overdrawn. */
+int64_t account_balance_minor(const struct account *account);
+
+/* "wallet/alice", "JPY" -> "wallet/alice JPY", and the parts of a key again. */
+const char *account_key(struct arena *arena, const char *kind, const char *owner,
+                        const char *currency);
+const char *account_key_name(struct arena *arena, const char *key);
+const char *account_key_currency(const char *key);
+const char *account_key_owner(struct arena *arena, const char *key);
+
+/* As in the transfer table. */
+enum transfer_state { TRANSFER_REFUSED, TRANSFER_POSTED, TRANSFER_TOMBSTONE };
+
+#define TRANSFER_PLAIN "transfer"
+#define TRANSFER_TOPUP "topup"
+#define TRANSFER_CHARGE "charge"
+#define TRANSFER_REFUND "refund"
+
+struct transfer {
+    struct batch_record record; /* first */
+    int32_t state;              /* enum transfer_state */
+    const char *kind;
+    const char *debit_key, *credit_key;
+    int64_t amount_minor;
+    const char *reference;
+    struct uuid reverses_id; /* a refund: its charge; else nil */
+    struct uuid reversed_by; /* a charge: its refund, once there is one; else nil */
+    int64_t posted_at_us;
+};
+
+/* ---- ops ---- */
+
+/* OpenAccount and OpenWallet. */
+struct open_account {
+    struct op op;
+    const char *key;
+    struct account account; /* result */
+};
+
+/* Transfer, TopUp and Charge. */
+struct move {
+    struct op op;
+    const char *debit_key, *credit_key;
+    int64_t amount_minor;
+    const char *reference;
+    struct transfer transfer; /* result */
+};
+
+struct refund {
+    struct op op;
+    struct uuid charge_id;
+    struct uuid reversal_id; /* result; nil: there was nothing to reverse */
+};
+
+void open_account_touch(const void *op, struct batch_touch *touch);
+void open_account_decide(void *op, struct batch_rows *rows);
+void open_wallet_decide(void *op, struct batch_rows *rows);
+void open_account_answer(void *op, struct batch_rows *rows);
+void move_touch(const void *op, struct batch_touch *touch);
+void transfer_decide(void *op, struct batch_rows *rows);
+void topup_decide(void *op, struct batch_rows *rows);
+void charge_decide(void *op, struct batch_rows *rows);
+void move_answer(void *op, struct batch_rows *rows);
+void refund_touch(const void *op, struct batch_touch *touch);
+void refund_decide(void *op, struct batch_rows *rows);
+void refund_answer(void *op, struct batch_rows *rows);
+
+/* A charge that was loaded names its accounts: a refund will want them. */
+void transfer_follow(const void *row, struct batch_touch *touch);
+
+/* ---- reads ---- */
+
+/* GetAccount and Balance. */
+struct get_account {
+    struct op op;
+    const char *key;
+    const char *field;      /* of the request, named when there is no such account */
+    struct account account; /* result */
+};
+
+struct get_transfer {
+    struct op op;             /* op.id is the transfer's */
+    struct transfer transfer; /* result */
+};
+
+struct statement {
+    struct op op;
+    const char *key;
+    struct uuid before_id; /* all ones: from the newest */
+    int32_t page_size;
+    struct transfer *transfers; /* result */
+    size_t count;
+    bool has_more;
+};
+
+extern const struct batch_service ledger_service; /* ledger_store.c */
+extern const struct read ledger_reads[];
+extern const struct pg_statement *const ledger_statements[];
+extern const struct method ledger_methods[]; /* ledger_rpc.c */
+
+#endif

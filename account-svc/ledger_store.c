@@ -1,0 +1,267 @@
+/* ledger_store.c -- Rows of the ledger's tables to structs and back: all of its SQL. */
+#include "account-svc/ledger.h"
+
+#include <string.h>
+
+static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
+static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
+
+/* ---- account ---- */
+
+static const struct pg_column account_columns[] = {
+    PG_COLUMN(struct account, key, PG_TEXT),
+    PG_COLUMN(struct account, normal, PG_INT4),
+    PG_COLUMN(struct account, overdraft, PG_INT4),
+    PG_COLUMN(struct account, debits_minor, PG_INT8),
+    PG_COLUMN(struct account, credits_minor, PG_INT8),
+    { 0 },
+};
+#define ACCOUNT_COLUMNS "key, normal_side, overdraft, debits_minor, credits_minor"
+
+static const struct pg_statement account_load = {
+    .name = "account_load",
+    .sql = "SELECT " ACCOUNT_COLUMNS " FROM account WHERE key = ANY($1::text[])"
+           " ORDER BY key FOR UPDATE",
+    .in = key_text,
+    .out = account_columns,
+    .out_bytes = sizeof(struct account),
+};
+
+static const struct pg_statement account_insert = {
+    .name = "account_insert",
+    .sql = "INSERT INTO account (" ACCOUNT_COLUMNS ") SELECT * FROM unnest($1::text[], $2::int[],"
+           " $3::int[], $4::bigint[], $5::bigint[]) ON CONFLICT DO NOTHING",
+    .in = account_columns,
+};
+
+static const struct pg_column account_update_columns[] = {
+    PG_COLUMN(struct account, key, PG_TEXT),
+    PG_COLUMN(struct account, debits_minor, PG_INT8),
+    PG_COLUMN(struct account, credits_minor, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_statement account_update = {
+    .name = "account_update",
+    .sql = "UPDATE account a SET debits_minor = u.debits_minor, credits_minor = u.credits_minor"
+           " FROM unnest($1::text[], $2::bigint[], $3::bigint[])"
+           " AS u(key, debits_minor, credits_minor) WHERE a.key = u.key",
+    .in = account_update_columns,
+};
+
+/* ---- transfer ---- */
+
+static const struct pg_column transfer_columns[] = {
+    PG_COLUMN(struct transfer, record.id, PG_UUID),
+    PG_COLUMN(struct transfer, record.fingerprint, PG_INT8),
+    PG_COLUMN(struct transfer, record.reason, PG_TEXT),
+    PG_COLUMN(struct transfer, record.detail, PG_TEXT),
+    PG_COLUMN(struct transfer, state, PG_INT4),
+    PG_COLUMN(struct transfer, kind, PG_TEXT),
+    PG_COLUMN(struct transfer, debit_key, PG_TEXT),
+    PG_COLUMN(struct transfer, credit_key, PG_TEXT),
+    PG_COLUMN(struct transfer, amount_minor, PG_INT8),
+    PG_COLUMN(struct transfer, reference, PG_TEXT),
+    PG_COLUMN(struct transfer, reverses_id, PG_UUID),
+    PG_COLUMN(struct transfer, reversed_by, PG_UUID),
+    PG_COLUMN(struct transfer, posted_at_us, PG_INT8),
+    { 0 },
+};
+#define TRANSFER_COLUMNS                                                                           \
+    "id, fingerprint, reason, detail, state, kind, debit_key, credit_key, amount_minor,"           \
+    " reference, reverses_id, reversed_by, posted_at_us"
+
+/* Nil in a struct is NULL in a row. */
+#define NULL_IF_NIL(column) "NULLIF(" column ", '00000000-0000-0000-0000-000000000000'::uuid)"
+
+static const struct pg_statement transfer_load = {
+    .name = "transfer_load",
+    .sql = "SELECT " TRANSFER_COLUMNS " FROM transfer WHERE id = ANY($1::uuid[])"
+           " ORDER BY id FOR UPDATE",
+    .in = key_uuid,
+    .out = transfer_columns,
+    .out_bytes = sizeof(struct transfer),
+};
+
+/* clang-format off */
+static const struct pg_statement transfer_insert = {
+    .name = "transfer_insert",
+    .sql = "INSERT INTO transfer (" TRANSFER_COLUMNS ")"
+           " SELECT id, fingerprint, reason, detail, state, kind, debit_key, credit_key,"
+           " amount_minor, reference, " NULL_IF_NIL("reverses_id") ", " NULL_IF_NIL("reversed_by") ","
+           " posted_at_us"
+           " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::text[],"
+           " $7::text[], $8::text[], $9::bigint[], $10::text[], $11::uuid[], $12::uuid[],"
+           " $13::bigint[]) AS u(" TRANSFER_COLUMNS ") ON CONFLICT DO NOTHING",
+    .in = transfer_columns,
+};
+/* clang-format on */
+
+static const struct pg_column transfer_update_columns[] = {
+    PG_COLUMN(struct transfer, record.id, PG_UUID),
+    PG_COLUMN(struct transfer, reversed_by, PG_UUID),
+    { 0 },
+};
+
+static const struct pg_statement transfer_update = {
+    .name = "transfer_update",
+    .sql = "UPDATE transfer t SET reversed_by = u.reversed_by"
+           " FROM unnest($1::uuid[], $2::uuid[]) AS u(id, reversed_by) WHERE t.id = u.id",
+    .in = transfer_update_columns,
+};
+
+/* ---- the service's tables, in the order of loading, locking and saving ---- */
+
+static const struct batch_table tables[] = {
+    [LEDGER_OP] = OP_TABLE,
+    [LEDGER_TRANSFER] = { .name = "transfer",
+                          .row_bytes = sizeof(struct transfer),
+                          .key = BATCH_KEY_UUID,
+                          .key_offset = 0,
+                          .load = &transfer_load,
+                          .insert = &transfer_insert,
+                          .update = &transfer_update,
+                          .is_record = true,
+                          .follow = transfer_follow },
+    [LEDGER_ACCOUNT] = { .name = "account",
+                         .row_bytes = sizeof(struct account),
+                         .key = BATCH_KEY_TEXT,
+                         .key_offset = offsetof(struct account, key),
+                         .load = &account_load,
+                         .insert = &account_insert,
+                         .update = &account_update },
+};
+
+const struct batch_service ledger_service = {
+    .name = "account-svc",
+    .tables = tables,
+    .table_count = sizeof tables / sizeof *tables,
+    .has_events = true,
+};
+
+/* ---- reads ---- */
+
+static const struct pg_statement account_get = {
+    .name = "account_get",
+    .sql = "SELECT " ACCOUNT_COLUMNS " FROM account WHERE key = ANY($1::text[])",
+    .in = key_text,
+    .out = account_columns,
+    .out_bytes = sizeof(struct account),
+};
+
+static enum error
+get_account_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &account_get, .rows = keys, .count = count };
+    const struct account *accounts;
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &((const struct get_account *)ops[i])->key;
+    error = pg_round(pg, false, &step, 1, arena);
+    accounts = step.ret_rows;
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_account *get = (struct get_account *)ops[i];
+
+        problem_set(&get->op.problem, ERR_NOT_FOUND, get->field, "there is no account '%s'",
+                    get->key);
+        for (size_t j = 0; j < step.ret_count; j++) {
+            if (strcmp(accounts[j].key, get->key) == 0) {
+                get->account = accounts[j];
+                get->op.problem.error = ERR_OK;
+            }
+        }
+    }
+    return error;
+}
+
+static const struct pg_statement transfer_get = {
+    .name = "transfer_get",
+    .sql = "SELECT " TRANSFER_COLUMNS " FROM transfer WHERE id = ANY($1::uuid[]) AND state = 1",
+    .in = key_uuid,
+    .out = transfer_columns,
+    .out_bytes = sizeof(struct transfer),
+};
+
+static enum error
+get_transfer_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &transfer_get, .rows = keys, .count = count };
+    const struct transfer *transfers;
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ops[i]->id;
+    error = pg_round(pg, false, &step, 1, arena);
+    transfers = step.ret_rows;
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_transfer *get = (struct get_transfer *)ops[i];
+
+        problem_set(&get->op.problem, ERR_NOT_FOUND, "transfer_id", "there is no such transfer");
+        for (size_t j = 0; j < step.ret_count; j++) {
+            if (uuid_equal(transfers[j].record.id, get->op.id)) {
+                get->transfer = transfers[j];
+                get->op.problem.error = ERR_OK;
+            }
+        }
+    }
+    return error;
+}
+
+static const struct pg_column statement_columns[] = {
+    PG_COLUMN(struct statement, key, PG_TEXT),
+    PG_COLUMN(struct statement, before_id, PG_UUID),
+    PG_COLUMN(struct statement, page_size, PG_INT4),
+    { 0 },
+};
+
+/* Each side walks its index backwards and stops after a page; state and LIKE are there to say that
+ * the index has it all. */
+static const struct pg_statement transfer_page = {
+    .name = "transfer_page",
+    .sql = "(SELECT " TRANSFER_COLUMNS " FROM transfer WHERE state = 1 AND debit_key = $1"
+           " AND debit_key LIKE 'wallet/%' AND id < $2 ORDER BY id DESC LIMIT $3 + 1)"
+           " UNION ALL"
+           " (SELECT " TRANSFER_COLUMNS " FROM transfer WHERE state = 1 AND credit_key = $1"
+           " AND credit_key LIKE 'wallet/%' AND id < $2 ORDER BY id DESC LIMIT $3 + 1)"
+           " ORDER BY id DESC LIMIT $3 + 1",
+    .in = statement_columns,
+    .is_single = true,
+    .out = transfer_columns,
+    .out_bytes = sizeof(struct transfer),
+};
+
+static enum error
+statement_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct statement *statement = (struct statement *)ops[i];
+        const void *row = statement;
+        struct pg_step step = { .statement = &transfer_page, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        statement->transfers = step.ret_rows;
+        statement->has_more = step.ret_count > (size_t)statement->page_size;
+        statement->count = statement->has_more ? (size_t)statement->page_size : step.ret_count;
+    }
+    return error;
+}
+
+const struct read ledger_reads[] = {
+    { .name = "GetAccount", .read = get_account_read },
+    { .name = "GetTransfer", .read = get_transfer_read },
+    { .name = "Balance", .read = get_account_read },
+    { .name = "Statement", .read = statement_read },
+    { 0 },
+};
+
+const struct pg_statement *const ledger_statements[] = {
+    &account_get,
+    &transfer_get,
+    &transfer_page,
+    NULL,
+};

@@ -1,0 +1,96 @@
+-- The database of account-svc: the ledger. Idempotent: applied at every deployment.
+--
+-- To recompute every balance from the transfers: SELECT * FROM ledger_check(). No row means that all
+-- is well; from a checkout: ./dev psql account -c 'SELECT * FROM ledger_check()'
+\ir ../mesh/store/mesh.sql
+
+-- What was posted to an account, found by name and currency: 'wallet/alice JPY'. normal_side (1 debit,
+-- 2 credit) and overdraft (0 never, 1 only to undo, 2 always) come from the chart of accounts
+-- (ledger_chart.def) when the account is made.
+CREATE TABLE IF NOT EXISTS account (
+    key           text   COLLATE "C" NOT NULL PRIMARY KEY CHECK (key LIKE '_%/_% ___'),
+    normal_side   int    NOT NULL CHECK (normal_side IN (1, 2)),
+    overdraft     int    NOT NULL CHECK (overdraft IN (0, 1, 2)),
+    debits_minor  bigint NOT NULL CHECK (debits_minor >= 0),
+    credits_minor bigint NOT NULL CHECK (credits_minor >= 0),
+    CONSTRAINT account_is_covered CHECK (
+        overdraft > 0 OR CASE normal_side WHEN 1 THEN debits_minor >= credits_minor
+                                          ELSE credits_minor >= debits_minor END)
+) WITH (fillfactor = 80);
+
+-- Transfers, each the record of its op. state: 0 refused, 1 posted, 2 the tombstone of a charge that
+-- was undone before it arrived. All three are in one table, so that its primary key is what decides
+-- between a Charge and its Refund on two replicas.
+--
+-- Never dropped: balances are recomputed from it and statements are read from it, for ever. So it is
+-- not partitioned; ids carry their time and are inserted at the warm end of the index all the same.
+--
+-- That debits equal credits is not a constraint here: a row moves both sides by one amount in one op
+-- (asserted in ledger.c), while a trigger that sums would cost more than all the rest of the hot path.
+-- ledger_check() below is the audit.
+CREATE TABLE IF NOT EXISTS transfer (
+    id           uuid   NOT NULL PRIMARY KEY,
+    fingerprint  bigint NOT NULL, -- 0: a tombstone
+    reason       text   NOT NULL, -- '' posted
+    detail       text   NOT NULL,
+    state        int    NOT NULL CHECK (state IN (0, 1, 2)),
+    kind         text   NOT NULL CHECK (kind IN ('transfer', 'topup', 'charge', 'refund')),
+    debit_key    text   COLLATE "C" NOT NULL,
+    credit_key   text   COLLATE "C" NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+    reference    text   NOT NULL,
+    reverses_id  uuid,            -- of a refund: its charge
+    reversed_by  uuid,            -- of a charge: its refund; the only column that ever changes
+    posted_at_us bigint NOT NULL,
+    CHECK ((state = 1) = (reason = '')),
+    CHECK ((state = 2) = (fingerprint = 0)),
+    CHECK (state <> 1 OR (debit_key <> credit_key AND right(debit_key, 4) = right(credit_key, 4))),
+    CHECK ((kind = 'refund') = (reverses_id IS NOT NULL)),
+    CHECK (reversed_by IS NULL OR (kind = 'charge' AND state = 1))
+) WITH (fillfactor = 90);
+-- A wallet's statement, newest first: both sides of it, merged. Only wallets have statements, so an
+-- index holds only wallets, and a charge or a top-up costs one index write and not two (a transfer
+-- between wallets costs both, as it must). No index mentions reversed_by: a refund's mark stays HOT.
+CREATE INDEX IF NOT EXISTS transfer_out_of_wallet ON transfer (debit_key, id)
+    WHERE state = 1 AND debit_key LIKE 'wallet/%';
+CREATE INDEX IF NOT EXISTS transfer_into_wallet ON transfer (credit_key, id)
+    WHERE state = 1 AND credit_key LIKE 'wallet/%';
+
+-- The audit: what disagrees, with the stored and the recomputed sum. No rows: all is well.
+CREATE OR REPLACE FUNCTION ledger_check()
+RETURNS TABLE (what text, key text, stored_minor numeric, computed_minor numeric)
+LANGUAGE sql STABLE AS $$
+    WITH posted AS (SELECT * FROM transfer WHERE state = 1),
+    entry AS (
+        SELECT debit_key AS key, amount_minor AS debit_minor, 0 AS credit_minor FROM posted
+        UNION ALL
+        SELECT credit_key, 0, amount_minor FROM posted),
+    computed AS (
+        SELECT e.key, sum(e.debit_minor) AS debits, sum(e.credit_minor) AS credits
+        FROM entry e GROUP BY e.key)
+    SELECT 'debits of an account', coalesce(a.key, c.key), a.debits_minor, coalesce(c.debits, 0)
+    FROM account a FULL JOIN computed c ON c.key = a.key
+    WHERE a.debits_minor IS DISTINCT FROM coalesce(c.debits, 0)
+    UNION ALL
+    SELECT 'credits of an account', coalesce(a.key, c.key), a.credits_minor, coalesce(c.credits, 0)
+    FROM account a FULL JOIN computed c ON c.key = a.key
+    WHERE a.credits_minor IS DISTINCT FROM coalesce(c.credits, 0)
+    UNION ALL
+    SELECT 'debits and credits of a currency', right(a.key, 3), sum(a.debits_minor), sum(a.credits_minor)
+    FROM account a GROUP BY right(a.key, 3) HAVING sum(a.debits_minor) <> sum(a.credits_minor)
+    UNION ALL
+    SELECT 'overdrawn by refunds', a.key, a.credits_minor, a.debits_minor
+    FROM account a WHERE a.overdraft = 1
+      AND CASE a.normal_side WHEN 1 THEN a.debits_minor < a.credits_minor
+                             ELSE a.credits_minor < a.debits_minor END
+    UNION ALL
+    SELECT 'charge whose refund does not mirror it', c.id::text, c.amount_minor, r.amount_minor
+    FROM posted c LEFT JOIN posted r ON r.id = c.reversed_by
+    WHERE c.reversed_by IS NOT NULL
+      AND (r.reverses_id, r.debit_key, r.credit_key, r.amount_minor)
+          IS DISTINCT FROM (c.id, c.credit_key, c.debit_key, c.amount_minor)
+    UNION ALL
+    SELECT 'refund that its charge does not know', r.id::text, r.amount_minor, c.amount_minor
+    FROM posted r LEFT JOIN posted c ON c.id = r.reverses_id
+    WHERE r.kind = 'refund' AND c.reversed_by IS DISTINCT FROM r.id
+$$;
