@@ -15,7 +15,7 @@
 #define SAGA_ENGINE_DEFINITION_H
 
 #include "mesh/base/error.h"
-#include "saga/engine/expression.h"
+#include "saga/engine/template.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -44,19 +44,8 @@ enum state_kind {
     STATE_KIND_COUNT
 };
 
-/* A JSON value in which strings that begin with $ are expressions. */
-struct template
-{
-    char *key; /* in an object */
-    enum { TEMPLATE_LITERAL, TEMPLATE_EXPRESSION, TEMPLATE_OBJECT, TEMPLATE_ARRAY } kind;
-    json_t *literal;
-    struct expression *expression;
-    struct template *items;
-    size_t count;
-};
-
 struct output_rule {
-    char *name;
+    const char *name;
     struct template value;
 };
 
@@ -117,7 +106,9 @@ struct state {
 
 struct definition {
     char *name;
-    char *text; /* the bytes it was read from */
+    struct arena *arena;
+    json_t *tree; /* literals point into it */
+    char *text;   /* the bytes it was read from */
     size_t text_bytes;
     char hash[65]; /* SHA-256 of text, hex: what instances are pinned to */
     struct state *states;
@@ -141,11 +132,8 @@ struct definition *definition_free(struct definition *definition);
 /* STATE_NONE when there is none. */
 int definition_state_find(const struct definition *definition, const char *name);
 
-/* The budget of a state that is entered before the pivot, or after it (and when undoing). */
+/* The budget of a state that is entered before the pivot, or after it (and when undoing). 0: its Retry
+ * entries alone say when to give up. */
 int64_t state_budget_us(const struct state *state, bool is_long);
-
-/* A new reference in *ret_json (NULL: null). Entries of objects that are null are left out. */
-enum error template_evaluate(const struct template *template, const struct expression_scope *scope,
-                             struct problem *problem, json_t **ret_json);
 
 #endif

@@ -8,7 +8,7 @@
  * an expression that loads means here what it means there.
  *
  * Thread    A parsed expression is read-only.
- * Memory    expression_parse: the caller's to free. expression_evaluate: a new reference, NULL is
+ * Memory    A parsed expression lives in the arena. expression_evaluate: a new reference, NULL is
  *           the language's null (jansson's json_null never comes out).
  * Errors    ERR_BAD_REQUEST with the place in the text, or what was wrong with a value.
  * Units     Whole numbers are int64 and are checked for overflow; a number with a point stays one.
@@ -16,6 +16,7 @@
 #ifndef SAGA_ENGINE_EXPRESSION_H
 #define SAGA_ENGINE_EXPRESSION_H
 
+#include "mesh/base/arena.h"
 #include "mesh/base/error.h"
 
 #include <jansson.h>
@@ -34,9 +35,9 @@ struct expression_scope {
     const char *exception; /* the class at hand for $Exception{...}; NULL when there is none */
 };
 
-enum error expression_parse(const char *text, struct problem *problem,
+/* problem.field is left empty: the caller knows where the text stands. */
+enum error expression_parse(const char *text, struct arena *arena, struct problem *problem,
                             struct expression **ret_expression);
-struct expression *expression_free(struct expression *expression);
 
 /* Asks for the exception at hand, rather than for a value? */
 bool expression_is_exception(const struct expression *expression);
@@ -45,12 +46,9 @@ enum error expression_evaluate(const struct expression *expression,
                                const struct expression_scope *scope, struct problem *problem,
                                json_t **ret_value);
 
-/* Only an exact true is true; an error is not. */
-bool expression_is_true(const struct expression *expression, const struct expression_scope *scope);
-
-/* Is class the same as ancestor, or below it? Knows the tree of Java's and our own classes; any other
- * class that ends in Error is an Error, and the rest are RuntimeExceptions. An ancestor without dots
- * is compared with the last part of the names. */
-bool class_is(const char *name, const char *ancestor);
+/* Only an exact true is true. */
+enum error expression_test(const struct expression *expression,
+                           const struct expression_scope *scope, struct problem *problem,
+                           bool *ret_is_true);
 
 #endif

@@ -13,6 +13,7 @@
 
 enum {
     CONTEXT_BYTES_MAX = 64 * 1024,
+    CONTEXT_DEPTH_MAX = 24, /* records and parked rows put it some levels deeper: JSON_DEPTH_MAX */
     STEPS_MAX = 10000,
     STEP_NONE = -1,
 };
@@ -63,7 +64,8 @@ struct instance {
     bool is_stuck, is_ended, cancel_requested, cancel_raised;
     int64_t started_us, changed_us;
     char *error_code, *error_message;
-    char *input_text; /* the start parameters: the same Start again is recognised by them */
+    json_t *input; /* the start parameters: the same Start again is recognised by them */
+    json_t *audit; /* what operators decided: [{"at", "action", "comment"}]; NULL: nothing */
     char traceparent[56];
 };
 
@@ -77,17 +79,27 @@ enum phase instance_phase(const struct instance *instance);
 /* The pivot was entered and was not refused: no way back but a person's. */
 bool instance_is_past_pivot(const struct instance *instance);
 
+/* Of what is in it as text, exactly. */
+size_t context_bytes(const json_t *context);
+int context_depth(const json_t *value); /* 0 for what is no object and no array */
+
 /* The whole of it as one JSON object, for parked rows, and back. */
 void instance_write(const struct instance *instance, struct json_writer *writer);
 enum error instance_read(const char *text, size_t bytes, definition_find find, void *find_context,
                          struct problem *problem, struct instance **ret_instance);
 
+/* Of start parameters, whatever the order of their keys: for the same Start of a saga that has ended
+ * and is only a history any more. */
+uint64_t input_fingerprint(const json_t *input);
+
 /* What `show` prints, without needing the definition: one JSON object
  *   {"sagaId", "definition", "definitionHash", "phase", "status", "compensationStatus", "state",
  *    "errorCode", "errorMessage", "startedAtUs", "changedAtUs", "nextAttemptUs", "cancelRequested",
+ *    "traceparent", "inputFingerprint": "16 hex", "audit": [{"at", "action", "comment"}],
  *    "context": {...},
  *    "steps": [{"state", "activationId", "call", "status", "attempts", "startedAtUs", "endedAtUs",
- *               "isCompensation", "compensationStatus", "errorClass", "errorMessage"}]}
+ *               "isCompensation", "compensationStatus", "errorClass", "errorReason",
+ *               "errorMessage"}]}
  * Members that are empty, 0 or false are left out; times are numbers. */
 void instance_history(const struct instance *instance, struct json_writer *writer);
 

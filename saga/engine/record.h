@@ -30,30 +30,30 @@ enum record_kind {
     RECORD_KIND_COUNT
 };
 
-/* Which members a kind uses is said in record.c, in one table for writing and reading. Unused
- * members are zero; state and target are STATE_NONE where there is none. */
+/* Members that a kind does not use keep their defaults (0, -1 for indexes) and are not written. */
 struct record {
     enum record_kind kind;
     struct uuid saga_id;
     int64_t time_us;
-    int state;                /* ENTER, TRIGGER; OPERATOR: entered once the old outcome is undone */
-    int target;               /* ENTER: index of the step it undoes; DONE, ATTEMPT: its own step */
-    int retries_step;         /* ENTER: index of the step that it tries again, or -1 */
-    int retry_rule;           /* ATTEMPT, ENTER: which Retry entry paid for it, or -1 */
-    struct uuid activation;   /* ENTER */
-    int64_t next_us;          /* ENTER, ATTEMPT, REOPEN: when the next attempt is due */
-    int64_t budget_us;        /* ENTER, REOPEN: when the budget ends */
-    enum status status;       /* DONE, STUCK, END: of the step, the machine */
-    enum status compensation; /* UNDONE, TRIGGER */
-    bool is_unknown;          /* ATTEMPT, DONE: this attempt may have happened */
+    int state;              /* ENTER, TRIGGER; OPERATOR: to be entered once the old activation of
+                                it is undone; STATE_NONE: none */
+    int undoes;             /* ENTER: index of the step that it undoes, or -1 */
+    int retries_step;       /* ENTER: index of the step whose place it takes; REOPEN: the step */
+    int retry_rule;         /* ENTER, ATTEMPT: which Retry entry paid for it, or -1 */
+    struct uuid activation; /* ENTER */
+    int64_t next_us;        /* ENTER, ATTEMPT: when the next attempt is due; 0: at once */
+    int64_t budget_us;      /* ENTER, REOPEN: when the budget ends; 0: attempts are counted only */
+    enum status status;     /* DONE: of the step; STUCK, END: of the machine */
+    enum status compensation; /* TRIGGER: RU, or nothing is to be undone; UNDONE */
+    bool is_unknown;          /* ATTEMPT: may have happened; DONE: nobody knows */
     bool is_caught;           /* DONE: a Catch took the error */
     bool was_called;          /* DONE: an attempt ended with it */
-    bool is_long;             /* ENTER: entered past the pivot or after a trigger */
-    const char *class, *reason, *message; /* errors: ATTEMPT, DONE; STUCK, END: code, text */
-    json_t *set;                          /* DONE: goes into the context; START: the input */
-    const struct definition *definition;  /* START */
-    const char *definition_name, *definition_hash; /* START */
-    const char *traceparent;                       /* START */
+    bool is_long;             /* ENTER: the long budget, which makes stuck when it is spent */
+    const char *class, *reason, *message; /* ATTEMPT, DONE: the error; STUCK, END: reason is the
+                                             error code; OPERATOR: reason is what was decided */
+    json_t *set;                          /* START: the input; DONE: what goes into the context */
+    const struct definition *definition;  /* START; its name and hash are written */
+    const char *traceparent;              /* START */
 };
 
 struct records {

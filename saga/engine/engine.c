@@ -1,0 +1,467 @@
+/* engine.c -- Events, and the walk from state to state until the instance waits. */
+#include "saga/engine/engine.h"
+#include "saga/engine/turn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct record *
+turn_record(struct turn *turn, enum record_kind kind)
+{
+    return records_add(turn->records, kind, turn->instance->id, turn->now_us);
+}
+
+void
+turn_fold(struct turn *turn, const struct record *record)
+{
+    instance_fold(turn->instance, record);
+}
+
+const struct state *
+turn_state(const struct turn *turn, int state)
+{
+    return &turn->instance->definition->states[state];
+}
+
+const char *
+turn_text(struct turn *turn, const char *text)
+{
+    size_t bytes = text == NULL ? 0 : strlen(text);
+    json_t *probe;
+    char *copy;
+
+    if (text == NULL)
+        return NULL;
+    if (bytes > MESSAGE_BYTES_MAX) {
+        bytes = MESSAGE_BYTES_MAX;
+        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) /* not inside a letter */
+            bytes--;
+    }
+    copy = arena_copy(turn->records->arena, text, bytes);
+    probe = json_stringn(copy, bytes);
+    for (size_t i = 0; i < bytes && probe == NULL; i++) {
+        if ((unsigned char)copy[i] >= 0x80)
+            copy[i] = '?';
+    }
+    json_decref(probe);
+    return copy;
+}
+
+int
+turn_stuck(struct turn *turn, const char *code, const char *message)
+{
+    struct record *record = turn_record(turn, RECORD_STUCK);
+
+    record->status = STATUS_UN;
+    record->reason = turn_text(turn, code);
+    record->message = turn_text(turn, message);
+    turn_fold(turn, record);
+    return TURN_WAITS;
+}
+
+/* Seata's rules for a machine's status (state-language 1.4), but that an error which was caught and
+ * did nothing no longer counts at an end that is no Fail (B3). */
+static enum status
+machine_status(const struct instance *instance, bool is_failed)
+{
+    bool has_failed = false, has_update = false, has_done_update = false;
+
+    if (instance->compensation == STATUS_SU)
+        return STATUS_UN;
+    for (size_t i = 0; i < instance->step_count; i++) {
+        const struct step *step = &instance->steps[i];
+        bool is_update = instance->definition->states[step->state].is_for_update;
+
+        if (step->is_retried || (step->undoes >= 0))
+            continue;
+        if (step->status == STATUS_UN)
+            return STATUS_UN;
+        has_update = has_update || is_update;
+        has_done_update = has_done_update || (is_update && step->status == STATUS_SU);
+        has_failed = has_failed || (step->status == STATUS_FA && (is_failed || !step->is_caught));
+    }
+    if (has_failed)
+        return has_done_update ? STATUS_UN : STATUS_FA;
+    if (is_failed)
+        return has_update ? STATUS_UN : STATUS_FA;
+    return STATUS_SU;
+}
+
+int
+turn_end(struct turn *turn, bool is_failed, const char *code, const char *message)
+{
+    const struct instance *instance = turn->instance;
+    enum status status = machine_status(instance, is_failed);
+    struct record *record;
+
+    if (status == STATUS_UN && instance->compensation != STATUS_SU)
+        return turn_stuck(turn, code, message);
+    record = turn_record(turn, RECORD_END);
+    record->status = status;
+    record->reason = turn_text(turn, code);
+    record->message = turn_text(turn, message);
+    turn_fold(turn, record);
+    return TURN_WAITS;
+}
+
+/* States that are no tasks */
+
+static int
+choice_enter(struct turn *turn, int index)
+{
+    const struct state *state = turn_state(turn, index);
+    struct expression_scope scope = { .root = turn->instance->context };
+    struct problem problem;
+
+    for (size_t i = 0; i < state->choice_count; i++) {
+        bool is_true;
+
+        if (expression_test(state->choices[i].when, &scope, &problem, &is_true) != ERR_OK)
+            return turn_end(turn, true, CLASS_DEFINITION, problem.text);
+        if (is_true)
+            return state->choices[i].next;
+    }
+    if (state->fallback == STATE_NONE)
+        return turn_end(turn, true, CLASS_DEFINITION, "no choice matches");
+    return state->fallback;
+}
+
+static int
+succeed_enter(struct turn *turn, int index)
+{
+    (void)index;
+    return turn_end(turn, false, NULL, NULL);
+}
+
+static int
+fail_enter(struct turn *turn, int index)
+{
+    const struct state *state = turn_state(turn, index);
+
+    return turn_end(turn, true, state->error_code, state->error_message);
+}
+
+static int
+trigger_enter(struct turn *turn, int index)
+{
+    return undo_begin(turn, index, false);
+}
+
+static int (*const enter[STATE_KIND_COUNT])(struct turn *turn, int index) = {
+    [STATE_SERVICE_TASK] = task_enter,
+    [STATE_CHOICE] = choice_enter,
+    [STATE_SUCCEED] = succeed_enter,
+    [STATE_FAIL] = fail_enter,
+    [STATE_COMPENSATION_TRIGGER] = trigger_enter,
+};
+
+/* From state to state until something must be waited for. A circle of states that wait for nothing
+ * would never end: nothing in the context changes on its way. */
+static void
+walk(struct turn *turn, int state)
+{
+    size_t hops_max = 2 * turn->instance->definition->state_count + 16;
+
+    for (size_t hops = 0; state != TURN_WAITS; hops++) {
+        if (state == STATE_NONE)
+            state = turn_end(turn, false, NULL, NULL);
+        else if (hops == hops_max)
+            state = turn_stuck(turn, CLASS_DEFINITION, "runs in a circle without waiting");
+        else
+            state = enter[turn_state(turn, state)->kind](turn, state);
+    }
+}
+
+/* Events */
+
+static enum error
+take_start(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    struct instance *instance = turn->instance;
+    struct record *record;
+
+    if (!json_is_object(event->input))
+        return problem_set(problem, ERR_BAD_REQUEST, "input_json", "must be a JSON object");
+    if (instance->definition != NULL) {
+        if (strcmp(instance->definition->name, event->definition->name) != 0 ||
+            !json_equal(instance->input, event->input))
+            return problem_set(problem, ERR_ID_REUSED, "saga_id",
+                               "was used for another definition or input");
+        return ERR_OK;
+    }
+    if (context_bytes(event->input) > CONTEXT_BYTES_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "input_json", "has more than %d bytes",
+                           CONTEXT_BYTES_MAX);
+    if (context_depth(event->input) > CONTEXT_DEPTH_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "input_json",
+                           "is nested deeper than %d levels", CONTEXT_DEPTH_MAX);
+    record = turn_record(turn, RECORD_START);
+    record->definition = event->definition;
+    record->set = json_incref(event->input);
+    record->traceparent = turn_text(turn, event->traceparent);
+    turn_fold(turn, record);
+    walk(turn, event->definition->start);
+    return ERR_OK;
+}
+
+static enum error
+take_answer(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    const struct instance *instance = turn->instance;
+
+    (void)problem;
+    if (instance->current != STEP_NONE &&
+        uuid_equal(instance->steps[instance->current].activation, event->answer.activation))
+        walk(turn, task_answer(turn, &event->answer));
+    return ERR_OK;
+}
+
+static enum error
+take_due(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    (void)turn;
+    (void)event;
+    (void)problem;
+    return ERR_OK;
+}
+
+static enum error
+take_recovered(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    (void)event;
+    (void)problem;
+    task_recovered(turn);
+    return ERR_OK;
+}
+
+static enum error
+take_cancel(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    struct instance *instance = turn->instance;
+
+    (void)event;
+    if (instance->cancel_requested)
+        return ERR_OK;
+    if (instance->is_ended || (instance_is_past_pivot(instance) && !instance->is_after_trigger))
+        return problem_set(problem, ERR_TOO_LATE, "saga_id",
+                           "it has ended or passed its point of no return");
+    turn_fold(turn, turn_record(turn, RECORD_CANCEL));
+    walk(turn, task_cancel_waiting(turn));
+    return ERR_OK;
+}
+
+static void
+record_operator(struct turn *turn, const char *action, const char *comment, int enter_after_undo)
+{
+    struct record *record = turn_record(turn, RECORD_OPERATOR);
+
+    record->reason = action;
+    record->message = turn_text(turn, comment);
+    record->state = enter_after_undo;
+    turn_fold(turn, record);
+}
+
+/* The undoing that stopped goes on. */
+static int
+resume_undo(struct turn *turn, const struct step *last, const char *action, const char *comment)
+{
+    int undone = last->undoes;
+
+    if (turn->instance->is_after_trigger) {
+        record_operator(turn, action, comment, STATE_NONE);
+        return undo_resume(turn);
+    }
+    record_operator(turn, action, comment, turn->instance->steps[undone].state);
+    return undo_step(turn, undone);
+}
+
+/* Rule 3: after a known answer a new activation; of an unknown outcome the old one is undone first,
+ * or, when nothing undoes it, asked again. */
+static int
+retry_last(struct turn *turn, const char *action, const char *comment)
+{
+    struct instance *instance = turn->instance;
+    int index = (int)instance->step_count - 1;
+    const struct step *last = index < 0 ? NULL : &instance->steps[index];
+
+    if (last != NULL && last->undoes >= 0 && last->status != STATUS_SU)
+        return resume_undo(turn, last, action, comment);
+    if (last != NULL && last->status == STATUS_UN &&
+        turn_state(turn, last->state)->compensate_state != STATE_NONE) {
+        record_operator(turn, action, comment, last->state);
+        return undo_step(turn, index);
+    }
+    record_operator(turn, action, comment, STATE_NONE);
+    if (last == NULL)
+        return instance->definition->start;
+    if (last->undoes >= 0) /* the last undo went well, and what came after it did not */
+        return undo_resume(turn);
+    if (last->status == STATUS_UN && last->is_unknown)
+        return task_reopen(turn, index);
+    if (last->status == STATUS_FA || last->status == STATUS_UN)
+        return task_enter_again(turn, index, -1, 0);
+    return turn_state(turn, last->state)->next;
+}
+
+static enum error
+check_stuck(const struct instance *instance, struct problem *problem)
+{
+    return instance->is_stuck
+               ? ERR_OK
+               : problem_refuse(problem, "NOT_STUCK", "saga_id", "only a stuck saga is decided on");
+}
+
+static enum error
+take_retry(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    enum error error = check_stuck(turn->instance, problem);
+
+    if (error == ERR_OK)
+        walk(turn, retry_last(turn, "retry", event->comment));
+    return error;
+}
+
+/* Something behind the pivot may have happened that nothing undoes (the order is marked as paid). */
+static bool
+is_too_late_to_undo(const struct instance *instance)
+{
+    bool is_behind = false;
+
+    for (size_t i = 0; i < instance->step_count; i++) {
+        const struct step *step = &instance->steps[i];
+        const struct state *state = &instance->definition->states[step->state];
+
+        if (step->is_retried || step->undoes >= 0 || step->status == STATUS_FA)
+            continue;
+        if (is_behind && state->compensate_state == STATE_NONE)
+            return true;
+        is_behind = is_behind || state->is_pivot;
+    }
+    return false;
+}
+
+static enum error
+take_compensate(struct turn *turn, const struct event *event, struct problem *problem)
+{
+    struct instance *instance = turn->instance;
+    enum error error = check_stuck(instance, problem);
+
+    if (error != ERR_OK)
+        return error;
+    if (instance->is_after_trigger) { /* it is being undone already */
+        walk(turn, retry_last(turn, "compensate", event->comment));
+        return ERR_OK;
+    }
+    if (is_too_late_to_undo(instance))
+        return problem_set(problem, ERR_TOO_LATE, "saga_id",
+                           "a step behind the pivot may have happened and cannot be undone");
+    record_operator(turn, "compensate", event->comment, STATE_NONE);
+    walk(turn, undo_begin(turn, instance->definition->trigger, true));
+    return ERR_OK;
+}
+
+enum error
+engine_decide(struct instance *instance, const struct event *event, int64_t now_us,
+              struct records *records, struct problem *problem)
+{
+    static enum error (*const take[EVENT_KIND_COUNT])(struct turn *, const struct event *,
+                                                      struct problem *) = {
+        [EVENT_START] = take_start,
+        [EVENT_ANSWER] = take_answer,
+        [EVENT_DUE] = take_due,
+        [EVENT_RECOVERED] = take_recovered,
+        [EVENT_CANCEL] = take_cancel,
+        [EVENT_RETRY] = take_retry,
+        [EVENT_COMPENSATE] = take_compensate,
+    };
+    struct turn turn = { .instance = instance, .now_us = now_us, .records = records };
+
+    assert(event->kind == EVENT_START || instance->definition != NULL);
+    if (now_us < instance->changed_us) /* time never runs backwards for one saga */
+        turn.now_us = instance->changed_us;
+    if (records->arena == NULL)
+        records->arena = arena_new();
+    return take[event->kind](&turn, event, problem);
+}
+
+/* What is due */
+
+bool
+engine_is_call_due(const struct instance *instance, int64_t now_us)
+{
+    return instance->current != STEP_NONE && !instance->is_stuck && !instance->is_ended &&
+           instance->steps[instance->current].next_us <= now_us;
+}
+
+static json_t *
+request_of(const json_t *inputs, struct uuid activation)
+{
+    const json_t *first = json_array_get(inputs, 0);
+    json_t *request = json_is_object(first) ? json_copy((json_t *)first) : json_object();
+    char text[UUID_TEXT_BYTES + 1];
+
+    json_object_set_new(request, "requestId", json_string(uuid_print(activation, text)));
+    return request;
+}
+
+void
+engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due)
+{
+    const struct step *step;
+    const struct state *state;
+    struct problem problem;
+    struct call_due *call = &ret_due->calls[0];
+
+    memset(ret_due, 0, sizeof *ret_due);
+    if (instance->current == STEP_NONE)
+        return;
+    step = &instance->steps[instance->current];
+    if (!engine_is_call_due(instance, now_us)) {
+        ret_due->look_again_us = step->next_us;
+        return;
+    }
+    /* It was evaluated when the state was entered, on the same context. */
+    if (!task_inputs(instance, step, &problem, &call->inputs))
+        assert(!"an Input that could be evaluated before");
+    state = &instance->definition->states[step->state];
+    ret_due->call_count = 1;
+    call->activation = step->activation;
+    call->attempt = step->attempts + 1;
+    call->service = state->service;
+    call->method = state->method;
+    call->timeout_us = state->attempt_timeout_us;
+    call->request = request_of(call->inputs, step->activation);
+}
+
+void
+due_free(struct due *due)
+{
+    for (size_t i = 0; i < due->call_count; i++) {
+        json_decref(due->calls[i].request);
+        json_decref(due->calls[i].inputs);
+    }
+    memset(due, 0, sizeof *due);
+}
+
+enum outcome
+outcome_of_status(enum wire_code code, bool nothing_done)
+{
+    if (code == WIRE_OK)
+        return OUTCOME_OK;
+    if (nothing_done)
+        return OUTCOME_NOT_DONE;
+    switch (code) {
+    case WIRE_FAILED_PRECONDITION:
+    case WIRE_NOT_FOUND:
+    case WIRE_ALREADY_EXISTS:
+    case WIRE_OUT_OF_RANGE:
+    case WIRE_INVALID_ARGUMENT:
+    case WIRE_PERMISSION_DENIED:
+    case WIRE_UNAUTHENTICATED:
+    case WIRE_UNIMPLEMENTED:
+        return OUTCOME_REFUSED;
+    default:
+        return OUTCOME_UNKNOWN;
+    }
+}

@@ -1,0 +1,518 @@
+#include "saga/engine/instance.h"
+#include "saga/engine/exception.h"
+#include "saga/engine/field.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const char *const phases[PHASE_COUNT] = {
+    [PHASE_NEW] = "NEW",                   [PHASE_RUNNING] = "RUNNING", [PHASE_RETRYING] = "RETRYING",
+    [PHASE_COMPENSATING] = "COMPENSATING", [PHASE_STUCK] = "STUCK",     [PHASE_ENDED] = "ENDED",
+};
+
+static const struct field instance_fields[] = {
+    { "id",           FIELD_UUID,   offsetof(struct instance, id)               },
+    { "current",      FIELD_INDEX,  offsetof(struct instance, current)          },
+    { "state",        FIELD_INDEX,  offsetof(struct instance, state)            },
+    { "status",       FIELD_STATUS, offsetof(struct instance, status)           },
+    { "compensation", FIELD_STATUS, offsetof(struct instance, compensation)     },
+    { "undoing",      FIELD_BOOL,   offsetof(struct instance, is_undoing)       },
+    { "afterTrigger", FIELD_BOOL,   offsetof(struct instance, is_after_trigger) },
+    { "trigger",      FIELD_INDEX,  offsetof(struct instance, trigger)          },
+    { "enterAfter",   FIELD_INDEX,  offsetof(struct instance, enter_after_undo) },
+    { "stuck",        FIELD_BOOL,   offsetof(struct instance, is_stuck)         },
+    { "ended",        FIELD_BOOL,   offsetof(struct instance, is_ended)         },
+    { "cancel",       FIELD_BOOL,   offsetof(struct instance, cancel_requested) },
+    { "cancelRaised", FIELD_BOOL,   offsetof(struct instance, cancel_raised)    },
+    { "started",      FIELD_TIME,   offsetof(struct instance, started_us)       },
+    { "changed",      FIELD_TIME,   offsetof(struct instance, changed_us)       },
+    { "errorCode",    FIELD_TEXT,   offsetof(struct instance, error_code)       },
+    { "errorMessage", FIELD_TEXT,   offsetof(struct instance, error_message)    },
+    { "input",        FIELD_TREE,   offsetof(struct instance, input)            },
+    { "audit",        FIELD_TREE,   offsetof(struct instance, audit)            },
+    { "context",      FIELD_TREE,   offsetof(struct instance, context)          },
+    { 0 },
+};
+
+static const struct field step_fields[] = {
+    { "s",  FIELD_INDEX,  offsetof(struct step, state)        },
+    { "a",  FIELD_UUID,   offsetof(struct step, activation)   },
+    { "x",  FIELD_STATUS, offsetof(struct step, status)       },
+    { "c",  FIELD_STATUS, offsetof(struct step, compensation) },
+    { "u",  FIELD_INDEX,  offsetof(struct step, undoes)       },
+    { "at", FIELD_INT,    offsetof(struct step, attempts)     },
+    { "un", FIELD_BOOL,   offsetof(struct step, is_unknown)   },
+    { "ca", FIELD_BOOL,   offsetof(struct step, is_caught)    },
+    { "re", FIELD_BOOL,   offsetof(struct step, is_retried)   },
+    { "l",  FIELD_BOOL,   offsetof(struct step, is_long)      },
+    { "t",  FIELD_TIME,   offsetof(struct step, started_us)   },
+    { "te", FIELD_TIME,   offsetof(struct step, ended_us)     },
+    { "n",  FIELD_TIME,   offsetof(struct step, next_us)      },
+    { "b",  FIELD_TIME,   offsetof(struct step, budget_us)    },
+    { "e",  FIELD_TEXT,   offsetof(struct step, class)        },
+    { "er", FIELD_TEXT,   offsetof(struct step, reason)       },
+    { "em", FIELD_TEXT,   offsetof(struct step, message)      },
+    { 0 },
+};
+/* clang-format on */
+
+const char *
+phase_text(enum phase phase)
+{
+    return phases[phase];
+}
+
+struct instance *
+instance_new(struct uuid id)
+{
+    struct instance *instance = memory_take(sizeof *instance);
+
+    instance->id = id;
+    instance->current = STEP_NONE;
+    instance->state = instance->trigger = instance->enter_after_undo = STATE_NONE;
+    return instance;
+}
+
+struct instance *
+instance_free(struct instance *instance)
+{
+    if (instance == NULL)
+        return NULL;
+    for (size_t i = 0; i < instance->step_count; i++) {
+        free(instance->steps[i].class);
+        free(instance->steps[i].reason);
+        free(instance->steps[i].message);
+    }
+    free(instance->steps);
+    free(instance->error_code);
+    free(instance->error_message);
+    json_decref(instance->context);
+    json_decref(instance->input);
+    json_decref(instance->audit);
+    free(instance);
+    return NULL;
+}
+
+/* Folding. The context is never what a record, an event or another instance also holds: its values
+ * may be shared, the object itself is ours. */
+
+static void
+text_set(char **text, const char *value)
+{
+    free(*text);
+    *text = NULL;
+    if (value != NULL) {
+        *text = memory_take(strlen(value) + 1);
+        memcpy(*text, value, strlen(value));
+    }
+}
+
+int
+context_depth(const json_t *value)
+{
+    const char *key;
+    json_t *item;
+    size_t index;
+    int deepest = 0;
+
+    if (!json_is_object(value) && !json_is_array(value))
+        return 0;
+    json_object_foreach((json_t *)value, key, item)
+    {
+        int depth = context_depth(item);
+
+        deepest = depth > deepest ? depth : deepest;
+    }
+    json_array_foreach(value, index, item)
+    {
+        int depth = context_depth(item);
+
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
+size_t
+context_bytes(const json_t *context)
+{
+    return json_dumpb(context, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+/* Only ever adds, so that it is cheap: an overwritten value is counted twice until somebody who is
+ * near the limit counts exactly. */
+static void
+context_update(struct instance *instance, const json_t *set)
+{
+    instance->context_bytes += context_bytes(set);
+    json_object_update(instance->context, (json_t *)set);
+}
+
+static void
+context_put_key(struct instance *instance, int state, struct uuid activation)
+{
+    char key[256], text[UUID_TEXT_BYTES + 1];
+    int bytes =
+        snprintf(key, sizeof key, "%s_business_key_", instance->definition->states[state].name);
+
+    instance->context_bytes += (size_t)bytes + UUID_TEXT_BYTES + 6;
+    json_object_set_new(instance->context, key, json_string(uuid_print(activation, text)));
+}
+
+static void
+error_set(struct step *step, const struct record *record)
+{
+    text_set(&step->class, record->class);
+    text_set(&step->reason, record->reason);
+    text_set(&step->message, record->message);
+}
+
+static void
+fold_start(struct instance *instance, const struct record *record)
+{
+    assert(instance->definition == NULL);
+    instance->definition = record->definition;
+    instance->input = json_incref(record->set);
+    instance->context = json_object();
+    context_update(instance, record->set);
+    instance->status = STATUS_RU;
+    instance->started_us = record->time_us;
+    snprintf(instance->traceparent, sizeof instance->traceparent, "%s",
+             record->traceparent == NULL ? "" : record->traceparent);
+}
+
+static struct step *
+step_add(struct instance *instance)
+{
+    if (instance->step_count == instance->step_size) {
+        instance->step_size = instance->step_size == 0 ? 8 : instance->step_size * 2;
+        instance->steps =
+            memory_grow(instance->steps, instance->step_size * sizeof *instance->steps);
+    }
+    instance->current = (int)instance->step_count;
+    memset(&instance->steps[instance->step_count], 0, sizeof *instance->steps);
+    return &instance->steps[instance->step_count++];
+}
+
+static void
+fold_enter(struct instance *instance, const struct record *record)
+{
+    struct step *step = step_add(instance);
+
+    step->state = record->state;
+    step->activation = record->activation;
+    step->status = STATUS_RU;
+    step->undoes = record->undoes;
+    step->started_us = record->time_us;
+    step->next_us = record->next_us == 0 ? record->time_us : record->next_us;
+    step->budget_us = record->budget_us;
+    step->is_long = record->is_long;
+    if (record->retries_step >= 0) {
+        struct step *old = &instance->steps[record->retries_step];
+
+        old->is_retried = true;
+        if (record->retry_rule >= 0) {
+            memcpy(step->retries, old->retries, sizeof step->retries);
+            step->retries[record->retry_rule]++;
+        }
+    }
+    if (record->undoes >= 0) {
+        /* A state that was activated more than once is undone by the id of the activation meant. */
+        struct step *undone = &instance->steps[record->undoes];
+
+        undone->compensation = STATUS_RU;
+        context_put_key(instance, undone->state, undone->activation);
+    } else {
+        instance->enter_after_undo = STATE_NONE;
+    }
+    context_put_key(instance, record->state, record->activation);
+    instance->state = record->state;
+    if (!instance->is_after_trigger)
+        instance->status = STATUS_RU;
+}
+
+static void
+fold_attempt(struct instance *instance, const struct record *record)
+{
+    struct step *step = &instance->steps[instance->current];
+
+    step->attempts++;
+    step->is_unknown = step->is_unknown || record->is_unknown;
+    step->next_us = record->next_us == 0 ? record->time_us : record->next_us;
+    if (record->retry_rule >= 0)
+        step->retries[record->retry_rule]++;
+    error_set(step, record);
+}
+
+static void
+fold_done(struct instance *instance, const struct record *record)
+{
+    struct step *step = &instance->steps[instance->current];
+
+    step->status = record->status;
+    step->ended_us = record->time_us;
+    step->attempts += record->was_called;
+    step->is_unknown = record->is_unknown;
+    step->is_caught = record->is_caught;
+    error_set(step, record);
+    if (step->undoes >= 0)
+        instance->steps[step->undoes].compensation = record->status;
+    if (record->class != NULL && strcmp(record->class, CLASS_CANCELED) == 0)
+        instance->cancel_raised = true;
+    if (record->set != NULL)
+        context_update(instance, record->set);
+    instance->current = STEP_NONE;
+}
+
+static void
+fold_reopen(struct instance *instance, const struct record *record)
+{
+    struct step *step = &instance->steps[record->retries_step];
+
+    step->status = STATUS_RU;
+    step->ended_us = 0;
+    step->next_us = record->time_us;
+    step->budget_us = record->budget_us;
+    memset(step->retries, 0, sizeof step->retries);
+    if (step->undoes >= 0)
+        instance->steps[step->undoes].compensation = STATUS_RU;
+    instance->current = record->retries_step;
+    instance->state = step->state;
+    if (!instance->is_after_trigger)
+        instance->status = STATUS_RU;
+}
+
+static void
+fold_trigger(struct instance *instance, const struct record *record)
+{
+    instance->trigger = record->state;
+    if (record->state != STATE_NONE)
+        instance->state = record->state;
+    instance->is_after_trigger = true;
+    instance->compensation = record->compensation;
+    instance->enter_after_undo = STATE_NONE;
+    if (record->compensation == STATUS_RU) {
+        instance->is_undoing = true;
+        instance->status = STATUS_UN;
+    }
+}
+
+static void
+fold_end(struct instance *instance, const struct record *record)
+{
+    instance->status = record->status;
+    instance->is_ended = record->kind == RECORD_END;
+    instance->is_stuck = record->kind == RECORD_STUCK;
+    text_set(&instance->error_code, record->reason);
+    text_set(&instance->error_message, record->message);
+}
+
+static void
+fold_operator(struct instance *instance, const struct record *record)
+{
+    if (instance->audit == NULL)
+        instance->audit = json_array();
+    json_array_append_new(instance->audit,
+                          json_pack("{s:I, s:s, s:s}", "at", (json_int_t)record->time_us, "action",
+                                    record->reason, "comment",
+                                    record->message == NULL ? "" : record->message));
+    instance->is_stuck = false;
+    instance->enter_after_undo = record->state;
+    text_set(&instance->error_code, NULL);
+    text_set(&instance->error_message, NULL);
+}
+
+void
+instance_fold(struct instance *instance, const struct record *record)
+{
+    assert(uuid_equal(instance->id, record->saga_id));
+    assert(!instance->is_ended);
+    instance->changed_us = record->time_us;
+    switch (record->kind) {
+    case RECORD_START:
+        fold_start(instance, record);
+        break;
+    case RECORD_ENTER:
+        fold_enter(instance, record);
+        break;
+    case RECORD_ATTEMPT:
+        fold_attempt(instance, record);
+        break;
+    case RECORD_DONE:
+        fold_done(instance, record);
+        break;
+    case RECORD_REOPEN:
+        fold_reopen(instance, record);
+        break;
+    case RECORD_TRIGGER:
+        fold_trigger(instance, record);
+        break;
+    case RECORD_UNDONE:
+        instance->is_undoing = false;
+        instance->compensation = record->compensation;
+        break;
+    case RECORD_STUCK:
+    case RECORD_END:
+        fold_end(instance, record);
+        break;
+    case RECORD_CANCEL:
+        instance->cancel_requested = true;
+        break;
+    case RECORD_OPERATOR:
+        fold_operator(instance, record);
+        break;
+    case RECORD_KIND_COUNT:
+        assert(!"a record of no kind");
+    }
+}
+
+enum phase
+instance_phase(const struct instance *instance)
+{
+    if (instance->definition == NULL)
+        return PHASE_NEW;
+    if (instance->is_ended)
+        return PHASE_ENDED;
+    if (instance->is_stuck)
+        return PHASE_STUCK;
+    if (instance->is_undoing)
+        return PHASE_COMPENSATING;
+    if (instance->current != STEP_NONE && instance->steps[instance->current].attempts > 0)
+        return PHASE_RETRYING;
+    return PHASE_RUNNING;
+}
+
+bool
+instance_is_past_pivot(const struct instance *instance)
+{
+    for (size_t i = 0; i < instance->step_count; i++) {
+        const struct step *step = &instance->steps[i];
+
+        if (instance->definition->states[step->state].is_pivot && !step->is_retried &&
+            step->status != STATUS_FA)
+            return true;
+    }
+    return false;
+}
+
+/* The whole, written and read */
+
+static void
+steps_write(const struct instance *instance, struct json_writer *writer)
+{
+    json_open_array(writer, "steps");
+    for (size_t i = 0; i < instance->step_count; i++) {
+        const struct step *step = &instance->steps[i];
+
+        json_open_object(writer, NULL);
+        fields_write(step_fields, step, writer);
+        for (int rule = 0; rule < RETRY_RULES_MAX; rule++) {
+            static const char *const keys[RETRY_RULES_MAX] = { "r0", "r1", "r2", "r3" };
+
+            if (step->retries[rule] != 0)
+                json_put_int(writer, keys[rule], step->retries[rule]);
+        }
+        json_close_object(writer);
+    }
+    json_close_array(writer);
+}
+
+void
+instance_write(const struct instance *instance, struct json_writer *writer)
+{
+    json_open_object(writer, NULL);
+    json_put_text(writer, "definition", instance->definition->name);
+    json_put_text(writer, "hash", instance->definition->hash);
+    json_put_text(writer, "traceparent", instance->traceparent);
+    fields_write(instance_fields, instance, writer);
+    steps_write(instance, writer);
+    json_close_object(writer);
+}
+
+static enum error
+step_read(struct instance *instance, const json_t *json, struct problem *problem)
+{
+    struct step *step = step_add(instance);
+    enum error error = fields_read(step_fields, json, NULL, problem, step);
+
+    for (int rule = 0; rule < RETRY_RULES_MAX; rule++) {
+        static const char *const keys[RETRY_RULES_MAX] = { "r0", "r1", "r2", "r3" };
+
+        step->retries[rule] = (uint16_t)json_integer_value(json_object_get(json, keys[rule]));
+    }
+    if (error == ERR_OK &&
+        (step->state < 0 || (size_t)step->state >= instance->definition->state_count ||
+         step->undoes >= (int)instance->step_count))
+        return problem_set(problem, ERR_BAD_REQUEST, "steps", "name what does not exist");
+    return error;
+}
+
+static enum error
+parts_read(struct instance *instance, const json_t *json, struct problem *problem)
+{
+    const char *traceparent = json_string_value(json_object_get(json, "traceparent"));
+    json_t *value;
+    size_t index;
+
+    json_array_foreach(json_object_get(json, "steps"), index, value)
+    {
+        enum error error = step_read(instance, value, problem);
+
+        if (error != ERR_OK)
+            return error;
+    }
+    if (fields_read(instance_fields, json, NULL, problem, instance) != ERR_OK)
+        return ERR_BAD_REQUEST;
+    if (!json_is_object(instance->context) || instance->current >= (int)instance->step_count)
+        return problem_set(problem, ERR_BAD_REQUEST, "instance", "is not whole");
+    snprintf(instance->traceparent, sizeof instance->traceparent, "%s",
+             traceparent == NULL ? "" : traceparent);
+    instance->context_bytes = context_bytes(instance->context);
+    return ERR_OK;
+}
+
+enum error
+instance_read(const char *text, size_t bytes, definition_find find, void *find_context,
+              struct problem *problem, struct instance **ret_instance)
+{
+    static const struct uuid nil;
+    struct instance *instance;
+    const char *name, *hash;
+    enum error error;
+    json_t *json;
+
+    error = json_read(text, bytes, "instance", problem, &json);
+    if (error != ERR_OK)
+        return error;
+    instance = instance_new(nil);
+    name = json_string_value(json_object_get(json, "definition"));
+    hash = json_string_value(json_object_get(json, "hash"));
+    if (name != NULL && hash != NULL)
+        instance->definition = find(find_context, name, hash);
+    error = instance->definition == NULL
+                ? problem_set(problem, ERR_NOT_FOUND, "instance", "its definition is not loaded")
+                : parts_read(instance, json, problem);
+    json_decref(json);
+    if (error != ERR_OK) {
+        instance_free(instance);
+        return error;
+    }
+    *ret_instance = instance;
+    return ERR_OK;
+}
+
+bool
+instance_equal(const struct instance *a, const struct instance *b)
+{
+    struct json_writer left = { 0 }, right = { 0 };
+    bool is_equal;
+
+    instance_write(a, &left);
+    instance_write(b, &right);
+    is_equal = left.bytes == right.bytes && memcmp(left.text, right.text, left.bytes) == 0;
+    json_writer_free(&left);
+    json_writer_free(&right);
+    return is_equal;
+}

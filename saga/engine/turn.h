@@ -1,0 +1,66 @@
+/* turn.h -- One call of engine_decide() on its way: what its parts share. For this folder only.
+ *
+ * A turn runs from an event to the next time the instance has to wait. Each part names the state to
+ * go on with; TURN_WAITS says that there is nothing more to do now.
+ *
+ *   engine.c    events, and the walk from state to state
+ *   task.c      activations: entering, answers, retries, budgets, errors and who catches them
+ *   undo.c      the trigger, and undoing one step after the other
+ */
+#ifndef SAGA_ENGINE_TURN_H
+#define SAGA_ENGINE_TURN_H
+
+#include "saga/engine/engine.h"
+#include "saga/engine/exception.h"
+
+enum {
+    TURN_WAITS = -2, /* beside STATE_NONE, which ends the machine */
+    MESSAGE_BYTES_MAX = 256,
+};
+
+struct turn {
+    struct instance *instance;
+    int64_t now_us;
+    struct records *records;
+};
+
+/* An error on its way to a Catch. */
+struct trouble {
+    const char *class; /* NULL: none */
+    const char *reason, *message;
+};
+
+/* turn_record() makes a record, turn_fold() folds it once it is filled in. */
+struct record *turn_record(struct turn *turn, enum record_kind kind);
+void turn_fold(struct turn *turn, const struct record *record);
+
+/* A copy that lives as long as the records: valid UTF-8, cut at MESSAGE_BYTES_MAX. NULL stays NULL. */
+const char *turn_text(struct turn *turn, const char *text);
+
+int turn_stuck(struct turn *turn, const char *code, const char *message);
+/* Ends by the rules of the machine's status, or makes stuck. */
+int turn_end(struct turn *turn, bool is_failed, const char *code, const char *message);
+
+const struct state *turn_state(const struct turn *turn, int state);
+
+/* task.c */
+int task_enter(struct turn *turn, int state); /* for the first time, going forward */
+int task_enter_again(struct turn *turn, int step_index, int retry_rule, int64_t next_us);
+int task_reopen(struct turn *turn, int step_index);
+int task_answer(struct turn *turn, const struct answer *answer);
+int task_cancel_waiting(struct turn *turn); /* raises Canceled in a task that waits to be retried */
+bool task_may_be_cancelled(const struct turn *turn);
+void task_recovered(struct turn *turn);
+/* The current state's Input; false with the problem set. See struct call_due. */
+bool task_inputs(const struct instance *instance, const struct step *step, struct problem *problem,
+                 json_t **ret_inputs);
+int task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,
+                  int64_t next_us);
+
+/* undo.c */
+int undo_begin(struct turn *turn, int trigger, bool is_persons_wish);
+int undo_resume(struct turn *turn);
+int undo_step(struct turn *turn, int step_index);
+int undo_step_done(struct turn *turn, int step_index); /* its undoing ended; going on or stuck */
+
+#endif
