@@ -63,7 +63,8 @@ state_open() {
     [[ -d $STATE && ! -L $STATE && -O $STATE ]] ||
         die "$STATE is not a directory of yours." "Look at who made it, remove it, and run this again."
     chmod 0755 "$STATE"
-    mkdir -p -m 0700 "$STATE/pids" "$STATE/scratch"
+    mkdir -p "$STATE/pids" "$STATE/scratch"
+    chmod 0700 "$STATE/pids"
     chmod 0711 "$STATE/scratch"
 }
 

@@ -102,7 +102,8 @@ postgres_launch() {
     real=$(readlink -f "$directory")
     socket=$(postgres_socket_directory "$directory")
     port=$(port_keep "$real/port" "$record")
-    mkdir -p -m 0700 "$socket"
+    mkdir -p "$socket"
+    chmod 0700 "$socket"
     if ((UID == 0)); then
         chown postgres:postgres "$socket"
     fi

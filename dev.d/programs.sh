@@ -128,7 +128,8 @@ mesh_start() {
 mesh_stop_programs() {
     local name
     # The reverse of the table; then what has a record but no row any more.
-    for name in $(programs_names | tac) $(ls "$MESH_PIDS" | grep -vE '^postgres-|\.new$' || true); do
+    for name in $(programs_names | tac) $(cd "$MESH_PIDS" && echo *); do
+        [[ $name != postgres-* && $name != *.new && $name != '*' ]] || continue
         process_stop "$MESH_PIDS/$name" "$name" TERM 15
         rm -f "$MESH_DIRECTORY/ready/$name"
     done
@@ -180,11 +181,8 @@ word_demo() {
 programs_down() {
     mesh_use "$RUN" "$STATE/pids"
     mesh_stop_programs
-    local record
     # Also the server of a .run/ that was removed: what counts is the record.
-    for record in "$STATE"/pids/postgres-"$(postgres_name "$RUN/pg")"; do
-        process_stop "$record" postgres INT 30
-    done
+    postgres_stop "$RUN/pg"
 }
 
 word_down() {

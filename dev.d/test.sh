@@ -91,48 +91,50 @@ count() {
 
 # checks_run TREE FILTER...: the test programs that ctest lists under FILTER, several at a time.
 checks_run() {
-    local tree=$1 results number name program
+    local tree=$1 results program
     shift
-    results=$RUN/results/$tree
+    results=.run/results/$tree
     mkdir -p "$results"
     # "1: Test command: /path/test_x" is followed by "  Test #1: test_x".
     ctest --test-dir "$tree" -N -V "$@" | sed -nE 's/^[0-9]+: Test command: "?([^" ]*)"?.*/\1/p' \
         >"$results/list"
+    rm -f "$results"/*.out
+    export -f check_program check_count count say
+    export COUNTS RESULTS=$results
+    xargs -r -P "$(nproc)" -I{} bash -c 'check_program {} 2>/dev/null' <"$results/list" || true
     while read -r program; do
-        rm -f "$results/${program##*/}".{out,status}
-    done <"$results/list"
-    export -f check_program
-    RESULTS=$results xargs -r -P "$(nproc)" -I{} bash -c 'check_program {}' <"$results/list" || true
-    while read -r program; do
-        check_count "$results" "${program##*/}"
+        [[ -e $results/${program##*/}.out ]] || {
+            count 0 1 0
+            say "  ${program##*/}: FAILED, it was not run"
+        }
     done <"$results/list"
 }
 
+# CHECK_WRAPPER: what to run it under.
 check_program() {
-    local name=${1##*/} status=0
-    cd "$(dirname "$1")" || exit
-    timeout --kill-after=10 "${CHECK_PROGRAM_SECONDS:-300}" "$1" >"$RESULTS/$name.out" 2>&1 </dev/null ||
-        status=$?
-    echo "$status" >"$RESULTS/$name.status"
+    local out=$RESULTS/${1##*/}.out status=0
+    # shellcheck disable=SC2086
+    (cd "$(dirname "$1")" && timeout --kill-after=10 300 ${CHECK_WRAPPER:-} "$1") \
+        >"$PWD/$out" 2>&1 </dev/null || status=$?
+    check_count "${1##*/}" "$out" "$status"
 }
 
-# One line for a program that passed; its whole output when it did not.
+# One line for a program that passed; its output too when it did not.
 check_count() {
-    local out=$1/$2.out status totals checks bad
-    status=$(cat "$1/$2.status" 2>/dev/null || echo 'none: it was not run')
+    local name=$1 out=$2 status=$3 totals checks bad
     totals=$(grep -aoE '[0-9]+%: Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+' "$out" |
         awk -F'[:, ]+' '{ c += $3; b += $5 + $7 } END { if (NR) print c, b }')
     read -r checks bad <<<"${totals:-0 0}"
     # A program that fails without saying so (a crash, a leak) is one failure more.
-    if [[ $status != 0 ]] && ((bad == 0)) || ((checks == 0)); then
+    if ((status != 0 && bad == 0 || checks == 0)); then
         ((bad += 1, checks += 1))
     fi
     count $((checks - bad)) "$bad" 0
     if ((bad == 0)); then
-        say "  $2: $checks passed"
+        say "  $name: $checks passed ($SECONDS s)"
     else
-        say "  $2: $bad of $checks FAILED (exit status $status)"
-        sed 's/^/    /' "$out" | tail -n 200
+        say "  $name: $bad of $checks FAILED, exit status $status ($SECONDS s)
+$(tail -n 200 "$out" | sed 's/^/    /')"
     fi
 }
 
@@ -179,7 +181,7 @@ suite_store() {
 suite_asan() {
     build_tree build-asan -DMESH_SANITIZE=address,undefined
     test_postgres
-    export CK_FORK=no ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+    export CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
     checks_run build-asan -L '^(unit|store)$'
 }
 
@@ -187,20 +189,12 @@ suite_asan() {
 suite_tsan() {
     build_tree build-tsan -DMESH_LIBRARY_ONLY=ON -DMESH_SANITIZE=thread
     test_postgres
-    export CK_FORK=no
-    # ThreadSanitizer knows fewer layouts of memory than the kernel randomizes.
+    export CK_FORK=no CK_TIMEOUT_MULTIPLIER=10
+    # ThreadSanitizer knows fewer layouts of memory than the kernel makes up.
     if setarch -R true 2>/dev/null; then
-        exec_without_randomization
+        export CHECK_WRAPPER='setarch -R'
     fi
     checks_run build-tsan -R '^test_(base_queue|store_batch|engine)'
-}
-
-exec_without_randomization() {
-    check_program() {
-        local name=${1##*/} status=0
-        timeout --kill-after=10 300 setarch -R "$1" >"$RESULTS/$name.out" 2>&1 </dev/null || status=$?
-        echo "$status" >"$RESULTS/$name.status"
-    }
 }
 
 # ---- whole meshes, in Python -------------------------------------------------------------------
