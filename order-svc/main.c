@@ -1,0 +1,154 @@
+/* order-svc -- Orders: placed by callers, moved on by their sagas.
+ *
+ *   order_rpc.c    requests as callers see them: the table of methods
+ *   order.c        the rules: the life of an order as a table, Place, Cancel, Mark...
+ *   order_event.c  what the events say, and the order they add up to
+ *   order_store.c  the tables, all SQL
+ *   order_saga.c   asks the orchestrator for the saga of an order
+ *   order_sweep.c  asks again for those that were lost
+ *   schema.sql     what must hold always
+ *
+ * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are woken.
+ */
+#include "mesh/base/clock.h"
+#include "mesh/service.h"
+#include "order-svc/order_saga.h"
+#include "order-svc/order_sweep.h"
+
+#include "sagamesh/order/v1/order_service.pb-c.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the program has beside a service's usual parts. */
+struct parts {
+    const char *saga_address; /* flags */
+    int64_t starts_max;
+    struct service *service;
+    struct order_saga *saga;
+    struct order_sweep *sweep; /* the keeper's */
+};
+
+/* clang-format off */
+static const struct config_key keys[] = {
+    { "saga",       CONFIG_TEXT, NULL,   0, 0,       "address of the orchestrator", offsetof(struct parts, saga_address) },
+    { "starts-max", CONFIG_INT,  "8192", 1, 1 << 20, "sagas asked for at once; the sweep asks for the others", offsetof(struct parts, starts_max) },
+    { 0 },
+};
+/* clang-format on */
+
+/* The store thread, after COMMIT. What cannot be sent now, the sweep sends. */
+static void
+committed(void *owner, const struct batch_rows *rows)
+{
+    struct parts *parts = owner;
+    enum batch_row_state state;
+    const struct order *order;
+    size_t cursor = 0, count = 0;
+    struct uuid *ids;
+
+    while (batch_saved_next(rows, ORDER_ORDER, &cursor, &state) != NULL)
+        count++;
+    ids = memory_take(count * sizeof *ids);
+    cursor = count = 0;
+    while ((order = batch_saved_next(rows, ORDER_ORDER, &cursor, &state)) != NULL) {
+        ids[count++] = order->record.id;
+        if (!order_is_final(order->status) && (state == BATCH_ROW_NEW || order->is_cancel_news))
+            order_saga_send(parts->saga, order);
+    }
+    reader_wake(service_reader(parts->service), ids, count);
+    free(ids);
+}
+
+/* The client's thread. */
+static void
+start_refused(void *owner, struct uuid order_id, const char *reason, const char *detail)
+{
+    struct parts *parts = owner;
+    struct fail_start fail = { .op.id = uuid_v7(clock_now_us()), .order_id = order_id };
+
+    snprintf(fail.reason, sizeof fail.reason, "%.*s",
+             (int)text_cut_bytes(reason, FAILURE_REASON_BYTES_MAX), reason);
+    snprintf(fail.detail, sizeof fail.detail, "%.*s",
+             (int)text_cut_bytes(detail, FAILURE_DETAIL_BYTES_MAX), detail);
+    service_submit_op(parts->service, &order_fail_start_method, &fail, NULL);
+}
+
+static bool
+send_again(void *owner, const struct order *order)
+{
+    return order_saga_send(((struct parts *)owner)->saga, order);
+}
+
+/* A task and a start are told the service only. */
+static struct parts parts;
+
+static enum error
+sweep_run(struct service *service, struct pg *pg, struct arena *arena)
+{
+    struct swept swept = { .op.id = uuid_v7(clock_now_us()) };
+    enum error error =
+        order_sweep_run(parts.sweep, pg, arena, clock_steady_us(), send_again, &parts);
+
+    if (error == ERR_OK && order_sweep_floor(parts.sweep, &swept.floor_us))
+        service_run_ops(service, &order_swept_method, &swept, 1, NULL);
+    return error;
+}
+
+static enum error
+start(struct service *service)
+{
+    struct order_saga_options options = { .address = parts.saga_address,
+                                          .in_flight_max = (size_t)parts.starts_max,
+                                          .refused = start_refused,
+                                          .owner = &parts };
+
+    parts.service = service;
+    parts.sweep = order_sweep_new();
+    return order_saga_open(&options, &parts.saga);
+}
+
+static void
+stop(struct service *service)
+{
+    (void)service;
+    parts.saga = order_saga_close(parts.saga);
+    parts.sweep = order_sweep_free(parts.sweep);
+}
+
+static const struct service_task tasks[] = {
+    { .name = "start-sagas", .period_us = SWEEP_PERIOD_US, .run = sweep_run },
+    { 0 },
+};
+
+/* Events live as long as their orders. */
+static const struct service_partitions partitions[] = {
+    { .table = "op", .fill = 100, .open = "false" },
+    { .table = "event", .fill = 100, .open = NULL },
+    { 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+    struct batch_service batch = order_service;
+    const struct service_spec spec = {
+        .name = "order-svc",
+        .usage = "order-svc: orders over gRPC (sagamesh.order.v1.OrderService)",
+        .keys = keys,
+        .values = &parts,
+        .descriptor = &sagamesh__order__v1__order_service__descriptor,
+        .methods = order_methods,
+        .batch = &batch,
+        .reads = order_reads,
+        .statements = order_statements,
+        .tasks = tasks,
+        .partitions = partitions,
+        .start = start,
+        .stop = stop,
+    };
+
+    batch.committed = committed;
+    batch.owner = &parts;
+    return service_main(argc, argv, &spec);
+}

@@ -1,0 +1,216 @@
+/* order.h -- Orders: the rules of their life. No I/O here.
+ *
+ * An order is placed by a caller and moved on by its saga: PENDING -> WAITING -> PAID | FAILED. Each
+ * change is an event with the order's next version; the order's row is the projection of its events
+ * (order_event.h) and the record of its Place.
+ *
+ * Thread    touch, decide, answer: the store thread (mesh/store/batch.h).
+ * Units     *_minor minor units of the order's currency; *_us microseconds since 1970 UTC.
+ */
+#ifndef ORDER_H
+#define ORDER_H
+
+#include "mesh/store/op.h"
+#include "mesh/store/reader.h"
+
+enum {
+    SKU_BYTES_MAX = 64,
+    LINES_MAX = 100,
+    QUANTITY_MAX = 1000000,
+    FLOW_BYTES_MAX = 64,
+    REFERENCE_BYTES_MAX = 64,
+    FAILURE_REASON_BYTES_MAX = 31,
+    FAILURE_DETAIL_BYTES_MAX = 190,
+    WAIT_MS_MAX = 60000,
+    EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
+};
+#define FLOW_DEFAULT "order_create_saga"
+#define PAYMENT_WALLET "wallet"
+
+/* Tables in the order of loading, locking and saving. */
+enum order_table { ORDER_OP, ORDER_ORDER, ORDER_SWEEP };
+
+/* ---- the life of an order ---- */
+
+/* The numbers are the .proto's and the database's. */
+enum order_status {
+    ORDER_PENDING = 1,
+    ORDER_WAITING,
+    ORDER_PAID,
+    ORDER_FAILED,
+    ORDER_STATUS_END /* one past the last */
+};
+
+enum order_event {
+    ORDER_PAYMENT_ASKED,    /* stock is held, the customer may pay */
+    ORDER_PAYMENT_TAKEN,    /* the money is ours */
+    ORDER_PAYMENT_GIVEN_UP, /* refused, expired or cancelled; nothing is owed */
+    ORDER_EVENT_COUNT
+};
+
+struct order_rule {
+    enum order_status in;
+    enum order_event on;
+    enum order_status go_to;
+    const char *because;
+};
+
+/* Every status and event has exactly one rule; the table ends with a row of zeros. */
+extern const struct order_rule order_rules[];
+const struct order_rule *order_rule_find(enum order_status in, enum order_event on);
+
+bool order_is_final(int32_t status);
+const char *order_status_name(int32_t status); /* "PENDING", as in events */
+
+/* ---- rows ---- */
+
+struct order {
+    struct batch_record record; /* first; of Place */
+    const char *customer_id;
+    const char *currency;
+    const char *lines; /* "quantity sku\n" each: see line_next() */
+    int32_t status;
+    int32_t version;
+    int64_t total_minor;
+    const char *failure_reason; /* "" unless FAILED */
+    const char *failure_detail;
+    bool cancel_wanted;
+    int64_t placed_at_us;
+    int64_t changed_at_us;
+    const char *flow;
+    const char *payment_method;
+    const char *payment_reference;
+    /* Not stored: for whoever follows the commit. */
+    const char *traceparent; /* of the op that changed it */
+    bool is_cancel_news;     /* cancel_wanted became true in this batch */
+};
+
+/* How far the sweep has come: all orders placed before are final. */
+struct sweep {
+    const char *name;
+    int64_t floor_us;
+};
+
+struct line {
+    char sku[SKU_BYTES_MAX + 1];
+    int64_t quantity;
+};
+
+/* Reads the next line at *at and moves on; false at the end. */
+bool line_next(const char **at, struct line *ret_line);
+const char *lines_print(struct arena *arena, const struct line *lines, size_t count);
+
+/* Bytes of text to keep so that at most max remain and no UTF-8 character is cut in two. */
+size_t text_cut_bytes(const char *text, size_t max);
+
+/* ---- ops ---- */
+
+struct place {
+    struct op op; /* op.id is the order's */
+    const char *customer_id;
+    const char *currency;
+    const char *lines; /* as in struct order */
+    const char *payment_method;
+    const char *flow;
+    struct order order; /* result */
+};
+
+struct cancel {
+    struct op op;
+    struct uuid order_id;
+    struct order order; /* result */
+};
+
+/* MarkWaiting, MarkPaid, MarkFailed. */
+struct mark {
+    struct op op;
+    struct uuid order_id;
+    int64_t total_minor;
+    const char *currency;
+    const char *payment_reference; /* "" for MarkFailed */
+    const char *failure_reason;    /* "" but for MarkFailed */
+    const char *failure_detail;
+    struct order order; /* result */
+};
+
+/* Of the program itself: no saga takes this order. Texts stand inside, because the op is copied. */
+struct fail_start {
+    struct op op;
+    struct uuid order_id;
+    char reason[FAILURE_REASON_BYTES_MAX + 1];
+    char detail[FAILURE_DETAIL_BYTES_MAX + 1];
+};
+
+/* Of the program itself: the sweep has come this far. */
+struct swept {
+    struct op op;
+    int64_t floor_us;
+};
+
+void place_decide(void *op, struct batch_rows *rows);
+void place_answer(void *op, struct batch_rows *rows);
+void cancel_touch(const void *op, struct batch_touch *touch);
+void cancel_decide(void *op, struct batch_rows *rows);
+void cancel_answer(void *op, struct batch_rows *rows);
+void mark_touch(const void *op, struct batch_touch *touch);
+void mark_waiting_decide(void *op, struct batch_rows *rows);
+void mark_paid_decide(void *op, struct batch_rows *rows);
+void mark_failed_decide(void *op, struct batch_rows *rows);
+void mark_answer(void *op, struct batch_rows *rows);
+void fail_start_touch(const void *op, struct batch_touch *touch);
+void fail_start_decide(void *op, struct batch_rows *rows);
+void swept_touch(const void *op, struct batch_touch *touch);
+void swept_decide(void *op, struct batch_rows *rows);
+
+/* ---- reads ---- */
+
+struct get_order {
+    struct op op; /* op.id is the order's */
+    int32_t wait_ms;
+    int32_t known_version;
+    struct order order; /* result */
+};
+
+struct list_orders {
+    struct op op;
+    const char *customer_id; /* "" everybody's */
+    struct uuid before_id;   /* all bits set: from the newest */
+    int32_t page_size;
+    const struct order *orders; /* result */
+    size_t count;
+    bool has_more;
+};
+
+struct list_events {
+    struct op op; /* op.id is the order's */
+    int32_t after_version;
+    const struct event *events; /* result */
+    size_t count;
+};
+
+/* ---- the sweep's walk over orders as they were placed (order_sweep.c) ---- */
+
+struct sweep_range {
+    int64_t after_us;     /* after the order with this placed_at ... */
+    struct uuid after_id; /* ... and this id */
+    int64_t until_us;
+};
+
+struct sweep_candidate {
+    struct uuid id;
+    int64_t placed_at_us;
+    bool is_last; /* of what was looked at: go on from here. It comes once more as itself if open */
+};
+
+struct sweep_floor {
+    int64_t floor_us, now_us;
+};
+
+extern const struct batch_service order_service; /* order_store.c */
+extern const struct read order_reads[];
+extern const struct pg_statement *const order_statements[];
+extern const struct pg_statement order_get, order_open, order_swept_floor;
+extern const struct method order_methods[];                             /* order_rpc.c */
+extern const struct method order_fail_start_method, order_swept_method; /* order.c */
+
+#endif

@@ -1,0 +1,341 @@
+/* order_store.c -- Rows of order-svc's tables to structs and back: all of its SQL. */
+#include "order-svc/order.h"
+
+#include <stdlib.h>
+
+static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
+static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
+
+/* ---- orders ---- */
+
+static const struct pg_column order_columns[] = {
+    PG_COLUMN(struct order, record.id, PG_UUID),
+    PG_COLUMN(struct order, record.fingerprint, PG_INT8),
+    PG_COLUMN(struct order, record.reason, PG_TEXT),
+    PG_COLUMN(struct order, record.detail, PG_TEXT),
+    PG_COLUMN(struct order, customer_id, PG_TEXT),
+    PG_COLUMN(struct order, currency, PG_TEXT),
+    PG_COLUMN(struct order, lines, PG_TEXT),
+    PG_COLUMN(struct order, status, PG_INT4),
+    PG_COLUMN(struct order, version, PG_INT4),
+    PG_COLUMN(struct order, total_minor, PG_INT8),
+    PG_COLUMN(struct order, failure_reason, PG_TEXT),
+    PG_COLUMN(struct order, failure_detail, PG_TEXT),
+    PG_COLUMN(struct order, cancel_wanted, PG_BOOL),
+    PG_COLUMN(struct order, placed_at_us, PG_INT8),
+    PG_COLUMN(struct order, changed_at_us, PG_INT8),
+    PG_COLUMN(struct order, flow, PG_TEXT),
+    PG_COLUMN(struct order, payment_method, PG_TEXT),
+    PG_COLUMN(struct order, payment_reference, PG_TEXT),
+    { 0 },
+};
+#define ORDER_COLUMNS                                                                              \
+    "id, fingerprint, reason, detail, customer_id, currency, lines, status, version, total_minor," \
+    " failure_reason, failure_detail, cancel_wanted, placed_at_us, changed_at_us, flow,"           \
+    " payment_method, payment_reference"
+#define ORDER_COLUMNS_O                                                                            \
+    "o.id, o.fingerprint, o.reason, o.detail, o.customer_id, o.currency, o.lines, o.status,"       \
+    " o.version, o.total_minor, o.failure_reason, o.failure_detail, o.cancel_wanted,"              \
+    " o.placed_at_us, o.changed_at_us, o.flow, o.payment_method, o.payment_reference"
+
+static const struct pg_statement order_load = {
+    .name = "order_load",
+    .sql =
+        "SELECT " ORDER_COLUMNS_O " FROM unnest($1::uuid[]) AS k(id) JOIN orders o ON o.id = k.id"
+        " ORDER BY o.id FOR UPDATE OF o",
+    .in = key_uuid,
+    .out = order_columns,
+    .out_bytes = sizeof(struct order),
+};
+
+static const struct pg_statement order_insert = {
+    .name = "order_insert",
+    .sql = "INSERT INTO orders (" ORDER_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::bigint[],"
+           " $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[],"
+           " $10::bigint[], $11::text[], $12::text[], $13::bool[], $14::bigint[], $15::bigint[],"
+           " $16::text[], $17::text[], $18::text[]) ON CONFLICT DO NOTHING",
+    .in = order_columns,
+};
+
+static const struct pg_column order_update_columns[] = {
+    PG_COLUMN(struct order, record.id, PG_UUID),
+    PG_COLUMN(struct order, status, PG_INT4),
+    PG_COLUMN(struct order, version, PG_INT4),
+    PG_COLUMN(struct order, total_minor, PG_INT8),
+    PG_COLUMN(struct order, failure_reason, PG_TEXT),
+    PG_COLUMN(struct order, failure_detail, PG_TEXT),
+    PG_COLUMN(struct order, cancel_wanted, PG_BOOL),
+    PG_COLUMN(struct order, changed_at_us, PG_INT8),
+    PG_COLUMN(struct order, payment_reference, PG_TEXT),
+    { 0 },
+};
+
+static const struct pg_statement order_update = {
+    .name = "order_update",
+    .sql = "UPDATE orders o SET status = u.status, version = u.version,"
+           " total_minor = u.total_minor, failure_reason = u.failure_reason,"
+           " failure_detail = u.failure_detail, cancel_wanted = u.cancel_wanted,"
+           " changed_at_us = u.changed_at_us, payment_reference = u.payment_reference"
+           " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[],"
+           " $7::bool[], $8::bigint[], $9::text[]) AS u(id, status, version, total_minor,"
+           " failure_reason, failure_detail, cancel_wanted, changed_at_us, payment_reference)"
+           " WHERE o.id = u.id",
+    .in = order_update_columns,
+};
+
+/* ---- sweep ---- */
+
+static const struct pg_column sweep_columns[] = {
+    PG_COLUMN(struct sweep, name, PG_TEXT),
+    PG_COLUMN(struct sweep, floor_us, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_statement sweep_load = {
+    .name = "sweep_load",
+    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
+    .in = key_text,
+    .out = sweep_columns,
+    .out_bytes = sizeof(struct sweep),
+};
+
+static const struct pg_statement sweep_update = {
+    .name = "sweep_update",
+    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
+           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
+    .in = sweep_columns,
+};
+
+/* ---- the service's tables, in the order of loading, locking and saving ---- */
+
+static const struct batch_table tables[] = {
+    [ORDER_OP] = OP_TABLE,
+    [ORDER_ORDER] = { .name = "orders",
+                      .row_bytes = sizeof(struct order),
+                      .key = BATCH_KEY_UUID,
+                      .key_offset = 0,
+                      .load = &order_load,
+                      .insert = &order_insert,
+                      .update = &order_update,
+                      .is_record = true },
+    [ORDER_SWEEP] = { .name = "sweep",
+                      .row_bytes = sizeof(struct sweep),
+                      .key = BATCH_KEY_TEXT,
+                      .key_offset = offsetof(struct sweep, name),
+                      .load = &sweep_load,
+                      .update = &sweep_update },
+};
+
+const struct batch_service order_service = {
+    .name = "order-svc",
+    .tables = tables,
+    .table_count = sizeof tables / sizeof *tables,
+    .has_events = true,
+};
+
+/* ---- reads ---- */
+
+const struct pg_statement order_get = {
+    .name = "order_get",
+    .sql = "SELECT " ORDER_COLUMNS_O
+           " FROM unnest($1::uuid[]) AS k(id) JOIN orders o ON o.id = k.id ORDER BY o.id",
+    .in = key_uuid,
+    .out = order_columns,
+    .out_bytes = sizeof(struct order),
+};
+
+static int
+order_compare(const void *id, const void *order)
+{
+    return uuid_compare(id, &((const struct order *)order)->record.id);
+}
+
+static enum error
+get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &order_get, .rows = keys, .count = count };
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ops[i]->id;
+    error = pg_round(pg, false, &step, 1, arena);
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_order *get = (struct get_order *)ops[i];
+        /* The same id asked for twice comes twice: any of its rows will do. */
+        const struct order *order =
+            step.ret_count == 0
+                ? NULL
+                : bsearch(&get->op.id, step.ret_rows, step.ret_count, sizeof *order, order_compare);
+
+        if (order != NULL)
+            get->order = *order;
+        else
+            problem_set(&get->op.problem, ERR_NOT_FOUND, "order_id", "there is no such order");
+    }
+    return error;
+}
+
+static int64_t
+get_wait_us(const void *op)
+{
+    return ((const struct get_order *)op)->wait_ms * INT64_C(1000);
+}
+
+static bool
+get_is_ready(const void *op)
+{
+    const struct get_order *get = op;
+
+    return get->order.version > get->known_version;
+}
+
+static const struct pg_column page_columns[] = {
+    PG_COLUMN(struct list_orders, before_id, PG_UUID),
+    PG_COLUMN(struct list_orders, page_size, PG_INT4),
+    PG_COLUMN(struct list_orders, customer_id, PG_TEXT),
+    { 0 },
+};
+
+static const struct pg_column page_all_columns[] = {
+    PG_COLUMN(struct list_orders, before_id, PG_UUID),
+    PG_COLUMN(struct list_orders, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement order_page = {
+    .name = "order_page",
+    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE customer_id = $3 AND id < $1"
+           " ORDER BY id DESC LIMIT $2 + 1",
+    .in = page_columns,
+    .is_single = true,
+    .out = order_columns,
+    .out_bytes = sizeof(struct order),
+};
+
+static const struct pg_statement order_page_all = {
+    .name = "order_page_all",
+    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2 + 1",
+    .in = page_all_columns,
+    .is_single = true,
+    .out = order_columns,
+    .out_bytes = sizeof(struct order),
+};
+
+static enum error
+list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_orders *list = (struct list_orders *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .rows = &row, .count = 1 };
+
+        step.statement = list->customer_id[0] == '\0' ? &order_page_all : &order_page;
+        error = pg_round(pg, false, &step, 1, arena);
+        list->orders = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
+static const struct pg_column list_events_columns[] = {
+    PG_COLUMN(struct list_events, op.id, PG_UUID),
+    PG_COLUMN(struct list_events, after_version, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_column event_columns[] = {
+    PG_COLUMN(struct event, id, PG_UUID),          PG_COLUMN(struct event, aggregateid, PG_UUID),
+    PG_COLUMN(struct event, version, PG_INT4),     PG_COLUMN(struct event, type, PG_TEXT),
+    PG_COLUMN(struct event, payload, PG_TEXT),     PG_COLUMN(struct event, time_us, PG_INT8),
+    PG_COLUMN(struct event, traceparent, PG_TEXT), { 0 },
+};
+
+static const struct pg_statement event_page = {
+    .name = "event_page",
+    .sql = "SELECT id, aggregateid, version, type, payload, time_us, traceparent FROM event"
+           " WHERE aggregateid = $1 AND version > $2 ORDER BY version LIMIT 1000",
+    .in = list_events_columns,
+    .is_single = true,
+    .out = event_columns,
+    .out_bytes = sizeof(struct event),
+};
+_Static_assert(EVENTS_LISTED_MAX == 1000, "as in event_page");
+
+static enum error
+list_events_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_events *list = (struct list_events *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &event_page, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->events = step.ret_rows;
+        list->count = step.ret_count;
+    }
+    return error;
+}
+
+const struct read order_reads[] = {
+    { .name = "Get", .read = get_read, .wait_us = get_wait_us, .is_ready = get_is_ready },
+    { .name = "List", .read = list_read },
+    { .name = "ListEvents", .read = list_events_read },
+    { 0 },
+};
+
+/* ---- the sweep: walks `placed_at`, and looks at the status only of what it finds ---- */
+
+static const struct pg_column range_columns[] = {
+    PG_COLUMN(struct sweep_range, after_us, PG_INT8),
+    PG_COLUMN(struct sweep_range, after_id, PG_UUID),
+    PG_COLUMN(struct sweep_range, until_us, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_column candidate_columns[] = {
+    PG_COLUMN(struct sweep_candidate, id, PG_UUID),
+    PG_COLUMN(struct sweep_candidate, placed_at_us, PG_INT8),
+    PG_COLUMN(struct sweep_candidate, is_last, PG_BOOL),
+    { 0 },
+};
+
+/* A page is a number of orders looked at, not of orders found: after an outage there may be millions
+ * of final ones between two that are open. */
+const struct pg_statement order_open = {
+    .name = "order_open",
+    .sql = "WITH page AS MATERIALIZED (SELECT id, placed_at_us, status FROM orders"
+           " WHERE (placed_at_us, id) > ($1, $2) AND placed_at_us <= $3"
+           " ORDER BY placed_at_us, id LIMIT 5000)"
+           " SELECT id, placed_at_us, false FROM page WHERE status < 3 UNION ALL"
+           " (SELECT id, placed_at_us, true FROM page ORDER BY placed_at_us DESC, id DESC LIMIT 1)",
+    .in = range_columns,
+    .is_single = true,
+    .out = candidate_columns,
+    .out_bytes = sizeof(struct sweep_candidate),
+};
+_Static_assert(ORDER_WAITING < 3 && ORDER_PAID == 3 && ORDER_FAILED == 4, "as in order_open");
+
+static const struct pg_column floor_columns[] = {
+    PG_COLUMN(struct sweep_floor, floor_us, PG_INT8),
+    PG_COLUMN(struct sweep_floor, now_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement order_swept_floor = {
+    .name = "sweep_floor",
+    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
+           " WHERE name = 'start'",
+    .is_single = true,
+    .out = floor_columns,
+    .out_bytes = sizeof(struct sweep_floor),
+};
+
+const struct pg_statement *const order_statements[] = {
+    &order_get, &order_page, &order_page_all, &event_page, &order_open, &order_swept_floor, NULL,
+};

@@ -1,0 +1,38 @@
+-- The database of order-svc. Idempotent: applied at every deployment.
+\ir ../mesh/store/mesh.sql
+
+-- An order is the record of its Place, and the projection of its events. Never dropped, so it is not
+-- partitioned. status: 1 pending, 2 waiting for payment, 3 paid, 4 failed.
+-- lines: one a line, "quantity sku".
+CREATE TABLE IF NOT EXISTS orders (
+    id                uuid    NOT NULL PRIMARY KEY,
+    fingerprint       bigint  NOT NULL,
+    reason            text    NOT NULL, -- of the record: '' accepted
+    detail            text    NOT NULL,
+    customer_id       text    COLLATE "C" NOT NULL,
+    currency          text    NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    lines             text    NOT NULL,
+    status            int     NOT NULL CHECK (status BETWEEN 1 AND 4),
+    version           int     NOT NULL CHECK (version > 0),
+    total_minor       bigint  NOT NULL CHECK (total_minor >= 0),
+    failure_reason    text    NOT NULL,
+    failure_detail    text    NOT NULL,
+    cancel_wanted     boolean NOT NULL,
+    placed_at_us      bigint  NOT NULL,
+    changed_at_us     bigint  NOT NULL,
+    flow              text    NOT NULL,
+    payment_method    text    NOT NULL,
+    payment_reference text    NOT NULL,
+    CHECK ((status = 4) = (failure_reason <> ''))
+) WITH (fillfactor = 80);
+-- Neither mentions a column that a change of the order changes, so updates stay HOT.
+CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id, id);
+-- The sweep walks this. Not the id: a caller may place an order under an id it made days ago.
+CREATE INDEX IF NOT EXISTS orders_by_placed_at ON orders (placed_at_us, id);
+
+-- All orders placed before the floor are final.
+CREATE TABLE IF NOT EXISTS sweep (
+    name     text COLLATE "C" NOT NULL PRIMARY KEY,
+    floor_us bigint NOT NULL
+);
+INSERT INTO sweep VALUES ('start', 0) ON CONFLICT DO NOTHING;
