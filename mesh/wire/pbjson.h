@@ -5,6 +5,11 @@
  * (the original ones are accepted too), 64-bit integers as strings (numbers are accepted), enums by
  * name (numbers are accepted), bytes as base64, unset fields left out, null for unset, unknown fields
  * refused by name. Maps, repeated, oneof and nested messages; depth is limited to JSON_DEPTH_MAX.
+ * Texts must be UTF-8 without NUL. The well-known types with a JSON form of their own (Timestamp,
+ * Duration, Struct, Any, wrappers, ...) and groups are refused by name when they are used.
+ *
+ * On the wire, fields that are not known are skipped and the last value of a field wins. JSON can
+ * be some fifty times as large as the bytes it comes from: limit these first.
  *
  * Thread    A struct pbjson is read-only once loaded and may be shared.
  * Memory    Results live in the arena, or are the caller's to json_decref.
@@ -28,6 +33,8 @@ struct pbjson_method {
     bool is_streaming;
 };
 
+/* The set is the operator's, not a stranger's: protobuf-c reads nested types by recursion. A type that
+ * is used but not in it is ERR_BAD_REQUEST and named. */
 enum error pbjson_load(const uint8_t *descriptor_set, size_t bytes, struct problem *problem,
                        struct pbjson **ret_pbjson);
 struct pbjson *pbjson_free(struct pbjson *pbjson);
@@ -40,10 +47,22 @@ const struct pbjson_message *pbjson_message_find(const struct pbjson *pbjson, co
 /* Is there a field of this name (original or lowerCamelCase)? For checks when a definition loads. */
 bool pbjson_message_has(const struct pbjson_message *message, const char *field);
 
+/* "sagamesh.storage.v1.ReserveRequest". */
+const char *pbjson_message_name(const struct pbjson_message *message);
+
+/* json must be an object. */
 enum error pbjson_encode(const struct pbjson_message *message, const json_t *json,
                          struct arena *arena, struct problem *problem, uint8_t **ret_bytes,
                          size_t *ret_count);
+
+/* proto3 JSON: what has its default value is left out. */
 enum error pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
                          struct problem *problem, json_t **ret_json);
+
+/* The same with defaults: numbers as 0 or "0", "", false, the enum's name of 0, [] and {}. Messages,
+ * members of a oneof and optional fields are still left out when unset. For expressions, to which
+ * `totalMinor` must exist also when it is 0. */
+enum error pbjson_decode_full(const struct pbjson_message *message, const uint8_t *bytes,
+                              size_t count, struct problem *problem, json_t **ret_json);
 
 #endif
