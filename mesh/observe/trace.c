@@ -51,10 +51,11 @@ is_valid(const char *text, size_t bytes)
 bool
 trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1])
 {
-    ret_parent[0] = '\0';
-    if (!is_valid(text, bytes))
+    if (!is_valid(text, bytes)) {
+        ret_parent[0] = '\0';
         return false;
-    memcpy(ret_parent, text, TRACE_PARENT_BYTES);
+    }
+    memmove(ret_parent, text, TRACE_PARENT_BYTES);
     memcpy(ret_parent, "00", 2);
     ret_parent[TRACE_PARENT_BYTES] = '\0';
     return true;

@@ -20,14 +20,13 @@ enum {
 };
 
 /* Reads a header. A higher version is read as far as 00 defines it and carried on as 00; false, and
- * "", when it is not valid. */
+ * "", when it is not valid. text may be ret_parent. */
 bool trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
 /* A new trace, sampled, with random ids. */
 void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
 
-/* The same trace and flags with a new caller id; "" starts a trace. parent and ret_parent may be the
- * same text. */
+/* The same trace and flags with a new caller id; "" starts a trace. Both may be the same text. */
 void trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
 /* The 32 hex digits for log_set_trace(); false when parent is "". */

@@ -1,7 +1,7 @@
 /* Server reflection, v1 and v1alpha: a client without .proto files asks what there is to call.
  *
- * The answers come from the descriptor set that protoc wrote and the build embedded. The two versions
- * have the same messages, byte for byte, so v1's serve both. */
+ * The answers come from the descriptor set that protoc wrote and the build embedded. The two
+ * versions have the same messages, byte for byte, so v1's serve both. */
 #include "mesh/wire/rpc_message.h"
 #include "mesh/wire/rpc_server_inner.h"
 
@@ -20,6 +20,10 @@ typedef Google__Protobuf__EnumDescriptorProto Enum;
 typedef Google__Protobuf__FieldDescriptorProto Field;
 typedef Grpc__Reflection__V1__ServerReflectionRequest Request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Response;
+
+/* protobuf-c's names of the cases of the two oneofs. */
+#define ASK(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##kind
+#define ANSWER(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##kind
 
 struct file {
     File *parsed;
@@ -224,8 +228,7 @@ answer_file(const struct rpc_reflection *reflection, size_t file, struct arena *
     list->file_descriptor_proto =
         arena_take(arena, reflection->file_count * sizeof *list->file_descriptor_proto);
     closure_add(reflection, file, is_in, list);
-    response->message_response_case =
-        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+    response->message_response_case = ANSWER(FILE_DESCRIPTOR_RESPONSE);
     response->file_descriptor_response = list;
 }
 
@@ -237,8 +240,7 @@ answer_error(enum error error, const char *text, struct arena *arena, Response *
     grpc__reflection__v1__error_response__init(answer);
     answer->error_code = (int32_t)error_wire_code(error);
     answer->error_message = arena_copy(arena, text, strlen(text));
-    response->message_response_case =
-        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+    response->message_response_case = ANSWER(ERROR_RESPONSE);
     response->error_response = answer;
 }
 
@@ -256,8 +258,7 @@ answer_services(const struct rpc_server *server, struct arena *arena, Response *
         service->name = (char *)(uintptr_t)server->service_names[i];
         list->service[list->n_service++] = service;
     }
-    response->message_response_case =
-        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
+    response->message_response_case = ANSWER(LIST_SERVICES_RESPONSE);
     response->list_services_response = list;
 }
 
@@ -307,8 +308,7 @@ answer_extension_numbers(const struct rpc_reflection *reflection, const char *ty
                 list->extension_number[list->n_extension_number++] = file->extension[j]->number;
         }
     }
-    response->message_response_case =
-        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
+    response->message_response_case = ANSWER(ALL_EXTENSION_NUMBERS_RESPONSE);
     response->all_extension_numbers_response = list;
 }
 
@@ -322,23 +322,23 @@ request_answer(const struct rpc_server *server, const Request *request, struct a
     size_t file;
 
     switch (request->message_request_case) {
-    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
+    case ASK(LIST_SERVICES):
         answer_services(server, arena, response);
         return;
-    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
+    case ASK(FILE_BY_FILENAME):
         if (file_find(reflection, request->file_by_filename, &file))
             answer_file(reflection, file, arena, response);
         else
             answer_error(ERR_NOT_FOUND, "no such file", arena, response);
         return;
-    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
+    case ASK(FILE_CONTAINING_SYMBOL):
         symbol = symbol_find(reflection, request->file_containing_symbol);
         if (symbol != NULL)
             answer_file(reflection, symbol->file, arena, response);
         else
             answer_error(ERR_NOT_FOUND, "no such symbol", arena, response);
         return;
-    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
+    case ASK(FILE_CONTAINING_EXTENSION):
         extension = request->file_containing_extension;
         if (extension_find(reflection, extension->containing_type, extension->extension_number,
                            &file))
@@ -346,7 +346,7 @@ request_answer(const struct rpc_server *server, const Request *request, struct a
         else
             answer_error(ERR_NOT_FOUND, "no such extension", arena, response);
         return;
-    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
+    case ASK(ALL_EXTENSION_NUMBERS_OF_TYPE):
         symbol = symbol_find(reflection, request->all_extension_numbers_of_type);
         if (symbol != NULL && symbol->is_message)
             answer_extension_numbers(reflection, symbol->name, arena, response);

@@ -1,4 +1,5 @@
 #include "mesh/wire/rpc_server.h"
+#include "mesh/wire/rpc_library.h"
 #include "mesh/wire/rpc_message.h"
 #include "mesh/wire/rpc_server_inner.h"
 
@@ -22,7 +23,8 @@
 
 /* clang-format off */
 static grpc_arg arguments[] = {
-#define INTEGER(name, number) { GRPC_ARG_INTEGER, (char *)(uintptr_t)(name), { .integer = (number) } }
+#define INTEGER(name, number) \
+    { GRPC_ARG_INTEGER, (char *)(uintptr_t)(name), { .integer = (number) } }
     INTEGER(GRPC_ARG_ALLOW_REUSEPORT,            0), /* a taken port is an error */
     INTEGER(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_BYTES_MAX),
     INTEGER(GRPC_ARG_MAX_METADATA_SIZE,          RPC_METADATA_BYTES_MAX),
@@ -291,7 +293,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
     grpc_channel_args list = { sizeof arguments / sizeof arguments[0], arguments };
 
     assert(options->calls_max > 0);
-    grpc_init();
+    rpc_library_open();
     server->options = *options;
     lock_make(server);
     server->queue = grpc_completion_queue_create_for_next(NULL);
@@ -350,6 +352,7 @@ void
 rpc_server_stop(struct rpc_server *server, int grace_ms)
 {
     int64_t until_us = clock_steady_us() + (int64_t)grace_ms * 1000;
+    size_t left;
 
     pthread_mutex_lock(&server->lock);
     assert(!server->is_stopping);
@@ -361,7 +364,11 @@ rpc_server_stop(struct rpc_server *server, int grace_ms)
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (wait_until_idle(server, true, until_us))
         return;
-    log_warn("event=CALLS_CANCELLED grace_ms=%d because=\"not answered in time\"", grace_ms);
+    pthread_mutex_lock(&server->lock);
+    left = server->in_flight;
+    pthread_mutex_unlock(&server->lock);
+    log_warn("event=CALLS_CANCELLED in_flight=%zu grace_ms=%d because=\"%s\"", left, grace_ms,
+             left > 0 ? "not answered in time" : "a client did not close its connection in time");
     grpc_server_cancel_all_calls(server->grpc);
 }
 
@@ -398,7 +405,7 @@ rpc_server_close(struct rpc_server *server)
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server);
-    grpc_shutdown();
+    rpc_library_close();
     return NULL;
 }
 

@@ -7,8 +7,8 @@
  *   rpc_health.c         Check and Watch
  *   rpc_reflection.c     the descriptor set, answered symbol by symbol
  *
- * Thread    The rpc thread runs every tag. finish() comes from any thread and touches, of the server,
- *           only the counters and what is under the lock, as the streams are.
+ * Thread    The rpc thread runs every tag. finish() comes from any thread and touches, of the
+ *           server, only the counters and what is under the lock. Streams are under the lock.
  */
 #ifndef MESH_WIRE_RPC_SERVER_INNER_H
 #define MESH_WIRE_RPC_SERVER_INNER_H
@@ -20,11 +20,10 @@
 #include <stdatomic.h>
 
 enum {
-    RPC_SLOTS = 8,         /* calls of a method that the library may hand over at once */
-    RPC_STREAMS_MAX = 256, /* watchers and reflection clients */
-    RPC_POOL_MAX = 2048,   /* calls kept for reuse, 4 KB each */
-    RPC_REPLY_BYTES_MAX =
-        4 << 20, /* of an envelope: what gRPC clients take unless told otherwise */
+    RPC_SLOTS = 8,                 /* calls of a method that the library may hand over at once */
+    RPC_STREAMS_MAX = 256,         /* watchers and reflection clients */
+    RPC_POOL_MAX = 2048,           /* calls kept for reuse, 4 KB each */
+    RPC_REPLY_BYTES_MAX = 4 << 20, /* of an envelope: what gRPC clients take by default */
 };
 
 struct rpc_server;
@@ -52,7 +51,8 @@ struct rpc_route {
 };
 
 /* A stream's manners. message() is called for each message of the client; NULL bytes: it sends no
- * more. next() is asked whenever the stream is idle: the next reply, or false. Both under the lock. */
+ * more. next() is asked whenever the stream is idle: the next reply, or false. Both run under the
+ * lock. */
 struct rpc_stream_kind {
     void (*message)(struct rpc_stream *stream, const uint8_t *bytes, size_t count);
     bool (*next)(struct rpc_stream *stream, grpc_slice *ret_reply);
@@ -108,7 +108,7 @@ struct rpc_server {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* in_flight is 0, or is_shut */
-    size_t in_flight; /* own unary calls and items from arrival to finish; under lock, as... */
+    size_t in_flight; /* own unary calls and items from arrival to finish; under lock, as below */
     bool is_stopping, is_serving;
     bool is_shut; /* written by the rpc thread */
     struct rpc_stream *streams;

@@ -1,6 +1,6 @@
-/* One unary call, in the order it happens: request a slot, arrive, decode, submit; then, on whatever
- * thread decided it, finish; then end. Everything a call needs is in its rpc_unary and its arena,
- * which are used again. */
+/* One unary call, in the order it happens: request a slot, arrive, decode, submit; then, on the
+ * thread that decided it, finish; then end. Everything a call needs is in its rpc_unary and its
+ * arena, which are used again. */
 #include "mesh/wire/rpc_message.h"
 #include "mesh/wire/rpc_server_inner.h"
 #include "mesh/wire/rpc_status.h"
@@ -94,7 +94,7 @@ rpc_unary_request(struct rpc_server *server, const struct rpc_route *route)
     server->outstanding++;
 }
 
-/* By clock_steady_us(). A call without a deadline has a day, so that sums with it cannot overflow. */
+/* By clock_steady_us(). A call without a deadline has a day: sums with it do not overflow. */
 static int64_t
 deadline_read(gpr_timespec deadline)
 {

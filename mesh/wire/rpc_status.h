@@ -1,7 +1,7 @@
 /* rpc_status.h -- What a failed call says: google.rpc.Status with exactly one google.rpc.ErrorInfo.
  *
- * The ErrorInfo is how programs talk about errors: the reason is the error's name or a domain's own,
- * the domain is "sagamesh", and its metadata has `field` and `rule` where a request broke a rule,
+ * The ErrorInfo is what programs read: the reason is the error's name or a domain's own, the domain
+ * is "sagamesh", and its metadata has `field` and `rule` where a request broke a rule,
  * `nothing_done` = "true" where the same call may simply be made again, `stored` = "true" where a
  * refusal is the recorded decision of that id. Code and message equal those of the call's headers.
  *
@@ -41,7 +41,7 @@ Google__Rpc__Status *rpc_status_make(const struct problem *problem, struct arena
 /* The same, serialized; returns the number of bytes. */
 size_t rpc_status_pack(const struct problem *problem, struct arena *arena, uint8_t **ret_bytes);
 
-/* Of a status that is a message already (an envelope's item); NULL is a status that says nothing. */
+/* Of a status that is a message already (an envelope's item); NULL says nothing. */
 void rpc_status_read(const Google__Rpc__Status *status, struct rpc_error_info *ret_info);
 
 /* Of grpc-status-details-bin. */

@@ -18,7 +18,8 @@ static const struct {
     struct rpc_error_info info;
 } statuses[] = {
     { "a malformed field",
-      { .error = ERR_BAD_REQUEST, .reason = "BAD_REQUEST", .field = "lines[1].quantity", .text = "1 to 10" },
+      { .error = ERR_BAD_REQUEST, .reason = "BAD_REQUEST", .field = "lines[1].quantity",
+        .text = "1 to 10" },
       3, "1 to 10",
       { .reason = "BAD_REQUEST", .field = "lines[1].quantity", .rule = "1 to 10" } },
     { "a rule of a domain, recorded",
@@ -94,22 +95,24 @@ static const struct {
     const char *field;
 } messages[] = {
     { "nothing at all",             BYTES(""),                                        ERR_OK, "" },
-    { "an id and a line",           BYTES("\x0a\x01" "a" "\x1a\x05\x0a\x01" "s\x10\x02"), ERR_OK, "" },
+    { "an id and a line", BYTES("\x0a\x01" "a" "\x1a\x05\x0a\x01" "s\x10\x02"), ERR_OK, "" },
     { "an unknown field",           BYTES("\xa2\x06\x01\xff"),                        ERR_OK, "" },
     { "snowman",                    BYTES("\x0a\x03\xe2\x98\x83"),                    ERR_OK, "" },
     { "largest code point",         BYTES("\x0a\x04\xf4\x8f\xbf\xbf"),                ERR_OK, "" },
-    { "one past the largest",       BYTES("\x0a\x04\xf4\x90\x80\x80"),                ERR_BAD_REQUEST, "request_id" },
-    { "surrogate",                  BYTES("\x0a\x03\xed\xa0\x80"),                    ERR_BAD_REQUEST, "request_id" },
-    { "overlong slash",             BYTES("\x0a\x02\xc0\xaf"),                        ERR_BAD_REQUEST, "request_id" },
-    { "cut character",              BYTES("\x12\x02\xe2\x98"),                        ERR_BAD_REQUEST, "reference" },
-    { "NUL in a string",            BYTES("\x0a\x03" "a\0b"),                         ERR_BAD_REQUEST, "request_id" },
-    { "bad text in the second line", BYTES("\x1a\x03\x0a\x01" "s" "\x1a\x03\x0a\x01\xff"), ERR_BAD_REQUEST, "lines[1].sku" },
-    { "string cut short",           BYTES("\x0a\x05" "ab"),                           ERR_BAD_REQUEST, "" },
-    { "line cut short",             BYTES("\x1a\x02\x0a\x05"),                        ERR_BAD_REQUEST, "lines[0]" },
-    { "tag zero",                   BYTES("\x00\x01"),                                ERR_BAD_REQUEST, "" },
-    { "a group",                    BYTES("\x0b\x0c"),                                ERR_BAD_REQUEST, "" },
-    { "number where text belongs",  BYTES("\x08\x01"),                                ERR_BAD_REQUEST, "" },
-    { "varint without end",         BYTES("\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), ERR_BAD_REQUEST, "" },
+    { "one past the largest", BYTES("\x0a\x04\xf4\x90\x80\x80"), ERR_BAD_REQUEST, "request_id" },
+    { "surrogate", BYTES("\x0a\x03\xed\xa0\x80"), ERR_BAD_REQUEST, "request_id" },
+    { "overlong slash", BYTES("\x0a\x02\xc0\xaf"), ERR_BAD_REQUEST, "request_id" },
+    { "cut character", BYTES("\x12\x02\xe2\x98"), ERR_BAD_REQUEST, "reference" },
+    { "NUL in a string", BYTES("\x0a\x03" "a\0b"), ERR_BAD_REQUEST, "request_id" },
+    { "bad text in the second line",
+      BYTES("\x1a\x03\x0a\x01" "s" "\x1a\x03\x0a\x01\xff"), ERR_BAD_REQUEST, "lines[1].sku" },
+    { "string cut short", BYTES("\x0a\x05" "ab"), ERR_BAD_REQUEST, "" },
+    { "line cut short", BYTES("\x1a\x02\x0a\x05"), ERR_BAD_REQUEST, "lines[0]" },
+    { "tag zero", BYTES("\x00\x01"), ERR_BAD_REQUEST, "" },
+    { "a group", BYTES("\x0b\x0c"), ERR_BAD_REQUEST, "" },
+    { "number where text belongs", BYTES("\x08\x01"), ERR_BAD_REQUEST, "" },
+    { "varint without end",
+      BYTES("\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), ERR_BAD_REQUEST, "" },
 };
 /* clang-format on */
 

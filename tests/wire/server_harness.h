@@ -1,4 +1,4 @@
-/* server_harness.h -- A server with a stub service, and a bare C core client, for the tests of the server.
+/* server_harness.h -- A server with a stub service, and a bare C core client, for its tests.
  *
  * The service is a stub on storage's protos: Restock decodes and encodes for real, and what is
  * submitted is answered by another thread, at once or (gate) when the test lets it.
@@ -68,7 +68,7 @@ other_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     return problem_set(&((struct op *)op)->problem, ERR_NOT_FOUND, NULL, "not in this test");
 }
 
-/* free is the time that was left, on_hand the length of the traceparent: so that the test sees them. */
+/* free is the time that was left, on_hand the traceparent's length: so that the test sees them. */
 static inline ProtobufCMessage *
 stub_encode(const void *op, struct arena *arena)
 {
@@ -91,15 +91,17 @@ stub_encode(const void *op, struct arena *arena)
 }
 
 /* clang-format off */
+#define STUB(method, decoder) \
+    { .name = method, .op_bytes = sizeof(struct stub_op), .decode = decoder, .encode = stub_encode }
 static const struct method stub_methods[] = {
-    { .name = "PutProduct",   .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "Restock",      .op_bytes = sizeof(struct stub_op), .decode = stub_decode,  .encode = stub_encode },
-    { .name = "Reserve",      .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "Confirm",      .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "Release",      .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "GetProduct",   .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "ListProducts", .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
-    { .name = "GetHold",      .op_bytes = sizeof(struct stub_op), .decode = other_decode, .encode = stub_encode },
+    STUB("PutProduct",    other_decode),
+    STUB("Restock",       stub_decode),
+    STUB("Reserve",       other_decode),
+    STUB("Confirm",       other_decode),
+    STUB("Release",       other_decode),
+    STUB("GetProduct",    other_decode),
+    STUB("ListProducts",  other_decode),
+    STUB("GetHold",       other_decode),
     { 0 },
 };
 /* clang-format on */

@@ -54,15 +54,17 @@ envelope_call(const struct item *items, size_t count, int64_t timeout_ms)
 }
 
 /* clang-format off */
+#define TRACE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define HEALTH "grpc.health.v1.Health/"
 #define RESTOCK STORAGE "Restock"
 static const struct item mixed[] = {
     { "good",                  RESTOCK, "a", 1, 0, NULL, 0, "", "" },
     { "no such method",        STORAGE "Steal", "b", 1, 0, NULL, 12, "UNIMPLEMENTED", "method" },
-    { "good, with a trace",    RESTOCK, "c", 3, 0, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 0, "", "" },
+    { "good, with a trace",    RESTOCK, "c", 3, 0, TRACE, 0, "", "" },
     { "refused by a rule",     RESTOCK, "d", -4, 0, NULL, 9, "NO_STOCK", "quantity" },
     { "refused by decode",     RESTOCK, "e", 0, 0, NULL, 3, "BAD_REQUEST", "quantity" },
     { "a batch in a batch",    ENVELOPE, "f", 1, 0, NULL, 12, "UNIMPLEMENTED", "method" },
-    { "a stream",              "grpc.health.v1.Health/Watch", "f", 1, 0, NULL, 12, "UNIMPLEMENTED", "method" },
+    { "a stream",              HEALTH "Watch", "f", 1, 0, NULL, 12, "UNIMPLEMENTED", "method" },
     { "bad text inside",       RESTOCK, "\xff", 1, 0, NULL, 3, "BAD_REQUEST", "sku" },
     { "negative time",         RESTOCK, "h", 1, -1, NULL, 3, "BAD_REQUEST", "timeout_ms" },
     { "a slow decode",         RESTOCK, "slow", 1, 5000, NULL, 0, "", "" },

@@ -3,6 +3,7 @@
 
 #include <google/protobuf/descriptor.pb-c.h>
 
+#define V1 "sagamesh.storage.v1."
 #define WATCH "grpc.health.v1.Health/Watch"
 #define CHECK "grpc.health.v1.Health/Check"
 
@@ -74,7 +75,7 @@ watch_next(struct client_call *call)
 
 START_TEST(health_is_checked)
 {
-    static const char *const services[] = { "", "sagamesh.storage.v1.StorageService",
+    static const char *const services[] = { "", V1 "StorageService",
                                             "sagamesh.batch.v1.BatchService",
                                             "grpc.health.v1.Health" };
 
@@ -122,7 +123,14 @@ static const char *const versions[] = {
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 };
 
+#define STORAGE_FILE "sagamesh/storage/v1/storage_service.proto"
 #define ASK(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##kind
+#define ANSWER(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##kind
+enum {
+    SYMBOL = ASK(FILE_CONTAINING_SYMBOL),
+    EXTENSIONS = ASK(ALL_EXTENSION_NUMBERS_OF_TYPE),
+    NOTHING = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST__NOT_SET,
+};
 static const struct {
     const char *what;
     int kind;
@@ -131,21 +139,23 @@ static const struct {
     const char *file; /* the first of the answer */
     size_t files;     /* with all that it imports */
 } questions[] = {
-    { "a file",            ASK(FILE_BY_FILENAME), "sagamesh/storage/v1/storage_service.proto", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
+    { "a file",            ASK(FILE_BY_FILENAME), STORAGE_FILE, 0, STORAGE_FILE, 1 },
     { "a file of a stranger", ASK(FILE_BY_FILENAME), "no/such.proto", 5, NULL, 0 },
-    { "a service",         ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.StorageService", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "a method",          ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.StorageService.Reserve", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "a message",         ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.ReserveLine", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "a field",           ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.ReserveLine.sku", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "an enum",           ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.HoldState", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "an enum's value",   ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.HOLD_STATE_HELD", 0, "sagamesh/storage/v1/storage_service.proto", 1 },
-    { "a nested enum",     ASK(FILE_CONTAINING_SYMBOL), "grpc.health.v1.HealthCheckResponse.ServingStatus", 0, "grpc/health/v1/health.proto", 1 },
-    { "what imports what imports", ASK(FILE_CONTAINING_SYMBOL), "sagamesh.batch.v1.BatchService", 0, "sagamesh/batch/v1/batch_service.proto", 3 },
-    { "nobody's symbol",   ASK(FILE_CONTAINING_SYMBOL), "sagamesh.storage.v1.Nothing", 5, NULL, 0 },
-    { "no symbol",         ASK(FILE_CONTAINING_SYMBOL), "", 5, NULL, 0 },
-    { "extensions of nothing", ASK(ALL_EXTENSION_NUMBERS_OF_TYPE), "no.Such", 5, NULL, 0 },
-    { "extensions of a service", ASK(ALL_EXTENSION_NUMBERS_OF_TYPE), "sagamesh.storage.v1.StorageService", 5, NULL, 0 },
-    { "nothing",           GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST__NOT_SET, "", 3, NULL, 0 },
+    { "a service",         SYMBOL, V1 "StorageService", 0, STORAGE_FILE, 1 },
+    { "a method",          SYMBOL, V1 "StorageService.Reserve", 0, STORAGE_FILE, 1 },
+    { "a message",         SYMBOL, V1 "ReserveLine", 0, STORAGE_FILE, 1 },
+    { "a field",           SYMBOL, V1 "ReserveLine.sku", 0, STORAGE_FILE, 1 },
+    { "an enum",           SYMBOL, V1 "HoldState", 0, STORAGE_FILE, 1 },
+    { "an enum's value",   SYMBOL, V1 "HOLD_STATE_HELD", 0, STORAGE_FILE, 1 },
+    { "a nested enum",     SYMBOL, "grpc.health.v1.HealthCheckResponse.ServingStatus", 0,
+      "grpc/health/v1/health.proto", 1 },
+    { "what imports what imports", SYMBOL, "sagamesh.batch.v1.BatchService", 0,
+      "sagamesh/batch/v1/batch_service.proto", 3 },
+    { "nobody's symbol",   SYMBOL, V1 "Nothing", 5, NULL, 0 },
+    { "no symbol",         SYMBOL, "", 5, NULL, 0 },
+    { "extensions of nothing", EXTENSIONS, "no.Such", 5, NULL, 0 },
+    { "extensions of a service", EXTENSIONS, V1 "StorageService", 5, NULL, 0 },
+    { "nothing",           NOTHING, "", 3, NULL, 0 },
 };
 /* clang-format on */
 
@@ -212,16 +222,12 @@ START_TEST(reflection_answers)
         }
         reply = reply_receive(call);
         if (questions[i].error_code != 0) {
-            ck_assert_msg(
-                reply->message_response_case ==
-                    GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE,
-                "%s", questions[i].what);
+            ck_assert_msg(reply->message_response_case == ANSWER(ERROR_RESPONSE), "%s",
+                          questions[i].what);
             ck_assert_int_eq(reply->error_response->error_code, questions[i].error_code);
         } else {
-            ck_assert_msg(
-                reply->message_response_case ==
-                    GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE,
-                "%s", questions[i].what);
+            ck_assert_msg(reply->message_response_case == ANSWER(FILE_DESCRIPTOR_RESPONSE), "%s",
+                          questions[i].what);
             files_check(reply, i);
         }
         grpc__reflection__v1__server_reflection_response__free_unpacked(reply, NULL);
@@ -234,8 +240,7 @@ END_TEST
 
 START_TEST(reflection_lists_what_is_served)
 {
-    static const char *const served[] = { "sagamesh.storage.v1.StorageService",
-                                          "grpc.health.v1.Health",
+    static const char *const served[] = { V1 "StorageService", "grpc.health.v1.Health",
                                           "grpc.reflection.v1.ServerReflection",
                                           "grpc.reflection.v1alpha.ServerReflection",
                                           "sagamesh.batch.v1.BatchService" };
@@ -245,9 +250,7 @@ START_TEST(reflection_lists_what_is_served)
     Reply *reply = reply_receive(call);
     const Grpc__Reflection__V1__ListServiceResponse *list = reply->list_services_response;
 
-    ck_assert_int_eq(
-        reply->message_response_case,
-        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE);
+    ck_assert_int_eq(reply->message_response_case, ANSWER(LIST_SERVICES_RESPONSE));
     ck_assert_uint_eq(list->n_service, sizeof served / sizeof served[0]);
     for (size_t i = 0; i < list->n_service; i++)
         ck_assert_str_eq(list->service[i]->name, served[i]);

@@ -1,0 +1,82 @@
+/* W3C Trace Context: what is a valid traceparent, and what its children keep. */
+#include "mesh/observe/trace.h"
+
+#include <check.h>
+#include <string.h>
+
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+#define CALLER "00f067aa0ba902b7"
+#define ZERO_TRACE "00000000000000000000000000000000"
+#define ZERO_CALLER "0000000000000000"
+
+/* clang-format off */
+static const struct {
+    const char *what, *text, *parent; /* parent: what is carried on; "" is not valid */
+} headers[] = {
+    { "as it should be",        "00-" TRACE "-" CALLER "-01",       "00-" TRACE "-" CALLER "-01" },
+    { "not sampled",            "00-" TRACE "-" CALLER "-00",       "00-" TRACE "-" CALLER "-00" },
+    { "random trace id",        "00-" TRACE "-" CALLER "-03",       "00-" TRACE "-" CALLER "-03" },
+    { "a later version",        "cc-" TRACE "-" CALLER "-01",       "00-" TRACE "-" CALLER "-01" },
+    { "a later, longer one",    "cc-" TRACE "-" CALLER "-01-more",  "00-" TRACE "-" CALLER "-01" },
+    { "later, but run together", "cc-" TRACE "-" CALLER "-01more",  "" },
+    { "00 with more",           "00-" TRACE "-" CALLER "-01-more",  "" },
+    { "version ff",             "ff-" TRACE "-" CALLER "-01",       "" },
+    { "no trace",               "00-" ZERO_TRACE "-" CALLER "-01",  "" },
+    { "no caller",              "00-" TRACE "-" ZERO_CALLER "-01",  "" },
+    { "upper case",             "00-4BF92F3577B34DA6A3CE929D0E0E4736-" CALLER "-01", "" },
+    { "not hex",                "00-" TRACE "-" "00f067aa0ba902bx" "-01", "" },
+    { "flags cut short",        "00-" TRACE "-" CALLER "-0",        "" },
+    { "other separators",       "00_" TRACE "-" CALLER "-01",       "" },
+    { "empty",                  "",                                 "" },
+};
+/* clang-format on */
+
+START_TEST(header_is_read_or_dropped)
+{
+    char parent[TRACE_PARENT_BYTES + 1] = "old";
+    bool is_valid = trace_parse(headers[_i].text, strlen(headers[_i].text), parent);
+
+    ck_assert_msg(strcmp(parent, headers[_i].parent) == 0, "%s: %s", headers[_i].what, parent);
+    ck_assert_int_eq(is_valid, headers[_i].parent[0] != '\0');
+}
+END_TEST
+
+START_TEST(child_keeps_the_trace)
+{
+    char parent[TRACE_PARENT_BYTES + 1], child[TRACE_PARENT_BYTES + 1];
+    char parent_id[TRACE_ID_BYTES + 1], child_id[TRACE_ID_BYTES + 1];
+
+    trace_start(parent);
+    ck_assert(trace_parse(parent, strlen(parent), child)); /* what we start is valid */
+    ck_assert_str_eq(parent, child);
+    trace_child(parent, child);
+    ck_assert(trace_parse(child, strlen(child), child));
+    ck_assert(trace_id(parent, parent_id) && trace_id(child, child_id));
+    ck_assert_str_eq(parent_id, child_id);
+    ck_assert_str_ne(parent, child);
+
+    trace_child("", child); /* of nothing: a new trace */
+    ck_assert(trace_id(child, child_id));
+    ck_assert_str_ne(parent_id, child_id);
+    ck_assert(!trace_id("", child_id));
+    ck_assert_str_eq(child_id, "");
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("wire_trace");
+    TCase *cases = tcase_create("traceparent");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(cases, header_is_read_or_dropped, 0,
+                        (int)(sizeof headers / sizeof headers[0]));
+    tcase_add_test(cases, child_keeps_the_trace);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
