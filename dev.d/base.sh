@@ -168,12 +168,13 @@ port_is_taken() {
     cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qE "^ *[0-9]+: [0-9A-F]+:$hex "
 }
 
-# A port below the range that the kernel hands out by itself, so that nobody gets it by chance.
+# port_choose DIRECTORY: a port below the range that the kernel hands out by itself, so that nobody
+# gets it by chance, and that no file in DIRECTORY names.
 port_choose() {
     local port tries=0
     while ((tries++ < 1000)); do
         port=$((20000 + RANDOM % 12000))
-        if ! port_is_taken "$port" && ! grep -qsx "$port" "$RUN"/ports/*; then
+        if ! port_is_taken "$port" && ! grep -qsx -d skip "$port" "$1"/*; then
             echo "$port"
             return
         fi
@@ -186,7 +187,7 @@ port_keep() {
     local port
     port=$(cat "$1" 2>/dev/null || true)
     if [[ ! $port =~ ^[0-9]+$ ]] || { port_is_taken "$port" && ! record_pid "$2" >/dev/null; }; then
-        port=$(port_choose)
+        port=$(port_choose "$(dirname "$1")")
         echo "$port" >"$1.new"
         mv "$1.new" "$1"
     fi

@@ -71,7 +71,7 @@ program_start() {
         {
             printf '%s\n' "${command[@]}"
             stat -c '%Y %s %i' "$binary"
-            cat "$ROOT"/saga/definitions/*.json 2>/dev/null || true
+            [[ "${command[*]}" != *--definitions=* ]] || cat "$ROOT"/saga/definitions/*
         } | sha256sum | cut -c1-16
     )
     if program_is_ready "$name" && [[ $(awk '{print $4}' "$record") == "$tag" ]]; then
@@ -104,14 +104,14 @@ program_has_failed() {
 # Everything of the mesh in MESH_DIRECTORY, up and ready.
 mesh_start() {
     local name schema database
-    for name in $(programs_names); do
-        port_keep "$MESH_DIRECTORY/ports/$name" "$(program_record "$name")" >/dev/null
-    done
     if [[ ! -e $MESH_DIRECTORY/pg/initialized ]]; then
         # Programs of an earlier .run/ that was removed: their databases are gone.
         mesh_stop_programs
     fi
     postgres_start "$MESH_DIRECTORY/pg"
+    for name in $(programs_names); do
+        port_keep "$MESH_DIRECTORY/ports/$name" "$(program_record "$name")" >/dev/null
+    done
     for name in $(programs_names); do
         database=$(program_column "$name" 3)
         schema=$(program_column "$name" 4)

@@ -264,7 +264,7 @@ word_bench() {
     shift
     run_open
     state_open
-    packages_need $PACKAGES_BUILD $PACKAGES_RUN
+    packages_need $PACKAGES_BUILD $PACKAGES_RUN >&2
     build_tree build >&2
     [[ -x build/bench-orders ]] || die "build/bench-orders was not built."
     trap suite_cleanup EXIT
