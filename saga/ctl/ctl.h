@@ -1,0 +1,61 @@
+/* ctl.h -- sagactl: what an operator says to a mesh, a word at a time.
+ *
+ * ctl_main.c has the table of words; each word is a function of one of the other files and returns
+ * the exit status. People read tables, programs read --json: one object a call, errors included.
+ *
+ * Thread    One; the clients' own threads are inside ctl_client.c.
+ * Memory    Everything a word needs lives in ctl->arena.
+ * Errors    Whoever finds that something is wrong says it, with the next move, and returns the exit
+ *           status.
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include "mesh/base/arena.h"
+#include "mesh/base/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ctl_exit {
+    CTL_DONE = 0,
+    CTL_REFUSED = 1, /* the answer was no, or it did not end as it should */
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 3, /* nobody answered */
+};
+
+/* The flags, and what was said after the word. */
+struct ctl {
+    const char *saga, *order, *storage, *account; /* addresses; "" until looked for */
+    const char *phase, *comment, *request_id;
+    int64_t timeout_seconds, limit;
+    bool is_json;
+    const char *word;
+    char **arguments;
+    int argument_count;
+    struct arena *arena;
+};
+
+enum ctl_exit ctl_list(struct ctl *ctl);
+enum ctl_exit ctl_show(struct ctl *ctl);
+enum ctl_exit ctl_definitions(struct ctl *ctl);
+enum ctl_exit ctl_retry(struct ctl *ctl);
+enum ctl_exit ctl_compensate(struct ctl *ctl);
+enum ctl_exit ctl_cancel(struct ctl *ctl);
+enum ctl_exit ctl_ping(struct ctl *ctl);
+enum ctl_exit ctl_id(struct ctl *ctl);
+enum ctl_exit ctl_demo(struct ctl *ctl);
+
+/* Says what is wrong on standard error, then, when next is not NULL, what to do about it. With
+ * --json the same as {"error": ...} on standard output. Returns status. */
+enum ctl_exit ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code,
+                       const char *next, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Prints the writer's text as a line, and frees it. */
+void ctl_print_json(struct json_writer *writer);
+
+/* The argument that is an id, or NULL after saying what is missing. */
+const char *ctl_id_argument(const struct ctl *ctl);
+
+#endif

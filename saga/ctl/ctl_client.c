@@ -1,0 +1,250 @@
+#include "saga/ctl/ctl_client.h"
+#include "mesh/base/clock.h"
+#include "mesh/wire/rpc_message.h"
+
+#include <assert.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ctl_client {
+    struct ctl *ctl;
+    const char *name, *address;
+    struct rpc_client *rpc;
+    int attempts_max;
+    enum ctl_exit exit;
+};
+
+/* ---- addresses ---- */
+
+/* ./dev up keeps each program's port in .run/ports/NAME, beside the build directory. */
+static const char *
+find_address(struct ctl *ctl, const char *name)
+{
+    char self[PATH_MAX] = { 0 };
+    const char *folders[2] = { ".", NULL };
+
+    if (readlink("/proc/self/exe", self, sizeof self - 1) > 0)
+        folders[1] = arena_print(ctl->arena, "%s/..", dirname(self));
+    for (size_t i = 0; i < 2 && folders[i] != NULL; i++) {
+        FILE *file = fopen(arena_print(ctl->arena, "%s/.run/ports/%s", folders[i], name), "r");
+        int port = 0;
+
+        if (file == NULL)
+            continue;
+        if (fscanf(file, "%d", &port) != 1)
+            port = 0;
+        fclose(file);
+        if (port > 0 && port < 65536)
+            return arena_print(ctl->arena, "127.0.0.1:%d", port);
+    }
+    return NULL;
+}
+
+struct ctl_client *
+ctl_client_open(struct ctl *ctl, const char *name, const char *address)
+{
+    struct ctl_client *client = arena_take(ctl->arena, sizeof *client);
+    struct rpc_client_options options = { .is_mesh = true, .waiting_max = 64, .envelopes_max = 4 };
+
+    if (address[0] == '\0')
+        address = find_address(ctl, name);
+    if (address == NULL) {
+        ctl_fail(
+            ctl, CTL_USAGE, "BAD_REQUEST",
+            "Name it: --saga=HOST:PORT (and so on), or start a mesh: ./dev up",
+            "where is %s? There is no --%s, no MESH_%s in the environment and no mesh of ./dev "
+            "up here",
+            name, name, strcmp(name, "saga") == 0 ? "SAGA" : "...");
+        return NULL;
+    }
+    client->ctl = ctl;
+    client->name = name;
+    client->address = address;
+    client->attempts_max = 1;
+    options.address = address;
+    if (rpc_client_open(&options, &client->rpc) != ERR_OK) {
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", NULL, "'%s' is no address", address);
+        return NULL;
+    }
+    return client;
+}
+
+struct ctl_client *
+ctl_client_close(struct ctl_client *client)
+{
+    if (client != NULL)
+        rpc_client_close(client->rpc);
+    return NULL;
+}
+
+const char *
+ctl_client_address(const struct ctl_client *client)
+{
+    return client->address;
+}
+
+void
+ctl_client_persist(struct ctl_client *client, int attempts_max)
+{
+    client->attempts_max = attempts_max;
+}
+
+enum ctl_exit
+ctl_client_exit(const struct ctl_client *client)
+{
+    return client->exit;
+}
+
+/* ---- asking ---- */
+
+struct question {
+    struct rpc_request request; /* first */
+    struct rpc_result result;
+    struct arena *arena;
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    bool is_done;
+};
+
+static void
+question_done(struct rpc_request *request, const struct rpc_result *result)
+{
+    struct question *question = (struct question *)request;
+
+    pthread_mutex_lock(&question->lock);
+    question->result = *result;
+    question->result.reply = NULL;
+    if (result->code == WIRE_OK)
+        question->result.reply = (const uint8_t *)arena_copy(
+            question->arena, (const char *)result->reply, result->reply_bytes);
+    question->is_done = true;
+    pthread_cond_signal(&question->answered);
+    pthread_mutex_unlock(&question->lock);
+}
+
+static void
+question_ask(struct question *question, struct rpc_client *rpc)
+{
+    pthread_mutex_init(&question->lock, NULL);
+    pthread_cond_init(&question->answered, NULL);
+    rpc_client_send(rpc, &question->request);
+    pthread_mutex_lock(&question->lock);
+    while (!question->is_done)
+        pthread_cond_wait(&question->answered, &question->lock);
+    pthread_mutex_unlock(&question->lock);
+    pthread_cond_destroy(&question->answered);
+    pthread_mutex_destroy(&question->lock);
+}
+
+/* ---- what an answer that is none means, and what to do about it ---- */
+
+static bool
+is_unreachable(enum wire_code code)
+{
+    return code == WIRE_UNAVAILABLE || code == WIRE_DEADLINE_EXCEEDED;
+}
+
+/* clang-format off */
+static const struct {
+    const char *reason, *next;
+} moves[] = {
+    { "NOT_STUCK",  "Only a stuck saga can be moved: sagactl list --phase=stuck" },
+    { "NOT_FOUND",  "sagactl list shows the sagas that have not ended; --phase=ended the others." },
+    { "TOO_LATE",   "sagactl show ID says how far it has come." },
+    { "STORE_DOWN", "Its database is away: the program goes on by itself once it is back." },
+    { "BUSY",       "Ask again in a moment." },
+};
+/* clang-format on */
+
+static const char *
+next_move(const struct ctl_client *client, const struct rpc_result *result)
+{
+    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+        if (strcmp(result->reason, moves[i].reason) == 0)
+            return moves[i].next;
+    }
+    if (result->code == WIRE_UNAVAILABLE)
+        return arena_print(client->ctl->arena,
+                           "Does it run? ./dev status. Is it elsewhere? --%s=HOST:PORT",
+                           client->name);
+    if (result->code == WIRE_DEADLINE_EXCEEDED)
+        return "Give it longer with --timeout=SECONDS, or look at its log: ./dev logs saga";
+    return NULL;
+}
+
+static const char *
+code_name(const struct rpc_result *result)
+{
+    if (result->reason[0] != '\0')
+        return result->reason;
+    return is_unreachable(result->code) ? "UNREACHABLE" : "FAILED";
+}
+
+static void
+say_failure(struct ctl_client *client, const char *method, const struct rpc_result *result)
+{
+    client->exit = is_unreachable(result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
+    if (is_unreachable(result->code) && result->reason[0] == '\0')
+        ctl_fail(client->ctl, client->exit, code_name(result), next_move(client, result),
+                 "nobody answers at %s (%s): %s", client->address, client->name, result->message);
+    else
+        ctl_fail(client->ctl, client->exit, code_name(result), next_move(client, result),
+                 "%s: %s (%s)", method, result->message, code_name(result));
+}
+
+/* ---- a question ---- */
+
+static const ProtobufCMessage *
+read_answer(struct ctl_client *client, const ProtobufCMessageDescriptor *descriptor,
+            const struct rpc_result *result)
+{
+    struct problem problem = { 0 };
+    ProtobufCMessage *message;
+
+    if (rpc_message_unpack(descriptor, result->reply, result->reply_bytes, client->ctl->arena,
+                           &problem, &message) == ERR_OK)
+        return message;
+    client->exit = CTL_REFUSED;
+    ctl_fail(client->ctl, client->exit, "BAD_ANSWER", "Is that address really the service's?",
+             "%s answered something that is no %s: %s", client->address, descriptor->name,
+             problem.text);
+    return NULL;
+}
+
+const ProtobufCMessage *
+ctl_client_ask_long(struct ctl_client *client, const ProtobufCServiceDescriptor *service,
+                    const char *method, const ProtobufCMessage *request, int64_t more_seconds)
+{
+    const ProtobufCMethodDescriptor *descriptor =
+        protobuf_c_service_descriptor_get_method_by_name(service, method);
+    struct arena *arena = client->ctl->arena;
+    uint8_t *bytes = arena_take(arena, protobuf_c_message_get_packed_size(request));
+    struct question question = {
+        .request = { .method = arena_print(arena, "%s/%s", service->name, method),
+                     .message = bytes,
+                     .message_bytes = protobuf_c_message_pack(request, bytes),
+                     .timeout_us = (client->ctl->timeout_seconds + more_seconds) * SECOND_US,
+                     .attempts_max = client->attempts_max,
+                     .must_go_alone = true,
+                     .done = question_done },
+        .arena = arena,
+    };
+
+    assert(descriptor != NULL);
+    question_ask(&question, client->rpc);
+    if (question.result.code == WIRE_OK)
+        return read_answer(client, descriptor->output, &question.result);
+    say_failure(client, method, &question.result);
+    return NULL;
+}
+
+const ProtobufCMessage *
+ctl_client_ask(struct ctl_client *client, const ProtobufCServiceDescriptor *service,
+               const char *method, const ProtobufCMessage *request)
+{
+    return ctl_client_ask_long(client, service, method, request, 0);
+}

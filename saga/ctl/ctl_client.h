@@ -1,0 +1,40 @@
+/* ctl_client.h -- One question to a service, and its answer as a message.
+ *
+ * Thread    The caller's; it waits.
+ * Memory    Answers live in ctl->arena.
+ * Errors    Said here, with the next move: an asker that gets no answer returns ctl_client_exit().
+ */
+#ifndef CTL_CLIENT_H
+#define CTL_CLIENT_H
+
+#include "mesh/wire/rpc_client.h"
+#include "saga/ctl/ctl.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+struct ctl_client;
+
+/* name is the flag that carries the address: "saga". An address that was not given is looked for
+ * where ./dev up keeps it. NULL when there is none. */
+struct ctl_client *ctl_client_open(struct ctl *ctl, const char *name, const char *address);
+struct ctl_client *ctl_client_close(struct ctl_client *client);
+const char *ctl_client_address(const struct ctl_client *client);
+
+/* How often a call is sent before it counts as failed. 1 at first: an operator wants to know. */
+void ctl_client_persist(struct ctl_client *client, int attempts_max);
+
+/* The answer to service/method, or NULL after saying why there is none. */
+const ProtobufCMessage *ctl_client_ask(struct ctl_client *client,
+                                       const ProtobufCServiceDescriptor *service,
+                                       const char *method, const ProtobufCMessage *request);
+
+/* The same with a wait of its own, in seconds on top of --timeout. */
+const ProtobufCMessage *ctl_client_ask_long(struct ctl_client *client,
+                                            const ProtobufCServiceDescriptor *service,
+                                            const char *method, const ProtobufCMessage *request,
+                                            int64_t more_seconds);
+
+/* The exit status of the last question that failed. */
+enum ctl_exit ctl_client_exit(const struct ctl_client *client);
+
+#endif

@@ -1,0 +1,211 @@
+/* sagactl -- looks at sagas and moves the ones that stand. The table of words is the index. */
+#include "mesh/base/clock.h"
+#include "mesh/base/config.h"
+#include "mesh/base/log.h"
+#include "mesh/base/uuid.h"
+#include "saga/ctl/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+    const char *word;
+    int arguments_min, arguments_max;
+    enum ctl_exit (*run)(struct ctl *ctl);
+} words[] = {
+    { "list",        0, 0, ctl_list },
+    { "show",        1, 1, ctl_show },
+    { "retry",       1, 1, ctl_retry },
+    { "compensate",  1, 1, ctl_compensate },
+    { "cancel",      1, 1, ctl_cancel },
+    { "definitions", 0, 0, ctl_definitions },
+    { "ping",        0, 1, ctl_ping },
+    { "demo",        0, 0, ctl_demo },
+    { "id",          0, 1, ctl_id },
+};
+
+static const char usage[] =
+    "usage: sagactl WORD [FLAGS]\n"
+    "\n"
+    "looking:\n"
+    "  list [--phase=PHASE]   sagas, newest first: stuck, running, retrying, compensating or ended;\n"
+    "                         without a phase, all that have not ended\n"
+    "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
+    "  definitions            what definitions are loaded, by name and content hash\n"
+    "  ping [ADDRESS]         the health of a program (of the orchestrator's when none is named)\n"
+    "moving, with --comment for the audit record:\n"
+    "  retry ID               try the failed step of a stuck saga once more\n"
+    "  compensate ID          undo a stuck saga\n"
+    "  cancel ID              wish a saga undone, before its point of no return\n"
+    "trying out:\n"
+    "  demo                   place an order that is paid and one that is undone; show what happened\n"
+    "  id [COUNT]             make ids (UUIDv7)\n"
+    "\n"
+    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 nobody answered\n"
+    "\n"
+    "flags:";
+
+static const struct config_key keys[] = {
+    { "saga", CONFIG_TEXT, "", 0, 0,
+      "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
+      offsetof(struct ctl, saga) },
+    { "order", CONFIG_TEXT, "", 0, 0, "demo: address of order-svc", offsetof(struct ctl, order) },
+    { "storage", CONFIG_TEXT, "", 0, 0, "demo: address of storage-svc",
+      offsetof(struct ctl, storage) },
+    { "account", CONFIG_TEXT, "", 0, 0, "demo: address of account-svc",
+      offsetof(struct ctl, account) },
+    { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
+    { "limit", CONFIG_INT, "100", 1, 100000, "list: how many at most", offsetof(struct ctl, limit) },
+    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate: who and why, up to 200 bytes",
+      offsetof(struct ctl, comment) },
+    { "request-id", CONFIG_TEXT, "", 0, 0,
+      "retry, compensate, cancel: the id of an earlier try that got no answer",
+      offsetof(struct ctl, request_id) },
+    { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
+      offsetof(struct ctl, timeout_seconds) },
+    { "json", CONFIG_FLAG, NULL, 0, 0, "answer in JSON, errors too", offsetof(struct ctl, is_json) },
+    { 0 },
+};
+/* clang-format on */
+
+void
+ctl_print_json(struct json_writer *writer)
+{
+    puts(writer->text);
+    json_writer_free(writer);
+}
+
+enum ctl_exit
+ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const char *next,
+         const char *format, ...)
+{
+    char text[512];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    if (ctl->is_json) {
+        struct json_writer writer = { 0 };
+
+        json_open_object(&writer, NULL);
+        json_open_object(&writer, "error");
+        json_put_text(&writer, "code", code);
+        json_put_text(&writer, "message", text);
+        if (next != NULL)
+            json_put_text(&writer, "next", next);
+        json_close_object(&writer);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+        return status;
+    }
+    fflush(stdout);
+    fprintf(stderr, "sagactl: %s\n", text);
+    if (next != NULL)
+        fprintf(stderr, "         %s\n", next);
+    return status;
+}
+
+const char *
+ctl_id_argument(const struct ctl *ctl)
+{
+    const char *text = ctl->arguments[0];
+    struct uuid id;
+
+    if (uuid_parse(text, strlen(text), &id))
+        return text;
+    ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl list shows the ids there are.",
+             "'%s' is not an id: 36 characters, lower case, like "
+             "0193d5a0-6f5b-7c1e-8d57-3a1f0c2b4e99",
+             text);
+    return NULL;
+}
+
+enum ctl_exit
+ctl_id(struct ctl *ctl)
+{
+    const char *text = ctl->argument_count > 0 ? ctl->arguments[0] : "1";
+    char id[UUID_TEXT_BYTES + 1], *end;
+    long count = strtol(text, &end, 10);
+    struct json_writer writer = { 0 };
+
+    if (*text == '\0' || *end != '\0' || count < 1 || count > 1000000)
+        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl id 3 makes three.",
+                        "'%s' is not a count from 1 to 1,000,000", text);
+    if (ctl->is_json) {
+        json_open_object(&writer, NULL);
+        json_open_array(&writer, "ids");
+    }
+    for (long i = 0; i < count; i++) {
+        uuid_print(uuid_v7(clock_now_us()), id);
+        if (ctl->is_json)
+            json_put_text(&writer, NULL, id);
+        else
+            puts(id);
+    }
+    if (ctl->is_json) {
+        json_close_array(&writer);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+    }
+    return CTL_DONE;
+}
+
+static enum ctl_exit
+run(struct ctl *ctl)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, ctl->word) != 0)
+            continue;
+        if (ctl->argument_count < words[i].arguments_min)
+            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl list shows the ids there are.",
+                            "%s needs the id of a saga", ctl->word);
+        if (ctl->argument_count > words[i].arguments_max)
+            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",
+                            "%s has no use for '%s'", ctl->word,
+                            ctl->arguments[words[i].arguments_max]);
+        return words[i].run(ctl);
+    }
+    return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
+                    "there is no word '%s'", ctl->word);
+}
+
+/* Output that did not arrive (a full disk, a closed pipe) is not done. */
+static int
+close_output(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("sagactl: standard output");
+        return status == CTL_DONE ? CTL_REFUSED : status;
+    }
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct ctl ctl = { 0 };
+    struct config_table table = { keys, &ctl };
+    int count, status;
+
+    log_open("sagactl", LOG_ERROR);
+    count = config_read(argc, argv, usage, &table, 1);
+    if (count == 0 || strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "help") == 0) {
+        char *help[] = { argv[0], "--help", NULL };
+
+        if (count == 0)
+            return ctl_fail(&ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
+                            "which word?");
+        config_read(2, help, usage, &table, 1);
+    }
+    ctl.word = argv[0];
+    ctl.arguments = argv + 1;
+    ctl.argument_count = count - 1;
+    ctl.arena = arena_new();
+    status = run(&ctl);
+    arena_free(ctl.arena);
+    return close_output(status);
+}
