@@ -12,6 +12,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/wire/rpc_client_parcel.h"
+#include "mesh/wire/rpc_client_wait.h"
 #include "mesh/wire/rpc_server.h"
 
 #include <grpc/grpc.h>
@@ -26,19 +27,11 @@
 #include <string.h>
 
 enum {
-    BACKOFF_FIRST_US = 20 * 1000,
-    BACKOFF_MAX_US = 1000 * 1000,
-    BACKOFF_JITTER_PERCENT = 20,
     REPLY_BYTES_MAX = 16 << 20, /* a full envelope of pages; a server's own limit comes first */
 };
 
 /* For whom a sender must wake the thread. */
 enum wake { WAKE_NOBODY, WAKE_FOR_ALONE, WAKE_FOR_ALL };
-
-struct list {
-    struct queue_item *first, **end;
-    size_t count;
-};
 
 struct rpc_client {
     char *address;
@@ -61,57 +54,10 @@ struct rpc_client {
     struct list waiting, alone, rejected;
     struct parcel *under_way;
     int slots_used;
-    struct rpc_request **retry; /* a binary heap by until_us */
-    size_t retry_count, retry_size;
+    struct retries later;
     bool is_away; /* the last message was UNAVAILABLE; said once */
     bool is_ending;
 };
-
-static void
-list_init(struct list *list)
-{
-    list->first = NULL;
-    list->end = &list->first;
-    list->count = 0;
-}
-
-static void
-list_push(struct list *list, struct rpc_request *request)
-{
-    request->item.next = NULL;
-    *list->end = &request->item;
-    list->end = &request->item.next;
-    list->count++;
-}
-
-static struct rpc_request *
-list_first(const struct list *list)
-{
-    return (struct rpc_request *)list->first; /* item is its first member */
-}
-
-static struct rpc_request *
-list_pop(struct list *list)
-{
-    struct rpc_request *request = list_first(list);
-
-    list->first = request->item.next;
-    if (list->first == NULL)
-        list->end = &list->first;
-    list->count--;
-    return request;
-}
-
-static void
-list_move(struct list *from, struct list *to)
-{
-    if (from->first == NULL)
-        return;
-    *to->end = from->first;
-    to->end = from->end;
-    to->count += from->count;
-    list_init(from);
-}
 
 /* ---- sending, any thread ---- */
 
@@ -159,72 +105,10 @@ wait_to_go(struct rpc_client *client, struct rpc_request *request)
 /* ---- retries ---- */
 
 static void
-retry_swap(struct rpc_client *client, size_t a, size_t b)
-{
-    struct rpc_request *request = client->retry[a];
-
-    client->retry[a] = client->retry[b];
-    client->retry[b] = request;
-}
-
-static void
-retry_push(struct rpc_client *client, struct rpc_request *request)
-{
-    size_t index = client->retry_count++;
-
-    if (client->retry_count > client->retry_size) {
-        client->retry_size = client->retry_count * 2;
-        client->retry = memory_grow(client->retry, client->retry_size * sizeof *client->retry);
-    }
-    client->retry[index] = request;
-    while (index > 0 && client->retry[(index - 1) / 2]->until_us > request->until_us) {
-        retry_swap(client, index, (index - 1) / 2);
-        index = (index - 1) / 2;
-    }
-}
-
-static struct rpc_request *
-retry_pop(struct rpc_client *client)
-{
-    struct rpc_request *first = client->retry[0];
-    size_t index = 0;
-
-    client->retry[0] = client->retry[--client->retry_count];
-    for (;;) {
-        size_t least = index;
-
-        for (size_t child = 2 * index + 1; child <= 2 * index + 2; child++) {
-            if (child < client->retry_count &&
-                client->retry[child]->until_us < client->retry[least]->until_us)
-                least = child;
-        }
-        if (least == index)
-            return first;
-        retry_swap(client, index, least);
-        index = least;
-    }
-}
-
-static int64_t
-backoff_us(int attempt)
-{
-    int64_t wait_us = BACKOFF_FIRST_US;
-    uint16_t random;
-
-    for (int i = 1; i < attempt && wait_us < BACKOFF_MAX_US; i++)
-        wait_us *= 2;
-    if (wait_us > BACKOFF_MAX_US)
-        wait_us = BACKOFF_MAX_US;
-    random_bytes(&random, sizeof random);
-    return wait_us * (100 - BACKOFF_JITTER_PERCENT) / 100 +
-           wait_us * 2 * BACKOFF_JITTER_PERCENT / 100 * random / UINT16_MAX;
-}
-
-static void
 retries_wake(struct rpc_client *client, int64_t now_us)
 {
-    while (client->retry_count > 0 && client->retry[0]->until_us <= now_us) {
-        struct rpc_request *request = retry_pop(client);
+    while (client->later.count > 0 && retries_first_us(&client->later) <= now_us) {
+        struct rpc_request *request = retries_pop(&client->later);
 
         request->until_us = now_us + request->timeout_us;
         wait_to_go(client, request);
@@ -284,8 +168,8 @@ answered(void *owner, struct rpc_request *request, struct rpc_result *result)
     }
     if (codes[result->code].is_unknown && !result->nothing_done)
         request->was_unknown = true;
-    request->until_us = clock_steady_us() + backoff_us(request->attempt);
-    retry_push(client, request);
+    request->until_us = clock_steady_us() + retry_wait_us(request->attempt);
+    retries_push(&client->later, request);
     atomic_fetch_add(&client->held_count, 1);
     atomic_fetch_add(&client->retries, 1);
 }
@@ -442,8 +326,8 @@ sleep_until(const struct rpc_client *client)
 {
     int64_t until_us = INT64_MAX;
 
-    if (client->retry_count > 0)
-        until_us = client->retry[0]->until_us;
+    if (client->later.count > 0)
+        until_us = retries_first_us(&client->later);
     for (const struct parcel *parcel = client->under_way; parcel != NULL; parcel = parcel->next) {
         if (parcel->expires_us < until_us)
             until_us = parcel->expires_us;
@@ -520,8 +404,8 @@ answer_cancelled(struct rpc_client *client, struct rpc_request *request)
 static void
 cancel_held(struct rpc_client *client)
 {
-    while (client->retry_count > 0)
-        list_push(&client->waiting, retry_pop(client));
+    while (client->later.count > 0)
+        list_push(&client->waiting, retries_pop(&client->later));
     list_move(&client->alone, &client->waiting);
     while (client->waiting.count > 0) {
         atomic_fetch_sub(&client->held_count, 1);
@@ -670,7 +554,7 @@ rpc_client_close(struct rpc_client *client)
     pthread_join(client->thread, NULL);
     grpc_close(client);
     pthread_mutex_destroy(&client->lock);
-    free(client->retry);
+    retries_free(&client->later);
     free(client->address);
     free(client);
     return NULL;
