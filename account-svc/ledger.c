@@ -1,5 +1,7 @@
+#include "mesh/store/event.h"
 #include "account-svc/ledger.h"
 #include "mesh/base/json.h"
+#include "mesh/store/event.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -184,6 +186,14 @@ side_check(struct move *move, const struct account *account, const char *key,
     return ERR_OK;
 }
 
+/* A text that outlives its call: another call of the batch may answer from this row after the call
+ * that made it is finished and gone. */
+static const char *
+text_keep(struct batch_rows *rows, const char *text)
+{
+    return arena_copy(batch_arena(rows), text, strlen(text));
+}
+
 /* The transfer that the op makes, posted or refused: it is the op's record as well. */
 static struct transfer *
 transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
@@ -193,10 +203,10 @@ transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
     batch_record_fill(rows, &transfer->record, &move->op);
     transfer->state = move->op.problem.error == ERR_OK ? TRANSFER_POSTED : TRANSFER_REFUSED;
     transfer->kind = kind;
-    transfer->debit_key = move->debit_key;
-    transfer->credit_key = move->credit_key;
+    transfer->debit_key = text_keep(rows, move->debit_key);
+    transfer->credit_key = text_keep(rows, move->credit_key);
     transfer->amount_minor = move->amount_minor;
-    transfer->reference = move->reference;
+    transfer->reference = text_keep(rows, move->reference);
     transfer->posted_at_us = move->op.now_us;
     return transfer;
 }
