@@ -3,6 +3,7 @@
 #include "mesh/wire/rpc_message.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
@@ -44,6 +45,17 @@ find_address(struct ctl *ctl, const char *name)
     return NULL;
 }
 
+/* What config.h reads when the flag is not given. */
+static const char *
+environment_name(struct ctl *ctl, const char *name)
+{
+    char *text = arena_print(ctl->arena, "MESH_%s", name);
+
+    for (char *at = text; *at != '\0'; at++)
+        *at = (char)toupper((unsigned char)*at);
+    return text;
+}
+
 struct ctl_client *
 ctl_client_open(struct ctl *ctl, const char *name, const char *address)
 {
@@ -53,12 +65,10 @@ ctl_client_open(struct ctl *ctl, const char *name, const char *address)
     if (address[0] == '\0')
         address = find_address(ctl, name);
     if (address == NULL) {
-        ctl_fail(
-            ctl, CTL_USAGE, "BAD_REQUEST",
-            "Name it: --saga=HOST:PORT (and so on), or start a mesh: ./dev up",
-            "where is %s? There is no --%s, no MESH_%s in the environment and no mesh of ./dev "
-            "up here",
-            name, name, strcmp(name, "saga") == 0 ? "SAGA" : "...");
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "Name it, or start a mesh: ./dev up",
+                 "where is %s? There is no --%s=HOST:PORT, no %s in the environment and no mesh of "
+                 "./dev up here",
+                 name, name, environment_name(ctl, name));
         return NULL;
     }
     client->ctl = ctl;
@@ -172,7 +182,10 @@ next_move(const struct ctl_client *client, const struct rpc_result *result)
                            "Does it run? ./dev status. Is it elsewhere? --%s=HOST:PORT",
                            client->name);
     if (result->code == WIRE_DEADLINE_EXCEEDED)
-        return "Give it longer with --timeout=SECONDS, or look at its log: ./dev logs saga";
+        return arena_print(
+            client->ctl->arena,
+            "Give it longer with --timeout=SECONDS, or look at its log: ./dev logs %s",
+            client->name);
     return NULL;
 }
 
