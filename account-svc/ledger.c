@@ -1,4 +1,3 @@
-#include "mesh/store/event.h"
 #include "account-svc/ledger.h"
 #include "mesh/base/json.h"
 #include "mesh/store/event.h"

@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PROBE_US = SECOND_US, OP_SECONDS_MAX = 30 };
 
 #define PARTITIONS_US (3600 * SECOND_US)
+#define PARTITIONS_AGAIN_US (10 * SECOND_US)
 
 /* The flags every service has. */
 struct settings {
@@ -47,6 +49,28 @@ struct service {
     struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
     bool is_serving, was_ready; /* the keeper's */
 };
+
+static void
+signals_of_interest(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGUSR1);
+}
+
+void
+service_pause(void)
+{
+    const struct timespec moment = { .tv_nsec = 100 * 1000 * 1000 };
+    sigset_t signals;
+    int signal_number;
+
+    signals_of_interest(&signals);
+    signal_number = sigtimedwait(&signals, NULL, &moment);
+    if (signal_number == SIGTERM || signal_number == SIGINT)
+        exit(0);
+}
 
 struct reader *
 service_reader(struct service *service)
@@ -197,20 +221,23 @@ static const struct pg_statement partitions_drop = {
     .is_single = true,
 };
 
-static void
+static enum error
 keep_partitions(const struct service_partitions *partitions, struct pg *pg)
 {
     struct arena *arena = arena_new();
+    enum error error = ERR_OK;
 
-    for (; partitions->table != NULL; partitions++) {
+    for (; error == ERR_OK && partitions->table != NULL; partitions++) {
         const void *row = partitions;
         struct pg_step keep = { .statement = &partitions_keep, .rows = &row, .count = 1 };
         struct pg_step drop = { .statement = &partitions_drop, .rows = &row, .count = 1 };
 
-        if (pg_round(pg, false, &keep, 1, arena) == ERR_OK && partitions->open != NULL)
-            pg_round(pg, false, &drop, 1, arena);
+        error = pg_round(pg, false, &keep, 1, arena);
+        if (error == ERR_OK && partitions->open != NULL)
+            error = pg_round(pg, false, &drop, 1, arena);
     }
     arena_free(arena);
+    return error;
 }
 
 /* The program's statements and the keeper's own. */
@@ -261,8 +288,10 @@ keeper_main(void *context)
         }
         next_us = probe_due_us;
         if (service->is_serving && now_us >= partitions_due_us) {
-            keep_partitions(spec->partitions, pg);
-            partitions_due_us = now_us + PARTITIONS_US;
+            /* Another replica may be at it in this very moment: then once more in a while. */
+            bool is_kept = keep_partitions(spec->partitions, pg) == ERR_OK;
+
+            partitions_due_us = now_us + (is_kept ? PARTITIONS_US : PARTITIONS_AGAIN_US);
         }
         for (size_t i = 0; spec->tasks != NULL && spec->tasks[i].name != NULL; i++) {
             assert(i < sizeof due_us / sizeof *due_us);
@@ -405,10 +434,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
     }
     log_open(spec->name, service.settings.debug ? LOG_DEBUG : LOG_INFO);
     check_reads(spec);
-    sigemptyset(&signals); /* blocked before any thread starts, so that only this one gets them */
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGUSR1);
+    signals_of_interest(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (open_parts(&service) != ERR_OK)

@@ -58,6 +58,9 @@ struct service_spec {
 /* Runs until SIGTERM or SIGINT. Returns the exit status. */
 int service_main(int argc, char **argv, const struct service_spec *spec);
 
+/* For start: waits a moment for something outside; ends the program on SIGTERM. */
+void service_pause(void);
+
 struct reader *service_reader(struct service *service);
 const char *service_database(const struct service *service);
 

@@ -10,6 +10,8 @@
 #ifndef ORDER_H
 #define ORDER_H
 
+#include "mesh/store/event.h"
+#include "mesh/store/event.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
 

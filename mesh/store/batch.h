@@ -26,8 +26,9 @@
 #define MESH_STORE_BATCH_H
 
 #include "mesh/base/call.h"
-#include "mesh/store/event.h"
 #include "mesh/store/pg.h"
+
+struct event; /* mesh/store/event.h */
 
 enum {
     BATCH_TABLES_MAX = 8,

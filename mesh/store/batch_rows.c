@@ -1,4 +1,5 @@
 #include "mesh/store/batch_rows.h"
+#include "mesh/store/event.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -6,7 +7,8 @@
 
 /* A key that was touched, with its row once there is one. Keys of all tables share one hash table. */
 struct slot {
-    struct slot *next; /* of the same bucket */
+    struct slot *next;        /* of the same bucket */
+    struct slot *next_by_row; /* the same, of the buckets by row */
     size_t table;
     const void *key; /* struct uuid or char */
     void *row;       /* NULL: touched, and there is none */
@@ -28,6 +30,7 @@ struct batch_rows {
     const struct batch_service *service;
     struct arena *arena;
     struct slot *buckets[BUCKETS];
+    struct slot *by_row[BUCKETS]; /* slots with a row, by its address */
     struct slots tables[BATCH_TABLES_MAX];
     struct slots events; /* row = struct event */
     size_t loaded_up_to; /* tables before this one are loaded: touching them is too late */
@@ -102,6 +105,24 @@ slot_find(struct batch_rows *rows, size_t table, const void *key)
             return slot;
     }
     return NULL;
+}
+
+static struct slot **
+row_bucket_of(struct batch_rows *rows, const void *row)
+{
+    return &rows->by_row[hash_end((uint64_t)(uintptr_t)row) % BUCKETS];
+}
+
+/* From here on the slot has its row. */
+static void
+slot_fill(struct batch_rows *rows, struct slot *slot, void *row, enum batch_row_state state)
+{
+    struct slot **bucket = row_bucket_of(rows, row);
+
+    slot->row = row;
+    slot->state = state;
+    slot->next_by_row = *bucket;
+    *bucket = slot;
 }
 
 static void
@@ -184,16 +205,20 @@ batch_find_text(struct batch_rows *rows, size_t table, const char *key)
 struct batch_record *
 batch_rows_record(struct batch_rows *rows, struct uuid id)
 {
+    struct batch_record *tombstone = NULL;
+
     for (size_t i = 0; i < rows->service->table_count; i++) {
         struct batch_record *record;
 
         if (!rows->service->tables[i].is_record)
             continue;
         record = find(rows, i, &id);
-        if (record != NULL)
+        if (record != NULL && record->fingerprint != 0)
             return record;
+        if (record != NULL)
+            tombstone = record;
     }
-    return NULL;
+    return tombstone;
 }
 
 static void *
@@ -204,8 +229,7 @@ add(struct batch_rows *rows, size_t table, const void *key)
     char *at;
 
     assert(slot != NULL && slot->row == NULL && kind->insert != NULL);
-    slot->row = arena_take(rows->arena, kind->row_bytes);
-    slot->state = BATCH_ROW_NEW;
+    slot_fill(rows, slot, arena_take(rows->arena, kind->row_bytes), BATCH_ROW_NEW);
     at = (char *)slot->row + kind->key_offset;
     if (kind->key == BATCH_KEY_UUID)
         memcpy(at, key, sizeof(struct uuid));
@@ -242,20 +266,15 @@ row_key(const struct batch_table *kind, const void *row)
 void
 batch_changed(struct batch_rows *rows, void *row)
 {
-    for (size_t i = 0; i < rows->service->table_count; i++) {
-        const struct batch_table *kind = &rows->service->tables[i];
-        struct slot *slot;
+    struct slot *slot = *row_bucket_of(rows, row);
 
-        if (kind->update == NULL)
-            continue;
-        slot = slot_find(rows, i, row_key(kind, row));
-        if (slot != NULL && slot->row == row) {
-            if (slot->state == BATCH_ROW_LOADED)
-                slot->state = BATCH_ROW_CHANGED;
-            return;
-        }
-    }
-    abort(); /* not a row of this batch */
+    while (slot != NULL && slot->row != row)
+        slot = slot->next_by_row;
+    assert(slot != NULL); /* else it is no row of this batch */
+    if (slot->state == BATCH_ROW_NEW)
+        return;
+    assert(rows->service->tables[slot->table].update != NULL);
+    slot->state = BATCH_ROW_CHANGED;
 }
 
 void
@@ -336,8 +355,7 @@ take_loaded(struct batch_rows *rows, size_t table, const struct pg_step *step)
         struct slot *slot = slot_find(rows, table, row_key(kind, row));
 
         assert(slot != NULL && slot->row == NULL);
-        slot->row = row;
-        slot->state = BATCH_ROW_LOADED;
+        slot_fill(rows, slot, row, BATCH_ROW_LOADED);
         if (kind->follow != NULL)
             kind->follow(row, &rows->touch);
     }

@@ -1,0 +1,40 @@
+/* catalog.h -- The definitions that are loaded: the newest of each name, and every older version that
+ * an instance may be pinned to.
+ *
+ * Definitions come as files (*.json of a folder) and are stored by their content's hash in the
+ * database, so that an instance ends on the bytes it started with, whatever the folder holds later.
+ * Each is checked against the descriptors: services, methods and the fields of requests must exist.
+ *
+ * Thread    Loaded by the main thread before others start; read-only from then on.
+ * Errors    A definition of the folder that cannot be used ends the program, by name and rule; a
+ *           stored one that cannot be read any more is logged and its instances wait.
+ */
+#ifndef SAGA_CATALOG_H
+#define SAGA_CATALOG_H
+
+#include "mesh/store/pg.h"
+#include "mesh/wire/pbjson.h"
+#include "saga/engine/definition.h"
+
+struct catalog;
+
+/* Reads folder/ *.json. Problems are printed; ERR_BAD_REQUEST when there was any, or no file. */
+enum error catalog_read(const char *folder, const struct pbjson *pbjson,
+                        struct catalog **ret_catalog);
+
+/* Stores what is new in the database and reads the older versions from it. */
+enum error catalog_store(struct catalog *catalog, const char *conninfo);
+
+struct catalog *catalog_free(struct catalog *catalog);
+
+/* The newest of that name; NULL when there is none. */
+const struct definition *catalog_newest(const struct catalog *catalog, const char *name);
+
+/* Fits definition_find. */
+const struct definition *catalog_find(void *catalog, const char *name, const char *hash);
+
+/* Walks all: *cursor starts at 0; NULL at the end. */
+const struct definition *catalog_next(const struct catalog *catalog, size_t *cursor,
+                                      bool *ret_is_newest);
+
+#endif

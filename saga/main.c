@@ -1,0 +1,136 @@
+/* saga-svc -- The orchestrator: drives sagas by their definitions, and undoes what must be undone.
+ *
+ *   engine/           the language and its meaning; pure (no I/O)
+ *   shard.c           the tick: take, decide, write one page, send, answer
+ *   shard_requests.c  Start, Cancel, Get, List, Retry, Compensate
+ *   shard_recover.c   after a crash; parking
+ *   participants.c    calls to services: JSON in, gRPC out
+ *   catalog.c         definitions and their versions
+ *   saga_rpc.c        requests as callers see them
+ *   definitions/      the flows that are shipped
+ */
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/service.h"
+#include "saga/saga.h"
+#include "saga/shard.h"
+
+#include "sagamesh/saga/v1/saga_service.pb-c.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* From the descriptor set that the build embeds (proto/CMakeLists.txt). */
+extern const uint8_t descriptor_set_start[], descriptor_set_end[];
+
+enum { QUEUE_MAX = 1 << 14, DESCRIPTORS_BYTES_MAX = 16 << 20 };
+
+struct orchestrator {
+    const char *definitions, *participant_addresses, *descriptors;
+    struct pbjson *pbjson;
+    struct catalog *catalog;
+    struct participants *participants;
+    struct shards *shards;
+};
+
+static struct orchestrator orchestrator;
+
+/* clang-format off */
+static const struct config_key keys[] = {
+    { "definitions",  CONFIG_TEXT, "saga/definitions", 0, 0, "folder of the definitions (*.json)", offsetof(struct orchestrator, definitions) },
+    { "participants", CONFIG_TEXT, NULL,               0, 0, "pkg.Service=host:port,... that sagas call", offsetof(struct orchestrator, participant_addresses) },
+    { "descriptors",  CONFIG_TEXT, "",                 0, 0, "FileDescriptorSet of those services; empty: sagamesh's own", offsetof(struct orchestrator, descriptors) },
+    { 0 },
+};
+/* clang-format on */
+
+static enum error
+load_descriptors(struct orchestrator *self)
+{
+    struct problem problem = { 0 };
+    uint8_t *file_bytes = NULL;
+    const uint8_t *bytes = descriptor_set_start;
+    size_t count = (size_t)(descriptor_set_end - descriptor_set_start);
+    enum error error;
+
+    if (self->descriptors[0] != '\0') {
+        FILE *file = fopen(self->descriptors, "rb");
+
+        file_bytes = memory_take(DESCRIPTORS_BYTES_MAX);
+        count = file == NULL ? 0 : fread(file_bytes, 1, DESCRIPTORS_BYTES_MAX, file);
+        if (file != NULL)
+            fclose(file);
+        bytes = file_bytes;
+    }
+    error = pbjson_load(bytes, count, &problem, &self->pbjson);
+    if (error != ERR_OK)
+        log_error("descriptors=%s because=\"%s\"", self->descriptors, problem.text);
+    free(file_bytes);
+    return error;
+}
+
+static enum error
+start(struct service *service)
+{
+    struct orchestrator *self = &orchestrator;
+    struct shards_options options = { .conninfo = service_database(service),
+                                      .queue_max = QUEUE_MAX };
+    enum error error = load_descriptors(self);
+
+    if (error == ERR_OK)
+        error = catalog_read(self->definitions, self->pbjson, &self->catalog);
+    while (error == ERR_OK && catalog_store(self->catalog, options.conninfo) == ERR_STORE_DOWN)
+        service_pause();
+    if (error == ERR_OK)
+        error = participants_open(self->participant_addresses, self->pbjson, &self->participants);
+    options.catalog = self->catalog;
+    options.participants = self->participants;
+    return error == ERR_OK ? shards_open(&options, &self->shards) : error;
+}
+
+static void
+stop(struct service *service)
+{
+    struct orchestrator *self = &orchestrator;
+
+    (void)service;
+    shards_stop(self->shards);
+    self->participants = participants_close(self->participants);
+    self->shards = shards_close(self->shards);
+    self->catalog = catalog_free(self->catalog);
+    self->pbjson = pbjson_free(self->pbjson);
+}
+
+static void
+submit(void *owner, struct call *call)
+{
+    shards_submit(((struct orchestrator *)owner)->shards, call);
+}
+
+static const struct service_partitions partitions[] = {
+    { .table = "op", .fill = 100, .open = "false" },
+    { .table = "journal_final", .fill = 100, .open = "false" },
+    { 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+    static const struct pg_statement *const no_statements[] = { NULL };
+    const struct service_spec spec = {
+        .name = "saga-svc",
+        .usage = "saga-svc: drives sagas over gRPC (sagamesh.saga.v1.SagaService)",
+        .keys = keys,
+        .values = &orchestrator,
+        .descriptor = &sagamesh__saga__v1__saga_service__descriptor,
+        .methods = saga_methods,
+        .submit = submit,
+        .owner = &orchestrator,
+        .statements = no_statements,
+        .partitions = partitions,
+        .start = start,
+        .stop = stop,
+    };
+
+    return service_main(argc, argv, &spec);
+}

@@ -1,0 +1,218 @@
+#include "saga/participants.h"
+#include "mesh/base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SERVICES_MAX = 64, WAITING_MAX = 1 << 17 };
+
+struct service_address {
+    char *service, *address;
+    struct rpc_client *client;
+};
+
+struct participants {
+    const struct pbjson *pbjson;
+    struct service_address services[SERVICES_MAX];
+    size_t count;
+};
+
+static struct service_address *
+find(struct participants *participants, const char *service)
+{
+    for (size_t i = 0; i < participants->count; i++) {
+        if (strcmp(participants->services[i].service, service) == 0)
+            return &participants->services[i];
+    }
+    return NULL;
+}
+
+/* Services behind one address share its client. */
+static struct rpc_client *
+client_of(struct participants *participants, const char *service, const char *address)
+{
+    struct rpc_client_options options = {
+        .address = address,
+        .is_mesh = strncmp(service, "sagamesh.", strlen("sagamesh.")) == 0,
+        .waiting_max = WAITING_MAX,
+        .envelopes_max = 4,
+    };
+    struct rpc_client *client = NULL;
+
+    for (size_t i = 0; i < participants->count; i++) {
+        if (strcmp(participants->services[i].address, address) == 0)
+            return participants->services[i].client;
+    }
+    return rpc_client_open(&options, &client) == ERR_OK ? client : NULL;
+}
+
+static bool
+add(struct participants *participants, char *pair)
+{
+    char *address = strchr(pair, '=');
+    struct service_address *entry = &participants->services[participants->count];
+
+    if (address == NULL || address == pair || address[1] == '\0' ||
+        participants->count == SERVICES_MAX)
+        return false;
+    *address++ = '\0';
+    if (find(participants, pair) != NULL)
+        return false;
+    entry->client = client_of(participants, pair, address);
+    if (entry->client == NULL)
+        return false;
+    entry->service = strdup(pair);
+    entry->address = strdup(address);
+    participants->count++;
+    return true;
+}
+
+enum error
+participants_open(const char *addresses, const struct pbjson *pbjson,
+                  struct participants **ret_participants)
+{
+    struct participants *participants = memory_take(sizeof *participants);
+    char *copy = strdup(addresses), *rest = NULL;
+
+    participants->pbjson = pbjson;
+    for (char *pair = strtok_r(copy, ",", &rest); pair != NULL; pair = strtok_r(NULL, ",", &rest)) {
+        if (!add(participants, pair)) {
+            log_error(
+                "participants=%s because=\"must be pkg.Service=host:port, each service once\"",
+                pair);
+            free(copy);
+            participants_close(participants);
+            return ERR_BAD_REQUEST;
+        }
+    }
+    free(copy);
+    *ret_participants = participants;
+    return ERR_OK;
+}
+
+struct participants *
+participants_close(struct participants *participants)
+{
+    if (participants == NULL)
+        return NULL;
+    for (size_t i = 0; i < participants->count; i++) {
+        struct service_address *entry = &participants->services[i];
+        bool is_first = true;
+
+        for (size_t j = 0; j < i; j++)
+            is_first = is_first && participants->services[j].client != entry->client;
+        if (is_first)
+            rpc_client_close(entry->client);
+    }
+    for (size_t i = 0; i < participants->count; i++) {
+        free(participants->services[i].service);
+        free(participants->services[i].address);
+    }
+    free(participants);
+    return NULL;
+}
+
+struct participant_call *
+participant_call_new(struct uuid saga_id, void *owner, void (*done)(struct participant_call *call))
+{
+    struct participant_call *call = memory_take(sizeof *call);
+
+    call->saga_id = saga_id;
+    call->owner = owner;
+    call->done = done;
+    return call;
+}
+
+void
+participant_call_free(struct participant_call *call)
+{
+    json_decref(call->result);
+    free(call->bytes);
+    free(call);
+}
+
+static void
+answer(struct participant_call *call, enum outcome outcome, const char *reason, const char *message)
+{
+    call->outcome = outcome;
+    snprintf(call->reason, sizeof call->reason, "%s", reason);
+    snprintf(call->message, sizeof call->message, "%s", message);
+    call->done(call);
+}
+
+static void
+attempt_done(struct rpc_request *request, const struct rpc_result *result)
+{
+    struct participant_call *call =
+        (struct participant_call *)((char *)request - offsetof(struct participant_call, request));
+    struct problem problem;
+
+    call->is_stored = result->is_stored;
+    if (result->code != WIRE_OK) {
+        answer(call, outcome_of_status(result->code, result->nothing_done), result->reason,
+               result->message);
+    } else if (pbjson_decode_full(call->response, result->reply, result->reply_bytes, &problem,
+                                  &call->result) != ERR_OK) {
+        /* It said OK, so it happened; what it said cannot be used. */
+        answer(call, OUTCOME_UNKNOWN, "BAD_RESPONSE", problem.text);
+    } else {
+        answer(call, OUTCOME_OK, "", "");
+    }
+}
+
+/* Maps the request to bytes; a request that does not fit the message was never sent. */
+static enum error
+encode(struct participants *participants, const struct call_due *due, struct participant_call *call,
+       struct problem *problem)
+{
+    struct pbjson_method method;
+    struct arena *arena;
+    uint8_t *bytes;
+    size_t count;
+    enum error error;
+
+    if (!pbjson_method_find(participants->pbjson, due->service, due->method, &method))
+        return problem_set(problem, ERR_BAD_REQUEST, NULL, "%s/%s is not in the descriptors",
+                           due->service, due->method);
+    arena = arena_new();
+    error = pbjson_encode(method.request, due->request, arena, problem, &bytes, &count);
+    if (error == ERR_OK) {
+        call->bytes = memory_take(count);
+        memcpy(call->bytes, bytes, count);
+        call->response = method.response;
+        call->request.message = call->bytes;
+        call->request.message_bytes = count;
+    }
+    arena_free(arena);
+    return error;
+}
+
+void
+participants_call(struct participants *participants, const struct call_due *due,
+                  const char *traceparent, struct participant_call *call)
+{
+    struct service_address *entry = find(participants, due->service);
+    struct problem problem;
+    char text[256];
+
+    call->activation = due->activation;
+    if (entry == NULL) {
+        snprintf(text, sizeof text, "no address is configured for %s (--participants)",
+                 due->service);
+        answer(call, OUTCOME_NOT_DONE, "UNREACHABLE", text);
+        return;
+    }
+    if (encode(participants, due, call, &problem) != ERR_OK) {
+        snprintf(text, sizeof text, "%s %s", problem.field, problem.text);
+        answer(call, OUTCOME_REFUSED, "BAD_INPUT", text);
+        return;
+    }
+    snprintf(call->method, sizeof call->method, "%s/%s", due->service, due->method);
+    call->request.method = call->method;
+    call->request.timeout_us = due->timeout_us;
+    call->request.attempts_max = 1; /* retries are the saga's: durable and visible */
+    snprintf(call->request.traceparent, sizeof call->request.traceparent, "%s", traceparent);
+    call->request.done = attempt_done;
+    rpc_client_send(entry->client, &call->request);
+}

@@ -1,0 +1,51 @@
+/* participants.h -- The services that sagas call: JSON in, gRPC out, JSON back.
+ *
+ * Knows no domain: requests and responses are mapped by the descriptor set (mesh/wire/pbjson.h).
+ *
+ * Thread    participants_open/close: main. participants_call: any shard's thread. done() runs on the
+ *           thread of the participant's connection and must only pass the answer on.
+ * Memory    A struct participant_call is the caller's from done() on (participant_call_free).
+ */
+#ifndef SAGA_PARTICIPANTS_H
+#define SAGA_PARTICIPANTS_H
+
+#include "mesh/wire/pbjson.h"
+#include "mesh/wire/rpc_client.h"
+#include "saga/engine/engine.h"
+
+struct participants;
+
+/* addresses: "pkg.Service=host:port,..."; services of one address share a connection. A service whose
+ * package is not sagamesh's is called without envelopes. */
+enum error participants_open(const char *addresses, const struct pbjson *pbjson,
+                             struct participants **ret_participants);
+struct participants *participants_close(struct participants *participants);
+
+/* An attempt under way, and its answer. */
+struct participant_call {
+    struct queue_item item; /* for whoever passes it on */
+    struct uuid saga_id;
+    struct uuid activation;
+    void *owner;
+    void (*done)(struct participant_call *call);
+    /* the answer */
+    enum outcome outcome;
+    json_t *result; /* owned; OUTCOME_OK */
+    char reason[32], message[256];
+    bool is_stored;
+    /* inside */
+    struct rpc_request request;
+    const struct pbjson_message *response;
+    char method[160];
+    uint8_t *bytes;
+};
+
+/* Sends one attempt; done() is always called, once, perhaps before this returns. */
+void participants_call(struct participants *participants, const struct call_due *due,
+                       const char *traceparent, struct participant_call *call);
+
+struct participant_call *participant_call_new(struct uuid saga_id, void *owner,
+                                              void (*done)(struct participant_call *call));
+void participant_call_free(struct participant_call *call);
+
+#endif

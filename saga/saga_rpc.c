@@ -1,0 +1,342 @@
+/* saga_rpc.c -- The orchestrator as its callers see it: wire messages to ops and back. What an op does
+ * is decided by the shard of its saga (shard_requests.c). */
+#include "mesh/base/check.h"
+#include "mesh/base/json.h"
+#include "saga/saga.h"
+
+#include "sagamesh/saga/v1/saga_service.pb-c.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum saga_method
+saga_method_of(const struct call *call)
+{
+    return (enum saga_method)(call->method - saga_methods);
+}
+
+struct uuid
+saga_id_of(const struct call *call)
+{
+    static const struct uuid nil;
+
+    switch (saga_method_of(call)) {
+    case SAGA_START:
+    case SAGA_GET:
+        return call->op->id;
+    case SAGA_CANCEL:
+    case SAGA_RETRY:
+    case SAGA_COMPENSATE:
+        return ((const struct saga_change *)call->op)->saga_id;
+    default:
+        return nil;
+    }
+}
+
+/* Words of phase_text(), by the enum of the .proto. */
+static const char *const phase_words[] = { "",      "RUNNING", "RETRYING", "COMPENSATING",
+                                           "STUCK", "ENDED" };
+
+static Sagamesh__Saga__V1__SagaPhase
+phase_number(const char *word)
+{
+    for (int i = 1; i < 6; i++) {
+        if (word != NULL && strcmp(phase_words[i], word) == 0)
+            return (Sagamesh__Saga__V1__SagaPhase)i;
+    }
+    return SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_UNSPECIFIED;
+}
+
+/* ---- Start ---- */
+
+static enum error
+start_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__StartRequest *request =
+        (const Sagamesh__Saga__V1__StartRequest *)message;
+    struct saga_start *start = op;
+    struct problem *problem = &start->op.problem;
+
+    (void)arena;
+    start->definition = request->definition;
+    start->input_json = request->input_json;
+    if (check_id(problem, "saga_id", request->saga_id, &start->op.id) != ERR_OK ||
+        check_word(problem, "definition", start->definition, SAGA_NAME_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    if (strlen(start->input_json) > SAGA_INPUT_BYTES_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "input_json", "must have at most %d bytes",
+                           SAGA_INPUT_BYTES_MAX);
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+start_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__StartResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__start_response__init(response);
+    response->saga_id =
+        uuid_print(((const struct saga_start *)op)->op.id, arena_take(arena, UUID_TEXT_BYTES + 1));
+    return &response->base;
+}
+
+/* ---- Cancel, Retry, Compensate ---- */
+
+static enum error
+change_fill(struct saga_change *change, const char *method, const char *request_id,
+            const char *saga_id, const char *comment)
+{
+    struct problem *problem = &change->op.problem;
+
+    change->comment = comment;
+    change->op.fingerprint =
+        hash_end(hash_text(hash_text(hash_text(HASH_SEED, method), saga_id), comment));
+    if (check_id(problem, "request_id", request_id, &change->op.id) != ERR_OK ||
+        check_id(problem, "saga_id", saga_id, &change->saga_id) != ERR_OK)
+        return problem->error;
+    return check_text(problem, "comment", comment, 0, SAGA_COMMENT_BYTES_MAX);
+}
+
+static enum error
+cancel_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__CancelRequest *request =
+        (const Sagamesh__Saga__V1__CancelRequest *)message;
+
+    (void)arena;
+    return change_fill(op, "Cancel", request->request_id, request->saga_id, "");
+}
+
+static enum error
+retry_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__RetryRequest *request =
+        (const Sagamesh__Saga__V1__RetryRequest *)message;
+
+    (void)arena;
+    return change_fill(op, "Retry", request->request_id, request->saga_id, request->comment);
+}
+
+static enum error
+compensate_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__CompensateRequest *request =
+        (const Sagamesh__Saga__V1__CompensateRequest *)message;
+
+    (void)arena;
+    return change_fill(op, "Compensate", request->request_id, request->saga_id, request->comment);
+}
+
+static ProtobufCMessage *
+cancel_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__CancelResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__cancel_response__init(response);
+    response->phase = phase_number(((const struct saga_change *)op)->phase);
+    return &response->base;
+}
+
+static ProtobufCMessage *
+retry_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__RetryResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__retry_response__init(response);
+    response->phase = phase_number(((const struct saga_change *)op)->phase);
+    return &response->base;
+}
+
+static ProtobufCMessage *
+compensate_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__CompensateResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__compensate_response__init(response);
+    response->phase = phase_number(((const struct saga_change *)op)->phase);
+    return &response->base;
+}
+
+/* ---- Get ---- */
+
+static enum error
+get_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    struct saga_get *get = op;
+
+    (void)arena;
+    return check_id(&get->op.problem, "saga_id",
+                    ((const Sagamesh__Saga__V1__GetRequest *)message)->saga_id, &get->op.id);
+}
+
+static char *
+text_of(const json_t *object, const char *key, struct arena *arena)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_string(value)
+               ? arena_copy(arena, json_string_value(value), json_string_length(value))
+               : "";
+}
+
+static int64_t
+int_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static Sagamesh__Saga__V1__Saga *
+saga_message(const json_t *history, struct arena *arena)
+{
+    Sagamesh__Saga__V1__Saga *saga = arena_take(arena, sizeof *saga);
+    struct json_writer writer = { 0 };
+
+    sagamesh__saga__v1__saga__init(saga);
+    saga->saga_id = text_of(history, "sagaId", arena);
+    saga->definition = text_of(history, "definition", arena);
+    saga->definition_hash = text_of(history, "definitionHash", arena);
+    saga->phase = phase_number(text_of(history, "phase", arena));
+    saga->status = text_of(history, "status", arena);
+    saga->compensation_status = text_of(history, "compensationStatus", arena);
+    saga->state = text_of(history, "state", arena);
+    saga->error_code = text_of(history, "errorCode", arena);
+    saga->error_message = text_of(history, "errorMessage", arena);
+    saga->started_at_us = int_of(history, "startedAtUs");
+    saga->changed_at_us = int_of(history, "changedAtUs");
+    saga->next_attempt_us = int_of(history, "nextAttemptUs");
+    saga->cancel_requested = json_is_true(json_object_get(history, "cancelRequested"));
+    json_put_tree(&writer, NULL, json_object_get(history, "context"));
+    saga->context_json = writer.bytes == 0 ? "{}" : arena_copy(arena, writer.text, writer.bytes);
+    json_writer_free(&writer);
+    return saga;
+}
+
+static Sagamesh__Saga__V1__Step *
+step_message(const json_t *line, struct arena *arena)
+{
+    Sagamesh__Saga__V1__Step *step = arena_take(arena, sizeof *step);
+
+    sagamesh__saga__v1__step__init(step);
+    step->state = text_of(line, "state", arena);
+    step->activation_id = text_of(line, "activationId", arena);
+    step->call = text_of(line, "call", arena);
+    step->status = text_of(line, "status", arena);
+    step->attempts = (int32_t)int_of(line, "attempts");
+    step->started_at_us = int_of(line, "startedAtUs");
+    step->ended_at_us = int_of(line, "endedAtUs");
+    step->is_compensation = json_is_true(json_object_get(line, "isCompensation"));
+    step->error_class = text_of(line, "errorClass", arena);
+    step->error_message = text_of(line, "errorMessage", arena);
+    return step;
+}
+
+/* Our own text: it was written by instance_history(). */
+static json_t *
+history_read(const char *text)
+{
+    json_t *history = json_loads(text, 0, NULL);
+
+    assert(history != NULL);
+    return history;
+}
+
+static ProtobufCMessage *
+get_encode(const void *op, struct arena *arena)
+{
+    json_t *history = history_read(((const struct saga_get *)op)->history);
+    const json_t *lines = json_object_get(history, "steps");
+    Sagamesh__Saga__V1__GetResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__get_response__init(response);
+    response->saga = saga_message(history, arena);
+    response->n_steps = json_array_size(lines);
+    response->steps = arena_take(arena, response->n_steps * sizeof *response->steps);
+    for (size_t i = 0; i < response->n_steps; i++)
+        response->steps[i] = step_message(json_array_get(lines, i), arena);
+    json_decref(history);
+    return &response->base;
+}
+
+/* ---- List ---- */
+
+static enum error
+list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__ListRequest *request =
+        (const Sagamesh__Saga__V1__ListRequest *)message;
+    struct saga_list *list = op;
+    bool has_token;
+
+    (void)arena;
+    if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, 5) != ERR_OK ||
+        check_page_id(&list->op.problem, request->page_token, &has_token, &list->before) != ERR_OK)
+        return list->op.problem.error;
+    list->phase = phase_words[request->phase];
+    return check_page_size(&list->op.problem, request->page_size, &list->page_size);
+}
+
+static ProtobufCMessage *
+list_encode(const void *op, struct arena *arena)
+{
+    const struct saga_list *list = op;
+    Sagamesh__Saga__V1__ListResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__list_response__init(response);
+    response->n_sagas = list->count;
+    response->sagas = arena_take(arena, list->count * sizeof *response->sagas);
+    for (size_t i = 0; i < list->count; i++) {
+        json_t *history = history_read(list->histories[i]);
+
+        response->sagas[i] = saga_message(history, arena);
+        json_decref(history);
+    }
+    if (list->has_more)
+        response->next_page_token = response->sagas[list->count - 1]->saga_id;
+    return &response->base;
+}
+
+/* ---- ListDefinitions ---- */
+
+static enum error
+list_definitions_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    (void)message;
+    (void)arena;
+    (void)op;
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+list_definitions_encode(const void *op, struct arena *arena)
+{
+    const struct saga_list_definitions *list = op;
+    Sagamesh__Saga__V1__ListDefinitionsResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__list_definitions_response__init(response);
+    response->n_definitions = list->count;
+    response->definitions = arena_take(arena, list->count * sizeof *response->definitions);
+    for (size_t i = 0; i < list->count; i++) {
+        Sagamesh__Saga__V1__Definition *definition = arena_take(arena, sizeof *definition);
+
+        sagamesh__saga__v1__definition__init(definition);
+        definition->name = (char *)list->lines[i].name;
+        definition->hash = (char *)list->lines[i].hash;
+        definition->is_newest = list->lines[i].is_newest;
+        response->definitions[i] = definition;
+    }
+    return &response->base;
+}
+
+/* clang-format off */
+const struct method saga_methods[] = { /* in the order of enum saga_method; decided by the shards */
+    /* name              op                                    decode                   touch decide answer encode */
+    { "Start",           sizeof(struct saga_start),            start_decode,            NULL, NULL, NULL, start_encode            },
+    { "Cancel",          sizeof(struct saga_change),           cancel_decode,           NULL, NULL, NULL, cancel_encode           },
+    { "Get",             sizeof(struct saga_get),              get_decode,              NULL, NULL, NULL, get_encode              },
+    { "List",            sizeof(struct saga_list),             list_decode,             NULL, NULL, NULL, list_encode             },
+    { "Retry",           sizeof(struct saga_change),           retry_decode,            NULL, NULL, NULL, retry_encode            },
+    { "Compensate",      sizeof(struct saga_change),           compensate_decode,       NULL, NULL, NULL, compensate_encode       },
+    { "ListDefinitions", sizeof(struct saga_list_definitions), list_definitions_decode, NULL, NULL, NULL, list_definitions_encode },
+    { 0 },
+};
+/* clang-format on */

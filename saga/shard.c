@@ -1,0 +1,611 @@
+#include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
+#include "mesh/base/log.h"
+#include "saga/shard_inner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- the sagas that have not ended ---- */
+
+static struct live **
+bucket_of(struct shard *shard, struct uuid id)
+{
+    return &shard->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % SHARD_BUCKETS];
+}
+
+struct live *
+live_find(struct shard *shard, struct uuid id)
+{
+    struct live *live = *bucket_of(shard, id);
+
+    while (live != NULL && !uuid_equal(live->id, id))
+        live = live->next;
+    return live;
+}
+
+struct live *
+live_add(struct shard *shard, struct uuid id)
+{
+    struct live **bucket = bucket_of(shard, id);
+    struct live *live = memory_take(sizeof *live);
+
+    live->id = id;
+    live->next = *bucket;
+    *bucket = live;
+    shard->live_count++;
+    return live;
+}
+
+void
+live_remove(struct shard *shard, struct live *live)
+{
+    struct live **link = bucket_of(shard, live->id);
+
+    while (*link != live)
+        link = &(*link)->next;
+    *link = live->next;
+    instance_free(live->instance);
+    free(live);
+    shard->live_count--;
+}
+
+/* ---- timers ---- */
+
+static void
+timer_swap(struct timer *a, struct timer *b)
+{
+    struct timer held = *a;
+
+    *a = *b;
+    *b = held;
+}
+
+void
+timer_set(struct shard *shard, struct live *live, int64_t at_us)
+{
+    size_t i = shard->timer_count++;
+
+    live->next_us = at_us;
+    if (shard->timer_count > shard->timer_size) {
+        shard->timer_size = shard->timer_count * 2;
+        shard->timers = memory_grow(shard->timers, shard->timer_size * sizeof *shard->timers);
+    }
+    shard->timers[i] = (struct timer){ at_us, live->id };
+    for (; i > 0 && shard->timers[(i - 1) / 2].at_us > shard->timers[i].at_us; i = (i - 1) / 2)
+        timer_swap(&shard->timers[i], &shard->timers[(i - 1) / 2]);
+}
+
+static struct timer
+timer_pop(struct shard *shard)
+{
+    struct timer first = shard->timers[0];
+    size_t i = 0;
+
+    shard->timers[0] = shard->timers[--shard->timer_count];
+    for (;;) {
+        size_t least = i, left = 2 * i + 1, right = left + 1;
+
+        if (left < shard->timer_count && shard->timers[left].at_us < shard->timers[least].at_us)
+            least = left;
+        if (right < shard->timer_count && shard->timers[right].at_us < shard->timers[least].at_us)
+            least = right;
+        if (least == i)
+            return first;
+        timer_swap(&shard->timers[i], &shard->timers[least]);
+        i = least;
+    }
+}
+
+/* ---- what a tick gathers ---- */
+
+void
+tick_touch(struct shard *shard, struct tick *tick, struct live *live)
+{
+    live->touched_us = shard->now_us;
+    if (live->is_touched)
+        return;
+    live->is_touched = true;
+    if (tick->touched_count == tick->touched_size) {
+        tick->touched_size = tick->touched_size == 0 ? 64 : tick->touched_size * 2;
+        tick->touched = memory_grow(tick->touched, tick->touched_size * sizeof *tick->touched);
+    }
+    tick->touched[tick->touched_count++] = live;
+}
+
+void
+tick_answer(struct tick *tick, struct call *call)
+{
+    if (tick->answer_count == tick->answer_size) {
+        tick->answer_size = tick->answer_size == 0 ? 64 : tick->answer_size * 2;
+        tick->answers = memory_grow(tick->answers, tick->answer_size * sizeof *tick->answers);
+    }
+    tick->answers[tick->answer_count++] = call;
+}
+
+static void
+page_append(struct shard *shard, const char *text, size_t bytes)
+{
+    if (shard->page_bytes + bytes + 2 > shard->page_size) {
+        shard->page_size = (shard->page_bytes + bytes + 2) * 2;
+        shard->page = memory_grow(shard->page, shard->page_size);
+    }
+    memcpy(shard->page + shard->page_bytes, text, bytes);
+    shard->page_bytes += bytes;
+    shard->page[shard->page_bytes++] = '\n';
+    shard->page[shard->page_bytes] = '\0';
+}
+
+enum error
+shard_decide(struct shard *shard, struct tick *tick, struct live *live, const struct event *event,
+             struct problem *problem)
+{
+    enum error error;
+
+    records_reset(&shard->records);
+    error = engine_decide(live->instance, event, shard->now_us, &shard->records, problem);
+    for (size_t i = 0; i < shard->records.count; i++) {
+        json_writer_reset(&shard->line);
+        record_write(&shard->records.items[i], &shard->line);
+        page_append(shard, shard->line.text, shard->line.bytes);
+    }
+    if (shard->records.count > 0 || event->kind == EVENT_ANSWER)
+        tick_touch(shard, tick, live);
+    return error;
+}
+
+/* ---- events ---- */
+
+/* An item of the queue is a call, or an answer behind a call without a method. */
+struct answer_item {
+    struct call call; /* first; method is NULL */
+    struct participant_call *answer;
+};
+
+static void
+participant_answered(struct participant_call *answer)
+{
+    struct shard *shard = answer->owner;
+    struct answer_item *item = memory_take(sizeof *item);
+
+    item->answer = answer;
+    if (!queue_push_always(shard->queue, &item->call.item)) {
+        participant_call_free(answer); /* stopping: the journal remembers that it was asked */
+        free(item);
+    }
+}
+
+static void
+take_answer(struct shard *shard, struct tick *tick, struct participant_call *answer)
+{
+    struct live *live = live_find(shard, answer->saga_id);
+    struct event event = { .kind = EVENT_ANSWER,
+                           .answer = { .activation = answer->activation,
+                                       .outcome = answer->outcome,
+                                       .result = answer->result,
+                                       .reason = answer->reason,
+                                       .message = answer->message,
+                                       .is_stored = answer->is_stored } };
+    struct problem problem;
+
+    if (live == NULL || live->instance == NULL)
+        return; /* it ended meanwhile */
+    live->is_under_way = false;
+    shard_decide(shard, tick, live, &event, &problem);
+}
+
+static void
+take_item(struct shard *shard, struct tick *tick, struct call *call)
+{
+    struct answer_item *item = (struct answer_item *)call;
+
+    if (call->method != NULL) {
+        shard_request(shard, tick, call);
+        return;
+    }
+    take_answer(shard, tick, item->answer);
+    participant_call_free(item->answer);
+    free(item);
+}
+
+/* Sagas whose time has come; the parked ones among them are loaded first. */
+static void
+take_timers(struct shard *shard, struct tick *tick)
+{
+    while (shard->timer_count > 0 && shard->timers[0].at_us <= shard->now_us) {
+        struct timer timer = timer_pop(shard);
+        struct live *live = live_find(shard, timer.id);
+        const struct event event = { .kind = EVENT_DUE };
+        struct problem problem;
+
+        if (live == NULL || live->next_us != timer.at_us)
+            continue; /* another timer took its place */
+        live->next_us = 0;
+        for (size_t i = 0; live->instance == NULL && i < tick->found_parked_count; i++) {
+            if (uuid_equal(tick->found_parked[i].id, live->id))
+                shard_unpark(shard, live, &tick->found_parked[i]);
+        }
+        if (live->instance == NULL) {
+            timer_set(shard, live, shard->now_us + STORE_RETRY_US); /* its row was not to be had */
+            continue;
+        }
+        shard_decide(shard, tick, live, &event, &problem);
+        tick_touch(shard, tick, live);
+    }
+}
+
+/* ---- finding what is not in memory ---- */
+
+struct ids {
+    struct uuid *items, *ops;
+    size_t count, op_count;
+};
+
+static void
+want_id(struct shard *shard, struct ids *ids, const struct call *call)
+{
+    struct uuid id = saga_id_of(call);
+    const struct live *live = live_find(shard, id);
+    enum saga_method method = saga_method_of(call);
+
+    if (method == SAGA_CANCEL || method == SAGA_RETRY || method == SAGA_COMPENSATE)
+        ids->ops[ids->op_count++] = call->op->id;
+    if (!uuid_is_nil(id) && (live == NULL || live->instance == NULL))
+        ids->items[ids->count++] = id;
+}
+
+static size_t
+due_timers(const struct shard *shard)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < shard->timer_count; i++)
+        count += shard->timers[i].at_us <= shard->now_us;
+    return count;
+}
+
+static enum error
+find_rows(struct shard *shard, struct tick *tick, const struct queue_item *items, size_t count)
+{
+    size_t timers = due_timers(shard), left = timers;
+    struct ids ids = { arena_take(tick->arena, (count + timers) * sizeof(struct uuid)),
+                       arena_take(tick->arena, count * sizeof(struct uuid)), 0, 0 };
+    enum error error = ERR_OK;
+
+    for (const struct queue_item *item = items; item != NULL; item = item->next) {
+        if (((const struct call *)item)->method != NULL)
+            want_id(shard, &ids, (const struct call *)item);
+    }
+    for (size_t i = 0; left > 0 && i < shard->timer_count; i++) {
+        const struct live *live;
+
+        if (shard->timers[i].at_us > shard->now_us)
+            continue;
+        left--;
+        live = live_find(shard, shard->timers[i].id);
+        if (live != NULL && live->instance == NULL)
+            ids.items[ids.count++] = live->id;
+    }
+    if (ids.count > 0)
+        error =
+            journal_find(shard->journal, ids.items, ids.count, tick->arena, &tick->found_parked,
+                         &tick->found_parked_count, &tick->found_finals, &tick->found_final_count);
+    if (error == ERR_OK && ids.op_count > 0)
+        error = journal_find_ops(shard->journal, ids.ops, ids.op_count, tick->arena,
+                                 &tick->found_ops, &tick->found_op_count);
+    if (error == ERR_OK && count + timers > 0)
+        error = journal_connect(shard->journal);
+    return error;
+}
+
+/* ---- the end of a tick ---- */
+
+static void
+end_sagas(struct shard *shard, struct tick *tick)
+{
+    tick->finals = arena_take(tick->arena, tick->touched_count * sizeof *tick->finals);
+    tick->unparked = arena_take(tick->arena, tick->touched_count * sizeof *tick->unparked);
+    for (size_t i = 0; i < tick->touched_count; i++) {
+        const struct live *live = tick->touched[i];
+        struct journal_row *row;
+
+        if (!live->instance->is_ended)
+            continue;
+        row = arena_take(tick->arena, sizeof *row);
+        json_writer_reset(&shard->line);
+        instance_history(live->instance, &shard->line);
+        *row = (struct journal_row){ .id = live->id,
+                                     .shard = shard->number,
+                                     .fingerprint = live->fingerprint,
+                                     .phase = phase_text(PHASE_ENDED),
+                                     .body = arena_copy(tick->arena, shard->line.text,
+                                                        shard->line.bytes) };
+        tick->finals[tick->final_count++] = row;
+        if (live->parked_page != 0)
+            tick->unparked[tick->unparked_count++] = &live->id;
+    }
+}
+
+static void
+wait_for_store(void)
+{
+    const struct timespec pause = { .tv_nsec = STORE_RETRY_US * 1000 };
+
+    nanosleep(&pause, NULL);
+}
+
+/* While a page cannot be written: new callers hear quickly that nothing was done; answers wait. */
+static void
+refuse_waiting(struct shard *shard)
+{
+    size_t count;
+    struct queue_item *item = queue_take(shard->queue, SIZE_MAX, 0, &count), *next;
+    struct queue_item **end = &shard->left_over;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    for (; item != NULL; item = next) {
+        struct call *call = (struct call *)item;
+
+        next = item->next;
+        if (call->method == NULL) {
+            item->next = NULL;
+            *end = item;
+            end = &item->next;
+            continue;
+        }
+        problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
+        call->finish(call);
+    }
+}
+
+/* Returns once the page is written. Ends the program when the shard was taken over. */
+static void
+shard_write(struct shard *shard, const struct tick *tick)
+{
+    const struct journal_tick write = {
+        .body = shard->page_bytes == 0 ? "" : shard->page,
+        .parked = tick->parked,
+        .parked_count = tick->parked_count,
+        .finals = tick->finals,
+        .final_count = tick->final_count,
+        .unparked = tick->unparked,
+        .unparked_count = tick->unparked_count,
+        .ops = (const struct op_row *const *)tick->ops,
+        .op_count = tick->op_count,
+        .floor_page = tick->floor_is_due ? shard_floor(shard) : 0,
+    };
+    enum error error;
+
+    while ((error = journal_write(shard->journal, shard->next_page, &write)) != ERR_OK) {
+        if (error == ERR_CONFLICT || error == ERR_INTERNAL) {
+            log_error(
+                "shard=%d answer=%s because=\"the journal cannot be written by this process\"",
+                shard->number, error_name(error));
+            exit(1); /* memory is ahead of the journal now: only a fresh start is right */
+        }
+        refuse_waiting(shard);
+        if (atomic_load(&shard->shards->is_stopping))
+            exit(1); /* told to stop, and nothing of this page was promised to anybody */
+        wait_for_store();
+    }
+    if (write.floor_page > 0)
+        shard->floor_page = write.floor_page;
+    shard->next_page++;
+}
+
+static void
+shard_send_due(struct shard *shard, struct live *live)
+{
+    struct due due;
+
+    if (live->is_under_way || atomic_load(&shard->shards->is_stopping))
+        return;
+    engine_due(live->instance, shard->now_us, &due);
+    for (size_t i = 0; i < due.call_count; i++) {
+        struct participant_call *call = participant_call_new(live->id, shard, participant_answered);
+
+        live->is_under_way = true;
+        crash_point("saga.before-send");
+        participants_call(shard->shards->options.participants, &due.calls[i],
+                          live->instance->traceparent, call);
+    }
+    if (due.call_count == 0 && due.look_again_us != 0 && due.look_again_us != live->next_us)
+        timer_set(shard, live, due.look_again_us);
+    due_free(&due);
+}
+
+static void
+finish_tick(struct shard *shard, struct tick *tick)
+{
+    for (size_t i = 0; i < tick->touched_count; i++) {
+        struct live *live = tick->touched[i];
+
+        live->is_touched = false;
+        if (live->instance->is_ended)
+            live_remove(shard, live);
+        else
+            shard_send_due(shard, live);
+    }
+    for (size_t i = 0; i < tick->answer_count; i++)
+        tick->answers[i]->finish(tick->answers[i]);
+    free(tick->touched);
+    free(tick->answers);
+}
+
+void
+shard_end_tick(struct shard *shard, struct tick *tick)
+{
+    end_sagas(shard, tick);
+    if (shard->page_bytes > 0 || tick->parked_count > 0 || tick->op_count > 0 || tick->floor_is_due)
+        shard_write(shard, tick);
+    finish_tick(shard, tick);
+}
+
+/* Takes items until the page is full; what does not fit is for the next tick. */
+static void
+take_items(struct shard *shard, struct tick *tick, struct queue_item *item, bool is_store_up)
+{
+    struct queue_item *next;
+
+    for (; item != NULL; item = next) {
+        struct call *call = (struct call *)item;
+
+        if (shard->page_bytes > TICK_BYTES_MAX || (!is_store_up && call->method == NULL)) {
+            shard->left_over = item;
+            return;
+        }
+        next = item->next;
+        if (is_store_up) {
+            take_item(shard, tick, call);
+            continue;
+        }
+        problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
+        call->finish(call);
+    }
+}
+
+static int64_t
+wait_us(const struct shard *shard)
+{
+    int64_t now_us = clock_now_us(), wait = shard->park_due_us - now_us;
+
+    if (shard->timer_count > 0 && shard->timers[0].at_us - now_us < wait)
+        wait = shard->timers[0].at_us - now_us;
+    return wait < 0 ? 0 : wait;
+}
+
+static void
+shard_tick(struct shard *shard, struct arena *arena)
+{
+    struct tick tick = { .arena = arena };
+    struct queue_item *items = shard->left_over;
+    size_t count = 0;
+    bool is_store_up;
+
+    if (items == NULL)
+        items = queue_take(shard->queue, TICK_EVENTS_MAX, wait_us(shard), &count);
+    for (const struct queue_item *item = shard->left_over; item != NULL; item = item->next)
+        count++;
+    shard->left_over = NULL;
+    if (clock_now_us() > shard->now_us)
+        shard->now_us = clock_now_us(); /* never backwards */
+    shard->page_bytes = 0;
+    is_store_up = find_rows(shard, &tick, items, count) == ERR_OK;
+    take_items(shard, &tick, items, is_store_up);
+    if (is_store_up)
+        take_timers(shard, &tick);
+    else
+        wait_for_store();
+    if (is_store_up && shard->now_us >= shard->park_due_us) {
+        shard_park_idle(shard, &tick);
+        shard->park_due_us = shard->now_us + PARK_EVERY_US;
+        tick.floor_is_due = shard_floor(shard) > shard->floor_page;
+    }
+    shard_end_tick(shard, &tick);
+}
+
+static void *
+shard_main(void *context)
+{
+    struct shard *shard = context;
+    struct arena *arena = arena_new();
+
+    if (shard_recover(shard)) {
+        while (!queue_is_closed(shard->queue) || queue_count(shard->queue) > 0 ||
+               shard->left_over != NULL) {
+            shard_tick(shard, arena);
+            arena_reset(arena);
+        }
+    }
+    arena_free(arena);
+    return NULL;
+}
+
+/* ---- all shards ---- */
+
+enum error
+shards_open(const struct shards_options *options, struct shards **ret_shards)
+{
+    struct shards *shards = memory_take(sizeof *shards);
+    int count = 0;
+
+    while (journal_shard_count(options->conninfo, &count) != ERR_OK || count < 1)
+        wait_for_store();
+    shards->options = *options;
+    shards->count = (size_t)count;
+    shards->items = memory_take(shards->count * sizeof *shards->items);
+    for (size_t i = 0; i < shards->count; i++) {
+        struct shard *shard = &shards->items[i];
+
+        shard->shards = shards;
+        shard->number = (int)i;
+        shard->journal = journal_new(options->conninfo, (int)i);
+        shard->queue = queue_new(options->queue_max);
+        if (pthread_create(&shard->thread, NULL, shard_main, shard) != 0)
+            abort();
+    }
+    *ret_shards = shards;
+    return ERR_OK;
+}
+
+static struct shard *
+shard_of(struct shards *shards, struct uuid id)
+{
+    return &shards->items[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % shards->count];
+}
+
+void
+shards_submit(void *context, struct call *call)
+{
+    struct shards *shards = context;
+    struct shard *shard = shard_of(shards, saga_id_of(call));
+    enum error error;
+
+    if (saga_method_of(call) == SAGA_LIST) /* goes round, from the first */
+        shard = &shards->items[((struct saga_list *)call->op)->shard];
+    if (queue_push(shard->queue, &call->item))
+        return;
+    error = queue_is_closed(shard->queue) ? ERR_STOPPING : ERR_BUSY;
+    problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
+    call->finish(call);
+}
+
+void
+shards_stop(struct shards *shards)
+{
+    atomic_store(&shards->is_stopping, true);
+    for (size_t i = 0; i < shards->count; i++)
+        queue_close(shards->items[i].queue);
+    for (size_t i = 0; i < shards->count; i++)
+        pthread_join(shards->items[i].thread, NULL);
+}
+
+static void
+shard_free(struct shard *shard)
+{
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        while (shard->buckets[i] != NULL)
+            live_remove(shard, shard->buckets[i]);
+    }
+    records_free(&shard->records);
+    json_writer_free(&shard->line);
+    free(shard->page);
+    free(shard->timers);
+    journal_free(shard->journal);
+    queue_free(shard->queue);
+}
+
+struct shards *
+shards_close(struct shards *shards)
+{
+    if (shards == NULL)
+        return NULL;
+    for (size_t i = 0; i < shards->count; i++)
+        shard_free(&shards->items[i]);
+    free(shards->items);
+    free(shards);
+    return NULL;
+}

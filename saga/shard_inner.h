@@ -1,0 +1,138 @@
+/* shard_inner.h -- What the files of a shard share. Inside saga/shard* only. */
+#ifndef SAGA_SHARD_INNER_H
+#define SAGA_SHARD_INNER_H
+
+#include "mesh/store/journal.h"
+#include "saga/engine/engine.h"
+#include "saga/saga.h"
+#include "saga/shard.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    SHARD_BUCKETS = 1 << 14,
+    TICK_EVENTS_MAX = 512,
+    TICK_BYTES_MAX = JOURNAL_PAGE_BYTES_MAX - 256 * 1024, /* one event more always fits */
+    PARK_AFTER_US = 5 * 1000 * 1000,
+    PARK_EVERY_US = 1000 * 1000,
+    PARK_MAX = 200,              /* rows of one tick */
+    RECOVER_PAGES = 64,          /* read at once */
+    RECOVER_SAGAS = 256,         /* parked rows read, or sagas resumed, at once */
+    STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
+};
+
+/* A saga that has not ended: in memory, or parked (instance is NULL). */
+struct live {
+    struct live *next; /* of the same bucket */
+    struct uuid id;
+    struct instance *instance;
+    uint64_t fingerprint; /* of its Start */
+    int64_t first_page;   /* the oldest page it needs */
+    int64_t parked_page;  /* a parked row is folded up to here; 0: there is no row */
+    int64_t next_us;      /* the timer that was set; 0: none */
+    int64_t touched_us;   /* of the last event */
+    bool is_under_way;    /* an attempt was sent and not answered */
+    bool is_touched;      /* in this tick's list */
+};
+
+/* A saga that ended in this tick. */
+struct ending {
+    struct journal_row row;
+    struct live *live;
+};
+
+struct timer {
+    int64_t at_us;
+    struct uuid id;
+};
+
+/* What a tick gathers. Lives in the tick's arena. */
+struct tick {
+    struct arena *arena;
+    int64_t now_us;
+    struct live **touched; /* sagas with something new */
+    size_t touched_count, touched_size;
+    struct call **answers; /* to be finished after the commit */
+    size_t answer_count, answer_size;
+    const struct journal_row **finals, **parked;
+    size_t final_count, parked_count;
+    const struct uuid **unparked;
+    size_t unparked_count;
+    struct op_row **ops;
+    size_t op_count;
+    bool floor_is_due;
+    /* rows found for ids that are not in memory */
+    struct journal_row *found_parked, *found_finals;
+    size_t found_parked_count, found_final_count;
+    struct op_row *found_ops;
+    size_t found_op_count;
+};
+
+struct shard {
+    struct shards *shards;
+    int number;
+    struct journal *journal;
+    struct queue *queue;
+    pthread_t thread;
+    /* the shard's thread only, from here on */
+    struct live *buckets[SHARD_BUCKETS];
+    size_t live_count;
+    struct timer *timers; /* a heap, earliest first; entries may be stale */
+    size_t timer_count, timer_size;
+    struct records records;
+    struct json_writer line;
+    char *page; /* the tick's records, one a line */
+    size_t page_bytes, page_size;
+    int64_t next_page, floor_page, now_us, park_due_us;
+    struct queue_item *left_over; /* taken from the queue, not fitting the last page */
+};
+
+struct shards {
+    struct shards_options options;
+    struct shard *items;
+    size_t count;
+    atomic_bool is_stopping;
+};
+
+/* ---- shard.c ---- */
+
+struct live *live_find(struct shard *shard, struct uuid id);
+struct live *live_add(struct shard *shard, struct uuid id);
+void live_remove(struct shard *shard, struct live *live);
+void timer_set(struct shard *shard, struct live *live, int64_t at_us);
+
+/* Something happened to it: it is sent to, timed or ended at the end of the tick. */
+void tick_touch(struct shard *shard, struct tick *tick, struct live *live);
+void tick_answer(struct tick *tick, struct call *call);
+
+/* Runs the engine and appends the records to the page. */
+enum error shard_decide(struct shard *shard, struct tick *tick, struct live *live,
+                        const struct event *event, struct problem *problem);
+
+/* Writes the page with final and parked rows; then sends what is due and answers the callers. Returns
+ * once it is written. Ends the program when the shard was taken over by somebody else. */
+void shard_end_tick(struct shard *shard, struct tick *tick);
+
+/* ---- shard_requests.c ---- */
+
+/* Decides one call; it is finished after the commit. */
+void shard_request(struct shard *shard, struct tick *tick, struct call *call);
+uint64_t start_fingerprint(const char *definition, const json_t *input);
+
+/* ---- shard_recover.c ---- */
+
+/* Takes the shard over and folds everything that is open. Tries until the database is there; false
+ * when the program stops meanwhile. */
+bool shard_recover(struct shard *shard);
+
+/* A parked saga into memory. ERR_NOT_FOUND: its definition is not loaded. */
+enum error shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
+
+/* Idle sagas to rows, so that they pin no pages. */
+void shard_park_idle(struct shard *shard, struct tick *tick);
+
+/* The oldest page that somebody in memory needs. */
+int64_t shard_floor(const struct shard *shard);
+
+#endif

@@ -1,0 +1,375 @@
+#include "saga/shard_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- helpers ---- */
+
+/* Order of members does not matter; order of elements does. */
+static uint64_t
+hash_json(uint64_t seed, const json_t *json)
+{
+    uint64_t sum = 0;
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        json_object_foreach((json_t *)json, key, value) sum +=
+            hash_end(hash_json(hash_text(HASH_SEED, key), value));
+        return hash_int(seed, (int64_t)sum);
+    case JSON_ARRAY:
+        json_array_foreach(json, i, value) seed = hash_json(seed, value);
+        return hash_int(seed, (int64_t)json_array_size(json));
+    case JSON_STRING:
+        return hash_bytes(hash_int(seed, 1), json_string_value(json), json_string_length(json));
+    case JSON_INTEGER:
+        return hash_int(hash_int(seed, 2), json_integer_value(json));
+    default:
+        return hash_int(hash_int(seed, 3 + (int)json_typeof(json)),
+                        (int64_t)(json_number_value(json) * 1e6));
+    }
+}
+
+uint64_t
+start_fingerprint(const char *definition, const json_t *input)
+{
+    return hash_end(hash_json(hash_text(HASH_SEED, definition), input));
+}
+
+static const struct journal_row *
+row_find(const struct journal_row *rows, size_t count, struct uuid id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_equal(rows[i].id, id))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static const struct journal_row *
+final_find(const struct tick *tick, struct uuid id)
+{
+    return row_find(tick->found_finals, tick->found_final_count, id);
+}
+
+/* In memory, or brought there from its row. NULL: not open. */
+static struct live *
+open_find(struct shard *shard, const struct tick *tick, struct uuid id)
+{
+    struct live *live = live_find(shard, id);
+    const struct journal_row *row;
+
+    if (live == NULL || live->instance != NULL)
+        return live;
+    row = row_find(tick->found_parked, tick->found_parked_count, id);
+    return row != NULL && shard_unpark(shard, live, row) == ERR_OK ? live : NULL;
+}
+
+/* ---- Start ---- */
+
+static void
+start_known(struct saga_start *start, uint64_t known, uint64_t asked)
+{
+    if (known != asked)
+        problem_set(&start->op.problem, ERR_ID_REUSED, "saga_id",
+                    "this id was used before, with another definition or input: make a new one");
+}
+
+static void
+start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json_t *input,
+          uint64_t fingerprint)
+{
+    const struct definition *definition =
+        catalog_newest(shard->shards->options.catalog, start->definition);
+    struct event event = { .kind = EVENT_START,
+                           .definition = definition,
+                           .input = input,
+                           .traceparent = start->op.traceparent };
+    struct live *live;
+
+    if (definition == NULL) {
+        problem_set(&start->op.problem, ERR_NOT_FOUND, "definition", "no definition '%s' is loaded",
+                    start->definition);
+        snprintf(start->op.problem.reason, sizeof start->op.problem.reason, "UNKNOWN_DEFINITION");
+        return;
+    }
+    if (id_is_too_old(start->op.id, shard->now_us)) {
+        problem_set(&start->op.problem, ERR_ID_TOO_OLD, "saga_id",
+                    "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
+        return;
+    }
+    live = live_add(shard, start->op.id);
+    live->instance = instance_new(start->op.id);
+    live->fingerprint = fingerprint;
+    live->first_page = shard->next_page;
+    if (shard_decide(shard, tick, live, &event, &start->op.problem) != ERR_OK)
+        live_remove(shard, live);
+}
+
+static void
+start(struct shard *shard, struct tick *tick, struct saga_start *start)
+{
+    const struct live *live = live_find(shard, start->op.id);
+    const struct journal_row *row = final_find(tick, start->op.id);
+    uint64_t fingerprint;
+    json_t *input = NULL;
+
+    if (json_read(start->input_json, strlen(start->input_json), "input_json", &start->op.problem,
+                  &input) != ERR_OK)
+        return;
+    fingerprint = json_is_object(input) ? start_fingerprint(start->definition, input) : 0;
+    if (!json_is_object(input))
+        problem_set(&start->op.problem, ERR_BAD_REQUEST, "input_json", "must be a JSON object");
+    else if (live != NULL)
+        start_known(start, live->fingerprint, fingerprint);
+    else if (row != NULL)
+        start_known(start, row->fingerprint, fingerprint);
+    else
+        start_new(shard, tick, start, input, fingerprint);
+    json_decref(input);
+}
+
+/* ---- Cancel, Retry, Compensate ---- */
+
+static const struct op_row *
+op_find(const struct tick *tick, struct uuid id)
+{
+    for (size_t i = 0; i < tick->op_count; i++) {
+        if (uuid_equal(tick->ops[i]->record.id, id))
+            return tick->ops[i];
+    }
+    for (size_t i = 0; i < tick->found_op_count; i++) {
+        if (uuid_equal(tick->found_ops[i].record.id, id))
+            return &tick->found_ops[i];
+    }
+    return NULL;
+}
+
+static void
+op_add(struct tick *tick, const struct op *op, const char *method)
+{
+    struct op_row *row = arena_take(tick->arena, sizeof *row);
+
+    if (tick->ops == NULL)
+        tick->ops = arena_take(tick->arena, 2 * TICK_EVENTS_MAX * sizeof(struct op_row *));
+    row->record.id = op->id;
+    row->record.fingerprint = op->fingerprint;
+    row->record.reason =
+        arena_copy(tick->arena, problem_reason(&op->problem), strlen(problem_reason(&op->problem)));
+    row->record.detail = op->problem.error == ERR_OK
+                             ? ""
+                             : arena_copy(tick->arena, op->problem.text, strlen(op->problem.text));
+    row->method = method;
+    tick->ops[tick->op_count++] = row;
+}
+
+static void
+change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
+            enum event_kind kind)
+{
+    struct live *live = open_find(shard, tick, change->saga_id);
+    const struct event event = { .kind = kind, .comment = change->comment };
+
+    if (live != NULL)
+        shard_decide(shard, tick, live, &event, &change->op.problem);
+    else if (final_find(tick, change->saga_id) == NULL)
+        problem_set(&change->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+    else if (kind == EVENT_CANCEL)
+        problem_set(&change->op.problem, ERR_TOO_LATE, "saga_id", "this saga has ended");
+    else
+        problem_refuse(&change->op.problem, "NOT_STUCK", "saga_id", "this saga has ended");
+}
+
+/* A decision is recorded with its effect, so that asking again gets the same; that there is no such
+ * saga may change, and is not. */
+static void
+change(struct shard *shard, struct tick *tick, struct saga_change *change, enum event_kind kind,
+       const char *method)
+{
+    const struct op_row *known = op_find(tick, change->op.id);
+    struct live *live;
+
+    if (known != NULL && known->record.fingerprint != change->op.fingerprint) {
+        problem_set(&change->op.problem, ERR_ID_REUSED, "request_id",
+                    "this id was used before, with other content: make a new one");
+        return;
+    }
+    if (known != NULL)
+        problem_recall(&change->op.problem, known->record.reason, known->record.detail);
+    else
+        change_open(shard, tick, change, kind);
+    if (known == NULL && change->op.problem.error != ERR_NOT_FOUND) {
+        op_add(tick, &change->op, method);
+        change->op.problem.is_stored = change->op.problem.error != ERR_OK;
+    }
+    live = live_find(shard, change->saga_id);
+    change->phase = live == NULL || live->instance == NULL
+                        ? phase_text(PHASE_ENDED)
+                        : phase_text(instance_phase(live->instance));
+}
+
+/* ---- Get, List ---- */
+
+static const char *
+history_text(struct shard *shard, const struct live *live, struct arena *arena)
+{
+    json_writer_reset(&shard->line);
+    instance_history(live->instance, &shard->line);
+    return arena_copy(arena, shard->line.text, shard->line.bytes);
+}
+
+static void
+get(struct shard *shard, struct tick *tick, struct saga_get *get, struct arena *arena)
+{
+    struct live *live = open_find(shard, tick, get->op.id);
+    const struct journal_row *row = final_find(tick, get->op.id);
+
+    if (live != NULL)
+        get->history = history_text(shard, live, arena);
+    else if (row != NULL)
+        get->history = arena_copy(arena, row->body, strlen(row->body));
+    else
+        problem_set(&get->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+}
+
+static int
+compare_newest_first(const void *a, const void *b)
+{
+    return uuid_compare(&(*(struct live *const *)b)->id, &(*(struct live *const *)a)->id);
+}
+
+static bool
+is_listed(const struct saga_list *list, const struct live *live)
+{
+    if (!uuid_is_nil(list->before) && uuid_compare(&live->id, &list->before) >= 0)
+        return false;
+    return live->instance == NULL || list->phase[0] == '\0' ||
+           strcmp(phase_text(instance_phase(live->instance)), list->phase) == 0;
+}
+
+/* Open sagas are in memory; those that are parked are brought there, for an operator who looks. */
+static enum error
+list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
+{
+    struct live **found = arena_take(tick->arena, shard->live_count * sizeof *found);
+    size_t count = 0;
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
+            if (is_listed(list, live))
+                found[count++] = live;
+        }
+    }
+    qsort(found, count, sizeof *found, compare_newest_first);
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        if (list->count > (size_t)list->page_size)
+            break;
+        if (found[i]->instance == NULL) {
+            struct journal_row *finals;
+            size_t final_count;
+
+            error = journal_find(shard->journal, &found[i]->id, 1, tick->arena, &tick->found_parked,
+                                 &tick->found_parked_count, &finals, &final_count);
+            if (error != ERR_OK || open_find(shard, tick, found[i]->id) == NULL)
+                continue;
+            tick_touch(shard, tick, found[i]);
+        }
+        if (is_listed(list, found[i]))
+            list->histories[list->count++] = history_text(shard, found[i], arena);
+    }
+    return error;
+}
+
+static enum error
+list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
+{
+    struct journal_row *rows;
+    size_t count = 0;
+    enum error error = journal_final_page(shard->journal, list->before, list->page_size + 1,
+                                          tick->arena, &rows, &count);
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        if (list->count <= (size_t)list->page_size)
+            list->histories[list->count++] = arena_copy(arena, rows[i].body, strlen(rows[i].body));
+    }
+    return error;
+}
+
+/* One shard after the other adds its own; the last one answers. With one shard, as now, the list is
+ * in order; with more, each shard's part is. */
+static bool
+list(struct shard *shard, struct tick *tick, struct call *call)
+{
+    struct saga_list *list = (struct saga_list *)call->op;
+    bool is_ended = strcmp(list->phase, phase_text(PHASE_ENDED)) == 0;
+    enum error error;
+
+    if (list->histories == NULL)
+        list->histories =
+            arena_take(call->arena, ((size_t)list->page_size + 1) * sizeof *list->histories);
+    error = is_ended ? list_ended(shard, tick, list, call->arena)
+                     : list_open(shard, tick, list, call->arena);
+    if (error != ERR_OK) {
+        problem_set(&list->op.problem, error, NULL, "%s", error_text(error));
+        return true;
+    }
+    list->has_more = list->count > (size_t)list->page_size;
+    if (list->has_more)
+        list->count--;
+    if (list->has_more || ++list->shard >= shard->shards->count)
+        return true;
+    shards_submit(shard->shards, call);
+    return false;
+}
+
+static void
+list_definitions(struct shard *shard, struct saga_list_definitions *list, struct arena *arena)
+{
+    const struct catalog *catalog = shard->shards->options.catalog;
+    const struct definition *definition;
+    size_t cursor = 0, count = 0;
+    bool is_newest;
+
+    while (catalog_next(catalog, &cursor, &is_newest) != NULL)
+        count++;
+    list->lines = arena_take(arena, count * sizeof *list->lines);
+    cursor = 0;
+    while ((definition = catalog_next(catalog, &cursor, &is_newest)) != NULL)
+        list->lines[list->count++] =
+            (struct saga_definition_line){ definition->name, definition->hash, is_newest };
+}
+
+void
+shard_request(struct shard *shard, struct tick *tick, struct call *call)
+{
+    void *op = call->op;
+
+    switch (saga_method_of(call)) {
+    case SAGA_START:
+        start(shard, tick, op);
+        break;
+    case SAGA_CANCEL:
+        change(shard, tick, op, EVENT_CANCEL, "Cancel");
+        break;
+    case SAGA_RETRY:
+        change(shard, tick, op, EVENT_RETRY, "Retry");
+        break;
+    case SAGA_COMPENSATE:
+        change(shard, tick, op, EVENT_COMPENSATE, "Compensate");
+        break;
+    case SAGA_GET:
+        get(shard, tick, op, call->arena);
+        break;
+    case SAGA_LIST:
+        if (!list(shard, tick, call))
+            return; /* the next shard has it now */
+        break;
+    case SAGA_LIST_DEFINITIONS:
+        list_definitions(shard, op, call->arena);
+        break;
+    }
+    tick_answer(tick, call);
+}
