@@ -12,6 +12,7 @@
 #define ORDER_EVENT_H
 
 #include "mesh/base/json.h"
+#include "mesh/store/event.h"
 #include "order-svc/order.h"
 
 /* The payload of the event that made the order what it is; version 1 is order.placed. */
