@@ -346,7 +346,7 @@ open_parts(struct service *service)
     struct rpc_service rpc = { .descriptor = spec->descriptor,
                                .methods = spec->methods,
                                .submit = spec->submit != NULL ? spec->submit : submit,
-                               .owner = service };
+                               .owner = spec->submit != NULL ? spec->owner : service };
     struct rpc_server_options server = { .listen = settings->listen,
                                          .calls_max = (size_t)settings->calls_max,
                                          .services = &rpc,

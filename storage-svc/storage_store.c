@@ -200,7 +200,7 @@ static const struct pg_column page_columns[] = {
 
 static const struct pg_statement product_page = {
     .name = "product_page",
-    .sql = "SELECT " PRODUCT_COLUMNS " FROM product WHERE sku > $1 ORDER BY sku LIMIT $2 + 1",
+    .sql = "SELECT " PRODUCT_COLUMNS " FROM product WHERE sku > $1 ORDER BY sku LIMIT $2::int + 1",
     .in = page_columns,
     .is_single = true,
     .out = product_columns,
@@ -283,7 +283,7 @@ static const struct pg_column candidate_columns[] = {
 const struct pg_statement storage_expired = {
     .name = "hold_expired",
     .sql = "SELECT id, until_us FROM hold"
-           " WHERE until_us > $1 AND until_us <= $2 AND state = 1 ORDER BY until_us LIMIT 1000",
+           " WHERE until_us >= $1 AND until_us <= $2 AND state = 1 ORDER BY until_us LIMIT 1000",
     .in = range_columns,
     .is_single = true,
     .out = candidate_columns,

@@ -136,7 +136,7 @@ static const struct pg_statement page_insert = {
 static const struct pg_statement page_scan = {
     .name = "journal_page_scan",
     .sql = "SELECT page, body FROM journal_page WHERE shard = $1 AND page >= $2"
-           " ORDER BY page LIMIT $3",
+           " ORDER BY page LIMIT $3::int",
     .in = scan_in,
     .is_single = true,
     .out = scan_out,
@@ -188,7 +188,7 @@ static const struct pg_statement final_find = {
 static const struct pg_statement final_page = {
     .name = "journal_final_page",
     .sql = "SELECT id, shard, fingerprint, phase, body FROM journal_final"
-           " WHERE id < $2 AND shard = $1 ORDER BY id DESC LIMIT $3",
+           " WHERE id < $2 AND shard = $1 ORDER BY id DESC LIMIT $3::int",
     .in = final_page_in,
     .is_single = true,
     .out = final_columns,
