@@ -1,0 +1,145 @@
+/* order_fixture.h -- Calls of order-svc as a client would make them: messages, decoded.
+ *
+ * Memory    As in call_fixture.h. After order_do() an op's numbers can be read, its texts not.
+ */
+#ifndef TESTS_STORE_ORDER_FIXTURE_H
+#define TESTS_STORE_ORDER_FIXTURE_H
+
+#include "order-svc/order.h"
+#include "tests/store/call_fixture.h"
+
+#include <check.h>
+#include <sagamesh/order/v1/order_service.pb-c.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ORDER(name) Sagamesh__Order__V1__##name
+#define ORDER_INIT(name) SAGAMESH__ORDER__V1__##name##__INIT
+
+static inline struct uuid
+order_id(void)
+{
+    return uuid_v7(clock_now_us());
+}
+
+/* The op of a request; the message is copied, so that it may live on the caller's stack. */
+static inline struct test_call *
+order_call(const char *name, const ProtobufCMessage *message)
+{
+    const struct method *method = order_methods;
+    struct test_call *test;
+    uint8_t *bytes;
+    size_t count;
+    ProtobufCMessage *copy;
+    enum error error;
+
+    while (method->name != NULL && strcmp(method->name, name) != 0)
+        method++;
+    ck_assert_msg(method->name != NULL, "%s is no method", name);
+    test = call_fixture_new(method);
+    bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
+    count = protobuf_c_message_pack(message, bytes);
+    copy = protobuf_c_message_unpack(message->descriptor, NULL, count, bytes);
+    ck_assert_ptr_nonnull(copy);
+    error = method->decode(copy, test->call.arena, test->call.op);
+    ck_assert_msg(error == ERR_OK, "%s: %s %s", name, test->call.op->problem.field,
+                  test->call.op->problem.text);
+    return test; /* the unpacked copy is left to the end of the program: ops point into it */
+}
+
+static inline struct test_call *
+order_place(struct uuid id, const char *customer, int64_t quantity)
+{
+    ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
+    ORDER(OrderLine) lines[2] = { ORDER_INIT(ORDER_LINE), ORDER_INIT(ORDER_LINE) };
+    ORDER(OrderLine) * list[2] = { &lines[0], &lines[1] };
+    char text[UUID_TEXT_BYTES + 1];
+
+    request.order_id = uuid_print(id, text);
+    request.customer_id = (char *)customer;
+    request.currency = (char *)"JPY";
+    lines[0].sku = (char *)"pen";
+    lines[0].quantity = quantity;
+    lines[1].sku = (char *)"\"ink\\";
+    lines[1].quantity = 1;
+    request.lines = list;
+    request.n_lines = 2;
+    return order_call("Place", &request.base);
+}
+
+static inline struct test_call *
+order_cancel(struct uuid request_id, struct uuid id)
+{
+    ORDER(CancelRequest) request = ORDER_INIT(CANCEL_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(request_id, text);
+    request.order_id = uuid_print(id, order_text);
+    return order_call("Cancel", &request.base);
+}
+
+static inline struct test_call *
+order_waiting(struct uuid request_id, struct uuid id, int64_t total_minor)
+{
+    ORDER(MarkWaitingRequest) request = ORDER_INIT(MARK_WAITING_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(request_id, text);
+    request.order_id = uuid_print(id, order_text);
+    request.total_minor = total_minor;
+    request.currency = (char *)"JPY";
+    return order_call("MarkWaiting", &request.base);
+}
+
+static inline struct test_call *
+order_paid(struct uuid request_id, struct uuid id, int64_t total_minor)
+{
+    ORDER(MarkPaidRequest) request = ORDER_INIT(MARK_PAID_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(request_id, text);
+    request.order_id = uuid_print(id, order_text);
+    request.total_minor = total_minor;
+    request.currency = (char *)"JPY";
+    request.payment_reference = (char *)"transfer-7";
+    return order_call("MarkPaid", &request.base);
+}
+
+static inline struct test_call *
+order_failed(struct uuid request_id, struct uuid id, const char *reason, const char *detail)
+{
+    ORDER(MarkFailedRequest) request = ORDER_INIT(MARK_FAILED_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(request_id, text);
+    request.order_id = uuid_print(id, order_text);
+    request.reason = (char *)reason;
+    request.detail = (char *)detail;
+    return order_call("MarkFailed", &request.base);
+}
+
+/* Decides one call and frees it. *ret_problem, unless NULL, is its decision; *ret_order, unless NULL,
+ * the numbers of the order it reports. */
+static inline enum error
+order_do(const struct batch_service *service, struct pg *pg, struct test_call *test,
+         struct problem *ret_problem, struct order *ret_order)
+{
+    struct call *call = &test->call;
+    enum error error;
+
+    batch_run(service, pg, &call, 1);
+    ck_assert_int_eq(test->finished, 1);
+    error = test->call.op->problem.error;
+    if (ret_problem != NULL)
+        *ret_problem = test->call.op->problem;
+    if (ret_order != NULL && strcmp(call->method->name, "Place") == 0)
+        *ret_order = ((struct place *)call->op)->order;
+    else if (ret_order != NULL && strcmp(call->method->name, "Cancel") == 0)
+        *ret_order = ((struct cancel *)call->op)->order;
+    else if (ret_order != NULL)
+        *ret_order = ((struct mark *)call->op)->order;
+    call_fixture_free(test);
+    return error;
+}
+
+#endif

@@ -1,0 +1,339 @@
+/* Orders on a real PostgreSQL: what an order is after each op and after its repeat, that its events
+ * add up to it, and what reads see of it. */
+#include "order-svc/order_event.h"
+#include "tests/store/order_fixture.h"
+#include "tests/store/pg_fixture.h"
+
+static struct pg_fixture fixture;
+static struct pg *pg;
+
+static void
+open_pg(void)
+{
+    pg = batch_pg_new(&order_service, fixture.conninfo);
+}
+
+static void
+close_pg(void)
+{
+    pg = pg_free(pg);
+}
+
+static enum error
+run(struct test_call *test, struct order *ret_order)
+{
+    return order_do(&order_service, pg, test, NULL, ret_order);
+}
+
+static long long
+events_of(struct uuid id)
+{
+    char text[UUID_TEXT_BYTES + 1];
+
+    return pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM event WHERE aggregateid = '%s'",
+                          uuid_print(id, text));
+}
+
+START_TEST(an_order_is_placed_once)
+{
+    struct uuid id = order_id();
+    struct order first, again;
+    struct problem problem;
+
+    ck_assert_int_eq(run(order_place(id, "alice", 2), &first), ERR_OK);
+    ck_assert_int_eq(first.status, ORDER_PENDING);
+    ck_assert_int_eq(first.version, 1);
+    ck_assert_int_eq(run(order_place(id, "alice", 2), &again), ERR_OK);
+    ck_assert_int_eq(again.version, 1);
+    ck_assert_int_eq(order_do(&order_service, pg, order_place(id, "alice", 3), &problem, NULL),
+                     ERR_ID_REUSED);
+    ck_assert_int_eq(run(order_place(id, "bob", 2), NULL), ERR_ID_REUSED);
+    ck_assert_int_eq(events_of(id), 1);
+    ck_assert_int_eq(run(order_paid(order_id(), id, 500), NULL), ERR_OK);
+    ck_assert_int_eq(run(order_place(id, "alice", 2), &again), ERR_OK); /* today's status */
+    ck_assert_int_eq(again.status, ORDER_PAID);
+    ck_assert_int_eq(again.version, 2);
+}
+END_TEST
+
+START_TEST(the_same_id_twice_in_one_batch_is_one_order)
+{
+    struct uuid id = order_id();
+    struct test_call *first = order_place(id, "alice", 2), *second = order_place(id, "alice", 2),
+                     *other = order_place(id, "alice", 9);
+    struct call *calls[] = { &first->call, &second->call, &other->call };
+
+    batch_run(&order_service, pg, calls, 3);
+    ck_assert_int_eq(first->call.op->problem.error, ERR_OK);
+    ck_assert_int_eq(second->call.op->problem.error, ERR_OK);
+    ck_assert_int_eq(other->call.op->problem.error, ERR_ID_REUSED);
+    ck_assert_int_eq(events_of(id), 1);
+    call_fixture_free(first);
+    call_fixture_free(second);
+    call_fixture_free(other);
+}
+END_TEST
+
+START_TEST(an_order_is_paid_and_stays_paid)
+{
+    struct uuid id = order_id(), mark = order_id(), late = order_id();
+    struct order order;
+
+    run(order_place(id, "alice", 2), NULL);
+    ck_assert_int_eq(run(order_waiting(order_id(), id, 500), &order), ERR_OK);
+    ck_assert_int_eq(order.status, ORDER_WAITING);
+    ck_assert_int_eq(run(order_paid(mark, id, 500), &order), ERR_OK);
+    ck_assert_int_eq(order.status, ORDER_PAID);
+    ck_assert_int_eq(order.version, 3);
+    ck_assert_int_eq(run(order_paid(mark, id, 500), &order), ERR_OK);       /* the same again */
+    ck_assert_int_eq(run(order_paid(order_id(), id, 500), &order), ERR_OK); /* another's */
+    ck_assert_int_eq(run(order_paid(mark, id, 501), NULL), ERR_ID_REUSED);
+    ck_assert_int_eq(run(order_failed(late, id, "NO_FUNDS", ""), &order), ERR_OK);
+    ck_assert_int_eq(order.status, ORDER_PAID);
+    ck_assert_int_eq(order.version, 3);
+    ck_assert_int_eq(run(order_cancel(order_id(), id), NULL), ERR_TOO_LATE);
+    ck_assert_int_eq(events_of(id), 3);
+}
+END_TEST
+
+START_TEST(a_failed_order_cannot_be_paid)
+{
+    struct uuid id = order_id(), late = order_id();
+    struct problem problem;
+    char text[PG_FIXTURE_TEXT_BYTES], id_text[UUID_TEXT_BYTES + 1];
+    struct order order;
+
+    run(order_place(id, "alice", 2), NULL);
+    ck_assert_int_eq(run(order_failed(order_id(), id, "NO_STOCK", "none are left"), &order),
+                     ERR_OK);
+    ck_assert_int_eq(order.status, ORDER_FAILED);
+    pg_fixture_text(fixture.conninfo, text,
+                    "SELECT failure_reason || ': ' || failure_detail || '/' || reason FROM orders"
+                    " WHERE id = '%s'",
+                    uuid_print(id, id_text));
+    ck_assert_str_eq(text, "NO_STOCK: none are left/"); /* the record of Place stays accepted */
+    for (int i = 0; i < 2; i++) {                       /* and again: the stored answer */
+        ck_assert_int_eq(order_do(&order_service, pg, order_paid(late, id, 500), &problem, NULL),
+                         ERR_TOO_LATE);
+        ck_assert(problem.is_stored);
+        ck_assert_str_eq(problem.reason, "TOO_LATE");
+    }
+    ck_assert_int_eq(run(order_place(id, "alice", 2), &order), ERR_OK);
+    ck_assert_int_eq(order.status, ORDER_FAILED);
+}
+END_TEST
+
+START_TEST(a_cancel_is_a_wish_with_an_event)
+{
+    struct uuid id = order_id(), wish = order_id();
+    struct order order;
+
+    run(order_place(id, "alice", 2), NULL);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(run(order_cancel(wish, id), &order), ERR_OK);
+        ck_assert(order.cancel_wanted);
+        ck_assert_int_eq(order.status, ORDER_PENDING);
+        ck_assert_int_eq(order.version, 2);
+    }
+    ck_assert_int_eq(run(order_cancel(order_id(), id), &order), ERR_OK);
+    ck_assert_int_eq(order.version, 2);
+    ck_assert_int_eq(run(order_cancel(order_id(), order_id()), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_paid(order_id(), order_id(), 1), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_failed(order_id(), order_id(), "X", ""), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_failed(order_id(), id, "CANCELED", ""), &order), ERR_OK);
+    ck_assert_int_eq(order.version, 3);
+}
+END_TEST
+
+/* Many orders, each with a life of its own, all in one batch. */
+START_TEST(a_batch_moves_many_orders)
+{
+    enum { ORDERS = 60 };
+    struct test_call *tests[3 * ORDERS];
+    struct call *calls[3 * ORDERS];
+    struct uuid ids[ORDERS];
+
+    for (int i = 0; i < ORDERS; i++) {
+        ids[i] = order_id();
+        tests[i] = order_place(ids[i], "bulk", 1 + i);
+        tests[ORDERS + i] = order_cancel(order_id(), ids[i]);
+        tests[2 * ORDERS + i] = i % 2 == 0 ? order_paid(order_id(), ids[i], i)
+                                           : order_failed(order_id(), ids[i], "NO_FUNDS", "");
+    }
+    for (int i = 0; i < 3 * ORDERS; i++)
+        calls[i] = &tests[i]->call;
+    batch_run(&order_service, pg, calls, 3 * ORDERS);
+    for (int i = 0; i < 3 * ORDERS; i++) {
+        ck_assert_int_eq(tests[i]->call.op->problem.error, ERR_OK);
+        call_fixture_free(tests[i]);
+    }
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo,
+                                    "SELECT count(*) FROM orders WHERE customer_id = 'bulk'"
+                                    " AND version = 3 AND cancel_wanted AND status IN (3, 4)"),
+                     ORDERS);
+}
+END_TEST
+
+/* ---- the projection ---- */
+
+static void
+same(const char *what, const char *a, const char *b)
+{
+    ck_assert_msg(strcmp(a, b) == 0, "%s: '%s' is not '%s'", what, a, b);
+}
+
+static void
+same_order(const struct order *row, const struct order *folded)
+{
+    ck_assert(uuid_equal(row->record.id, folded->record.id));
+    ck_assert(row->record.fingerprint == folded->record.fingerprint);
+    same("record.reason", row->record.reason, folded->record.reason);
+    same("record.detail", row->record.detail, folded->record.detail);
+    same("customer_id", row->customer_id, folded->customer_id);
+    same("currency", row->currency, folded->currency);
+    same("lines", row->lines, folded->lines);
+    ck_assert_int_eq(row->status, folded->status);
+    ck_assert_int_eq(row->version, folded->version);
+    ck_assert_int_eq(row->total_minor, folded->total_minor);
+    same("failure_reason", row->failure_reason, folded->failure_reason);
+    same("failure_detail", row->failure_detail, folded->failure_detail);
+    ck_assert_int_eq(row->cancel_wanted, folded->cancel_wanted);
+    ck_assert_int_eq(row->placed_at_us, folded->placed_at_us);
+    ck_assert_int_eq(row->changed_at_us, folded->changed_at_us);
+    same("flow", row->flow, folded->flow);
+    same("payment_method", row->payment_method, folded->payment_method);
+    same("payment_reference", row->payment_reference, folded->payment_reference);
+}
+
+static const struct read *
+read_of(const char *name)
+{
+    const struct read *read = order_reads;
+
+    while (strcmp(read->name, name) != 0)
+        read++;
+    return read;
+}
+
+/* The order as its row says, and as its events add up to. */
+static void
+rebuild(struct pg *reads, struct uuid id)
+{
+    struct arena *arena = arena_new();
+    struct get_order get = { .op.id = id };
+    struct list_events list = { .op.id = id };
+    struct op *get_op = &get.op, *list_op = &list.op;
+    struct order folded = { 0 };
+    struct problem problem;
+
+    ck_assert_int_eq(pg_connect(reads), ERR_OK);
+    ck_assert_int_eq(read_of("Get")->read(reads, &get_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_of("ListEvents")->read(reads, &list_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(get.op.problem.error, ERR_OK);
+    for (size_t i = 0; i < list.count; i++)
+        ck_assert_msg(order_event_fold(&list.events[i], arena, &folded, &problem) == ERR_OK,
+                      "%s: %s %s", list.events[i].type, problem.field, problem.text);
+    same_order(&get.order, &folded);
+    arena_free(arena);
+}
+
+START_TEST(the_events_add_up_to_the_row)
+{
+    struct pg *reads = pg_new(fixture.conninfo, "test", order_statements);
+    struct uuid ids[5];
+
+    for (int i = 0; i < 5; i++) {
+        ids[i] = order_id();
+        run(order_place(ids[i], "\xc3\x89lo\"\\ise", 1 + i), NULL);
+    }
+    run(order_paid(order_id(), ids[1], 700), NULL);
+    run(order_waiting(order_id(), ids[2], 800), NULL);
+    run(order_cancel(order_id(), ids[2]), NULL);
+    run(order_failed(order_id(), ids[2], "CANCELED", "as was wished: \"\xe2\x82\xac\"\n"), NULL);
+    run(order_waiting(order_id(), ids[3], 900), NULL);
+    run(order_paid(order_id(), ids[3], 900), NULL);
+    run(order_cancel(order_id(), ids[4]), NULL);
+    for (int i = 0; i < 5; i++)
+        rebuild(reads, ids[i]);
+    ck_assert_int_eq(events_of(ids[2]), 4);
+    pg_free(reads);
+}
+END_TEST
+
+/* The payloads are JSON to PostgreSQL as well, and name the order they belong to. */
+START_TEST(payloads_are_json)
+{
+    struct uuid id = order_id();
+    char text[UUID_TEXT_BYTES + 1];
+
+    run(order_place(id, "alice", 2), NULL);
+    run(order_paid(order_id(), id, 700), NULL);
+    ck_assert_int_eq(
+        pg_fixture_int(fixture.conninfo,
+                       "SELECT count(*) FROM event WHERE aggregateid = '%s'"
+                       " AND aggregatetype = 'order' AND payload::json->>'orderId' = '%s'"
+                       " AND (payload::json->>'version')::int = version"
+                       " AND type = CASE version WHEN 1 THEN 'order.placed' ELSE 'order.paid' END",
+                       uuid_print(id, text), text),
+        2);
+}
+END_TEST
+
+/* ---- what must hold always ---- */
+
+START_TEST(a_change_stays_hot)
+{
+    long long before, after;
+    struct uuid ids[20];
+
+    for (int i = 0; i < 20; i++) {
+        ids[i] = order_id();
+        run(order_place(ids[i], "hot", 1), NULL);
+    }
+    pg_run(pg, "SELECT pg_stat_force_next_flush()");
+    before =
+        pg_fixture_int(fixture.conninfo, "SELECT n_tup_upd - n_tup_hot_upd FROM pg_stat_user_tables"
+                                         " WHERE relname = 'orders'");
+    for (int i = 0; i < 20; i++) {
+        run(order_waiting(order_id(), ids[i], 1), NULL);
+        run(order_paid(order_id(), ids[i], 1), NULL);
+    }
+    pg_run(pg, "SELECT pg_stat_force_next_flush()");
+    after =
+        pg_fixture_int(fixture.conninfo, "SELECT n_tup_upd - n_tup_hot_upd FROM pg_stat_user_tables"
+                                         " WHERE relname = 'orders'");
+    ck_assert_int_ge(pg_fixture_int(fixture.conninfo, "SELECT n_tup_hot_upd FROM"
+                                                      " pg_stat_user_tables"
+                                                      " WHERE relname = 'orders'"),
+                     36);
+    ck_assert_msg(after - before <= 4, "%lld of 40 updates were not HOT", after - before);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("order lives");
+    TCase *lives = tcase_create("lives");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "order_lives", "order-svc/schema.sql");
+    suite_add_tcase(suite, lives);
+    tcase_set_timeout(lives, 60);
+    tcase_add_checked_fixture(lives, open_pg, close_pg);
+    tcase_add_test(lives, an_order_is_placed_once);
+    tcase_add_test(lives, the_same_id_twice_in_one_batch_is_one_order);
+    tcase_add_test(lives, an_order_is_paid_and_stays_paid);
+    tcase_add_test(lives, a_failed_order_cannot_be_paid);
+    tcase_add_test(lives, a_cancel_is_a_wish_with_an_event);
+    tcase_add_test(lives, a_batch_moves_many_orders);
+    tcase_add_test(lives, the_events_add_up_to_the_row);
+    tcase_add_test(lives, payloads_are_json);
+    tcase_add_test(lives, a_change_stays_hot);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
