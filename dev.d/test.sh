@@ -201,20 +201,26 @@ suite_tsan() {
 
 # python_run FILE ARGUMENTS...: the last line "N passed, N failed, N skipped" is counted.
 python_run() {
-    local out=$RUN/results/$1.out status=0 totals
+    local out=$RUN/results/$1.out status=0
     mkdir -p "$(dirname "$out")"
     [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
     /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
         status=$?
-    totals=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -n 1 |
+    counts_of "$out" "$status"
+}
+
+# counts_of FILE STATUS: counts the last "N passed, N failed, N skipped" in the output of a runner
+# that ended with STATUS; a runner without such a line did not come to its end.
+counts_of() {
+    local totals passed failed skipped
+    totals=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$1" | tail -n 1 |
         tr -c '0-9\n' ' ')
     [[ -n $totals ]] || return 1
-    # shellcheck disable=SC2086
-    set -- $totals
-    if ((status != 0 && $2 == 0)); then
-        set -- "$1" 1 "${3:-0}"
+    read -r passed failed skipped <<<"$totals"
+    if (($2 != 0 && failed == 0)); then
+        failed=1
     fi
-    count "$1" "$2" "${3:-0}"
+    count "$passed" "$failed" "${skipped:-0}"
 }
 
 e2e_prepare() {
