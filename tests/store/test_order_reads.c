@@ -1,0 +1,317 @@
+/* Get, List and ListEvents through the read thread: pages, and waiting for an order to move on. */
+#include "order-svc/order.h"
+#include "tests/store/order_fixture.h"
+#include "tests/store/pg_fixture.h"
+
+static struct pg_fixture fixture;
+static struct pg *pg;
+static struct reader *reader;
+
+static void
+set_up(void)
+{
+    const struct reader_options options = { .conninfo = fixture.conninfo,
+                                            .application = "test",
+                                            .statements = order_statements,
+                                            .reads = order_reads,
+                                            .queue_max = 100,
+                                            .batch_max = 100,
+                                            .parked_max = 100 };
+
+    pg = batch_pg_new(&order_service, fixture.conninfo);
+    reader = reader_open(&options);
+}
+
+static void
+tear_down(void)
+{
+    reader_stop(reader);
+    reader = reader_close(reader);
+    pg = pg_free(pg);
+}
+
+static void
+run(struct test_call *test)
+{
+    ck_assert_int_eq(order_do(&order_service, pg, test, NULL, NULL), ERR_OK);
+}
+
+/* Packs the answer while it is there: a read's rows are gone after finish(). */
+static void
+pack_answer(struct test_call *test)
+{
+    ProtobufCMessage *message;
+    uint8_t *bytes;
+
+    if (test->call.op->problem.error != ERR_OK)
+        return;
+    message = test->call.method->encode(test->call.op, test->call.arena);
+    bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
+    test->answer_bytes = protobuf_c_message_pack(message, bytes);
+    test->answer = bytes;
+}
+
+static struct test_call *
+get_call(struct uuid id, int32_t wait_ms, int32_t known_version)
+{
+    ORDER(GetRequest) request = ORDER_INIT(GET_REQUEST);
+    char text[UUID_TEXT_BYTES + 1];
+    struct test_call *test;
+
+    request.order_id = uuid_print(id, text);
+    request.wait_ms = wait_ms;
+    request.known_version = known_version;
+    test = order_call("Get", &request.base);
+    test->look = pack_answer;
+    reader_submit(reader, &test->call);
+    return test;
+}
+
+static ORDER(GetResponse) * get_answer(struct test_call *test)
+{
+    ck_assert(call_fixture_wait(test, 10 * SECOND_US));
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    return sagamesh__order__v1__get_response__unpack(NULL, test->answer_bytes, test->answer);
+}
+
+START_TEST(a_get_has_the_whole_order)
+{
+    struct uuid id = order_id();
+    char text[UUID_TEXT_BYTES + 1];
+    struct test_call *test, *missing;
+    ORDER(GetResponse) * answer;
+
+    run(order_place(id, "alice", 7));
+    run(order_cancel(order_id(), id));
+    run(order_paid(order_id(), id, 1200));
+    test = get_call(id, 0, 0);
+    answer = get_answer(test);
+    ck_assert_str_eq(answer->order->order_id, uuid_print(id, text));
+    ck_assert_str_eq(answer->order->customer_id, "alice");
+    ck_assert_str_eq(answer->order->currency, "JPY");
+    ck_assert_uint_eq(answer->order->n_lines, 2);
+    ck_assert_str_eq(answer->order->lines[1]->sku, "\"ink\\");
+    ck_assert_int_eq(answer->order->lines[0]->quantity, 7);
+    ck_assert_int_eq(answer->order->status, SAGAMESH__ORDER__V1__ORDER_STATUS__ORDER_STATUS_PAID);
+    ck_assert_int_eq(answer->order->version, 3);
+    ck_assert_int_eq(answer->order->total_minor, 1200);
+    ck_assert(answer->order->cancel_requested);
+    ck_assert_str_eq(answer->order->flow, "order_create_saga");
+    ck_assert_str_eq(answer->order->payment_method, "wallet");
+    ck_assert_str_eq(answer->order->payment_reference, "transfer-7");
+    sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
+    call_fixture_free(test);
+    missing = get_call(order_id(), 60000, 0); /* what is not there is not waited for */
+    ck_assert(call_fixture_wait(missing, 10 * SECOND_US));
+    ck_assert_int_eq(missing->call.op->problem.error, ERR_NOT_FOUND);
+    call_fixture_free(missing);
+}
+END_TEST
+
+START_TEST(a_get_waits_until_the_order_moves_on)
+{
+    struct uuid id = order_id(), other = order_id();
+    struct test_call *test;
+    ORDER(GetResponse) * answer;
+    int64_t begun_us;
+
+    run(order_place(id, "alice", 1));
+    run(order_place(other, "alice", 1));
+    test = get_call(id, 60000, 1);
+    ck_assert(!call_fixture_wait(test, SECOND_US / 20)); /* nothing has happened yet */
+    run(order_paid(order_id(), other, 5));
+    run(order_paid(order_id(), id, 5));
+    begun_us = clock_steady_us();
+    reader_wake(reader, &id, 1);
+    answer = get_answer(test);
+    ck_assert_int_lt(clock_steady_us() - begun_us, 10 * SECOND_US);
+    ck_assert_int_eq(answer->order->version, 2);
+    sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
+    call_fixture_free(test);
+}
+END_TEST
+
+START_TEST(a_get_that_waited_answers_what_there_is)
+{
+    struct uuid id = order_id();
+    struct test_call *test, *at_once;
+    ORDER(GetResponse) * answer;
+
+    run(order_place(id, "alice", 1));
+    test = get_call(id, 100, 1);
+    at_once = get_call(id, 60000, 0); /* version 1 is above 0 already */
+    answer = get_answer(at_once);
+    ck_assert_int_eq(answer->order->version, 1);
+    sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
+    answer = get_answer(test);
+    ck_assert_int_eq(answer->order->version, 1);
+    sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
+    call_fixture_free(test);
+    call_fixture_free(at_once);
+}
+END_TEST
+
+/* ---- List ---- */
+
+static ORDER(ListResponse) * list(const char *customer, int32_t page_size, const char *token)
+{
+    ORDER(ListRequest) request = ORDER_INIT(LIST_REQUEST);
+    ORDER(ListResponse) * answer;
+    struct test_call *test;
+
+    request.customer_id = (char *)customer;
+    request.page_size = page_size;
+    request.page_token = (char *)token;
+    test = order_call("List", &request.base);
+    test->look = pack_answer;
+    reader_submit(reader, &test->call);
+    ck_assert(call_fixture_wait(test, 10 * SECOND_US));
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    answer = sagamesh__order__v1__list_response__unpack(NULL, test->answer_bytes, test->answer);
+    call_fixture_free(test);
+    return answer;
+}
+
+/* Walks all pages of page_size; each order once, newest first. Returns how many there were. */
+static int
+walk(const char *customer, int32_t page_size, const struct uuid *ids, int count)
+{
+    char token[UUID_TEXT_BYTES + 1] = "", expected[UUID_TEXT_BYTES + 1];
+    int seen = 0, pages = 0;
+
+    do {
+        ORDER(ListResponse) *page = list(customer, page_size, token);
+
+        ck_assert_uint_le(page->n_orders, (size_t)page_size);
+        for (size_t i = 0; i < page->n_orders; i++, seen++) {
+            ck_assert_int_lt(seen, count);
+            ck_assert_str_eq(page->orders[i]->order_id,
+                             uuid_print(ids[count - 1 - seen], expected));
+        }
+        snprintf(token, sizeof token, "%s", page->next_page_token);
+        sagamesh__order__v1__list_response__free_unpacked(page, NULL);
+        pages++;
+    } while (token[0] != '\0');
+    ck_assert_int_eq(pages, (count + page_size - 1) / page_size);
+    return seen;
+}
+
+START_TEST(a_list_comes_in_pages_newest_first)
+{
+    struct uuid ids[7];
+
+    for (int i = 0; i < 7; i++) { /* a millisecond apart, so that their order is known */
+        ids[i] = uuid_v7(clock_now_us() - (7 - i) * 1000);
+        run(order_place(ids[i], "lister", 1));
+        run(order_place(order_id(), "somebody else", 1));
+    }
+    ck_assert_int_eq(walk("lister", 3, ids, 7), 7);
+    ck_assert_int_eq(walk("lister", 7, ids, 7), 7);
+    ck_assert_int_eq(walk("lister", 1, ids, 7), 7);
+}
+END_TEST
+
+START_TEST(a_list_without_a_customer_is_everybodys)
+{
+    ORDER(ListResponse) * page;
+    char text[UUID_TEXT_BYTES + 1];
+    struct uuid id = order_id();
+
+    run(order_place(id, "newest of all", 1));
+    page = list("", 1, "");
+    ck_assert_uint_eq(page->n_orders, 1);
+    ck_assert_str_eq(page->orders[0]->order_id, uuid_print(id, text));
+    sagamesh__order__v1__list_response__free_unpacked(page, NULL);
+    page = list("nobody", 10, "");
+    ck_assert_uint_eq(page->n_orders, 0);
+    ck_assert_str_eq(page->next_page_token, "");
+    sagamesh__order__v1__list_response__free_unpacked(page, NULL);
+}
+END_TEST
+
+START_TEST(events_are_listed_after_a_version)
+{
+    ORDER(ListEventsRequest) request = ORDER_INIT(LIST_EVENTS_REQUEST);
+    ORDER(ListEventsResponse) * answer;
+    struct uuid id = order_id();
+    char text[UUID_TEXT_BYTES + 1];
+    struct test_call *test;
+
+    run(order_place(id, "alice", 1));
+    run(order_cancel(order_id(), id));
+    run(order_failed(order_id(), id, "CANCELED", "as was wished"));
+    request.order_id = uuid_print(id, text);
+    request.after_version = 1;
+    test = order_call("ListEvents", &request.base);
+    test->look = pack_answer;
+    reader_submit(reader, &test->call);
+    ck_assert(call_fixture_wait(test, 10 * SECOND_US));
+    answer =
+        sagamesh__order__v1__list_events_response__unpack(NULL, test->answer_bytes, test->answer);
+    ck_assert_uint_eq(answer->n_events, 2);
+    ck_assert_int_eq(answer->events[0]->version, 2);
+    ck_assert_str_eq(answer->events[0]->type, "order.cancel-requested");
+    ck_assert_int_eq(answer->events[1]->version, 3);
+    ck_assert_str_eq(answer->events[1]->type, "order.failed");
+    ck_assert_ptr_nonnull(strstr(answer->events[1]->payload, "\"reason\":\"CANCELED\""));
+    sagamesh__order__v1__list_events_response__free_unpacked(answer, NULL);
+    call_fixture_free(test);
+}
+END_TEST
+
+/* ---- plans ---- */
+
+/* With the settings of our sessions, and also on tables that were analyzed while empty. */
+START_TEST(reads_use_their_indexes)
+{
+    static const char *const reads[][2] = {
+        { "SELECT * FROM orders WHERE customer_id = 'a' AND id < gen_random_uuid()"
+          " ORDER BY id DESC LIMIT 10",
+          "orders_by_customer" },
+        { "SELECT * FROM orders WHERE id < gen_random_uuid() ORDER BY id DESC LIMIT 10",
+          "orders_pkey" },
+        { "SELECT id FROM orders WHERE (placed_at_us, id) > (5, gen_random_uuid())"
+          " AND placed_at_us <= 9 ORDER BY placed_at_us, id LIMIT 10",
+          "orders_by_placed_at" },
+    };
+    PGconn *connection = pg_fixture_connect(fixture.conninfo);
+    char sql[1024], text[PG_FIXTURE_TEXT_BYTES];
+
+    PQclear(PQexec(connection, "SET enable_seqscan = off"));
+    PQclear(PQexec(connection, "CREATE OR REPLACE FUNCTION plan(q text) RETURNS text LANGUAGE"
+                               " plpgsql AS $$ DECLARE l text; r text := ''; BEGIN FOR l IN"
+                               " EXECUTE 'EXPLAIN ' || q LOOP r := r || l; END LOOP; RETURN r;"
+                               " END $$"));
+    snprintf(sql, sizeof sql, "SELECT plan($q$%s$q$)", reads[_i][0]);
+    pg_fixture_ask(connection, sql, text);
+    ck_assert_msg(strstr(text, reads[_i][1]) != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "Sort") == NULL, "%s", text);
+    PQfinish(connection);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("order reads");
+    TCase *reads = tcase_create("reads");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "order_reads", "order-svc/schema.sql");
+    suite_add_tcase(suite, reads);
+    tcase_set_timeout(reads, 60);
+    tcase_add_checked_fixture(reads, set_up, tear_down);
+    tcase_add_test(reads, a_get_has_the_whole_order);
+    tcase_add_test(reads, a_get_waits_until_the_order_moves_on);
+    tcase_add_test(reads, a_get_that_waited_answers_what_there_is);
+    tcase_add_test(reads, a_list_comes_in_pages_newest_first);
+    tcase_add_test(reads, a_list_without_a_customer_is_everybodys);
+    tcase_add_test(reads, events_are_listed_after_a_version);
+    tcase_add_loop_test(reads, reads_use_their_indexes, 0, 3);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
