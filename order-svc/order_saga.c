@@ -81,13 +81,16 @@ send_new(struct order_saga *saga, struct uuid order_id, const char *method,
     return send;
 }
 
+/* An orchestrator that is away is logged once, by the client; not for every order. */
 static void
 log_answer(const struct send *send, const struct rpc_result *result)
 {
+    bool is_answer = result->reason[0] != '\0' && !result->nothing_done;
     char id[UUID_TEXT_BYTES + 1];
 
-    log_warn("order=%s call=%s code=%d reason=%s because=\"%s\"", uuid_print(send->order_id, id),
-             send->request.method, (int)result->code, result->reason, result->message);
+    log_line(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
+             uuid_print(send->order_id, id), send->request.method, (int)result->code,
+             result->reason, result->message);
 }
 
 static void
