@@ -20,7 +20,7 @@ enum {
     HAPPENINGS_MAX = 512,
     LINES_MAX = 512, /* a saga that has more is parked, as an idle one is */
     TURNS_MAX = 60000,
-    DAY_EVERY = 100,  /* of how many seeds one has its participant away for a day */
+    DAY_EVERY = 80,   /* of how many seeds one has its participant away for a day */
     EQUAL_EVERY = 32, /* of how many seeds one compares the replayed instance at every step */
 };
 
@@ -470,10 +470,9 @@ step_on(struct simulation *sim)
         return false;
     sim->now_us = at_us;
     world_expire(&sim->world, sim->now_us);
-    if (is_look) {
-        for (int i = 0; i < sim->world.order_count; i++)
-            send_due(sim, i);
-    } else {
+    for (int i = 0; i < sim->world.order_count; i++)
+        send_due(sim, i);
+    if (!is_look) {
         struct happening happening = sim->happenings[next];
 
         sim->happenings[next] = sim->happenings[--sim->happening_count];
@@ -496,7 +495,7 @@ weather_draw(struct simulation *sim)
 
     for (size_t i = 0; i < sizeof chances / sizeof *chances; i++)
         *chances[i] = draw(sim) % 2 ? 0 : (int)draw_below(sim, 400);
-    weather->refuse = draw(sim) % 8 ? 0 : 50;
+    weather->refuse = draw(sim) % 6 ? 0 : 80;
     weather->crash = draw(sim) % 3 ? 0 : (int)draw_below(sim, 200);
     weather->cancel = draw(sim) % 4 ? 0 : 700;
     weather->operator_compensates = draw(sim) % 2;
