@@ -1,0 +1,416 @@
+/* test_engine_rules.c -- What follows from what: one row, one story of a saga.
+ *
+ * The machine: A -> B -> P (the pivot) -> D -> end. A and B have undoA and undoB; A, B and P catch
+ * everything and go to the trigger, then F, then Fail. In a script "B=?,NO" means: the first call of
+ * B may have happened, every later one is refused with NO.
+ *
+ *   ok     done                         NAME   refused, the stored answer, reason NAME
+ *   ?      it may have happened         (NAME) refused by somebody who does not know the id
+ *   !      nothing happened, ask again  cancel (before the answer) somebody wishes it undone
+ *   crash  the orchestrator restarts while the call is under way
+ */
+#include "mesh/base/clock.h"
+#include "tests/unit/engine_driver.h"
+
+static const char machine_text[] =
+    "{'Name':'m','StartState':'A','States':{"
+    "'A':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'A','CompensateState':'undoA',"
+    "'Output':{'a':'$.[value]'},'Catch':[{'Exceptions':['java.lang.Throwable'],'Next':'T'}],"
+    "'Next':'B'},"
+    "'B':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'B','CompensateState':'undoB',"
+    "'Catch':[{'Exceptions':['java.lang.Throwable'],'Next':'T'}],'Next':'P'},"
+    "'P':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'P','Pivot':true,"
+    "'Catch':[{'Exceptions':['java.lang.Throwable'],'Next':'T'}],'Next':'D'},"
+    "'D':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'D','Next':'End'},"
+    "'End':{'Type':'Succeed'},"
+    "'undoA':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'undoA'},"
+    "'undoB':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'undoB'},"
+    "'T':{'Type':'CompensationTrigger','Next':'F'},"
+    "'F':{'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'F','Next':'X'},"
+    "'X':{'Type':'Fail','ErrorCode':'FAILED','Message':'undone'}}}";
+
+/* clang-format off */
+static const struct {
+    const char *what, *script;
+    const char *operators; /* r: retry, c: compensate; one whenever it is stuck; upper case: told no */
+    const char *trace, *end; /* phase status/compensation error code */
+} stories[] = {
+    { "all goes well", "", "",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "refused at once: nothing to undo, and what follows the trigger runs", "A=NO", "",
+      "A:FA+u F:SU", "ENDED FA/ FAILED" },
+    { "refused after one was done", "B=NO", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "the pivot is refused: back, newest first", "P=NO", "",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+
+    { "unknown, then done", "B=?,ok", "",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "unknown, then the stored refusal", "B=?,NO", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "unknown, then refused by somebody else: stays unknown and is undone", "B=?,(DENIED)", "",
+      "A:SU/SU+u B:UN/SU+u undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "refused by somebody else the first time is refused", "B=(DENIED)", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "never answered before the pivot: undone", "B=?", "",
+      "A:SU/SU+u B:UN/SU+u undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "never done before the pivot: not undone", "B=!", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "once unknown and then never done: unknown", "B=?,!", "",
+      "A:SU/SU+u B:UN/SU+u undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "a restart while a call is under way makes it unknown", "B=crash,(DENIED)", "",
+      "A:SU/SU+u B:UN/SU+u undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+
+    { "the pivot is never answered: stuck, whatever its Catch says", "P=?", "",
+      "A:SU+u B:SU+u P:UN", "STUCK UN/ sagamesh.Unknown" },
+    { "the pivot is never done: stuck all the same", "P=!", "",
+      "A:SU+u B:SU+u P:FA", "STUCK UN/ sagamesh.NotDone" },
+    { "behind the pivot, refused: stuck", "D=NO", "",
+      "A:SU+u B:SU+u P:SU D:FA", "STUCK UN/ sagamesh.Refused.NO" },
+    { "behind the pivot, never answered: stuck", "D=?", "",
+      "A:SU+u B:SU+u P:SU D:UN", "STUCK UN/ sagamesh.Unknown" },
+    { "an undo is refused: stuck, and the rest stays", "P=NO undoB=NO", "",
+      "A:SU+u B:SU/FA+u P:FA undoB:FA+c", "STUCK UN/UN sagamesh.Refused.NO" },
+    { "after the trigger, refused: stuck", "A=NO F=NO", "",
+      "A:FA+u F:FA", "STUCK UN/ sagamesh.Refused.NO" },
+    { "after the trigger, never answered: stuck", "B=NO F=?", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:UN", "STUCK UN/SU sagamesh.Unknown" },
+
+    { "cancelled during A: raised in B, never called", "A=cancel", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "cancelled during B: raised in the pivot instead of entering it", "B=cancel", "",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "cancelled while unknown: its answer comes first", "A=?,cancel", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "cancelled while it does nothing: at once", "A=cancel,!", "",
+      "A:SU/SU+u B:FA+u undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "cancelled in the pivot: too late", "P=cancel", "",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+
+    { "retry behind the pivot of what was refused: a new activation", "D=NO,ok", "r",
+      "A:SU+u B:SU+u P:SU D:FA+ign D:SU", "ENDED SU/" },
+    { "retry of what is unknown and has no undo: the same id", "D=days,ok", "r",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "retry of an undo that was refused", "P=NO undoB=NO,ok", "r",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:FA+c+ign undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "retry of an undo of unknown outcome: the same id", "P=NO undoB=days,ok", "r",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "compensate goes on with an undo that was refused", "P=NO undoB=NO,ok", "c",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:FA+c+ign undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "compensate at a pivot of unknown outcome: a person may", "P=days,ok", "c",
+      "A:SU/SU+u B:SU/SU+u P:UN undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "compensate behind the pivot, when it was refused", "D=NO,ok", "c",
+      "A:SU/SU+u B:SU/SU+u P:SU D:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "compensate behind the pivot, when it may have happened: too late", "D=days,ok", "Cr",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "retry after the trigger", "A=NO F=NO,ok", "r",
+      "A:FA+u F:FA+ign F:SU", "ENDED FA/ FAILED" },
+    { "nothing to decide on what has ended", "", "RC",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+};
+/* clang-format on */
+
+static struct definition *machine;
+
+static struct definition *
+load(const char *quoted)
+{
+    static const struct definition_options options = { 0 };
+    struct definition *definition;
+    struct problem problem;
+    char *text = strdup(quoted);
+
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    if (definition_read(text, strlen(text), &options, &problem, &definition) != ERR_OK) {
+        fprintf(stderr, "%s %s\n", problem.field, problem.text); /* before any test runs */
+        exit(2);
+    }
+    free(text);
+    return definition;
+}
+
+/* The n-th word (or the last) of what the script says of a method. */
+static void
+script_word(const char *script, const char *method, int n, char *word, size_t size)
+{
+    size_t bytes = strlen(method);
+
+    snprintf(word, size, "ok");
+    for (const char *at = script; *at != '\0'; at += *at == ' ') {
+        size_t length = strcspn(at, " ");
+
+        if (strncmp(at, method, bytes) == 0 && at[bytes] == '=') {
+            const char *from = at + bytes + 1, *end = at + length;
+            const char *comma;
+
+            while (n-- > 0 && (comma = memchr(from, ',', (size_t)(end - from))) != NULL)
+                from = comma + 1;
+            comma = memchr(from, ',', (size_t)(end - from));
+            snprintf(word, size, "%.*s", (int)((comma == NULL ? end : comma) - from), from);
+        }
+        at += length;
+    }
+}
+
+struct story {
+    const char *script;
+    int asked[8]; /* by the method's last letter and length */
+};
+
+static int *
+story_count(struct story *story, const char *method)
+{
+    static const char *const names[] = { "A", "B", "P", "D", "F", "undoA", "undoB" };
+    size_t i = 0;
+
+    while (i < 6 && strcmp(names[i], method) != 0)
+        i++;
+    return &story->asked[i];
+}
+
+static void
+tell(struct driver *driver, enum event_kind kind)
+{
+    struct event event = { .kind = kind };
+
+    driver_tell(driver, &event, machine);
+}
+
+static void
+story_answer(struct driver *driver, const struct call_due *call, struct answer *ret_answer)
+{
+    struct story *story = driver->script;
+    int *count = story_count(story, call->method);
+    char word[64];
+    static char reason[64];
+
+    script_word(story->script, call->method, *count, word, sizeof word);
+    /* For longer than the long budget: then an operator's turn. */
+    if (strcmp(word, "days") != 0 ||
+        driver->now_us >= driver->instance->steps[driver->instance->current].budget_us)
+        (*count)++;
+    ret_answer->outcome = OUTCOME_OK;
+    if (strcmp(word, "crash") == 0) {
+        tell(driver, EVENT_RECOVERED);
+        ret_answer->activation = (struct uuid){ 0 }; /* its answer is lost */
+    } else if (strcmp(word, "cancel") == 0) {
+        bool is_late = instance_is_past_pivot(driver->instance);
+
+        tell(driver, EVENT_CANCEL);
+        ck_assert_int_eq(driver->error, is_late ? ERR_TOO_LATE : ERR_OK);
+    } else if (strcmp(word, "?") == 0 || strcmp(word, "days") == 0) {
+        ret_answer->outcome = OUTCOME_UNKNOWN;
+    } else if (strcmp(word, "!") == 0) {
+        ret_answer->outcome = OUTCOME_NOT_DONE;
+    } else if (strcmp(word, "ok") != 0) {
+        snprintf(reason, sizeof reason, "%s", word[0] == '(' ? word + 1 : word);
+        reason[strcspn(reason, ")")] = '\0';
+        ret_answer->outcome = OUTCOME_REFUSED;
+        ret_answer->reason = reason;
+        ret_answer->is_stored = word[0] != '(';
+    }
+    if (ret_answer->outcome == OUTCOME_OK)
+        ret_answer->result = json_pack("{s:i}", "value", 1);
+}
+
+static void
+print_end(const struct instance *instance, char *text, size_t size)
+{
+    snprintf(text, size, "%s %s/%s%s%s", phase_text(instance_phase(instance)),
+             status_text(instance->status), status_text(instance->compensation),
+             instance->error_code == NULL ? "" : " ",
+             instance->error_code == NULL ? "" : instance->error_code);
+}
+
+START_TEST(a_story)
+{
+    struct story story = { .script = stories[_i].script };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_pack("{s:i}", "x", 1);
+    char trace[2048], end[256];
+
+    driver_open(&driver);
+    driver_start(&driver, machine, input);
+    while (driver_step(&driver))
+        ;
+    for (const char *at = stories[_i].operators; *at != '\0'; at++) {
+        bool is_refused = *at == 'R' || *at == 'C';
+
+        tell(&driver, *at == 'r' || *at == 'R' ? EVENT_RETRY : EVENT_COMPENSATE);
+        ck_assert_msg((driver.error != ERR_OK) == is_refused, "%s: operator %c", stories[_i].what,
+                      *at);
+        while (driver_step(&driver))
+            ;
+    }
+    driver_trace(driver.instance, trace, sizeof trace);
+    print_end(driver.instance, end, sizeof end);
+    ck_assert_msg(strcmp(trace, stories[_i].trace) == 0, "%s: went\n  %s, not\n  %s",
+                  stories[_i].what, trace, stories[_i].trace);
+    ck_assert_msg(strcmp(end, stories[_i].end) == 0, "%s: ended %s, not %s", stories[_i].what, end,
+                  stories[_i].end);
+    driver_close(&driver);
+    json_decref(input);
+}
+END_TEST
+
+/* Attempts of one activation keep its id and its request, and their times are the same whoever works
+ * them out. */
+START_TEST(attempts_share_an_id_and_back_off)
+{
+    struct story story = { .script = "A=!" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_object();
+    int64_t last_us = 0, longest_us = 0;
+    struct uuid id;
+
+    driver_open(&driver);
+    driver_start(&driver, machine, input);
+    id = driver.instance->steps[0].activation;
+    ck_assert_int_eq(id.bytes[6] >> 4, 8);
+    ck_assert_int_eq(uuid_time_us(id), driver.now_us);
+    while (driver.instance->step_count == 1 && driver_step(&driver)) {
+        struct due due;
+
+        if (driver.instance->current != 0 || !engine_is_call_due(driver.instance, driver.now_us))
+            continue;
+        engine_due(driver.instance, driver.now_us, &due);
+        ck_assert(uuid_equal(due.calls[0].activation, id));
+        ck_assert_int_eq(due.calls[0].timeout_us, 2 * SECOND_US);
+        ck_assert_int_eq(due.calls[0].attempt, driver.instance->steps[0].attempts + 1);
+        if (last_us != 0 && driver.now_us - last_us > longest_us)
+            longest_us = driver.now_us - last_us;
+        last_us = driver.now_us;
+        due_free(&due);
+    }
+    ck_assert_int_gt(longest_us, 5 * SECOND_US);
+    ck_assert_int_le(longest_us, 31 * SECOND_US);
+    ck_assert_int_eq(driver.instance->steps[0].ended_us - driver.instance->steps[0].started_us,
+                     600 * SECOND_US + 1000); /* one last time when the budget ends */
+    driver_close(&driver);
+    json_decref(input);
+}
+END_TEST
+
+START_TEST(a_start_is_the_same_or_refused)
+{
+    struct story story = { .script = "" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_pack("{s:i,s:i}", "x", 1, "y", 2),
+           *same = json_pack("{s:i,s:i}", "y", 2, "x", 1);
+    json_t *other = json_pack("{s:i}", "x", 2), *array = json_array();
+
+    driver_open(&driver);
+    driver_start(&driver, machine, array);
+    ck_assert_int_eq(driver.error, ERR_BAD_REQUEST);
+    driver_start(&driver, machine, input);
+    ck_assert_int_eq(driver.error, ERR_OK);
+    driver_start(&driver, machine, same);
+    ck_assert_int_eq(driver.error, ERR_OK);
+    ck_assert_uint_eq(driver.records.count, 0);
+    driver_start(&driver, machine, other);
+    ck_assert_int_eq(driver.error, ERR_ID_REUSED);
+    ck_assert(input_fingerprint(input) == input_fingerprint(same));
+    ck_assert(input_fingerprint(input) != input_fingerprint(other));
+    driver_close(&driver);
+    json_decref(input);
+    json_decref(same);
+    json_decref(other);
+    json_decref(array);
+}
+END_TEST
+
+/* What a MarkFailed is told. */
+START_TEST(the_error_is_in_the_context)
+{
+    struct story story = { .script = "B=NO_FUNDS" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_object(), *error;
+    char id[UUID_TEXT_BYTES + 1];
+
+    driver_open(&driver);
+    driver_start(&driver, machine, input);
+    while (driver_step(&driver))
+        ;
+    error = json_object_get(driver.instance->context, "_error_");
+    ck_assert_str_eq(json_string_value(json_object_get(error, "class")),
+                     "sagamesh.Refused.NO_FUNDS");
+    ck_assert_str_eq(json_string_value(json_object_get(error, "reason")), "NO_FUNDS");
+    ck_assert_str_eq(json_string_value(json_object_get(error, "state")), "B");
+    ck_assert_str_eq(
+        json_string_value(json_object_get(driver.instance->context, "A_business_key_")),
+        uuid_print(driver.instance->steps[0].activation, id));
+    driver_close(&driver);
+    json_decref(input);
+}
+END_TEST
+
+/* Four tasks, about ten records; a page holds those of hundreds of sagas. */
+START_TEST(records_are_few_and_small)
+{
+    struct story story = { .script = "" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_object();
+    struct json_writer writer = { 0 };
+    size_t count = 0;
+
+    driver_open(&driver);
+    driver_start(&driver, machine, input);
+    do {
+        for (size_t i = 0; i < driver.records.count; i++, count++)
+            record_write(&driver.records.items[i], &writer);
+        driver.records.count = 0;
+    } while (driver_step(&driver));
+    ck_assert_uint_eq(count, 10);
+    ck_assert_uint_lt(writer.bytes, 2000);
+    json_writer_free(&writer);
+    driver_close(&driver);
+    json_decref(input);
+}
+END_TEST
+
+START_TEST(a_late_answer_is_ignored)
+{
+    struct story story = { .script = "" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    struct event late = { .kind = EVENT_ANSWER, .answer = { .outcome = OUTCOME_REFUSED } };
+    json_t *input = json_object();
+
+    driver_open(&driver);
+    driver_start(&driver, machine, input);
+    late.answer.activation = driver.instance->steps[0].activation;
+    driver_step(&driver);
+    driver_tell(&driver, &late, machine);
+    ck_assert_uint_eq(driver.records.count, 0);
+    while (driver_step(&driver))
+        ;
+    driver_tell(&driver, &late, machine);
+    ck_assert_uint_eq(driver.records.count, 0);
+    driver_close(&driver);
+    json_decref(input);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("engine_rules");
+    TCase *tcase = tcase_create("rules");
+    SRunner *runner;
+    int failures;
+
+    machine = load(machine_text);
+    tcase_add_loop_test(tcase, a_story, 0, sizeof stories / sizeof *stories);
+    tcase_add_test(tcase, attempts_share_an_id_and_back_off);
+    tcase_add_test(tcase, a_start_is_the_same_or_refused);
+    tcase_add_test(tcase, the_error_is_in_the_context);
+    tcase_add_test(tcase, records_are_few_and_small);
+    tcase_add_test(tcase, a_late_answer_is_ignored);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failures = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    definition_free(machine);
+    return failures == 0 ? 0 : 1;
+}
