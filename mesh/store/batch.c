@@ -239,7 +239,7 @@ batch_main(void *context)
 struct pg *
 batch_pg_new(const struct batch_service *service, const char *conninfo)
 {
-    const struct pg_statement **statements = memory_take(STATEMENTS_MAX * sizeof *statements);
+    const struct pg_statement *statements[STATEMENTS_MAX] = { 0 };
     size_t count = 0;
 
     statements[count++] = &batch_now;
@@ -256,7 +256,7 @@ batch_pg_new(const struct batch_service *service, const char *conninfo)
             statements[count++] = table->update;
     }
     assert(count < STATEMENTS_MAX);
-    return pg_new(conninfo, service->name, statements); /* the list lives as long as the program */
+    return pg_new(conninfo, service->name, statements);
 }
 
 struct batch *

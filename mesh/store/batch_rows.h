@@ -13,7 +13,7 @@ struct batch_rows *batch_rows_new(const struct batch_service *service, struct ar
 /* A view of the rows for touch callbacks. */
 struct batch_touch *batch_rows_touch(struct batch_rows *rows);
 
-/* The record of an id in any record table; NULL: this id is new. */
+/* The record of an id in any record table, else its tombstone; NULL: this id is new. */
 struct batch_record *batch_rows_record(struct batch_rows *rows, struct uuid id);
 void batch_rows_touch_records(struct batch_rows *rows, struct uuid id);
 

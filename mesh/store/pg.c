@@ -4,6 +4,7 @@
 #include "mesh/store/pg_wire.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,8 +15,8 @@ enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024 };
 
 struct pg {
     const char *conninfo, *application;
-    const struct pg_statement *const *statements;
-    PGconn *connection; /* NULL: not connected */
+    const struct pg_statement **statements; /* ends with NULL */
+    PGconn *connection;                     /* NULL: not connected */
     int64_t failed_at_us, planned_at_us;
     bool was_connected, in_transaction;
     struct pg_buffer buffer; /* parameters of the statement that is being sent */
@@ -33,10 +34,15 @@ struct pg *
 pg_new(const char *conninfo, const char *application, const struct pg_statement *const *statements)
 {
     struct pg *pg = memory_take(sizeof *pg);
+    size_t count = 0;
 
+    while (statements != NULL && statements[count] != NULL)
+        count++;
+    pg->statements = memory_take((count + 1) * sizeof *pg->statements);
+    for (size_t i = 0; i < count; i++)
+        pg->statements[i] = statements[i];
     pg->conninfo = conninfo;
     pg->application = application;
-    pg->statements = statements;
     pg->failed_at_us = -RECONNECT_US;
     return pg;
 }
@@ -48,6 +54,7 @@ pg_free(struct pg *pg)
         return NULL;
     pg_disconnect(pg);
     pg_buffer_free(&pg->buffer);
+    free(pg->statements);
     free(pg);
     return NULL;
 }
@@ -98,8 +105,8 @@ classify(const char *state)
         if (strcmp(state, again[i]) == 0)
             return ERR_CONFLICT;
     }
-    if (strncmp(state, "08", 2) == 0 || strncmp(state, "57", 2) == 0 ||
-        strncmp(state, "53", 2) == 0 || strcmp(state, "25P03") == 0)
+    if ((strncmp(state, "08", 2) == 0 && strcmp(state, "08P01") != 0) ||
+        strncmp(state, "57", 2) == 0 || strncmp(state, "53", 2) == 0 || strcmp(state, "25P03") == 0)
         return ERR_STORE_DOWN;
     return ERR_INTERNAL;
 }
@@ -124,7 +131,7 @@ prepare_or_exit(struct pg *pg, const struct pg_statement *statement, enum error 
 
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         *ret_error = judge(result, statement->name);
-        if (*ret_error != ERR_STORE_DOWN) {
+        if (*ret_error == ERR_INTERNAL) {
             log_error(
                 "statement=%s because=\"it cannot be prepared: is the schema of %s applied?\"",
                 statement->name, pg->application);
@@ -143,7 +150,7 @@ set_up_session(struct pg *pg)
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         error = judge(result, "session") == ERR_OK ? ERR_INTERNAL : ERR_STORE_DOWN;
     PQclear(result);
-    for (size_t i = 0; error == ERR_OK && pg->statements != NULL && pg->statements[i] != NULL; i++)
+    for (size_t i = 0; error == ERR_OK && pg->statements[i] != NULL; i++)
         prepare_or_exit(pg, pg->statements[i], &error);
     if (error == ERR_OK &&
         (PQsetnonblocking(pg->connection, 1) != 0 || PQenterPipelineMode(pg->connection) != 1))
@@ -189,8 +196,10 @@ wait_socket(struct pg *pg, bool want_write, int64_t until_us)
                              .events = (short)(want_write ? POLLIN | POLLOUT : POLLIN) };
     int64_t left_us = until_us - clock_steady_us();
 
-    if (left_us <= 0 || poll(&socket, 1, (int)(left_us / 1000) + 1) < 0)
+    if (left_us <= 0)
         return false;
+    if (poll(&socket, 1, (int)(left_us / 1000) + 1) < 0)
+        return errno == EINTR; /* a debugger or a profiler passed by */
     if ((socket.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
         return PQconsumeInput(pg->connection) == 1;
     return true;
@@ -258,8 +267,10 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
         error = judge(result, name);
     }
     PQclear(result);
-    if (!next_result(pg, until_us, &end))
+    if (!next_result(pg, until_us, &end)) {
+        PQclear(end);
         return lost(pg, ERR_STORE_DOWN, name);
+    }
     assert(end == NULL);
     return error;
 }
@@ -312,7 +323,7 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
 
     if (pg->connection == NULL)
         return ERR_STORE_DOWN;
-    if (begin && refresh_plans(pg) != ERR_OK)
+    if (!pg->in_transaction && refresh_plans(pg) != ERR_OK)
         return ERR_STORE_DOWN;
     if (begin)
         is_sent = PQsendQueryParams(pg->connection, "BEGIN", 0, NULL, NULL, NULL, NULL, 1) == 1;

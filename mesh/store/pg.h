@@ -78,7 +78,7 @@ struct pg_step {
     size_t ret_changed; /* rows inserted, updated or deleted */
 };
 
-/* Not connected yet. statements end with NULL and must outlive it, as must conninfo. */
+/* Not connected yet. statements end with NULL; they and conninfo must outlive it, their list need not. */
 struct pg *pg_new(const char *conninfo, const char *application,
                   const struct pg_statement *const *statements);
 
