@@ -42,6 +42,7 @@ static const struct config_key keys[] = {
 struct service {
     const struct service_spec *spec;
     struct settings settings;
+    struct rpc_service rpc; /* the server keeps pointing to it */
     struct rpc_server *server;
     struct batch *batch;
     struct reader *reader;
@@ -343,13 +344,9 @@ open_parts(struct service *service)
 {
     const struct service_spec *spec = service->spec;
     const struct settings *settings = &service->settings;
-    struct rpc_service rpc = { .descriptor = spec->descriptor,
-                               .methods = spec->methods,
-                               .submit = spec->submit != NULL ? spec->submit : submit,
-                               .owner = spec->submit != NULL ? spec->owner : service };
     struct rpc_server_options server = { .listen = settings->listen,
                                          .calls_max = (size_t)settings->calls_max,
-                                         .services = &rpc,
+                                         .services = &service->rpc,
                                          .service_count = 1 };
     struct batch_options batch = { .service = spec->batch,
                                    .conninfo = settings->database,
@@ -364,6 +361,10 @@ open_parts(struct service *service)
                                      .parked_max = (size_t)settings->parked_max };
     enum error error;
 
+    service->rpc = (struct rpc_service){ .descriptor = spec->descriptor,
+                                         .methods = spec->methods,
+                                         .submit = spec->submit != NULL ? spec->submit : submit,
+                                         .owner = spec->submit != NULL ? spec->owner : service };
     if (spec->submit == NULL) {
         service->reader = reader_open(&reader);
         service->batch = batch_open(&batch);
