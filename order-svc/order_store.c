@@ -206,7 +206,7 @@ static const struct pg_column page_all_columns[] = {
 static const struct pg_statement order_page = {
     .name = "order_page",
     .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE customer_id = $3 AND id < $1"
-           " ORDER BY id DESC LIMIT $2 + 1",
+           " ORDER BY id DESC LIMIT $2::int + 1",
     .in = page_columns,
     .is_single = true,
     .out = order_columns,
@@ -215,7 +215,7 @@ static const struct pg_statement order_page = {
 
 static const struct pg_statement order_page_all = {
     .name = "order_page_all",
-    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2 + 1",
+    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2::int + 1",
     .in = page_all_columns,
     .is_single = true,
     .out = order_columns,
