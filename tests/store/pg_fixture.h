@@ -44,7 +44,8 @@ pg_fixture_connect(const char *conninfo)
 
     if (PQstatus(connection) != CONNECTION_OK)
         pg_fixture_fail(conninfo, PQerrorMessage(connection));
-    PQclear(PQexec(connection, "SET client_min_messages = warning"));
+    PQclear(
+        PQexec(connection, "SET client_min_messages = warning; SET synchronous_commit = local"));
     return connection;
 }
 
