@@ -219,6 +219,8 @@ class Mesh:
             for program in self.programs.values():
                 program.port = free_port({other.port for other in self.programs.values()})
                 self._make_database(program)
+            # Else the first crash would replay the making of every database, for seconds.
+            self.psql("postgres", "CHECKPOINT")
             for name in self.programs:
                 self.start(name, wait=False)
             for name in self.programs:
