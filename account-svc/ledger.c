@@ -185,14 +185,6 @@ side_check(struct move *move, const struct account *account, const char *key,
     return ERR_OK;
 }
 
-/* A text that outlives its call: another call of the batch may answer from this row after the call
- * that made it is finished and gone. */
-static const char *
-text_keep(struct batch_rows *rows, const char *text)
-{
-    return arena_copy(batch_arena(rows), text, strlen(text));
-}
-
 /* The transfer that the op makes, posted or refused: it is the op's record as well. */
 static struct transfer *
 transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
@@ -202,10 +194,10 @@ transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
     batch_record_fill(rows, &transfer->record, &move->op);
     transfer->state = move->op.problem.error == ERR_OK ? TRANSFER_POSTED : TRANSFER_REFUSED;
     transfer->kind = kind;
-    transfer->debit_key = text_keep(rows, move->debit_key);
-    transfer->credit_key = text_keep(rows, move->credit_key);
+    transfer->debit_key = batch_keep(rows, move->debit_key);
+    transfer->credit_key = batch_keep(rows, move->credit_key);
     transfer->amount_minor = move->amount_minor;
-    transfer->reference = text_keep(rows, move->reference);
+    transfer->reference = batch_keep(rows, move->reference);
     transfer->posted_at_us = move->op.now_us;
     return transfer;
 }

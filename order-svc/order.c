@@ -113,12 +113,6 @@ text_cut_bytes(const char *text, size_t max)
 
 /* ---- changes ---- */
 
-static const char *
-keep(struct batch_rows *rows, const char *text)
-{
-    return arena_copy(batch_arena(rows), text, strlen(text));
-}
-
 /* The order is as it shall be but for its version: gives it the next one, and says so in an event. */
 static void
 order_news(struct order *order, const char *type, const struct op *op, struct batch_rows *rows)
@@ -132,7 +126,7 @@ order_news(struct order *order, const char *type, const struct op *op, struct ba
                            .traceparent = op->traceparent };
 
     order->changed_at_us = op->now_us;
-    order->traceparent = op->traceparent;
+    order->traceparent = batch_keep(rows, op->traceparent);
     order_event_write(order, &writer);
     event.payload = writer.text;
     batch_event(rows, &event);
@@ -165,14 +159,14 @@ place_decide(void *op, struct batch_rows *rows)
     struct order *order = batch_add_uuid(rows, ORDER_ORDER, place->op.id);
 
     batch_record_fill(rows, &order->record, &place->op);
-    order->customer_id = place->customer_id;
-    order->currency = place->currency;
-    order->lines = place->lines;
+    order->customer_id = batch_keep(rows, place->customer_id);
+    order->currency = batch_keep(rows, place->currency);
+    order->lines = batch_keep(rows, place->lines);
     order->status = ORDER_PENDING;
     order->failure_reason = order->failure_detail = "";
     order->placed_at_us = place->op.now_us;
-    order->flow = place->flow;
-    order->payment_method = place->payment_method;
+    order->flow = batch_keep(rows, place->flow);
+    order->payment_method = batch_keep(rows, place->payment_method);
     order->payment_reference = "";
     order_news(order, statuses[ORDER_PENDING].event, &place->op, rows);
 }
@@ -261,7 +255,7 @@ mark_currency_is_fine(struct mark *mark, const struct order *order)
 static void
 mark_save(struct mark *mark, struct order *order, struct batch_rows *rows)
 {
-    order->payment_reference = keep(rows, mark->payment_reference);
+    order->payment_reference = batch_keep(rows, mark->payment_reference);
     order->total_minor = mark->total_minor;
     order_news(order, statuses[order->status].event, &mark->op, rows);
     batch_changed(rows, order);
@@ -302,8 +296,8 @@ order_fail(struct order *order, const char *reason, const char *detail, const st
 {
     if (!order_move(order, ORDER_PAYMENT_GIVEN_UP))
         return;
-    order->failure_reason = keep(rows, reason);
-    order->failure_detail = keep(rows, detail);
+    order->failure_reason = batch_keep(rows, reason);
+    order->failure_detail = batch_keep(rows, detail);
     order_news(order, statuses[order->status].event, op, rows);
     batch_changed(rows, order);
 }

@@ -67,7 +67,7 @@ put_product_decide(void *op, struct batch_rows *rows)
         batch_changed(rows, product);
     } else {
         product = batch_add_text(rows, STORAGE_PRODUCT, put->sku);
-        product->currency = put->currency;
+        product->currency = batch_keep(rows, put->currency);
         product->unit_price_minor = put->unit_price_minor;
     }
     op_record(rows, STORAGE_OP, &put->op, "PutProduct");
@@ -207,13 +207,13 @@ reserve_decide(void *op, struct batch_rows *rows)
     hold = batch_add_uuid(rows, STORAGE_HOLD, reserve->op.id);
     batch_record_fill(rows, &hold->record, &reserve->op);
     hold->state = reserve->op.problem.error == ERR_OK ? HOLD_HELD : HOLD_REFUSED;
-    hold->reference = reserve->reference;
+    hold->reference = batch_keep(rows, reserve->reference);
     hold->lines = hold->currency = "";
     if (hold->state == HOLD_REFUSED)
         return;
     hold_lines(reserve, rows);
     hold->lines = lines_print(batch_arena(rows), reserve->lines, reserve->line_count);
-    hold->currency = currency;
+    hold->currency = batch_keep(rows, currency);
     hold->total_minor = total_minor;
     hold->until_us = reserve->op.now_us + reserve->hold_seconds * 1000000;
 }

@@ -134,8 +134,10 @@ void batch_record_fill(struct batch_rows *rows, struct batch_record *record, con
 /* News: appended to the event table in this transaction. The event and its texts are copied. */
 void batch_event(struct batch_rows *rows, const struct event *event);
 
-/* Memory that lives as long as the rows. */
+/* Memory that lives as long as the rows; and a text copied there. What a row points to must be there,
+ * never in the op: another call of the batch may report the row after this one's call is gone. */
 struct arena *batch_arena(struct batch_rows *rows);
+const char *batch_keep(struct batch_rows *rows, const char *text);
 
 /* ---- for committed ---- */
 

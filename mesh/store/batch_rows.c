@@ -71,6 +71,12 @@ batch_arena(struct batch_rows *rows)
     return rows->arena;
 }
 
+const char *
+batch_keep(struct batch_rows *rows, const char *text)
+{
+    return arena_copy(rows->arena, text, strlen(text));
+}
+
 static const struct batch_table *
 table_of(const struct batch_rows *rows, size_t table)
 {
@@ -285,8 +291,8 @@ batch_record_fill(struct batch_rows *rows, struct batch_record *record, const st
 
     record->id = op->id;
     record->fingerprint = op->fingerprint;
-    record->reason = arena_copy(rows->arena, reason, strlen(reason));
-    record->detail = arena_copy(rows->arena, text, strlen(text));
+    record->reason = batch_keep(rows, reason);
+    record->detail = batch_keep(rows, text);
 }
 
 void
