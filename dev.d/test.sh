@@ -278,8 +278,12 @@ word_bench() {
     SCRATCH=$(scratch_new)
     mesh_use "$SCRATCH" "$SCRATCH/pids"
     mesh_start >&2
-    local name programs='' arguments=()
+    local name database programs='' arguments=()
     for name in $(programs_names); do
+        database=$(program_column "$name" 3)
+        # The floor writes the same rows into databases of its own.
+        [[ $database == - ]] ||
+            postgres_database "$SCRATCH/pg" "floor_$database" "$(program_column "$name" 4)" >&2
         arguments+=("--$name=$(program_address "$name")")
         programs+=${programs:+,}$name:$(record_pid "$(program_record "$name")")
     done
