@@ -11,7 +11,6 @@
 #define ORDER_H
 
 #include "mesh/store/event.h"
-#include "mesh/store/event.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
 
