@@ -24,6 +24,7 @@ struct reader {
     struct arena *arena; /* the reader thread's, as all below */
     struct parked *buckets[PARKED_BUCKETS];
     size_t parked_count;
+    int64_t look_at_us;      /* no parked call is due before this */
     struct call **round;     /* calls to be read now */
     int64_t *round_until_us; /* 0: has not waited yet */
     size_t round_count, round_size;
@@ -79,12 +80,14 @@ unpark_id(struct reader *reader, struct uuid id)
     }
 }
 
-/* Puts into the round what is due to be looked at; returns how long the rest can wait. */
-static int64_t
+/* Puts into the round what is due to be looked at. */
+static void
 unpark_due(struct reader *reader, int64_t now_us, bool all)
 {
-    int64_t next_us = now_us + READER_POLL_US;
+    int64_t next_us = INT64_MAX;
 
+    if (!all && now_us < reader->look_at_us)
+        return;
     for (size_t i = 0; reader->parked_count > 0 && i < PARKED_BUCKETS; i++) {
         struct parked **link = &reader->buckets[i];
 
@@ -98,7 +101,7 @@ unpark_due(struct reader *reader, int64_t now_us, bool all)
             link = &(*link)->next;
         }
     }
-    return next_us - now_us;
+    reader->look_at_us = next_us;
 }
 
 static const struct read *
@@ -118,7 +121,7 @@ park(struct reader *reader, const struct read *read, struct call *call, int64_t 
     int64_t now_us = clock_steady_us();
     struct parked *parked, **bucket;
 
-    if (read->wait_us == NULL || read->is_ready(call->op) || call->op->problem.error != ERR_OK ||
+    if (read->wait_us == NULL || call->op->problem.error != ERR_OK || read->is_ready(call->op) ||
         queue_is_closed(reader->queue))
         return false;
     if (until_us == 0)
@@ -131,6 +134,8 @@ park(struct reader *reader, const struct read *read, struct call *call, int64_t 
     parked->call = call;
     parked->until_us = until_us;
     parked->look_at_us = now_us + READER_POLL_US < until_us ? now_us + READER_POLL_US : until_us;
+    if (parked->look_at_us < reader->look_at_us)
+        reader->look_at_us = parked->look_at_us;
     bucket = bucket_of(reader, call->op->id);
     parked->next = *bucket;
     *bucket = parked;
@@ -196,7 +201,7 @@ read_round(struct reader *reader)
         const struct read *read = read_of(reader, reader->round[first]);
         size_t count = 1;
 
-        while (first + count < reader->round_count &&
+        while (first + count < reader->round_count && count < reader->options.batch_max &&
                reader->round[first + count]->method == reader->round[first]->method)
             count++;
         read_together(reader, read, reader->round + first, reader->round_until_us + first, count);
@@ -223,24 +228,36 @@ take_item(struct reader *reader, struct call *call)
     }
 }
 
+/* How long the queue may stay empty before a parked call is due; -1: there is none. */
+static int64_t
+wait_of(const struct reader *reader)
+{
+    int64_t left_us = reader->look_at_us - clock_steady_us();
+
+    if (reader->parked_count == 0)
+        return -1;
+    return left_us > 0 ? left_us : 0;
+}
+
 static void *
 reader_main(void *context)
 {
     struct reader *reader = context;
-    int64_t wait_us = READER_POLL_US;
 
     for (;;) {
         size_t count;
         struct queue_item *item, *next;
         bool is_closed;
 
-        item = queue_take(reader->queue, reader->options.batch_max, wait_us, &count);
-        is_closed = item == NULL && queue_is_closed(reader->queue);
+        item = queue_take(reader->queue, reader->options.batch_max, wait_of(reader), &count);
+        /* Once it is closed nothing is pushed: closed and empty is the end. */
+        is_closed =
+            item == NULL && queue_is_closed(reader->queue) && queue_count(reader->queue) == 0;
         for (; item != NULL; item = next) {
             next = item->next;
             take_item(reader, (struct call *)item);
         }
-        wait_us = unpark_due(reader, clock_steady_us(), is_closed);
+        unpark_due(reader, clock_steady_us(), is_closed);
         read_round(reader);
         if (is_closed && reader->parked_count == 0)
             return NULL;
@@ -255,6 +272,7 @@ reader_open(const struct reader_options *options)
     reader->options = *options;
     reader->queue = queue_new(options->queue_max);
     reader->arena = arena_new();
+    reader->look_at_us = INT64_MAX;
     reader->pg = pg_new(options->conninfo, options->application, options->statements);
     if (pthread_create(&reader->thread, NULL, reader_main, reader) != 0)
         abort();
