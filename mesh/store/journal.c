@@ -219,9 +219,9 @@ static const struct pg_statement final_save = {
 };
 
 static const struct pg_statement *const statements[] = {
-    &journal_take,  &raise_epoch, &page_insert,  &page_scan,  &floor_set,
-    &page_delete,   &parked_find, &final_find,   &final_page, &parked_save,
-    &parked_delete, &final_save,  &parked_index, NULL,
+    &journal_take, &raise_epoch, &page_insert, &page_scan,   &floor_set,     &page_delete,
+    &parked_find,  &final_find,  &final_page,  &parked_save, &parked_delete, &final_save,
+    &parked_index, &op_load,     &op_insert,   NULL,
 };
 
 /* ---- */
