@@ -62,7 +62,7 @@ struct line {
 /* Reads the next line at *at and moves on; false at the end. */
 bool line_next(const char **at, struct line *ret_line);
 
-/* The sweep's walk over holds by `until`: after from_us, up to to_us. */
+/* The sweep's walk over holds by `until`: from from_us up to to_us, both included. */
 struct sweep_range {
     int64_t from_us, to_us;
 };

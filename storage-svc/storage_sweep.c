@@ -3,6 +3,8 @@
 #include "mesh/base/clock.h"
 #include "storage-svc/storage.h"
 
+#include <stdatomic.h>
+
 enum {
     LOOK_BACK_EVERY = 60, /* runs; the others walk only what is new */
     /* A transaction takes its now() before its rows can be seen, and session time-outs end it long
@@ -23,6 +25,15 @@ read_floor(struct pg *pg, struct arena *arena, struct sweep_range *ret_floor)
     return error == ERR_OK && step.ret_count != 1 ? ERR_INTERNAL : error;
 }
 
+static atomic_size_t failed_count; /* of the walk that goes on */
+
+static void
+count_failed(const void *op)
+{
+    if (((const struct op *)op)->problem.error != ERR_OK)
+        atomic_fetch_add(&failed_count, 1);
+}
+
 static void
 expire_all(struct service *service, const struct expire_candidate *candidates, size_t count,
            struct arena *arena)
@@ -33,11 +44,12 @@ expire_all(struct service *service, const struct expire_candidate *candidates, s
         ops[i].op.id = uuid_v7(clock_now_us());
         ops[i].hold_id = candidates[i].id;
     }
-    service_run_ops(service, &storage_expire_method, ops, count, NULL);
+    service_run_ops(service, &storage_expire_method, ops, count, count_failed);
 }
 
-/* Candidates come a thousand at a time, in order of `until`. What could not be ended now is met again
- * by the next walk that looks back. */
+/* Candidates come a thousand at a time, in order of `until`; what was ended is no candidate any more,
+ * so the next thousand may begin at the same microsecond. When one could not be ended (the database
+ * went away), the next walk begins where this one did, and the stored floor stays. */
 enum error
 storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
 {
@@ -50,6 +62,7 @@ storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
     bool is_whole = runs++ % LOOK_BACK_EVERY == 0;
     enum error error = read_floor(pg, arena, &range);
 
+    atomic_store(&failed_count, 0);
     if (!is_whole && seen_us > range.from_us)
         range.from_us = seen_us;
     do {
@@ -63,6 +76,10 @@ storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
         expire_all(service, candidates, step.ret_count, arena);
         if (step.ret_count > 0)
             range.from_us = candidates[step.ret_count - 1].until_us;
+        if (atomic_load(&failed_count) > 0) {
+            runs -= is_whole;
+            return ERR_STORE_DOWN;
+        }
     } while (step.ret_count > 0);
     seen_us = range.to_us;
     swept.floor_us = range.to_us - LOOK_BACK_US;
