@@ -158,7 +158,7 @@ static const struct pg_column products_in[] = { PG_COLUMN(struct bench, products
 static const struct pg_statement product_stock = {
     .name = "product_stock",
     .sql = "INSERT INTO product SELECT 'bench-product-' || lpad(i::text, 5, '0'), 'JPY', 100,"
-           " 1000000000, 1000000000, 0, 0 FROM generate_series(0, $1 - 1) AS i"
+           " 1000000000, 1000000000, 0, 0 FROM generate_series(0, $1::bigint - 1) AS i"
            " ON CONFLICT DO NOTHING",
     .in = products_in,
     .is_single = true,
@@ -238,7 +238,7 @@ static const struct pg_column wallets_in[] = { PG_COLUMN(struct bench, wallets, 
 static const struct pg_statement account_stock = {
     .name = "account_stock",
     .sql = "INSERT INTO account SELECT 'wallet/bench-' || lpad(i::text, 5, '0') || ' JPY', 2, 0, 0,"
-           " 1000000000000 FROM generate_series(0, $1 - 1) AS i"
+           " 1000000000000 FROM generate_series(0, $1::bigint - 1) AS i"
            " UNION ALL VALUES ('clearing/bench JPY', 2, 1, 0, 0) ON CONFLICT DO NOTHING",
     .in = wallets_in,
     .is_single = true,
