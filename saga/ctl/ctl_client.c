@@ -17,6 +17,7 @@ struct ctl_client {
     struct rpc_client *rpc;
     int attempts_max;
     enum ctl_exit exit;
+    bool may_have_happened; /* the last question that failed */
 };
 
 /* ---- addresses ---- */
@@ -101,6 +102,12 @@ void
 ctl_client_persist(struct ctl_client *client, int attempts_max)
 {
     client->attempts_max = attempts_max;
+}
+
+bool
+ctl_client_may_have_happened(const struct ctl_client *client)
+{
+    return client->may_have_happened;
 }
 
 enum ctl_exit
@@ -201,6 +208,8 @@ static void
 say_failure(struct ctl_client *client, const char *method, const struct rpc_result *result)
 {
     client->exit = is_unreachable(result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
+    client->may_have_happened =
+        (is_unreachable(result->code) || result->code == WIRE_UNKNOWN) && !result->nothing_done;
     if (is_unreachable(result->code) && result->reason[0] == '\0')
         ctl_fail(client->ctl, client->exit, code_name(result), next_move(client, result),
                  "nobody answers at %s (%s): %s", client->address, client->name, result->message);

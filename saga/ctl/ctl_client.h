@@ -37,4 +37,7 @@ const ProtobufCMessage *ctl_client_ask_long(struct ctl_client *client,
 /* The exit status of the last question that failed. */
 enum ctl_exit ctl_client_exit(const struct ctl_client *client);
 
+/* Whether it may have been done all the same: then only the same id, once more, is safe. */
+bool ctl_client_may_have_happened(const struct ctl_client *client);
+
 #endif

@@ -49,7 +49,7 @@ ask(struct ctl *ctl, const char *method, const ProtobufCMessage *request, const 
         return NULL;
     answer = ctl_client_ask(client, SERVICE, method, request);
     *ret_status = answer == NULL ? ctl_client_exit(client) : CTL_DONE;
-    if (*ret_status == CTL_UNREACHABLE && !ctl->is_json)
+    if (answer == NULL && ctl_client_may_have_happened(client) && !ctl->is_json)
         fprintf(stderr,
                 "         It may have happened all the same. The same try once more:\n"
                 "         sagactl %s %s --request-id=%s\n",
