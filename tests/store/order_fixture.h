@@ -22,11 +22,25 @@ order_id(void)
     return uuid_v7(clock_now_us());
 }
 
+static inline void *
+order_arena_take(void *arena, size_t bytes)
+{
+    return arena_take(arena, bytes);
+}
+
+static inline void
+order_arena_leave(void *arena, void *memory)
+{
+    (void)arena;
+    (void)memory; /* goes with the arena */
+}
+
 /* The op of a request; the message is copied, so that it may live on the caller's stack. */
 static inline struct test_call *
 order_call(const char *name, const ProtobufCMessage *message)
 {
     const struct method *method = order_methods;
+    ProtobufCAllocator allocator = { .alloc = order_arena_take, .free = order_arena_leave };
     struct test_call *test;
     uint8_t *bytes;
     size_t count;
@@ -39,12 +53,13 @@ order_call(const char *name, const ProtobufCMessage *message)
     test = call_fixture_new(method);
     bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
     count = protobuf_c_message_pack(message, bytes);
-    copy = protobuf_c_message_unpack(message->descriptor, NULL, count, bytes);
+    allocator.allocator_data = test->call.arena;
+    copy = protobuf_c_message_unpack(message->descriptor, &allocator, count, bytes);
     ck_assert_ptr_nonnull(copy);
     error = method->decode(copy, test->call.arena, test->call.op);
     ck_assert_msg(error == ERR_OK, "%s: %s %s", name, test->call.op->problem.field,
                   test->call.op->problem.text);
-    return test; /* the unpacked copy is left to the end of the program: ops point into it */
+    return test;
 }
 
 static inline struct test_call *
