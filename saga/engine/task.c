@@ -7,7 +7,7 @@
 
 enum {
     BACKOFF_FIRST_US = 100 * 1000, /* a restart of a participant takes some tenths of a second */
-    BACKOFF_LAST_US = 30 * 1000 * 1000, /* a day's outage is 3,000 attempts, not 100,000 */
+    BACKOFF_LAST_US = 30 * 1000 * 1000,       /* a day's outage is 3,000 attempts, not 100,000 */
     BACKOFF_RULE_LAST_US = 600 * 1000 * 1000, /* of a definition's own Retry */
 };
 
