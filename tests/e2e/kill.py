@@ -1,0 +1,318 @@
+"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points]: kill -9 in the middle of it all.
+
+Two passes, each on a mesh of its own, under a closed loop that keeps --orders orders open:
+
+  kills   at least --kills seeded kills, each followed by a restart: the four services, PostgreSQL's
+          backends (ended by an operator, or killed: then PostgreSQL recovers from a crash), and
+          the postmaster. Budgets and back-offs are the defaults.
+  points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
+          every point of every program that has it, at a seeded pass of it.
+
+When the last one is over, no more orders are placed, everything drains, and the books are compared
+(kill_checks.py). The seed gives the victims, in order, and how many orders become final in between;
+what each was doing when it was hit is up to chance.
+"""
+
+import argparse
+import os
+import pathlib
+import random
+import signal
+import sys
+import threading
+import time
+
+from kill_checks import check_all
+from kill_load import Load
+from mesh import Mesh, wait_until
+
+SERVICES = ("storage", "account", "order", "saga")
+DATABASES = ("orders", "storage", "account", "saga")
+STORE_POINTS = ("store.after-begin", "store.before-commit", "store.after-commit",
+                "store.before-reply")
+SAGA_POINTS = ("journal.before-commit", "journal.after-commit", "saga.before-send")
+POINTS = [(program, point) for program in ("storage", "account", "order") for point in STORE_POINTS]
+POINTS += [("saga", point) for point in SAGA_POINTS]
+POINT_PASSES_MAX = 60  # a point is passed at most once a batch, so at a pass between 1 and this
+
+LIFE_SECONDS = 10
+SLOW_SECONDS = 20  # a kill comes at the latest after this
+STANDSTILL_SECONDS = 150  # no order became final for so long: something hangs
+DRAIN_SECONDS = 420  # a budget before the pivot, and what follows it
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def kill_schedule(kills, rng):
+    """[(victim, how, seconds away, orders until the next)], the same for the same seed."""
+    postmasters = max(1, kills * 6 // 100)
+    backends = max(1, kills * 20 // 100)
+    victims = [("postgres", "postmaster")] * postmasters
+    for i in range(backends):
+        victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
+    for i in range(kills - len(victims)):
+        victims.append((SERVICES[i % len(SERVICES)], "kill"))
+    rng.shuffle(victims)
+    schedule = []
+    for victim, how in victims:
+        away = rng.choice((0, 0, 0, 0.3, 1.5)) if how == "kill" else 0
+        gap = 0 if rng.random() < 0.1 else rng.randint(20, 600)
+        schedule.append((victim, how, away, gap))
+    return schedule
+
+
+class Pass:
+    """A mesh under load, and what is done to it."""
+
+    def __init__(self, name, build, orders, seed):
+        self.name = name
+        self.mesh = Mesh(build=build)
+        self.load = Load(self.mesh, orders, seed)
+        self.kills = {}
+        self.points = {}
+        self.began = time.monotonic()
+        self.said_at = self.began
+        self.moved_at, self.moved_count = self.began, 0
+
+    def seconds(self):
+        return time.monotonic() - self.began
+
+    def count(self, what):
+        self.kills[what] = self.kills.get(what, 0) + 1
+
+    def show_life(self):
+        if time.monotonic() - self.said_at < LIFE_SECONDS:
+            return
+        self.said_at = time.monotonic()
+        load = self.load
+        say(
+            f"{self.name}: {self.seconds():.0f} s, {sum(self.kills.values())} kills,"
+            f" {load.final_count} final, {load.open_count} open,"
+            f" {load.final_count / self.seconds():.0f} orders/s"
+        )
+
+    def move_on(self, orders):
+        """Until so many more orders are final, or it is slow."""
+        until = time.monotonic() + SLOW_SECONDS
+        wanted = self.load.final_count + orders
+        while time.monotonic() < until:
+            if self.load.wait(lambda: self.load.final_count >= wanted, 1):
+                break
+            self.check_alive()
+        self.check_alive()
+
+    def check_alive(self):
+        self.show_life()
+        if self.load.error:
+            raise self.load.error
+        if self.load.final_count != self.moved_count:
+            self.moved_at, self.moved_count = time.monotonic(), self.load.final_count
+        if time.monotonic() - self.moved_at > STANDSTILL_SECONDS:
+            raise AssertionError(f"no order has become final for {STANDSTILL_SECONDS} s")
+
+    def drain(self):
+        load, until = self.load, time.monotonic() + DRAIN_SECONDS
+        load.stop_filling()
+        began = time.monotonic()
+        while not load.wait(lambda: load.open_count == 0, 1):
+            self.check_alive()
+            if time.monotonic() > until:
+                raise AssertionError(f"{load.open_count} orders are open after {DRAIN_SECONDS} s")
+        say(f"{self.name}: drained in {time.monotonic() - began:.1f} s")
+        load.end()
+        pb = self.mesh.saga_pb
+        wait_until(
+            lambda: not self.mesh.insist(
+                self.mesh.sagas.List, pb.ListRequest(page_size=1)).sagas,
+            DRAIN_SECONDS,
+            "no open saga",
+        )
+
+    def show_counts(self):
+        mesh, load = self.mesh, self.load
+        rows = dict(mesh.psql("orders", "SELECT status, count(*) FROM orders GROUP BY 1"))
+        reasons = mesh.psql(
+            "orders",
+            "SELECT failure_reason, count(*) FROM orders WHERE status = 4 GROUP BY 1 ORDER BY 2 DESC",
+        )
+        took = self.seconds()
+        slowest = sorted(load.latencies)
+        say(f"{self.name}: orders {len(load.orders)}: {rows.get('3', 0)} paid, {rows.get('4', 0)}"
+            f" failed ({', '.join(f'{count} {reason}' for reason, count in reasons)})")
+        say(f"{self.name}: kills {sum(self.kills.values())}:"
+            f" {', '.join(f'{count} {what}' for what, count in sorted(self.kills.items()))}")
+        for (program, point), count in sorted(self.points.items()):
+            say(f"{self.name}: ended {count} x at {point} of {program}")
+        say(f"{self.name}: Place sent again {load.place_repeats} x; answers that were none:"
+            f" {', '.join(f'{n} {name}' for name, n in sorted(load.troubles.items())) or 'none'}")
+        say(f"{self.name}: {took:.0f} s, {len(load.orders) / took:.0f} orders/s,"
+            f" Place to final: median {slowest[len(slowest) // 2]:.1f} s,"
+            f" longest {slowest[-1]:.1f} s")
+        say(f"{self.name}: memory {', '.join(self.memory(name) for name in SERVICES)}")
+
+    def memory(self, name):
+        status = pathlib.Path(f"/proc/{self.mesh.pid(name)}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return f"{name} {int(peak.split()[1]) // 1024} MB"
+
+    def run(self, act):
+        """Opens the mesh, lets act(self) do its worst, and compares the books: (passed, failed)."""
+        with self.mesh:
+            self.load.prepare()
+            self.began = self.moved_at = time.monotonic()
+            self.load.start()
+            self.move_on(self.load.target // 4)
+            try:
+                act(self)
+                say(f"{self.name}: the last kill is over; what is open drains")
+                self.drain()
+            except BaseException:
+                self.load.end()
+                self.show_open()
+                raise
+            self.show_counts()
+            passed, failed = check_all(self.mesh, self.load, f"{self.name}: ")
+            if failed:
+                self.mesh.close(keep_logs=True)
+            return passed, failed
+
+    def show_open(self):
+        """Where the orders stand that did not end, for whoever looks for the reason."""
+        try:
+            sagas = self.mesh.sagas.List(
+                self.mesh.saga_pb.ListRequest(page_size=1000), timeout=5).sagas
+            states = {}
+            for saga in sagas:
+                what = (saga.state, self.mesh.saga_pb.SagaPhase.Name(saga.phase), saga.error_code)
+                states[what] = states.get(what, 0) + 1
+            for what, count in states.items():
+                say(f"    {count} sagas in {what}")
+            for saga in sagas[-3:]:
+                say(f"    {self.mesh.saga(saga.saga_id)}")
+            rows = self.mesh.psql(
+                "orders", "SELECT id, status, version, cancel_wanted FROM orders"
+                " WHERE status < 3 ORDER BY id LIMIT 5")
+            say(f"    open orders: {rows}")
+        except Exception as error:  # pylint: disable=broad-except
+            say(f"    (nobody could be asked: {error})")
+
+
+# ---- kills -----------------------------------------------------------------------------------------
+
+
+def backend_of(mesh, database, rng):
+    """One that is in COMMIT when there is one, else any that works for a service."""
+    rows = mesh.psql(
+        "postgres",
+        "SELECT pid, state = 'active' AND query = 'COMMIT' FROM pg_stat_activity"
+        f" WHERE datname = '{database}' AND backend_type = 'client backend' ORDER BY pid",
+    )
+    committing = [row for row in rows if row[1] == "t"]
+    return int(rng.choice(committing or rows)[0]) if rows else None
+
+
+def kill_backend(mesh, database, how, rng):
+    pid = wait_until(lambda: backend_of(mesh, database, rng), 30, f"a backend of {database}")
+    if how == "terminate":
+        mesh.psql("postgres", f"SELECT pg_terminate_backend({pid})")
+        return
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it went by itself; its service has another by now
+    wait_until(lambda: postgres_answers(mesh), 60, "PostgreSQL recovered")
+
+
+def postgres_answers(mesh):
+    try:
+        return mesh.psql("postgres", "SELECT 1")
+    except AssertionError:
+        return None
+
+
+def kill_one(one, victim, how, away, is_awaited, rng):
+    mesh = one.mesh
+    if how == "kill":
+        mesh.kill(victim)
+        if away:
+            threading.Event().wait(away)
+        mesh.start(victim, wait=is_awaited)
+    elif how == "postmaster":
+        mesh.kill("postgres")
+        mesh.start("postgres")
+    else:
+        kill_backend(mesh, victim, how, rng)
+    one.count({"kill": victim, "postmaster": "postmaster"}.get(how, f"PostgreSQL backend ({how})"))
+
+
+def do_kills(schedule, rng):
+    def act(one):
+        for victim, how, away, gap in schedule:
+            kill_one(one, victim, how, away, gap > 0, rng)
+            one.check_alive()
+            if gap:
+                one.move_on(gap)
+        for name in SERVICES:
+            one.mesh.wait_ready(name)
+
+    return act
+
+
+# ---- points ----------------------------------------------------------------------------------------
+
+
+def do_points(rng):
+    def act(one):
+        points = list(POINTS)
+        rng.shuffle(points)
+        for program, point in points:
+            passes = rng.randint(1, POINT_PASSES_MAX)
+            one.mesh.kill(program)
+            one.mesh.start(
+                program, wait=False, environment={"MESH_CRASH_AT": f"{point}:{passes}"}
+            )
+            status = one.mesh.wait_ended(program)
+            if status != -signal.SIGKILL:
+                raise AssertionError(
+                    f"{program} ended with {status} at {point}:{passes}\n"
+                    + one.mesh.log_tail(program)
+                )
+            one.mesh.start(program)
+            one.points[program, point] = one.points.get((program, point), 0) + 1
+            one.count(program)
+            one.move_on(rng.randint(20, 200))
+
+    return act
+
+
+# ---- both ------------------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description="kill -9 in the middle of it all")
+    parser.add_argument("--kills", type=int, default=110)
+    parser.add_argument("--orders", type=int, default=2000, help="how many are kept open")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", choices=("kills", "points"))
+    options = parser.parse_args()
+    say(f"seed {options.seed} ({options.kills} kills, {options.orders} orders open)")
+
+    passed = failed = 0
+    rng = random.Random(options.seed)
+    passes = (
+        ("kills", None, do_kills(kill_schedule(options.kills, rng), rng)),
+        ("points", os.environ.get("MESH_CRASH_BUILD", "build-crash"), do_points(rng)),
+    )
+    for name, build, act in passes:
+        if options.only in (None, name):
+            one = Pass(name, build, options.orders, options.seed)
+            good, bad = one.run(act)
+            passed, failed = passed + good, failed + bad
+    say(f"{passed} passed, {failed} failed, 0 skipped")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
