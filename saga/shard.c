@@ -139,8 +139,8 @@ page_append(struct shard *shard, const char *text, size_t bytes)
 }
 
 enum error
-shard_decide(struct shard *shard, struct tick *tick, struct live *live, const struct event *event,
-             struct problem *problem)
+shard_decide(struct shard *shard, struct tick *tick, struct live *live,
+             const struct engine_event *event, struct problem *problem)
 {
     enum error error;
 
@@ -151,7 +151,7 @@ shard_decide(struct shard *shard, struct tick *tick, struct live *live, const st
         record_write(&shard->records.items[i], &shard->line);
         page_append(shard, shard->line.text, shard->line.bytes);
     }
-    if (shard->records.count > 0 || event->kind == EVENT_ANSWER)
+    if (shard->records.count > 0 || event->kind == ENGINE_ANSWER)
         tick_touch(shard, tick, live);
     return error;
 }
@@ -181,13 +181,13 @@ static void
 take_answer(struct shard *shard, struct tick *tick, struct participant_call *answer)
 {
     struct live *live = live_find(shard, answer->saga_id);
-    struct event event = { .kind = EVENT_ANSWER,
-                           .answer = { .activation = answer->activation,
-                                       .outcome = answer->outcome,
-                                       .result = answer->result,
-                                       .reason = answer->reason,
-                                       .message = answer->message,
-                                       .is_stored = answer->is_stored } };
+    struct engine_event event = { .kind = ENGINE_ANSWER,
+                                  .answer = { .activation = answer->activation,
+                                              .outcome = answer->outcome,
+                                              .result = answer->result,
+                                              .reason = answer->reason,
+                                              .message = answer->message,
+                                              .is_stored = answer->is_stored } };
     struct problem problem;
 
     if (live == NULL || live->instance == NULL)
@@ -217,7 +217,7 @@ take_timers(struct shard *shard, struct tick *tick)
     while (shard->timer_count > 0 && shard->timers[0].at_us <= shard->now_us) {
         struct timer timer = timer_pop(shard);
         struct live *live = live_find(shard, timer.id);
-        const struct event event = { .kind = EVENT_DUE };
+        const struct engine_event event = { .kind = ENGINE_DUE };
         struct problem problem;
 
         if (live == NULL || live->next_us != timer.at_us)

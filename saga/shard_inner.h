@@ -108,7 +108,7 @@ void tick_answer(struct tick *tick, struct call *call);
 
 /* Runs the engine and appends the records to the page. */
 enum error shard_decide(struct shard *shard, struct tick *tick, struct live *live,
-                        const struct event *event, struct problem *problem);
+                        const struct engine_event *event, struct problem *problem);
 
 /* Writes the page with final and parked rows; then sends what is due and answers the callers. Returns
  * once it is written. Ends the program when the shard was taken over by somebody else. */

@@ -190,7 +190,7 @@ list_all(struct shard *shard, size_t *ret_count)
 static void
 resume(struct shard *shard)
 {
-    const struct event event = { .kind = EVENT_RECOVERED };
+    const struct engine_event event = { .kind = ENGINE_RECOVERED };
     struct arena *arena = arena_new();
     size_t count, done = 0;
     struct live **list = list_all(shard, &count);

@@ -83,10 +83,10 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
 {
     const struct definition *definition =
         catalog_newest(shard->shards->options.catalog, start->definition);
-    struct event event = { .kind = EVENT_START,
-                           .definition = definition,
-                           .input = input,
-                           .traceparent = start->op.traceparent };
+    struct engine_event event = { .kind = ENGINE_START,
+                                  .definition = definition,
+                                  .input = input,
+                                  .traceparent = start->op.traceparent };
     struct live *live;
 
     if (definition == NULL) {
@@ -167,16 +167,16 @@ op_add(struct tick *tick, const struct op *op, const char *method)
 
 static void
 change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
-            enum event_kind kind)
+            enum engine_event_kind kind)
 {
     struct live *live = open_find(shard, tick, change->saga_id);
-    const struct event event = { .kind = kind, .comment = change->comment };
+    const struct engine_event event = { .kind = kind, .comment = change->comment };
 
     if (live != NULL)
         shard_decide(shard, tick, live, &event, &change->op.problem);
     else if (final_find(tick, change->saga_id) == NULL)
         problem_set(&change->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
-    else if (kind == EVENT_CANCEL)
+    else if (kind == ENGINE_CANCEL)
         problem_set(&change->op.problem, ERR_TOO_LATE, "saga_id", "this saga has ended");
     else
         problem_refuse(&change->op.problem, "NOT_STUCK", "saga_id", "this saga has ended");
@@ -185,8 +185,8 @@ change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
 /* A decision is recorded with its effect, so that asking again gets the same; that there is no such
  * saga may change, and is not. */
 static void
-change(struct shard *shard, struct tick *tick, struct saga_change *change, enum event_kind kind,
-       const char *method)
+change(struct shard *shard, struct tick *tick, struct saga_change *change,
+       enum engine_event_kind kind, const char *method)
 {
     const struct op_row *known = op_find(tick, change->op.id);
     struct live *live;
@@ -352,13 +352,13 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
         start(shard, tick, op);
         break;
     case SAGA_CANCEL:
-        change(shard, tick, op, EVENT_CANCEL, "Cancel");
+        change(shard, tick, op, ENGINE_CANCEL, "Cancel");
         break;
     case SAGA_RETRY:
-        change(shard, tick, op, EVENT_RETRY, "Retry");
+        change(shard, tick, op, ENGINE_RETRY, "Retry");
         break;
     case SAGA_COMPENSATE:
-        change(shard, tick, op, EVENT_COMPENSATE, "Compensate");
+        change(shard, tick, op, ENGINE_COMPENSATE, "Compensate");
         break;
     case SAGA_GET:
         get(shard, tick, op, call->arena);

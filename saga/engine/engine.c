@@ -176,7 +176,7 @@ walk(struct turn *turn, int state)
 /* Events */
 
 static enum error
-take_start(struct turn *turn, const struct event *event, struct problem *problem)
+take_start(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     struct instance *instance = turn->instance;
     struct record *record;
@@ -206,7 +206,7 @@ take_start(struct turn *turn, const struct event *event, struct problem *problem
 }
 
 static enum error
-take_answer(struct turn *turn, const struct event *event, struct problem *problem)
+take_answer(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     const struct instance *instance = turn->instance;
 
@@ -218,7 +218,7 @@ take_answer(struct turn *turn, const struct event *event, struct problem *proble
 }
 
 static enum error
-take_due(struct turn *turn, const struct event *event, struct problem *problem)
+take_due(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     (void)turn;
     (void)event;
@@ -227,7 +227,7 @@ take_due(struct turn *turn, const struct event *event, struct problem *problem)
 }
 
 static enum error
-take_recovered(struct turn *turn, const struct event *event, struct problem *problem)
+take_recovered(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     (void)event;
     (void)problem;
@@ -236,7 +236,7 @@ take_recovered(struct turn *turn, const struct event *event, struct problem *pro
 }
 
 static enum error
-take_cancel(struct turn *turn, const struct event *event, struct problem *problem)
+take_cancel(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     struct instance *instance = turn->instance;
 
@@ -313,7 +313,7 @@ check_stuck(const struct instance *instance, struct problem *problem)
 }
 
 static enum error
-take_retry(struct turn *turn, const struct event *event, struct problem *problem)
+take_retry(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     enum error error = check_stuck(turn->instance, problem);
 
@@ -342,7 +342,7 @@ is_too_late_to_undo(const struct instance *instance)
 }
 
 static enum error
-take_compensate(struct turn *turn, const struct event *event, struct problem *problem)
+take_compensate(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
     struct instance *instance = turn->instance;
     enum error error = check_stuck(instance, problem);
@@ -362,22 +362,22 @@ take_compensate(struct turn *turn, const struct event *event, struct problem *pr
 }
 
 enum error
-engine_decide(struct instance *instance, const struct event *event, int64_t now_us,
+engine_decide(struct instance *instance, const struct engine_event *event, int64_t now_us,
               struct records *records, struct problem *problem)
 {
-    static enum error (*const take[EVENT_KIND_COUNT])(struct turn *, const struct event *,
-                                                      struct problem *) = {
-        [EVENT_START] = take_start,
-        [EVENT_ANSWER] = take_answer,
-        [EVENT_DUE] = take_due,
-        [EVENT_RECOVERED] = take_recovered,
-        [EVENT_CANCEL] = take_cancel,
-        [EVENT_RETRY] = take_retry,
-        [EVENT_COMPENSATE] = take_compensate,
+    static enum error (*const take[ENGINE_EVENT_KIND_COUNT])(
+        struct turn *, const struct engine_event *, struct problem *) = {
+        [ENGINE_START] = take_start,
+        [ENGINE_ANSWER] = take_answer,
+        [ENGINE_DUE] = take_due,
+        [ENGINE_RECOVERED] = take_recovered,
+        [ENGINE_CANCEL] = take_cancel,
+        [ENGINE_RETRY] = take_retry,
+        [ENGINE_COMPENSATE] = take_compensate,
     };
     struct turn turn = { .instance = instance, .now_us = now_us, .records = records };
 
-    assert(event->kind == EVENT_START || instance->definition != NULL);
+    assert(event->kind == ENGINE_START || instance->definition != NULL);
     if (now_us < instance->changed_us) /* time never runs backwards for one saga */
         turn.now_us = instance->changed_us;
     if (records->arena == NULL)

@@ -5,7 +5,7 @@
  *     due      what the instance wants done now, and when it wants to be looked at again
  *
  * The caller writes the records of its tick in one transaction, and only then sends what is due.
- * Recovery: fold everything, give each open instance EVENT_RECOVERED, write what that makes, and do
+ * Recovery: fold everything, give each open instance ENGINE_RECOVERED, write what that makes, and do
  * what is due. The engine does not know which attempts are under way: due() names the current call
  * until its answer came in, and the caller sends an (activation, attempt) once.
  *
@@ -21,15 +21,15 @@
 
 #include "saga/engine/instance.h"
 
-enum event_kind {
-    EVENT_START,
-    EVENT_ANSWER,    /* an attempt ended, one way or the other */
-    EVENT_DUE,       /* time has passed; nothing follows from it before waits and timers exist */
-    EVENT_RECOVERED, /* the caller restarted: an attempt may have been under way */
-    EVENT_CANCEL,
-    EVENT_RETRY,      /* operator */
-    EVENT_COMPENSATE, /* operator */
-    EVENT_KIND_COUNT
+enum engine_event_kind {
+    ENGINE_START,
+    ENGINE_ANSWER,    /* an attempt ended, one way or the other */
+    ENGINE_DUE,       /* time has passed; nothing follows from it before waits and timers exist */
+    ENGINE_RECOVERED, /* the caller restarted: an attempt may have been under way */
+    ENGINE_CANCEL,
+    ENGINE_RETRY,      /* operator */
+    ENGINE_COMPENSATE, /* operator */
+    ENGINE_EVENT_KIND_COUNT
 };
 
 /* What an attempt came to (state-language 1.13). */
@@ -54,8 +54,8 @@ struct answer {
         *causes; /* THROWN: classes of its cause chain, NULL at the end; may be NULL */
 };
 
-struct event {
-    enum event_kind kind;
+struct engine_event {
+    enum engine_event_kind kind;
     const struct definition *definition; /* START */
     json_t *input;                       /* START: an object */
     const char *traceparent;             /* START: may be NULL */
@@ -71,8 +71,8 @@ enum outcome outcome_of_status(enum wire_code code, bool nothing_done);
  * same, else ERR_ID_REUSED. CANCEL: ERR_TOO_LATE once the pivot was entered or the saga ended.
  * RETRY and COMPENSATE: ERR_REFUSED with reason NOT_STUCK, or ERR_TOO_LATE. START with an input that
  * is not an object, or too big: ERR_BAD_REQUEST. */
-enum error engine_decide(struct instance *instance, const struct event *event, int64_t now_us,
-                         struct records *records, struct problem *problem);
+enum error engine_decide(struct instance *instance, const struct engine_event *event,
+                         int64_t now_us, struct records *records, struct problem *problem);
 
 struct call_due {
     struct uuid activation;

@@ -73,7 +73,8 @@ out:
 }
 
 static void
-driver_tell(struct driver *driver, const struct event *event, const struct definition *definition)
+driver_tell(struct driver *driver, const struct engine_event *event,
+            const struct definition *definition)
 {
     records_reset(&driver->records);
     driver->error =
@@ -86,7 +87,7 @@ driver_tell(struct driver *driver, const struct event *event, const struct defin
 static bool
 driver_step(struct driver *driver)
 {
-    struct event event = { .kind = EVENT_ANSWER };
+    struct engine_event event = { .kind = ENGINE_ANSWER };
     struct due due;
 
     engine_due(driver->instance, driver->now_us, &due);
@@ -126,7 +127,7 @@ driver_close(struct driver *driver)
 static void
 driver_start(struct driver *driver, const struct definition *definition, json_t *input)
 {
-    struct event start = { .kind = EVENT_START, .definition = definition, .input = input };
+    struct engine_event start = { .kind = ENGINE_START, .definition = definition, .input = input };
 
     driver_tell(driver, &start, definition);
 }

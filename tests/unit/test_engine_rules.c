@@ -237,9 +237,9 @@ story_count(struct story *story, const char *method)
 }
 
 static void
-tell(struct driver *driver, enum event_kind kind)
+tell(struct driver *driver, enum engine_event_kind kind)
 {
-    struct event event = { .kind = kind };
+    struct engine_event event = { .kind = kind };
 
     driver_tell(driver, &event, machine);
 }
@@ -259,12 +259,12 @@ story_answer(struct driver *driver, const struct call_due *call, struct answer *
         (*count)++;
     ret_answer->outcome = OUTCOME_OK;
     if (strcmp(word, "crash") == 0) {
-        tell(driver, EVENT_RECOVERED);
+        tell(driver, ENGINE_RECOVERED);
         ret_answer->activation = (struct uuid){ 0 }; /* its answer is lost */
     } else if (strcmp(word, "cancel") == 0) {
         bool is_late = instance_is_past_pivot(driver->instance);
 
-        tell(driver, EVENT_CANCEL);
+        tell(driver, ENGINE_CANCEL);
         ck_assert_int_eq(driver->error, is_late ? ERR_TOO_LATE : ERR_OK);
     } else if (strcmp(word, "?") == 0 || strcmp(word, "days") == 0) {
         ret_answer->outcome = OUTCOME_UNKNOWN;
@@ -304,7 +304,7 @@ START_TEST(a_story)
     for (const char *at = stories[_i].operators; *at != '\0'; at++) {
         bool is_refused = *at == 'R' || *at == 'C';
 
-        tell(&driver, *at == 'r' || *at == 'R' ? EVENT_RETRY : EVENT_COMPENSATE);
+        tell(&driver, *at == 'r' || *at == 'R' ? ENGINE_RETRY : ENGINE_COMPENSATE);
         ck_assert_msg((driver.error != ERR_OK) == is_refused, "%s: operator %c", stories[_i].what,
                       *at);
         while (driver_step(&driver))
@@ -466,7 +466,7 @@ START_TEST(a_late_answer_is_ignored)
 {
     struct story story = { .script = "" };
     struct driver driver = { .script = &story, .answer = story_answer };
-    struct event late = { .kind = EVENT_ANSWER, .answer = { .outcome = OUTCOME_REFUSED } };
+    struct engine_event late = { .kind = ENGINE_ANSWER, .answer = { .outcome = OUTCOME_REFUSED } };
     json_t *input = json_object();
 
     driver_open(&driver);

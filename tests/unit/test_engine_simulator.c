@@ -307,7 +307,7 @@ call_operator(struct simulation *sim, int index)
 
 /* One event: decide, commit, and only then send. A crash loses what was not committed. */
 static void
-tick(struct simulation *sim, int index, const struct event *event)
+tick(struct simulation *sim, int index, const struct engine_event *event)
 {
     struct saga *saga = &sim->sagas[index];
     bool crashes_here = ++sim->pages == sim->weather.crash_at_page;
@@ -335,7 +335,7 @@ tick(struct simulation *sim, int index, const struct event *event)
 static void
 recover(struct simulation *sim)
 {
-    struct event recovered = { .kind = EVENT_RECOVERED };
+    struct engine_event recovered = { .kind = ENGINE_RECOVERED };
 
     trace(sim, "recovers");
     sim->crashes++;
@@ -350,9 +350,9 @@ recover(struct simulation *sim)
     }
     for (int i = 0; i < sim->world.order_count && !sim->is_down; i++) {
         struct saga *saga = &sim->sagas[i];
-        struct event start = { .kind = EVENT_START,
-                               .definition = saga->definition,
-                               .input = saga->input };
+        struct engine_event start = { .kind = ENGINE_START,
+                                      .definition = saga->definition,
+                                      .input = saga->input };
 
         /* What was not acknowledged is started again: the order without a saga is the request. */
         tick(sim, i, saga->instance->definition == NULL ? &start : &recovered);
@@ -380,7 +380,7 @@ happen_arrive(struct simulation *sim, const struct happening *happening)
 static void
 happen_answer(struct simulation *sim, const struct happening *happening)
 {
-    struct event event = { .kind = EVENT_ANSWER };
+    struct engine_event event = { .kind = ENGINE_ANSWER };
 
     event.answer.activation = happening->activation;
     event.answer.outcome = happening->answer.outcome;
@@ -396,7 +396,7 @@ static void
 happen_operator(struct simulation *sim, const struct happening *happening)
 {
     struct saga *saga = &sim->sagas[happening->saga];
-    struct event event = { .kind = EVENT_RETRY, .comment = "the simulator's operator" };
+    struct engine_event event = { .kind = ENGINE_RETRY, .comment = "the simulator's operator" };
 
     saga->is_operator_coming = false;
     if (saga->instance->definition == NULL || !saga->instance->is_stuck)
@@ -406,9 +406,9 @@ happen_operator(struct simulation *sim, const struct happening *happening)
         struct instance *copy = replay(sim, saga);
         struct problem problem;
 
-        event.kind = EVENT_COMPENSATE;
+        event.kind = ENGINE_COMPENSATE;
         if (engine_decide(copy, &event, sim->now_us, &records, &problem) != ERR_OK)
-            event.kind = EVENT_RETRY; /* too late for that */
+            event.kind = ENGINE_RETRY; /* too late for that */
         records_free(&records);
         instance_free(copy);
     }
@@ -418,7 +418,7 @@ happen_operator(struct simulation *sim, const struct happening *happening)
 static void
 happen(struct simulation *sim, const struct happening *happening)
 {
-    struct event cancel = { .kind = EVENT_CANCEL };
+    struct engine_event cancel = { .kind = ENGINE_CANCEL };
 
     switch (happening->kind) {
     case HAPPEN_ARRIVE:
@@ -593,9 +593,9 @@ static const char *
 simulation_run(struct simulation *sim)
 {
     for (int i = 0; i < sim->world.order_count; i++) {
-        struct event start = { .kind = EVENT_START,
-                               .definition = sim->sagas[i].definition,
-                               .input = sim->sagas[i].input };
+        struct engine_event start = { .kind = ENGINE_START,
+                                      .definition = sim->sagas[i].definition,
+                                      .input = sim->sagas[i].input };
 
         if (!sim->is_down) /* else recovery starts it */
             tick(sim, i, &start);

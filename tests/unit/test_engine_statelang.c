@@ -128,7 +128,7 @@ run_play(const json_t *row)
     const char *op = json_string_value(json_object_get(row, "op"));
     const char *name = json_string_value(json_object_get(row, "machine"));
     json_t *params = json_object_get(row, "params");
-    struct event event = { .kind = EVENT_RETRY };
+    struct engine_event event = { .kind = ENGINE_RETRY };
     struct run *run;
 
     if (strcmp(op, "start") == 0) {
@@ -149,7 +149,7 @@ run_play(const json_t *row)
     if (run == NULL || strcmp(op, "skip") == 0)
         return NULL;
     if (strcmp(op, "compensate") == 0)
-        event.kind = EVENT_COMPENSATE;
+        event.kind = ENGINE_COMPENSATE;
     params_merge(&run->driver, params);
     driver_tell(&run->driver, &event, run->driver.instance->definition);
     rest(&run->driver);
