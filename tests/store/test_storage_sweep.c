@@ -1,0 +1,160 @@
+/* The sweep that ends holds: thousands that end at once, and a database that goes away meanwhile. */
+#include "storage-svc/storage_sweep.h"
+#include "tests/store/pg_fixture.h"
+#include "tests/store/storage_fixture.h"
+
+static struct pg_fixture fixture;
+static struct pg *store, *keeper;
+static size_t fail_from; /* ops after so many of the run are answered STORE_DOWN */
+static size_t ops_run;
+
+/* In the service the ops go through its queue; here they are done at once. */
+void
+service_run_ops(struct service *service, const struct method *method, const void *ops, size_t count,
+                void (*answered)(const void *op))
+{
+    (void)service;
+    for (size_t i = 0; i < count; i++) {
+        struct test_call *test = call_fixture_new(method);
+        struct call *call = &test->call;
+
+        memcpy(call->op, (const char *)ops + i * method->op_bytes, method->op_bytes);
+        if (ops_run++ < fail_from)
+            batch_run(&storage_service, store, &call, 1);
+        else
+            problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "away");
+        if (answered != NULL)
+            answered(call->op);
+        call_fixture_free(test);
+    }
+}
+
+static void
+sweep(enum error expected)
+{
+    struct arena *arena = arena_new();
+
+    ops_run = 0;
+    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
+    ck_assert_int_eq(storage_sweep_run(NULL, keeper, arena), expected);
+    arena_free(arena);
+}
+
+static void
+open_pg(void)
+{
+    store = batch_pg_new(&storage_service, fixture.conninfo);
+    keeper = pg_new(fixture.conninfo, "keeper-test", storage_statements);
+    fail_from = SIZE_MAX;
+    pg_fixture_run(fixture.conninfo, "TRUNCATE hold, product; UPDATE sweep SET floor_us = 0");
+}
+
+static void
+close_pg(void)
+{
+    store = pg_free(store);
+    keeper = pg_free(keeper);
+}
+
+/* count holds of a piece each, that ended `ago` seconds ago, all in one microsecond. */
+static void
+make_holds(int count, int ago)
+{
+    pg_fixture_run(fixture.conninfo,
+                   "INSERT INTO product VALUES ('tea', 'JPY', 1, %d, 0, %d, 0)"
+                   " ON CONFLICT (sku) DO UPDATE SET on_hand = product.on_hand + %d,"
+                   " held = product.held + %d",
+                   count, count, count, count);
+    pg_fixture_run(fixture.conninfo,
+                   "INSERT INTO hold SELECT (left(mesh_uuid_floor(now())::text, 14) || '7' ||"
+                   " substr(md5(random()::text), 1, 3) || '-8' || substr(md5(i::text), 4, 3) || '-'"
+                   " || substr(md5(random()::text), 7, 12))::uuid, 1, '', '', 1, 'r',"
+                   " '1 1 tea' || chr(10), 'JPY', 1,"
+                   " (extract(epoch FROM now())::bigint - %d) * 1000000"
+                   " FROM generate_series(1, %d) AS i",
+                   ago, count);
+}
+
+static void
+expect_held(long long held)
+{
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT held FROM product"), held);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM hold WHERE state = 1"),
+                     held);
+}
+
+START_TEST(only_what_ended_is_ended)
+{
+    make_holds(3, 10);
+    make_holds(2, -60);
+    sweep(ERR_OK);
+    expect_held(2);
+    sweep(ERR_OK);
+    expect_held(2);
+}
+END_TEST
+
+START_TEST(more_than_a_page_in_a_microsecond)
+{
+    make_holds(2300, 10);
+    sweep(ERR_OK);
+    expect_held(0);
+}
+END_TEST
+
+START_TEST(what_failed_is_met_again)
+{
+    make_holds(5, 7200); /* long ended: the floor must not pass them */
+    fail_from = 2;
+    sweep(ERR_STORE_DOWN);
+    expect_held(3);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep"), 0);
+    sweep(ERR_STORE_DOWN);
+    expect_held(1);
+    fail_from = SIZE_MAX;
+    sweep(ERR_OK);
+    expect_held(0);
+    ck_assert_int_gt(pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep"), 0);
+}
+END_TEST
+
+START_TEST(floor_stays_behind_and_never_falls)
+{
+    long long floor_us, now_us;
+
+    sweep(ERR_OK);
+    floor_us = pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep");
+    now_us =
+        pg_fixture_int(fixture.conninfo, "SELECT (extract(epoch FROM now()) * 1000000)::bigint");
+    ck_assert_int_gt(floor_us, 0);
+    ck_assert_int_le(floor_us, now_us - 60 * SECOND_US); /* a slow commit may appear behind now */
+    pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_us = %lld", now_us + SECOND_US);
+    for (int i = 0; i < 61; i++) /* one of them looks back, and tells */
+        sweep(ERR_OK);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep"),
+                     now_us + SECOND_US);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("storage_sweep");
+    TCase *cases = tcase_create("sweep");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "storage_sweep", "storage-svc/schema.sql");
+    tcase_set_timeout(cases, 30);
+    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_test(cases, only_what_ended_is_ended);
+    tcase_add_test(cases, more_than_a_page_in_a_microsecond);
+    tcase_add_test(cases, what_failed_is_met_again);
+    tcase_add_test(cases, floor_stays_behind_and_never_falls);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
