@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A number that no key allows, until one is read. */
+static const int64_t not_given = INT64_MIN;
+
 static void
 fail(const char *name, const char *rule)
 {
@@ -25,6 +28,8 @@ set(const struct config_key *key, void *values, const char *text)
         memcpy((char *)values + key->offset, &text, sizeof text);
         return;
     case CONFIG_FLAG:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+            fail(key->name, "is given alone, or as true or false");
         *((bool *)((char *)values + key->offset)) = strcmp(text, "true") == 0;
         return;
     case CONFIG_INT:
@@ -64,6 +69,8 @@ set_defaults(const struct config_table *table)
             text = key->type == CONFIG_FLAG && key->fallback == NULL ? "false" : key->fallback;
         if (text != NULL)
             set(key, table->values, text);
+        else if (key->type == CONFIG_INT)
+            memcpy((char *)table->values + key->offset, &not_given, sizeof not_given);
     }
 }
 
@@ -123,12 +130,17 @@ static void
 check_given(const struct config_table *table)
 {
     for (const struct config_key *key = table->keys; key->name != NULL; key++) {
-        const char *text;
+        const char *at = (const char *)table->values + key->offset;
+        const char *text = "";
+        int64_t number = 0;
 
-        if (key->type != CONFIG_TEXT || key->fallback != NULL)
+        if (key->fallback != NULL)
             continue;
-        memcpy(&text, (const char *)table->values + key->offset, sizeof text);
-        if (text == NULL)
+        if (key->type == CONFIG_TEXT)
+            memcpy(&text, at, sizeof text);
+        if (key->type == CONFIG_INT)
+            memcpy(&number, at, sizeof number);
+        if (text == NULL || number == not_given)
             fail(key->name, "must be given");
     }
 }
