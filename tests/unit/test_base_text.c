@@ -1,0 +1,283 @@
+/* What strangers send and what is written for them: JSON, checked fields, errors, and the arena that
+ * all of it lives in. */
+#include "mesh/base/arena.h"
+#include "mesh/base/check.h"
+#include "mesh/base/json.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEN "[[[[[[[[[["
+#define NET "]]]]]]]]]]"
+
+/* clang-format off */
+static const struct {
+    const char *what, *text;
+    enum error answer;
+} jsons[] = {
+    { "an object",              "{\"a\":1}",                  ERR_OK },
+    { "a number alone",         "7",                          ERR_OK },
+    { "a text alone",           "\"a\"",                      ERR_OK },
+    { "32 deep",                TEN TEN TEN "[[]]" NET NET NET, ERR_OK },
+    { "33 deep",                TEN TEN TEN "[[[]]]" NET NET NET, ERR_BAD_REQUEST },
+    { "brackets in a text",     "\"" TEN TEN TEN TEN "\"",    ERR_OK },
+    { "an escaped quote first", "\"\\\"" TEN TEN TEN TEN "\"", ERR_OK },
+    { "the same key twice",     "{\"a\":1,\"a\":2}",          ERR_BAD_REQUEST },
+    { "nothing",                "",                           ERR_BAD_REQUEST },
+    { "text behind it",         "{} x",                       ERR_BAD_REQUEST },
+    { "cut short",              "{\"a\":",                    ERR_BAD_REQUEST },
+    { "not closed",             "[1, 2",                      ERR_BAD_REQUEST },
+    { "single quotes",          "{'a':1}",                    ERR_BAD_REQUEST },
+    { "a comma at the end",     "[1,]",                       ERR_BAD_REQUEST },
+    { "not UTF-8",              "\"\xff\"",                   ERR_BAD_REQUEST },
+    { "an integer too large",   "9223372036854775808",        ERR_BAD_REQUEST },
+    { "a NUL by escape",        "\"\\u0000\"",                ERR_BAD_REQUEST },
+};
+
+static const struct {
+    const char *what;
+    enum { WORD, TEXT, CURRENCY, CUSTOMER } kind;
+    const char *text;
+    enum error answer;
+} fields[] = {
+    { "a word",                   WORD,     "sku-1",      ERR_OK },
+    { "a word of all it may",     WORD,     "12345678",   ERR_OK },
+    { "one too long",             WORD,     "123456789",  ERR_BAD_REQUEST },
+    { "empty",                    WORD,     "",           ERR_BAD_REQUEST },
+    { "a space",                  WORD,     "a b",        ERR_BAD_REQUEST },
+    { "a tilde, the last",        WORD,     "~",          ERR_OK },
+    { "DEL",                      WORD,     "\x7f",       ERR_BAD_REQUEST },
+    { "not ASCII",                WORD,     "\xc3\xa9",   ERR_BAD_REQUEST },
+    { "a text of 2",              TEXT,     "ab",         ERR_OK },
+    { "a text of 1",              TEXT,     "a",          ERR_BAD_REQUEST },
+    { "a text of 4 bytes",        TEXT,     "\xc3\xa9 b", ERR_OK },
+    { "a text of 5 bytes",        TEXT,     "\xc3\xa9\xc3\xa9z", ERR_BAD_REQUEST },
+    { "a newline",                TEXT,     "a\n",        ERR_BAD_REQUEST },
+    { "DEL in a text",            TEXT,     "a\x7f",      ERR_BAD_REQUEST },
+    { "yen",                      CURRENCY, "JPY",        ERR_OK },
+    { "lower case",               CURRENCY, "jpy",        ERR_BAD_REQUEST },
+    { "two letters",              CURRENCY, "JP",         ERR_BAD_REQUEST },
+    { "four letters",             CURRENCY, "JPYN",       ERR_BAD_REQUEST },
+    { "a digit",                  CURRENCY, "JP1",        ERR_BAD_REQUEST },
+    { "no currency",              CURRENCY, "",           ERR_BAD_REQUEST },
+    { "a customer",               CUSTOMER, "c-1",        ERR_OK },
+    { "a slash",                  CUSTOMER, "a/b",        ERR_BAD_REQUEST },
+    { "no customer",              CUSTOMER, "",           ERR_BAD_REQUEST },
+};
+
+static const struct {
+    const char *what;
+    int32_t asked, size;
+    enum error answer;
+} pages[] = {
+    { "the default", 0,                 PAGE_SIZE_DEFAULT, ERR_OK },
+    { "one",         1,                 1,                 ERR_OK },
+    { "the most",    PAGE_SIZE_MAX,     PAGE_SIZE_MAX,     ERR_OK },
+    { "one more",    PAGE_SIZE_MAX + 1, -7,                ERR_BAD_REQUEST },
+    { "negative",    -1,                -7,                ERR_BAD_REQUEST },
+};
+
+static const struct {
+    const char *what, *reason;
+    enum error error;
+} recalls[] = {
+    { "accepted",           "",          ERR_OK },
+    { "a domain's reason",  "NO_STOCK",  ERR_REFUSED },
+    { "an error's name",    "TOO_LATE",  ERR_TOO_LATE },
+    { "another error's",    "NOT_FOUND", ERR_NOT_FOUND },
+};
+/* clang-format on */
+
+START_TEST(json_is_read_or_refused)
+{
+    struct problem problem = { 0 };
+    json_t *json = NULL;
+    size_t bytes = strlen(jsons[_i].text);
+    char *copy = memory_take(bytes); /* of its exact size, for the sanitizer */
+
+    memcpy(copy, jsons[_i].text, bytes);
+    ck_assert_msg(json_read(copy, bytes, "params", &problem, &json) == jsons[_i].answer, "%s: %s",
+                  jsons[_i].what, problem.text);
+    ck_assert((json != NULL) == (jsons[_i].answer == ERR_OK));
+    ck_assert_str_eq(problem.field, json == NULL ? "params" : "");
+    json_decref(json);
+    free(copy);
+}
+END_TEST
+
+START_TEST(json_is_written)
+{
+    struct json_writer writer = { 0 };
+    json_t *tree = json_pack("{s:[i,b]}", "t", 1, 0);
+
+    for (int i = 0; i < 2; i++) { /* the second time into the same memory */
+        json_writer_reset(&writer);
+        json_open_object(&writer, NULL);
+        json_put_text(&writer, "a\"b", "x\\y\n\x01\xc3\xa9");
+        json_put_int(&writer, "n", INT64_MIN);
+        json_open_array(&writer, "l");
+        json_put_bool(&writer, NULL, true);
+        json_open_object(&writer, NULL);
+        json_close_object(&writer);
+        json_put_bool(&writer, NULL, false);
+        json_close_array(&writer);
+        json_put_raw(&writer, "r", "{}", 2);
+        json_put_tree(&writer, "t", tree);
+        json_close_object(&writer);
+        ck_assert_str_eq(writer.text,
+                         "{\"a\\\"b\":\"x\\\\y\\u000a\\u0001\xc3\xa9\",\"n\":-9223372036854775808,"
+                         "\"l\":[true,{},false],\"r\":{},\"t\":{\"t\":[1,false]}}");
+        ck_assert_uint_eq(writer.bytes, strlen(writer.text));
+    }
+    json_decref(tree);
+    json_writer_free(&writer);
+}
+END_TEST
+
+START_TEST(field_is_checked)
+{
+    struct problem problem = { 0 };
+    const char *text = fields[_i].text;
+    enum error answer = ERR_OK;
+
+    switch (fields[_i].kind) {
+    case WORD:
+        answer = check_word(&problem, "sku", text, 8);
+        break;
+    case TEXT:
+        answer = check_text(&problem, "sku", text, 2, 4);
+        break;
+    case CURRENCY:
+        answer = check_currency(&problem, "sku", text);
+        break;
+    case CUSTOMER:
+        answer = check_customer(&problem, "sku", text);
+        break;
+    }
+    ck_assert_msg(answer == fields[_i].answer, "%s: %s", fields[_i].what, problem.text);
+    ck_assert_int_eq(problem.error, answer);
+    ck_assert_str_eq(problem.field, answer == ERR_OK ? "" : "sku");
+}
+END_TEST
+
+START_TEST(page_size_is_checked)
+{
+    struct problem problem = { 0 };
+    int32_t size = -7;
+
+    ck_assert_msg(check_page_size(&problem, pages[_i].asked, &size) == pages[_i].answer, "%s",
+                  pages[_i].what);
+    ck_assert_msg(size == pages[_i].size, "%s: %d", pages[_i].what, size);
+}
+END_TEST
+
+START_TEST(page_token_is_an_id)
+{
+    struct problem problem = { 0 };
+    struct uuid id;
+    bool has = true;
+
+    ck_assert_int_eq(check_page_id(&problem, "", &has, &id), ERR_OK);
+    ck_assert(!has);
+    ck_assert_int_eq(check_page_id(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", &has, &id),
+                     ERR_OK);
+    ck_assert(has);
+    ck_assert_int_eq(check_page_id(&problem, "next", &has, &id), ERR_BAD_REQUEST);
+    ck_assert_str_eq(problem.field, "page_token");
+}
+END_TEST
+
+START_TEST(decision_is_recalled)
+{
+    struct problem problem;
+
+    memset(&problem, 0x5a, sizeof problem);
+    ck_assert_msg(problem_recall(&problem, recalls[_i].reason, "why") == recalls[_i].error, "%s",
+                  recalls[_i].what);
+    ck_assert_int_eq(problem.error, recalls[_i].error);
+    ck_assert_int_eq(problem.is_stored, recalls[_i].error != ERR_OK);
+    ck_assert_str_eq(problem_reason(&problem), recalls[_i].reason);
+    ck_assert_str_eq(problem.text, recalls[_i].error == ERR_OK ? "" : "why");
+}
+END_TEST
+
+START_TEST(every_error_is_whole)
+{
+    struct problem problem;
+
+    for (int i = 0; i < ERR_COUNT; i++) {
+        enum error error = (enum error)i;
+
+        ck_assert_int_gt((int)strlen(error_text(error)), 0);
+        ck_assert_int_lt((int)strlen(error_name(error)), (int)sizeof problem.reason);
+        ck_assert((error_wire_code(error) == WIRE_OK) == (error == ERR_OK));
+        ck_assert((error_http_status(error) == 200) == (error == ERR_OK));
+        ck_assert((error_kind(error) == ERROR_KIND_UNKNOWN) == (error == ERR_UNCERTAIN));
+        if (error_kind(error) == ERROR_KIND_NOT_DONE && error != ERR_CONFLICT)
+            ck_assert_ptr_nonnull(strstr(error_text(error), "nothing was done"));
+    }
+}
+END_TEST
+
+START_TEST(problem_cuts_what_is_too_long)
+{
+    struct problem problem;
+    char text[400];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    ck_assert_int_eq(problem_refuse(&problem, text, text, "%s", text), ERR_REFUSED);
+    ck_assert_uint_eq(strlen(problem.reason), sizeof problem.reason - 1);
+    ck_assert_uint_eq(strlen(problem.field), sizeof problem.field - 1);
+    ck_assert_uint_eq(strlen(problem.text), sizeof problem.text - 1);
+}
+END_TEST
+
+START_TEST(arena_gives_zeroed_memory_again)
+{
+    struct arena *arena = arena_new();
+
+    for (int round = 0; round < 3; round++) {
+        for (size_t bytes = 0; bytes < 20000; bytes += 777) {
+            unsigned char *memory = arena_take(arena, bytes);
+
+            ck_assert_uint_eq((uintptr_t)memory % 16, 0);
+            for (size_t i = 0; i < bytes; i++)
+                ck_assert_int_eq(memory[i], 0);
+            memset(memory, 0xff, bytes);
+        }
+        arena_reset(arena);
+    }
+    ck_assert_str_eq(arena_copy(arena, "abc", 2), "ab");
+    ck_assert_str_eq(arena_print(arena, "%s-%05d", "x", 42), "x-00042");
+    ck_assert_ptr_null(arena_free(arena));
+    ck_assert_ptr_null(arena_free(NULL));
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof(table)[0]))
+
+int
+main(void)
+{
+    Suite *suite = suite_create("base_text");
+    TCase *test = tcase_create("text");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(test, json_is_read_or_refused, 0, ROWS(jsons));
+    tcase_add_test(test, json_is_written);
+    tcase_add_loop_test(test, field_is_checked, 0, ROWS(fields));
+    tcase_add_loop_test(test, page_size_is_checked, 0, ROWS(pages));
+    tcase_add_test(test, page_token_is_an_id);
+    tcase_add_loop_test(test, decision_is_recalled, 0, ROWS(recalls));
+    tcase_add_test(test, every_error_is_whole);
+    tcase_add_test(test, problem_cuts_what_is_too_long);
+    tcase_add_test(test, arena_gives_zeroed_memory_again);
+    suite_add_tcase(suite, test);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
