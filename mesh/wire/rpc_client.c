@@ -54,6 +54,8 @@ struct rpc_client {
     struct list waiting, alone, rejected;
     struct parcel *under_way;
     int slots_used;
+    int64_t
+        expires_us; /* no parcel under way expires before this; most never do (gRPC's deadline) */
     struct retries later;
     bool is_away; /* the last message was UNAVAILABLE; said once */
     bool is_ending;
@@ -218,6 +220,8 @@ parcel_start(struct rpc_client *client, struct parcel *parcel, int64_t now_us)
         parcel->next->link = &parcel->next;
     client->under_way = parcel;
     parcel_send(parcel, &client->way, now_us);
+    if (parcel->expires_us < client->expires_us)
+        client->expires_us = parcel->expires_us;
     if (parcel->is_envelope) {
         atomic_fetch_add(&client->envelopes, 1);
         atomic_fetch_add(&client->items, parcel->count);
@@ -324,14 +328,10 @@ may_sleep(struct rpc_client *client)
 static gpr_timespec
 sleep_until(const struct rpc_client *client)
 {
-    int64_t until_us = INT64_MAX;
+    int64_t until_us = client->expires_us;
 
-    if (client->later.count > 0)
+    if (client->later.count > 0 && retries_first_us(&client->later) < until_us)
         until_us = retries_first_us(&client->later);
-    for (const struct parcel *parcel = client->under_way; parcel != NULL; parcel = parcel->next) {
-        if (parcel->expires_us < until_us)
-            until_us = parcel->expires_us;
-    }
     if (until_us == INT64_MAX)
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
@@ -375,9 +375,14 @@ expire(struct rpc_client *client, int64_t now_us)
 {
     struct parcel *parcel = client->under_way;
 
+    if (client->expires_us > now_us)
+        return; /* thousands may be under way: a look at each of them at every turn adds up */
+    client->expires_us = INT64_MAX;
     for (; parcel != NULL; parcel = parcel->next) {
         if (parcel->expires_us <= now_us)
             parcel_expire(parcel, now_us, answered, client);
+        if (parcel->expires_us < client->expires_us)
+            client->expires_us = parcel->expires_us;
     }
 }
 
@@ -511,6 +516,7 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     client->waiting_max = options->waiting_max;
     client->envelopes_max = options->envelopes_max;
     lists_init(client);
+    client->expires_us = INT64_MAX;
     pthread_mutex_init(&client->lock, NULL);
     client->queue = grpc_completion_queue_create_for_next(NULL);
     client->way.channel = channel_open(options->address);
