@@ -1,7 +1,7 @@
 /* storage-svc -- What there is to sell, and holds on it.
  *
  *   storage_rpc.c    requests as callers see them: the table of methods
- *   storage.c        the rules: Reserve, Confirm, Release, expiry
+ *   storage.c        the rules: Reserve, Confirm, Release, Extend, expiry
  *   storage_store.c  the tables, all SQL
  *   storage_sweep.c  ends holds whose time is over
  *   schema.sql       what must hold always

@@ -344,6 +344,45 @@ release_decide(void *op, struct batch_rows *rows)
     op_record(rows, STORAGE_OP, &release->op, "Release");
 }
 
+/* ---- Extend ---- */
+
+void
+extend_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, STORAGE_HOLD, ((const struct extend *)op)->hold_id);
+}
+
+/* A hold whose time is over is extended all the same, until the sweep has ended it. */
+void
+extend_decide(void *op, struct batch_rows *rows)
+{
+    struct extend *extend = op;
+    struct hold *hold = batch_find_uuid(rows, STORAGE_HOLD, extend->hold_id);
+    struct problem *problem = &extend->op.problem;
+
+    if (hold == NULL || hold->state == HOLD_REFUSED)
+        problem_refuse(problem, "HOLD_ENDED", "hold_id", "nothing was ever held under this id");
+    else if (hold->state == HOLD_RELEASED || hold->state == HOLD_EXPIRED)
+        problem_refuse(problem, "HOLD_ENDED", "hold_id", "this hold %s",
+                       hold->state == HOLD_RELEASED ? "was released" : "expired");
+    else if (extend->until_us - extend->op.now_us > HOLD_SECONDS_MAX * INT64_C(1000000))
+        problem_refuse(problem, "UNTIL_TOO_FAR", "until_us",
+                       "a hold may end %d seconds from now at the latest", HOLD_SECONDS_MAX);
+    else if (hold->state == HOLD_HELD && extend->until_us > hold->until_us) {
+        hold->until_us = extend->until_us;
+        batch_changed(rows, hold);
+    }
+    op_record(rows, STORAGE_OP, &extend->op, "Extend");
+}
+
+void
+extend_answer(void *op, struct batch_rows *rows)
+{
+    struct extend *extend = op;
+
+    extend->hold = *(struct hold *)batch_find_uuid(rows, STORAGE_HOLD, extend->hold_id);
+}
+
 /* ---- expiry ---- */
 
 const struct method storage_expire_method = {

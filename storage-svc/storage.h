@@ -109,6 +109,13 @@ struct release {
     struct uuid hold_id;
 };
 
+struct extend {
+    struct op op;
+    struct uuid hold_id;
+    int64_t until_us;
+    struct hold hold; /* result */
+};
+
 /* Of the program itself: ends a hold whose time is over. */
 struct expire {
     struct op op;
@@ -134,6 +141,9 @@ void confirm_touch(const void *op, struct batch_touch *touch);
 void confirm_decide(void *op, struct batch_rows *rows);
 void release_touch(const void *op, struct batch_touch *touch);
 void release_decide(void *op, struct batch_rows *rows);
+void extend_touch(const void *op, struct batch_touch *touch);
+void extend_decide(void *op, struct batch_rows *rows);
+void extend_answer(void *op, struct batch_rows *rows);
 void expire_touch(const void *op, struct batch_touch *touch);
 void expire_decide(void *op, struct batch_rows *rows);
 void swept_touch(const void *op, struct batch_touch *touch);

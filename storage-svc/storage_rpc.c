@@ -255,6 +255,38 @@ release_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+/* ---- Extend ---- */
+
+static enum error
+extend_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Storage__V1__ExtendRequest *request =
+        (const Sagamesh__Storage__V1__ExtendRequest *)message;
+    struct extend *extend = op;
+    struct problem *problem = &extend->op.problem;
+
+    (void)arena;
+    extend->until_us = request->until_us;
+    extend->op.fingerprint =
+        hash_end(hash_int(hash_text(HASH_SEED + 5, request->hold_id), request->until_us));
+    if (check_id(problem, "request_id", request->request_id, &extend->op.id) != ERR_OK ||
+        check_id(problem, "hold_id", request->hold_id, &extend->hold_id) != ERR_OK)
+        return problem->error;
+    return check_range(problem, "until_us", extend->until_us, 1, INT64_MAX);
+}
+
+static ProtobufCMessage *
+extend_encode(const void *op, struct arena *arena)
+{
+    const struct hold *hold = &((const struct extend *)op)->hold;
+    Sagamesh__Storage__V1__ExtendResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__storage__v1__extend_response__init(response);
+    response->state = (Sagamesh__Storage__V1__HoldState)hold->state;
+    response->until_us = hold->until_us;
+    return &response->base;
+}
+
 /* ---- reads ---- */
 
 static enum error
@@ -343,6 +375,7 @@ const struct method storage_methods[] = {
     { "Reserve",      sizeof(struct reserve),       reserve_decode,       reserve_touch,     reserve_decide,     reserve_answer,     reserve_encode       },
     { "Confirm",      sizeof(struct confirm),       confirm_decode,       confirm_touch,     confirm_decide,     NULL,               confirm_encode       },
     { "Release",      sizeof(struct release),       release_decode,       release_touch,     release_decide,     NULL,               release_encode       },
+    { "Extend",       sizeof(struct extend),        extend_decode,        extend_touch,      extend_decide,      extend_answer,      extend_encode        },
     { "GetProduct",   sizeof(struct get_product),   get_product_decode,   NULL,              NULL,               NULL,               get_product_encode   },
     { "ListProducts", sizeof(struct list_products), list_products_decode, NULL,              NULL,               NULL,               list_products_encode },
     { "GetHold",      sizeof(struct get_hold),      get_hold_decode,      NULL,              NULL,               NULL,               get_hold_encode      },

@@ -89,12 +89,15 @@ static const struct pg_statement hold_insert = {
 static const struct pg_column hold_update_columns[] = {
     PG_COLUMN(struct hold, record.id, PG_UUID),
     PG_COLUMN(struct hold, state, PG_INT4),
+    PG_COLUMN(struct hold, until_us, PG_INT8),
     { 0 },
 };
 
+/* HOT as long as until_us is what it was: PostgreSQL compares values, not columns named. */
 static const struct pg_statement hold_update = {
     .name = "hold_update",
-    .sql = "UPDATE hold h SET state = u.state FROM unnest($1::uuid[], $2::int[]) AS u(id, state)"
+    .sql = "UPDATE hold h SET state = u.state, until_us = u.until_us"
+           " FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS u(id, state, until_us)"
            " WHERE h.id = u.id",
     .in = hold_update_columns,
 };

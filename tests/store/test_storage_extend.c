@@ -1,0 +1,184 @@
+/* Extend on a real PostgreSQL: a hold that was extended outlives the time it was made with, for the
+ * sweep too, and the same request twice is one. */
+#include "storage-svc/storage_sweep.h"
+#include "tests/store/pg_fixture.h"
+#include "tests/store/storage_fixture.h"
+
+static struct pg_fixture fixture;
+static struct pg *store, *keeper;
+
+/* In the service the ops go through its queue; here they are done at once. */
+void
+service_run_ops(struct service *service, const struct method *method, const void *ops, size_t count,
+                void (*answered)(const void *op))
+{
+    (void)service;
+    for (size_t i = 0; i < count; i++) {
+        struct test_call *test = call_fixture_new(method);
+        struct call *call = &test->call;
+
+        memcpy(call->op, (const char *)ops + i * method->op_bytes, method->op_bytes);
+        batch_run(&storage_service, store, &call, 1);
+        if (answered != NULL)
+            answered(call->op);
+        call_fixture_free(test);
+    }
+}
+
+static void
+sweep(void)
+{
+    struct arena *arena = arena_new();
+
+    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
+    ck_assert_int_eq(storage_sweep_run(NULL, keeper, arena), ERR_OK);
+    arena_free(arena);
+}
+
+static void
+open_pg(void)
+{
+    store = batch_pg_new(&storage_service, fixture.conninfo);
+    keeper = pg_new(fixture.conninfo, "keeper-test", storage_statements);
+    pg_fixture_run(fixture.conninfo, "TRUNCATE hold, product; UPDATE sweep SET floor_us = 0");
+    ck_assert_int_eq(storage_do(store, storage_put(storage_id(), "tea", 5, "JPY"), NULL), ERR_OK);
+    ck_assert_int_eq(storage_do(store, storage_restock(storage_id(), "tea", 100), NULL), ERR_OK);
+}
+
+static void
+close_pg(void)
+{
+    store = pg_free(store);
+    keeper = pg_free(keeper);
+}
+
+static enum error
+extend(struct uuid id, struct uuid hold_id, int64_t until_us, struct problem *ret_problem)
+{
+    STORAGE(ExtendRequest) request = STORAGE_INIT(EXTEND_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], hold_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(id, text);
+    request.hold_id = uuid_print(hold_id, hold_text);
+    request.until_us = until_us;
+    return storage_do(store, storage_call("Extend", &request.base), ret_problem);
+}
+
+static struct uuid
+reserve(int64_t quantity)
+{
+    struct uuid id = storage_id();
+
+    ck_assert_int_eq(storage_do(store, storage_reserve(id, "tea", quantity, NULL, 0, 60), NULL),
+                     ERR_OK);
+    return id;
+}
+
+/* Its time is over: as if a while had gone by. */
+static void
+age(struct uuid hold_id)
+{
+    char text[UUID_TEXT_BYTES + 1];
+
+    pg_fixture_run(fixture.conninfo, "UPDATE hold SET until_us = %lld WHERE id = '%s'",
+                   (long long)(clock_now_us() - 2 * SECOND_US), uuid_print(hold_id, text));
+}
+
+static long long
+of_hold(struct uuid hold_id, const char *column)
+{
+    char text[UUID_TEXT_BYTES + 1];
+
+    return pg_fixture_int(fixture.conninfo, "SELECT %s FROM hold WHERE id = '%s'", column,
+                          uuid_print(hold_id, text));
+}
+
+START_TEST(an_extended_hold_outlives_its_first_end)
+{
+    struct uuid extended = reserve(3), other = reserve(4);
+    int64_t until_us = clock_now_us() + 600 * SECOND_US;
+
+    age(extended);
+    age(other);
+    ck_assert_int_eq(extend(storage_id(), extended, until_us, NULL), ERR_OK);
+    sweep();
+    ck_assert_int_eq(of_hold(extended, "state"), HOLD_HELD);
+    ck_assert_int_eq(of_hold(extended, "until_us"), until_us);
+    ck_assert_int_eq(of_hold(other, "state"), HOLD_EXPIRED);
+    ck_assert_int_eq(extend(storage_id(), other, until_us, NULL), ERR_REFUSED);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT held FROM product"), 3);
+    age(extended); /* and its second end comes too: the sweep looks a little back for it */
+    for (int i = 0; i < 61; i++)
+        sweep();
+    ck_assert_int_eq(of_hold(extended, "state"), HOLD_EXPIRED);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT held FROM product"), 0);
+}
+END_TEST
+
+START_TEST(the_same_request_twice_is_one)
+{
+    struct uuid hold = reserve(1), id = storage_id(), late = storage_id();
+    int64_t until_us = clock_now_us() + 600 * SECOND_US;
+    struct problem problem;
+
+    ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK);
+    ck_assert_int_eq(extend(storage_id(), hold, until_us + SECOND_US, NULL), ERR_OK);
+    ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK);
+    ck_assert_int_eq(of_hold(hold, "until_us"), until_us + SECOND_US);
+    ck_assert_int_eq(extend(id, hold, until_us + 1, &problem), ERR_ID_REUSED);
+
+    ck_assert_int_eq(storage_do(store, storage_release(storage_id(), hold), NULL), ERR_OK);
+    ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK); /* as it was decided */
+    ck_assert_int_eq(extend(late, hold, until_us, &problem), ERR_REFUSED);
+    ck_assert_str_eq(problem_reason(&problem), "HOLD_ENDED");
+    ck_assert(problem.is_stored);
+    ck_assert_int_eq(extend(late, hold, until_us, &problem), ERR_REFUSED);
+    ck_assert_str_eq(problem_reason(&problem), "HOLD_ENDED");
+}
+END_TEST
+
+/* Extend is rare and may touch the index on until; Confirm and Release are not. */
+START_TEST(a_change_of_state_stays_hot)
+{
+    struct uuid holds[20];
+    long long cold;
+
+    for (int i = 0; i < 20; i++)
+        holds[i] = reserve(1);
+    pg_run(store, "SELECT pg_stat_force_next_flush()");
+    cold =
+        pg_fixture_int(fixture.conninfo, "SELECT sum(n_tup_upd - n_tup_hot_upd)"
+                                         " FROM pg_stat_user_tables WHERE relname LIKE 'hold%%'");
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(storage_do(store, storage_confirm(storage_id(), holds[i]), NULL), ERR_OK);
+    pg_run(store, "SELECT pg_stat_force_next_flush()");
+    cold =
+        pg_fixture_int(fixture.conninfo, "SELECT sum(n_tup_upd - n_tup_hot_upd)"
+                                         " FROM pg_stat_user_tables WHERE relname LIKE 'hold%%'") -
+        cold;
+    ck_assert_msg(cold <= 2, "%lld of 20 updates were not HOT", cold);
+    ck_assert_int_eq(of_hold(holds[19], "state"), HOLD_CONFIRMED);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("storage_extend");
+    TCase *cases = tcase_create("extend");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "storage_extend", "storage-svc/schema.sql");
+    suite_add_tcase(suite, cases);
+    tcase_set_timeout(cases, 60);
+    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_test(cases, an_extended_hold_outlives_its_first_end);
+    tcase_add_test(cases, the_same_request_twice_is_one);
+    tcase_add_test(cases, a_change_of_state_stays_hot);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
