@@ -176,7 +176,7 @@ static const struct {
 } by_id[] = {
     { "hold_load",   "hold_", "" },
     { "hold_get",    "hold_", "" },
-    { "hold_update", "hold_", ", '{1,1}'" },
+    { "hold_update", "hold_", ", '{1,1}', '{1,1}'" },
     { "op_load",     "op_",   "" },
 };
 /* clang-format on */
