@@ -49,14 +49,29 @@ storage_look(struct test_call *test)
     test->answer = bytes;
 }
 
-/* Decodes the message; strings are copied, so that it may live on the caller's stack. */
+static inline void *
+storage_alloc(void *arena, size_t bytes)
+{
+    return arena_take(arena, bytes);
+}
+
+static inline void
+storage_no_free(void *arena, void *memory)
+{
+    (void)arena;
+    (void)memory;
+}
+
+/* Decodes the message; it is copied into the call's arena, so that it may live on a stack. */
 static inline struct test_call *
 storage_call(const char *name, const ProtobufCMessage *message)
 {
     struct test_call *test = call_fixture_new(storage_method(name));
     uint8_t *bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
     size_t count = protobuf_c_message_pack(message, bytes);
-    ProtobufCMessage *copy = protobuf_c_message_unpack(message->descriptor, NULL, count, bytes);
+    ProtobufCAllocator allocator = { storage_alloc, storage_no_free, test->call.arena };
+    ProtobufCMessage *copy =
+        protobuf_c_message_unpack(message->descriptor, &allocator, count, bytes);
     enum error error;
 
     ck_assert_ptr_nonnull(copy);
@@ -64,7 +79,7 @@ storage_call(const char *name, const ProtobufCMessage *message)
     ck_assert_msg(error == ERR_OK, "%s: %s %s", name, test->call.op->problem.field,
                   test->call.op->problem.text);
     test->look = storage_look;
-    return test; /* the unpacked copy is left to the end of the program: ops point into it */
+    return test;
 }
 
 static inline struct test_call *

@@ -152,6 +152,8 @@ main(void)
     tcase_add_test(cases, what_failed_is_met_again);
     tcase_add_test(cases, floor_stays_behind_and_never_falls);
     suite_add_tcase(suite, cases);
+    /* The sweep keeps in memory how far it came: each test is a program of its own. */
+    srunner_set_fork_status(runner, CK_FORK);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
