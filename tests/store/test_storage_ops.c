@@ -316,8 +316,6 @@ struct model {
 static enum error
 model_reserve(struct model *model, int i, int64_t quantity)
 {
-    if (model->holds[i].state != -1)
-        return model->holds[i].quantity == quantity ? ERR_COUNT : ERR_ID_REUSED; /* not asked */
     model->holds[i].quantity = quantity;
     model->holds[i].state = quantity <= model->free ? HOLD_HELD : HOLD_REFUSED;
     if (model->holds[i].state == HOLD_REFUSED)
