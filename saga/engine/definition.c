@@ -44,6 +44,7 @@ static bool choice_read(struct reader *reader, const json_t *json);
 static bool succeed_read(struct reader *reader, const json_t *json);
 static bool fail_read(struct reader *reader, const json_t *json);
 static bool trigger_read(struct reader *reader, const json_t *json);
+static bool wait_read(struct reader *reader, const json_t *json);
 
 /* clang-format off */
 static const struct state_type state_types[] = {
@@ -52,6 +53,7 @@ static const struct state_type state_types[] = {
     { "Succeed",              STATE_SUCCEED,              succeed_read      },
     { "Fail",                 STATE_FAIL,                 fail_read         },
     { "CompensationTrigger",  STATE_COMPENSATION_TRIGGER, trigger_read      },
+    { "WaitForEvent",         STATE_WAIT_FOR_EVENT,       wait_read         },
     { "ScriptTask",           STATE_KIND_COUNT,           NULL              },
     { "SubStateMachine",      STATE_KIND_COUNT,           NULL              },
     { "CompensateSubMachine", STATE_KIND_COUNT,           NULL              },
@@ -497,6 +499,42 @@ trigger_read(struct reader *reader, const json_t *json)
 }
 
 static bool
+is_event_name(const char *text)
+{
+    size_t bytes = text == NULL ? 0 : strlen(text);
+
+    return bytes > 0 && bytes <= EVENT_NAME_BYTES_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+               bytes;
+}
+
+static bool
+wait_read(struct reader *reader, const json_t *json)
+{
+    struct state *state = reader->state;
+    char *until = NULL, *deadline = NULL;
+    int64_t timeout_seconds = 0;
+
+    if (!read_text(reader, json, "Event", &state->event) ||
+        !read_text(reader, json, "Until", &until) ||
+        !read_text(reader, json, "Deadline", &deadline) ||
+        !read_int(reader, json, "TimeoutSeconds", 1, BUDGET_SECONDS_MAX, &timeout_seconds) ||
+        !read_target(reader, json, "TimeoutNext", &state->timeout_next) ||
+        !read_target(reader, json, "Next", &state->next) || !read_catches(reader, json))
+        return false;
+    state->timeout_us = timeout_seconds * SECOND_US;
+    if (!is_event_name(state->event))
+        return refuse(reader, "Event", "must be 1 to %d letters, digits, - and _",
+                      EVENT_NAME_BYTES_MAX);
+    if (until == NULL)
+        return refuse(reader, "Until", "is missing");
+    if (timeout_seconds == 0)
+        return refuse(reader, "TimeoutSeconds", "is missing: a wait must end");
+    return read_expression(reader, until, "Until", &state->until) &&
+           (deadline == NULL || read_expression(reader, deadline, "Deadline", &state->deadline));
+}
+
+static bool
 state_read(struct reader *reader, const json_t *json)
 {
     char *type = NULL;
@@ -535,7 +573,8 @@ states_read(struct reader *reader, const json_t *states)
         struct state *state = &definition->states[definition->state_count++];
 
         state->name = arena_copy(definition->arena, key, strlen(key));
-        state->next = state->compensate_state = state->fallback = STATE_NONE;
+        state->next = state->compensate_state = STATE_NONE;
+        state->fallback = state->timeout_next = STATE_NONE;
         if (key[0] == '\0' || strlen(key) > NAME_BYTES_MAX)
             return refuse(reader, "States", "names have 1 to %d bytes", NAME_BYTES_MAX);
     }
@@ -638,6 +677,18 @@ definition_state_find(const struct definition *definition, const char *name)
             return (int)i;
     }
     return STATE_NONE;
+}
+
+bool
+definition_awaits(const struct definition *definition, const char *event)
+{
+    for (size_t i = 0; i < definition->state_count; i++) {
+        const char *awaited = definition->states[i].event;
+
+        if (awaited != NULL && strcmp(awaited, event) == 0)
+            return true;
+    }
+    return false;
 }
 
 int64_t

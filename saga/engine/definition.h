@@ -25,6 +25,8 @@
 enum {
     DEFINITION_BYTES_MAX = 256 * 1024,
     DEFINITION_STATES_MAX = 256,
+    EVENTS_MAX = 16, /* different ones that the waits of a definition name */
+    EVENT_NAME_BYTES_MAX = 64,
     RETRY_RULES_MAX = 4, /* Retry entries of a state; each has a counter in the step */
     STATE_NONE = -1,
 };
@@ -41,6 +43,7 @@ enum state_kind {
     STATE_SUCCEED,
     STATE_FAIL,
     STATE_COMPENSATION_TRIGGER,
+    STATE_WAIT_FOR_EVENT,
     STATE_KIND_COUNT
 };
 
@@ -100,6 +103,13 @@ struct state {
     size_t choice_count;
     int fallback; /* Default */
 
+    /* WaitForEvent, which has catches too */
+    char *event;
+    struct expression *until;    /* on the context, the event's newest payload in it */
+    struct expression *deadline; /* a time in microseconds, or null; NULL: none */
+    int64_t timeout_us;          /* at the latest */
+    int timeout_next;            /* STATE_NONE: sagamesh.Timeout is raised */
+
     /* Fail */
     char *error_code, *error_message;
 };
@@ -131,6 +141,9 @@ struct definition *definition_free(struct definition *definition);
 
 /* STATE_NONE when there is none. */
 int definition_state_find(const struct definition *definition, const char *name);
+
+/* Does a wait of it name this event? */
+bool definition_awaits(const struct definition *definition, const char *event);
 
 /* The budget of a state that is entered before the pivot, or after it (and when undoing). 0: its Retry
  * entries alone say when to give up. */

@@ -49,6 +49,8 @@ follower(const struct state *state, size_t n)
         return state->next;
     if (state->fallback != STATE_NONE && n-- == 0)
         return state->fallback;
+    if (state->timeout_next != STATE_NONE && n-- == 0)
+        return state->timeout_next;
     if (n < state->choice_count)
         return state->choices[n].next;
     n -= state->choice_count;
@@ -102,6 +104,25 @@ check_roles(const struct check *check)
         if (state->kind == STATE_CHOICE && state->fallback == STATE_NONE)
             warn(check, "States.%s: has no Default: a saga that matches no choice fails",
                  state->name);
+    }
+    return ERR_OK;
+}
+
+static enum error
+check_events(const struct check *check)
+{
+    const struct definition *definition = check->definition;
+    int count = 0;
+
+    for (size_t i = 0; i < definition->state_count; i++) {
+        const struct state *state = &definition->states[i];
+        bool is_known = state->event == NULL;
+
+        for (size_t n = 0; n < i && !is_known; n++)
+            is_known = definition->states[n].event != NULL &&
+                       strcmp(definition->states[n].event, state->event) == 0;
+        if (!is_known && ++count > EVENTS_MAX)
+            return refuse(check, state, "Event", "is one more than the 16 that a machine may have");
     }
     return ERR_OK;
 }
@@ -186,6 +207,8 @@ budgets_to_pivot_us(const struct definition *definition, int index, int64_t know
     }
     if (state->kind == STATE_SERVICE_TASK)
         longest_us += state_budget_us(state, false);
+    if (state->kind == STATE_WAIT_FOR_EVENT)
+        longest_us += state->timeout_us;
     known_us[index] = longest_us;
     return longest_us;
 }
@@ -223,7 +246,7 @@ definition_check(struct definition *definition, const json_t *json, struct probl
                            .problem = problem };
 
     if (check_compensation(&check) != ERR_OK || check_roles(&check) != ERR_OK ||
-        check_ends(&check) != ERR_OK)
+        check_ends(&check) != ERR_OK || check_events(&check) != ERR_OK)
         return ERR_BAD_REQUEST;
     check_reachable(&check);
     check_holds(&check);

@@ -154,6 +154,7 @@ static int (*const enter[STATE_KIND_COUNT])(struct turn *turn, int index) = {
     [STATE_SUCCEED] = succeed_enter,
     [STATE_FAIL] = fail_enter,
     [STATE_COMPENSATION_TRIGGER] = trigger_enter,
+    [STATE_WAIT_FOR_EVENT] = wait_enter,
 };
 
 /* From state to state until something must be waited for. A circle of states that wait for nothing
@@ -220,10 +221,20 @@ take_answer(struct turn *turn, const struct engine_event *event, struct problem 
 static enum error
 take_due(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
-    (void)turn;
     (void)event;
     (void)problem;
+    walk(turn, wait_look(turn));
     return ERR_OK;
+}
+
+static enum error
+take_signal(struct turn *turn, const struct engine_event *event, struct problem *problem)
+{
+    int next = TURN_WAITS;
+    enum error error = wait_signal(turn, &event->signal, problem, &next);
+
+    walk(turn, next);
+    return error;
 }
 
 static enum error
@@ -332,7 +343,8 @@ is_too_late_to_undo(const struct instance *instance)
         const struct step *step = &instance->steps[i];
         const struct state *state = &instance->definition->states[step->state];
 
-        if (step->is_retried || step->undoes >= 0 || step->status == STATUS_FA)
+        if (step->is_retried || step->undoes >= 0 || step->status == STATUS_FA ||
+            state->kind == STATE_WAIT_FOR_EVENT)
             continue;
         if (is_behind && state->compensate_state == STATE_NONE)
             return true;
@@ -370,6 +382,7 @@ engine_decide(struct instance *instance, const struct engine_event *event, int64
         [ENGINE_START] = take_start,
         [ENGINE_ANSWER] = take_answer,
         [ENGINE_DUE] = take_due,
+        [ENGINE_SIGNAL] = take_signal,
         [ENGINE_RECOVERED] = take_recovered,
         [ENGINE_CANCEL] = take_cancel,
         [ENGINE_RETRY] = take_retry,
@@ -391,7 +404,7 @@ bool
 engine_is_call_due(const struct instance *instance, int64_t now_us)
 {
     return instance->current != STEP_NONE && !instance->is_stuck && !instance->is_ended &&
-           instance->steps[instance->current].next_us <= now_us;
+           !instance_is_waiting(instance) && instance->steps[instance->current].next_us <= now_us;
 }
 
 static json_t *

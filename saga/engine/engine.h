@@ -24,7 +24,8 @@
 enum engine_event_kind {
     ENGINE_START,
     ENGINE_ANSWER,    /* an attempt ended, one way or the other */
-    ENGINE_DUE,       /* time has passed; nothing follows from it before waits and timers exist */
+    ENGINE_DUE,       /* time has passed: a wait may be over */
+    ENGINE_SIGNAL,    /* news of an event */
     ENGINE_RECOVERED, /* the caller restarted: an attempt may have been under way */
     ENGINE_CANCEL,
     ENGINE_RETRY,      /* operator */
@@ -54,12 +55,21 @@ struct answer {
         *causes; /* THROWN: classes of its cause chain, NULL at the end; may be NULL */
 };
 
+/* Newest wins: a version that is not above the last one of its event changes nothing. */
+struct signal_news {
+    struct uuid id;
+    const char *event;
+    int64_t version; /* from 1 */
+    json_t *payload; /* an object */
+};
+
 struct engine_event {
     enum engine_event_kind kind;
     const struct definition *definition; /* START */
     json_t *input;                       /* START: an object */
     const char *traceparent;             /* START: may be NULL */
     struct answer answer;                /* ANSWER */
+    struct signal_news signal;           /* SIGNAL */
     const char *comment;                 /* RETRY, COMPENSATE: who and why; may be NULL */
 };
 
@@ -70,7 +80,8 @@ enum outcome outcome_of_status(enum wire_code code, bool nothing_done);
  * ignored. START of an instance that exists: ERR_OK and nothing new when definition and input are the
  * same, else ERR_ID_REUSED. CANCEL: ERR_TOO_LATE once the pivot was entered or the saga ended.
  * RETRY and COMPENSATE: ERR_REFUSED with reason NOT_STUCK, or ERR_TOO_LATE. START with an input that
- * is not an object, or too big: ERR_BAD_REQUEST. */
+ * is not an object, or too big: ERR_BAD_REQUEST. SIGNAL: ERR_REFUSED with reason UNKNOWN_EVENT when no
+ * wait of the definition names it, ERR_ID_REUSED, ERR_BAD_REQUEST; when the saga has ended ERR_OK. */
 enum error engine_decide(struct instance *instance, const struct engine_event *event,
                          int64_t now_us, struct records *records, struct problem *problem);
 

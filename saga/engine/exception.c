@@ -20,6 +20,7 @@ static const struct {
     { "java.net.SocketTimeoutException", "java.io.InterruptedIOException" },
     { CLASS_REFUSED,                     "java.lang.RuntimeException" },
     { CLASS_CANCELED,                    "java.lang.RuntimeException" },
+    { CLASS_TIMEOUT,                     "java.lang.RuntimeException" },
     { CLASS_DEFINITION,                  "java.lang.RuntimeException" },
     { CLASS_NOT_DONE,                    "java.net.ConnectException" },
     { CLASS_NOT_DONE,                    "java.lang.RuntimeException" },

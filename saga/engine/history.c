@@ -35,7 +35,10 @@ step_history(const struct instance *instance, const struct step *step, struct js
     const struct state *state = &instance->definition->states[step->state];
     char id[UUID_TEXT_BYTES + 1], call[512];
 
-    snprintf(call, sizeof call, "%s/%s", state->service, state->method);
+    if (state->kind == STATE_WAIT_FOR_EVENT)
+        snprintf(call, sizeof call, "event %s", state->event);
+    else
+        snprintf(call, sizeof call, "%s/%s", state->service, state->method);
     json_open_object(writer, NULL);
     json_put_text(writer, "state", state->name);
     json_put_text(writer, "activationId", uuid_print(step->activation, id));
@@ -53,10 +56,25 @@ step_history(const struct instance *instance, const struct step *step, struct js
     json_close_object(writer);
 }
 
+static void
+signals_history(const struct instance *instance, struct json_writer *writer)
+{
+    json_open_array(writer, "signals");
+    for (size_t i = 0; i < instance->signal_count; i++) {
+        json_open_object(writer, NULL);
+        json_put_text(writer, "event", instance->signals[i].event);
+        json_put_int(writer, "version", instance->signals[i].version);
+        json_close_object(writer);
+    }
+    json_close_array(writer);
+}
+
 static int64_t
 next_attempt_us(const struct instance *instance)
 {
-    if (instance_phase(instance) != PHASE_RETRYING || instance->current == STEP_NONE)
+    enum phase phase = instance_phase(instance);
+
+    if ((phase != PHASE_RETRYING && phase != PHASE_WAITING) || instance->current == STEP_NONE)
         return 0;
     return instance->steps[instance->current].next_us;
 }
@@ -82,11 +100,14 @@ instance_history(const struct instance *instance, struct json_writer *writer)
     put_text(writer, "errorMessage", instance->error_message);
     put_int(writer, "startedAtUs", instance->started_us);
     put_int(writer, "changedAtUs", instance->changed_us);
+    put_int(writer, "version", instance->version);
     put_int(writer, "nextAttemptUs", next_attempt_us(instance));
     if (instance->cancel_requested)
         json_put_bool(writer, "cancelRequested", true);
     put_text(writer, "traceparent", instance->traceparent);
     json_put_text(writer, "inputFingerprint", fingerprint);
+    if (instance->signal_count > 0)
+        signals_history(instance, writer);
     if (instance->audit != NULL)
         json_put_tree(writer, "audit", instance->audit);
     json_put_tree(writer, "context", instance->context);

@@ -11,6 +11,7 @@
 static const char *const phases[PHASE_COUNT] = {
     [PHASE_NEW] = "NEW",                   [PHASE_RUNNING] = "RUNNING", [PHASE_RETRYING] = "RETRYING",
     [PHASE_COMPENSATING] = "COMPENSATING", [PHASE_STUCK] = "STUCK",     [PHASE_ENDED] = "ENDED",
+    [PHASE_WAITING] = "WAITING",
 };
 
 static const struct field instance_fields[] = {
@@ -27,6 +28,7 @@ static const struct field instance_fields[] = {
     { "ended",        FIELD_BOOL,   offsetof(struct instance, is_ended)         },
     { "cancel",       FIELD_BOOL,   offsetof(struct instance, cancel_requested) },
     { "cancelRaised", FIELD_BOOL,   offsetof(struct instance, cancel_raised)    },
+    { "version",      FIELD_TIME,   offsetof(struct instance, version)          },
     { "started",      FIELD_TIME,   offsetof(struct instance, started_us)       },
     { "changed",      FIELD_TIME,   offsetof(struct instance, changed_us)       },
     { "errorCode",    FIELD_TEXT,   offsetof(struct instance, error_code)       },
@@ -34,6 +36,14 @@ static const struct field instance_fields[] = {
     { "input",        FIELD_TREE,   offsetof(struct instance, input)            },
     { "audit",        FIELD_TREE,   offsetof(struct instance, audit)            },
     { "context",      FIELD_TREE,   offsetof(struct instance, context)          },
+    { 0 },
+};
+
+static const struct field signal_fields[] = {
+    { "e", FIELD_TEXT, offsetof(struct signal_seen, event)   },
+    { "v", FIELD_TIME, offsetof(struct signal_seen, version) },
+    { "i", FIELD_UUID, offsetof(struct signal_seen, id)      },
+    { "d", FIELD_TREE, offsetof(struct signal_seen, early)   },
     { 0 },
 };
 
@@ -85,6 +95,10 @@ instance_free(struct instance *instance)
         free(instance->steps[i].class);
         free(instance->steps[i].reason);
         free(instance->steps[i].message);
+    }
+    for (size_t i = 0; i < instance->signal_count; i++) {
+        free(instance->signals[i].event);
+        json_decref(instance->signals[i].early);
     }
     free(instance->steps);
     free(instance->error_code);
@@ -196,9 +210,53 @@ step_add(struct instance *instance)
     return &instance->steps[instance->step_count++];
 }
 
+static struct signal_seen *
+signal_find(struct instance *instance, const char *event)
+{
+    for (size_t i = 0; i < instance->signal_count; i++) {
+        if (strcmp(instance->signals[i].event, event) == 0)
+            return &instance->signals[i];
+    }
+    return NULL;
+}
+
+/* A wait brings the newest news of its event into the context. Only a wait does: the Input of a task
+ * is the same at each attempt. */
+static void
+take_news(struct instance *instance)
+{
+    const char *event = instance->definition->states[instance->state].event;
+    struct signal_seen *seen = signal_find(instance, event);
+
+    if (seen == NULL || seen->early == NULL)
+        return;
+    json_object_set_new(instance->context, event, seen->early);
+    seen->early = NULL;
+}
+
+static void
+fold_signal(struct instance *instance, const struct record *record)
+{
+    struct signal_seen *seen = signal_find(instance, record->event);
+
+    if (seen == NULL) {
+        assert(instance->signal_count < EVENTS_MAX);
+        seen = &instance->signals[instance->signal_count++];
+        text_set(&seen->event, record->event);
+    }
+    seen->version = record->version;
+    seen->id = record->activation;
+    json_decref(seen->early);
+    seen->early = json_incref(record->set);
+    instance->context_bytes += context_bytes(record->set) + strlen(record->event) + 4;
+    if (instance_is_waiting(instance))
+        take_news(instance);
+}
+
 static void
 fold_enter(struct instance *instance, const struct record *record)
 {
+    bool is_wait = instance->definition->states[record->state].kind == STATE_WAIT_FOR_EVENT;
     struct step *step = step_add(instance);
 
     step->state = record->state;
@@ -227,8 +285,11 @@ fold_enter(struct instance *instance, const struct record *record)
     } else {
         instance->enter_after_undo = STATE_NONE;
     }
-    context_put_key(instance, record->state, record->activation);
+    if (!is_wait)
+        context_put_key(instance, record->state, record->activation);
     instance->state = record->state;
+    if (is_wait)
+        take_news(instance);
     if (!instance->is_after_trigger)
         instance->status = STATUS_RU;
 }
@@ -330,6 +391,7 @@ instance_fold(struct instance *instance, const struct record *record)
     assert(uuid_equal(instance->id, record->saga_id));
     assert(!instance->is_ended);
     instance->changed_us = record->time_us;
+    instance->version++;
     switch (record->kind) {
     case RECORD_START:
         fold_start(instance, record);
@@ -363,6 +425,9 @@ instance_fold(struct instance *instance, const struct record *record)
     case RECORD_OPERATOR:
         fold_operator(instance, record);
         break;
+    case RECORD_SIGNAL:
+        fold_signal(instance, record);
+        break;
     case RECORD_KIND_COUNT:
         assert(!"a record of no kind");
     }
@@ -379,9 +444,37 @@ instance_phase(const struct instance *instance)
         return PHASE_STUCK;
     if (instance->is_undoing)
         return PHASE_COMPENSATING;
+    if (instance_is_waiting(instance))
+        return PHASE_WAITING;
     if (instance->current != STEP_NONE && instance->steps[instance->current].attempts > 0)
         return PHASE_RETRYING;
     return PHASE_RUNNING;
+}
+
+bool
+instance_is_waiting(const struct instance *instance)
+{
+    return instance->current != STEP_NONE &&
+           instance->definition->states[instance->steps[instance->current].state].kind ==
+               STATE_WAIT_FOR_EVENT;
+}
+
+const struct signal_seen *
+instance_signal(const struct instance *instance, const char *event)
+{
+    return signal_find((struct instance *)instance, event);
+}
+
+size_t
+instance_bytes(const struct instance *instance)
+{
+    size_t bytes = context_bytes(instance->context);
+
+    for (size_t i = 0; i < instance->signal_count; i++) {
+        if (instance->signals[i].early != NULL)
+            bytes += context_bytes(instance->signals[i].early);
+    }
+    return bytes;
 }
 
 bool
@@ -428,6 +521,13 @@ instance_write(const struct instance *instance, struct json_writer *writer)
     json_put_text(writer, "traceparent", instance->traceparent);
     fields_write(instance_fields, instance, writer);
     steps_write(instance, writer);
+    json_open_array(writer, "signals");
+    for (size_t i = 0; i < instance->signal_count; i++) {
+        json_open_object(writer, NULL);
+        fields_write(signal_fields, &instance->signals[i], writer);
+        json_close_object(writer);
+    }
+    json_close_array(writer);
     json_close_object(writer);
 }
 
@@ -450,6 +550,23 @@ step_read(struct instance *instance, const json_t *json, struct problem *problem
 }
 
 static enum error
+signal_read(struct instance *instance, const json_t *json, struct problem *problem)
+{
+    struct signal_seen row = { 0 };
+    enum error error = fields_read(signal_fields, json, NULL, problem, &row);
+
+    if (error == ERR_OK && (row.event == NULL || instance->signal_count == EVENTS_MAX))
+        error = problem_set(problem, ERR_BAD_REQUEST, "signals", "are not whole");
+    if (error == ERR_OK) {
+        instance->signals[instance->signal_count++] = row;
+        return ERR_OK;
+    }
+    free(row.event);
+    json_decref(row.early);
+    return error;
+}
+
+static enum error
 parts_read(struct instance *instance, const json_t *json, struct problem *problem)
 {
     const char *traceparent = json_string_value(json_object_get(json, "traceparent"));
@@ -463,13 +580,20 @@ parts_read(struct instance *instance, const json_t *json, struct problem *proble
         if (error != ERR_OK)
             return error;
     }
+    json_array_foreach(json_object_get(json, "signals"), index, value)
+    {
+        enum error error = signal_read(instance, value, problem);
+
+        if (error != ERR_OK)
+            return error;
+    }
     if (fields_read(instance_fields, json, NULL, problem, instance) != ERR_OK)
         return ERR_BAD_REQUEST;
     if (!json_is_object(instance->context) || instance->current >= (int)instance->step_count)
         return problem_set(problem, ERR_BAD_REQUEST, "instance", "is not whole");
     snprintf(instance->traceparent, sizeof instance->traceparent, "%s",
              traceparent == NULL ? "" : traceparent);
-    instance->context_bytes = context_bytes(instance->context);
+    instance->context_bytes = instance_bytes(instance);
     return ERR_OK;
 }
 

@@ -25,12 +25,13 @@ enum phase {
     PHASE_COMPENSATING, /* undoing, trying or waiting to try */
     PHASE_STUCK,
     PHASE_ENDED,
+    PHASE_WAITING, /* for an event */
     PHASE_COUNT
 };
 
 const char *phase_text(enum phase phase);
 
-/* One activation of a task. */
+/* One activation of a task or a wait. */
 struct step {
     int state;
     struct uuid activation;
@@ -41,9 +42,18 @@ struct step {
     bool is_unknown;            /* an attempt may have happened: sticky until it is settled */
     bool is_caught, is_retried; /* a Catch took its error; another activation took its place */
     bool is_long;               /* long budget: spent, it makes the saga stuck */
-    int64_t started_us, ended_us, next_us, budget_us;
+    int64_t started_us, ended_us, budget_us;
+    int64_t next_us; /* the next attempt is due; of a wait: its deadline */
     uint16_t retries[RETRY_RULES_MAX];
     char *class, *reason, *message; /* of its last error; NULL: none */
+};
+
+/* The newest news of an event. */
+struct signal_seen {
+    char *event;
+    int64_t version;
+    struct uuid id;
+    json_t *early; /* no wait has taken it into the context yet; NULL: one has */
 };
 
 struct instance {
@@ -53,6 +63,9 @@ struct instance {
     size_t context_bytes; /* at least what it takes as text; see instance.c */
     struct step *steps;
     size_t step_count, step_size;
+    struct signal_seen signals[EVENTS_MAX];
+    size_t signal_count;
+    int64_t version;          /* grows with every record */
     int current;              /* index of the step whose answer is awaited, or STEP_NONE */
     int state;                /* the state that is active or was last */
     enum status status;       /* of the machine */
@@ -76,6 +89,15 @@ void instance_fold(struct instance *instance, const struct record *record);
 
 enum phase instance_phase(const struct instance *instance);
 
+/* An event is waited for, and no call is due. */
+bool instance_is_waiting(const struct instance *instance);
+
+/* NULL: none of that name has come. */
+const struct signal_seen *instance_signal(const struct instance *instance, const char *event);
+
+/* Of the context and what waits to get there as text, exactly. */
+size_t instance_bytes(const struct instance *instance);
+
 /* The pivot was entered and was not refused: no way back but a person's. */
 bool instance_is_past_pivot(const struct instance *instance);
 
@@ -94,8 +116,9 @@ uint64_t input_fingerprint(const json_t *input);
 
 /* What `show` prints, without needing the definition: one JSON object
  *   {"sagaId", "definition", "definitionHash", "phase", "status", "compensationStatus", "state",
- *    "errorCode", "errorMessage", "startedAtUs", "changedAtUs", "nextAttemptUs", "cancelRequested",
- *    "traceparent", "inputFingerprint": "16 hex", "audit": [{"at", "action", "comment"}],
+ *    "errorCode", "errorMessage", "startedAtUs", "changedAtUs", "version", "nextAttemptUs" (or when
+ *    the wait ends), "cancelRequested", "traceparent", "signals": [{"event", "version"}],
+ *    "inputFingerprint": "16 hex", "audit": [{"at", "action", "comment"}],
  *    "context": {...},
  *    "steps": [{"state", "activationId", "call", "status", "attempts", "startedAtUs", "endedAtUs",
  *               "isCompensation", "compensationStatus", "errorClass", "errorReason",

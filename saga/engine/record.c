@@ -10,7 +10,7 @@ static const char *const kinds[RECORD_KIND_COUNT] = {
     [RECORD_START] = "start",   [RECORD_ENTER] = "enter",       [RECORD_ATTEMPT] = "attempt",
     [RECORD_DONE] = "done",     [RECORD_REOPEN] = "reopen",     [RECORD_TRIGGER] = "trigger",
     [RECORD_UNDONE] = "undone", [RECORD_STUCK] = "stuck",       [RECORD_END] = "end",
-    [RECORD_CANCEL] = "cancel", [RECORD_OPERATOR] = "operator",
+    [RECORD_CANCEL] = "cancel", [RECORD_OPERATOR] = "operator", [RECORD_SIGNAL] = "signal",
 };
 
 /* Short keys: pages are the biggest thing that a saga writes. */
@@ -34,6 +34,8 @@ static const struct field fields[] = {
     { "e",  FIELD_TEXT,   offsetof(struct record, class)        },
     { "er", FIELD_TEXT,   offsetof(struct record, reason)       },
     { "em", FIELD_TEXT,   offsetof(struct record, message)      },
+    { "ev", FIELD_TEXT,   offsetof(struct record, event)        },
+    { "v",  FIELD_TIME,   offsetof(struct record, version)      },
     { "d",  FIELD_TREE,   offsetof(struct record, set)          },
     { "tp", FIELD_TEXT,   offsetof(struct record, traceparent)  },
     { 0 },

@@ -27,6 +27,7 @@ enum record_kind {
     RECORD_END,      /* final */
     RECORD_CANCEL,   /* somebody wishes it undone */
     RECORD_OPERATOR, /* a person decided */
+    RECORD_SIGNAL,   /* news of an event that a wait names, waited for or not */
     RECORD_KIND_COUNT
 };
 
@@ -40,8 +41,9 @@ struct record {
     int undoes;             /* ENTER: index of the step that it undoes, or -1 */
     int retries_step;       /* ENTER: index of the step whose place it takes; REOPEN: the step */
     int retry_rule;         /* ENTER, ATTEMPT: which Retry entry paid for it, or -1 */
-    struct uuid activation; /* ENTER */
-    int64_t next_us;        /* ENTER, ATTEMPT: when the next attempt is due; 0: at once */
+    struct uuid activation; /* ENTER; SIGNAL: its own id */
+    int64_t next_us;        /* ENTER, ATTEMPT: when the next attempt is due, or a wait ends; 0: at
+                               once */
     int64_t budget_us;      /* ENTER, REOPEN: when the budget ends; 0: attempts are counted only */
     enum status status;     /* DONE: of the step; STUCK, END: of the machine */
     enum status compensation; /* TRIGGER: RU, or nothing is to be undone; UNDONE */
@@ -51,7 +53,10 @@ struct record {
     bool is_long;             /* ENTER: the long budget, which makes stuck when it is spent */
     const char *class, *reason, *message; /* ATTEMPT, DONE: the error; STUCK, END: reason is the
                                              error code; OPERATOR: reason is what was decided */
-    json_t *set;                          /* START: the input; DONE: what goes into the context */
+    const char *event;                    /* SIGNAL: its name */
+    int64_t version;                      /* SIGNAL */
+    json_t *set;                          /* START: the input; DONE: what goes into the context;
+                                             SIGNAL: the payload */
     const struct definition *definition;  /* START; its name and hash are written */
     const char *traceparent;              /* START */
 };

@@ -131,8 +131,8 @@ is_long_at(const struct turn *turn, int state, int undoes)
            instance_is_past_pivot(turn->instance);
 }
 
-static struct uuid
-activation_id(const struct turn *turn, int state)
+struct uuid
+task_activation_id(const struct turn *turn, int state)
 {
     const struct instance *instance = turn->instance;
     char seed[512];
@@ -206,7 +206,7 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
     record->undoes = undoes;
     record->retries_step = retries_step;
     record->retry_rule = retry_rule;
-    record->activation = activation_id(turn, state);
+    record->activation = task_activation_id(turn, state);
     record->next_us = next_us;
     record->is_long = is_long_at(turn, state, undoes);
     record->budget_us = budget_end_us(turn, state, record->is_long);
@@ -224,6 +224,14 @@ task_may_be_cancelled(const struct turn *turn)
 
     return instance->cancel_requested && !instance->cancel_raised && !instance->is_after_trigger &&
            !instance_is_past_pivot(instance);
+}
+
+int
+task_raise(struct turn *turn, const char *class, const char *reason, const char *message)
+{
+    struct ending ending = { .status = STATUS_FA, .trouble = { class, reason, message } };
+
+    return task_end(turn, &ending);
 }
 
 static int
@@ -252,6 +260,8 @@ task_enter_again(struct turn *turn, int step_index, int retry_rule, int64_t next
 {
     const struct step *step = &turn->instance->steps[step_index];
 
+    if (turn_state(turn, step->state)->kind == STATE_WAIT_FOR_EVENT)
+        return wait_enter_again(turn, step_index);
     return task_activate(turn, step->state, step->undoes, step_index, retry_rule, next_us);
 }
 
@@ -267,7 +277,8 @@ task_reopen(struct turn *turn, int step_index)
     return TURN_WAITS;
 }
 
-/* Without a call under way: it waits for its next attempt, and every earlier one did nothing. */
+/* Without a call under way: it waits for an event, or for its next attempt and every earlier one did
+ * nothing. */
 int
 task_cancel_waiting(struct turn *turn)
 {
@@ -277,6 +288,8 @@ task_cancel_waiting(struct turn *turn)
     if (instance->current == STEP_NONE || !task_may_be_cancelled(turn))
         return TURN_WAITS;
     step = current_step(turn);
+    if (instance_is_waiting(instance))
+        return end_with_cancel(turn, false);
     if (step->undoes >= 0 || step->is_unknown || step->next_us <= turn->now_us)
         return TURN_WAITS;
     return end_with_cancel(turn, false);
@@ -429,7 +442,7 @@ outputs_evaluate(const struct instance *instance, const struct state *state, con
             json_object_set_new(set, state->outputs[i].name, value);
     }
     if (instance->context_bytes + context_bytes(set) > CONTEXT_BYTES_MAX &&
-        context_bytes(instance->context) + context_bytes(set) > CONTEXT_BYTES_MAX) {
+        instance_bytes(instance) + context_bytes(set) > CONTEXT_BYTES_MAX) {
         problem_set(problem, ERR_BAD_REQUEST, NULL, "the context would exceed %d bytes",
                     CONTEXT_BYTES_MAX);
         json_decref(set);
@@ -579,7 +592,7 @@ task_recovered(struct turn *turn)
                                "the orchestrator restarted while a call may have been under way" };
     const struct step *step;
 
-    if (turn->instance->current == STEP_NONE)
+    if (turn->instance->current == STEP_NONE || instance_is_waiting(turn->instance))
         return;
     step = current_step(turn);
     if (step->next_us <= turn->now_us && !step->is_unknown)

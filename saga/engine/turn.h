@@ -5,6 +5,7 @@
  *
  *   engine.c    events, and the walk from state to state
  *   task.c      activations: entering, answers, retries, budgets, errors and who catches them
+ *   wait.c      waiting for an event, and the signals that bring news of it
  *   undo.c      the trigger, and undoing one step after the other
  */
 #ifndef SAGA_ENGINE_TURN_H
@@ -48,7 +49,9 @@ int task_enter(struct turn *turn, int state); /* for the first time, going forwa
 int task_enter_again(struct turn *turn, int step_index, int retry_rule, int64_t next_us);
 int task_reopen(struct turn *turn, int step_index);
 int task_answer(struct turn *turn, const struct answer *answer);
-int task_cancel_waiting(struct turn *turn); /* raises Canceled in a task that waits to be retried */
+int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is under way */
+int task_raise(struct turn *turn, const char *class, const char *reason, const char *message);
+struct uuid task_activation_id(const struct turn *turn, int state);
 bool task_may_be_cancelled(const struct turn *turn);
 void task_recovered(struct turn *turn);
 /* The current state's Input; false with the problem set. See struct call_due. */
@@ -56,6 +59,13 @@ bool task_inputs(const struct instance *instance, const struct step *step, struc
                  json_t **ret_inputs);
 int task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,
                   int64_t next_us);
+
+/* wait.c */
+int wait_enter(struct turn *turn, int state);
+int wait_enter_again(struct turn *turn, int step_index); /* an operator's retry */
+int wait_look(struct turn *turn);                        /* is the current wait over? */
+enum error wait_signal(struct turn *turn, const struct signal_news *news, struct problem *problem,
+                       int *ret_next);
 
 /* undo.c */
 int undo_begin(struct turn *turn, int trigger, bool is_persons_wish);

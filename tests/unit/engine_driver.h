@@ -84,7 +84,7 @@ driver_tell(struct driver *driver, const struct engine_event *event,
 }
 
 /* One call or one wait; false when only an event can move it. */
-static bool
+__attribute__((unused)) static bool
 driver_step(struct driver *driver)
 {
     struct engine_event event = { .kind = ENGINE_ANSWER };
@@ -96,6 +96,9 @@ driver_step(struct driver *driver)
             return false;
         ck_assert_int_gt(due.look_again_us, driver->now_us);
         driver->now_us = due.look_again_us;
+        if (instance_is_waiting(driver->instance))
+            driver_tell(driver, &(struct engine_event){ .kind = ENGINE_DUE },
+                        driver->instance->definition);
         return true;
     }
     ck_assert_int_lt(driver->calls++, DRIVER_CALLS_MAX);

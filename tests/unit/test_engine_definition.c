@@ -6,6 +6,7 @@
 
 #define TASK "'Type':'ServiceTask','ServiceType':'GRPC','ServiceName':'s','ServiceMethod':'m'"
 #define MACHINE(states) "{'Name':'n','StartState':'A','States':{" states "}}"
+#define WAIT(keys) MACHINE("'A':{'Type':'WaitForEvent'," keys "},'E':{'Type':'Succeed'}")
 #define WITH_A(keys) MACHINE("'A':{" TASK "," keys "},'E':{'Type':'Succeed'}")
 
 /* clang-format off */
@@ -60,6 +61,15 @@ static const struct {
     { "a circle",                 MACHINE("'A':{" TASK ",'Next':'B'},'B':{" TASK ",'Next':'A'}"), "States.A.Next", "circle" },
     { "a circle of one",          MACHINE("'A':{" TASK ",'Next':'A'}"),    "States.A.Next",        "circle" },
 
+    { "a wait for nothing",       WAIT("'Until':'true','TimeoutSeconds':1"), "States.A.Event",     "must be 1 to 64" },
+    { "a wait for a name that is none", WAIT("'Event':'a b','Until':'true','TimeoutSeconds':1"), "States.A.Event", "letters" },
+    { "a wait without Until",     WAIT("'Event':'e','TimeoutSeconds':1"),  "States.A.Until",       "is missing" },
+    { "a wait without end",       WAIT("'Event':'e','Until':'true'"),      "States.A.TimeoutSeconds", "must end" },
+    { "a wait with a bad Deadline", WAIT("'Event':'e','Until':'true','TimeoutSeconds':1,'Deadline':'[x'"), "States.A.Deadline", "must end with ]" },
+    { "a wait that times out to nowhere", WAIT("'Event':'e','Until':'true','TimeoutSeconds':1,'TimeoutNext':'X'"), "States.A.TimeoutNext", "does not exist" },
+    { "a wait as an undo",        MACHINE("'A':{" TASK ",'CompensateState':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':1}"), "States.A.CompensateState", "must name a ServiceTask" },
+    { "a wait whose only way out is its end in time", WAIT("'Event':'e','Until':'true','TimeoutSeconds':1,'Next':'A','TimeoutNext':'E'"), NULL, NULL },
+
     { "the least there is",       MACHINE("'A':{'Type':'Succeed'}"),       NULL,                   NULL },
     { "keys nobody knows",        MACHINE("'A':{'Type':'Succeed','listener':1}"), NULL,            NULL },
     { "a circle with a way out",  MACHINE("'A':{" TASK ",'Next':'C'},'C':{'Type':'Choice','Choices':[{'Expression':'[a] == 1','Next':'A'}],'Default':'E'},'E':{'Type':'Succeed'}"), NULL, NULL },
@@ -74,6 +84,8 @@ static const struct {
     { "no Default",          MACHINE("'A':{'Type':'Choice','Choices':[{'Expression':'[a] == 1','Next':'E'}]},'E':{'Type':'Succeed'}"), "has no Default" },
     { "a hold too short",    WITH_A("'Input':[{'holdSeconds':599}],'Next':'E'"),       "its hold of 599 s may expire: the budgets up to the pivot are 600 s" },
     { "a hold long enough",  WITH_A("'Input':[{'hold_seconds':600}],'Next':'E'"),      NULL },
+    { "a hold shorter than a wait", WITH_A("'Input':[{'holdSeconds':700}],'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'Next':'E'"), "the budgets up to the pivot are 701 s" },
+    { "a wait that ends elsewhere in time", WITH_A("'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'TimeoutNext':'E'"), NULL },
     { "the pivot does not count", MACHINE("'A':{" TASK ",'Input':[{'holdSeconds':600}],'Next':'P'},'P':{" TASK ",'Pivot':true}"), NULL },
 };
 /* clang-format on */
