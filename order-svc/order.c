@@ -167,7 +167,9 @@ place_decide(void *op, struct batch_rows *rows)
     order->placed_at_us = place->op.now_us;
     order->flow = batch_keep(rows, place->flow);
     order->payment_method = batch_keep(rows, place->payment_method);
-    order->payment_reference = "";
+    order->payment_reference = order->payment_id = order->payment_url = "";
+    order->provider = batch_keep(rows, place->provider);
+    order->return_url = batch_keep(rows, place->return_url);
     order_news(order, statuses[ORDER_PENDING].event, &place->op, rows);
 }
 
@@ -268,8 +270,12 @@ mark_waiting_decide(void *op, struct batch_rows *rows)
     struct order *order = mark_find(mark, rows);
 
     if (order != NULL && mark_currency_is_fine(mark, order) &&
-        order_move(order, ORDER_PAYMENT_ASKED))
+        order_move(order, ORDER_PAYMENT_ASKED)) {
+        order->payment_id = batch_keep(rows, mark->payment_id);
+        order->payment_url = batch_keep(rows, mark->payment_url);
+        order->payment_expires_at_us = mark->payment_expires_at_us;
         mark_save(mark, order, rows);
+    }
     op_record(rows, ORDER_OP, &mark->op, "MarkWaiting");
 }
 

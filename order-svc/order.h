@@ -20,6 +20,10 @@ enum {
     QUANTITY_MAX = 1000000,
     FLOW_BYTES_MAX = 64,
     REFERENCE_BYTES_MAX = 64,
+    PROVIDER_BYTES_MAX = 32,
+    RETURN_URL_BYTES_MAX = 500,
+    PAYMENT_ID_BYTES_MAX = 64,
+    PAYMENT_URL_BYTES_MAX = 2000,
     FAILURE_REASON_BYTES_MAX = 31,
     FAILURE_DETAIL_BYTES_MAX = 190,
     WAIT_MS_MAX = 60000,
@@ -27,6 +31,7 @@ enum {
 };
 #define FLOW_DEFAULT "order_create_saga"
 #define PAYMENT_WALLET "wallet"
+#define PAYMENT_EXTERNAL "external"
 
 /* Tables in the order of loading, locking and saving. */
 enum order_table { ORDER_OP, ORDER_ORDER, ORDER_SWEEP };
@@ -81,6 +86,11 @@ struct order {
     const char *flow;
     const char *payment_method;
     const char *payment_reference;
+    const char *provider; /* of an external payment, else "" as all below */
+    const char *return_url;
+    const char *payment_id; /* known once it is WAITING */
+    const char *payment_url;
+    int64_t payment_expires_at_us;
     /* Not stored: for whoever follows the commit. */
     const char *traceparent; /* of the op that changed it */
     bool is_cancel_news;     /* cancel_wanted became true in this batch */
@@ -112,6 +122,8 @@ struct place {
     const char *currency;
     const char *lines; /* as in struct order */
     const char *payment_method;
+    const char *provider;   /* "" for the wallet */
+    const char *return_url; /* "" as well */
     const char *flow;
     struct order order; /* result */
 };
@@ -129,7 +141,10 @@ struct mark {
     int64_t total_minor;
     const char *currency;
     const char *payment_reference; /* "" for MarkFailed */
-    const char *failure_reason;    /* "" but for MarkFailed */
+    const char *payment_id;        /* this and the next two: of MarkWaiting only */
+    const char *payment_url;
+    int64_t payment_expires_at_us;
+    const char *failure_reason; /* "" but for MarkFailed */
     const char *failure_detail;
     struct order order; /* result */
 };

@@ -20,6 +20,13 @@ order_lines_write(const char *lines, struct json_writer *writer)
     json_close_array(writer);
 }
 
+static void
+put_text_if_any(struct json_writer *writer, const char *key, const char *text)
+{
+    if (text[0] != '\0')
+        json_put_text(writer, key, text);
+}
+
 /* What never changes stands in order.placed only. */
 static void
 write_placed(const struct order *order, struct json_writer *writer)
@@ -30,6 +37,8 @@ write_placed(const struct order *order, struct json_writer *writer)
     json_put_text(writer, "fingerprint", fingerprint);
     json_put_text(writer, "flow", order->flow);
     json_put_text(writer, "paymentMethod", order->payment_method);
+    put_text_if_any(writer, "provider", order->provider);
+    put_text_if_any(writer, "returnUrl", order->return_url);
     order_lines_write(order->lines, writer);
 }
 
@@ -48,6 +57,10 @@ order_event_write(const struct order *order, struct json_writer *writer)
     json_put_text(writer, "reason", order->failure_reason);
     json_put_text(writer, "detail", order->failure_detail);
     json_put_text(writer, "paymentReference", order->payment_reference);
+    put_text_if_any(writer, "paymentId", order->payment_id);
+    put_text_if_any(writer, "paymentUrl", order->payment_url);
+    if (order->payment_expires_at_us != 0)
+        json_put_int(writer, "paymentExpiresAtUs", order->payment_expires_at_us);
     json_put_bool(writer, "cancelRequested", order->cancel_wanted);
     json_put_int(writer, "placedAtUs", order->placed_at_us);
     if (order->version == 1)
@@ -76,6 +89,13 @@ get_text(struct payload *payload, const char *key)
     return arena_copy(payload->arena, json_string_value(value), json_string_length(value));
 }
 
+/* What is left out when it is empty. */
+static const char *
+get_text_if_any(struct payload *payload, const char *key)
+{
+    return json_object_get(payload->json, key) == NULL ? "" : get_text(payload, key);
+}
+
 static int64_t
 get_int(struct payload *payload, const char *key)
 {
@@ -83,6 +103,12 @@ get_int(struct payload *payload, const char *key)
 
     payload->is_broken = payload->is_broken || !json_is_integer(value);
     return json_integer_value(value);
+}
+
+static int64_t
+get_int_if_any(struct payload *payload, const char *key)
+{
+    return json_object_get(payload->json, key) == NULL ? 0 : get_int(payload, key);
 }
 
 static bool
@@ -132,6 +158,8 @@ fold_placed(struct payload *payload, struct order *order)
     order->record.reason = order->record.detail = "";
     order->flow = get_text(payload, "flow");
     order->payment_method = get_text(payload, "paymentMethod");
+    order->provider = get_text_if_any(payload, "provider");
+    order->return_url = get_text_if_any(payload, "returnUrl");
     order->lines = get_lines(payload);
 }
 
@@ -145,6 +173,9 @@ fold_registers(struct payload *payload, struct order *order)
     order->failure_reason = get_text(payload, "reason");
     order->failure_detail = get_text(payload, "detail");
     order->payment_reference = get_text(payload, "paymentReference");
+    order->payment_id = get_text_if_any(payload, "paymentId");
+    order->payment_url = get_text_if_any(payload, "paymentUrl");
+    order->payment_expires_at_us = get_int_if_any(payload, "paymentExpiresAtUs");
     order->cancel_wanted = get_bool(payload, "cancelRequested");
     order->placed_at_us = get_int(payload, "placedAtUs");
 }

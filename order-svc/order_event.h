@@ -1,8 +1,9 @@
 /* order_event.h -- What the events of an order say, and the order that they add up to.
  *
  * A payload has all registers of the order as they are after the event, so that a reader needs no
- * earlier one; order.placed also has what never changes: the lines, the flow, the fingerprint of the
- * request. Folding the events of an order from the first on gives its row again, column by column.
+ * earlier one; those of an external payment (paymentId, paymentUrl, paymentExpiresAtUs) once it has
+ * one. order.placed also has what never changes: the lines, the flow, the fingerprint of the request,
+ * and the provider and returnUrl of an external payment. Folding the events of an order from the first on gives its row again, column by column.
  *
  * Thread    Plain data.
  * Memory    Texts of a folded order live in the arena.

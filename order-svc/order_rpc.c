@@ -67,16 +67,57 @@ lines_decode(const Sagamesh__Order__V1__PlaceRequest *request, struct arena *are
     return ERR_OK;
 }
 
+/* Empty, or http or https with something behind it. */
+static enum error
+url_check(struct problem *problem, const char *field, const char *url, size_t max)
+{
+    size_t scheme = strncmp(url, "https://", 8) == 0 ? 8 : strncmp(url, "http://", 7) == 0 ? 7 : 0;
+
+    if (url[0] == '\0')
+        return ERR_OK;
+    if (check_word(problem, field, url, max) != ERR_OK)
+        return problem->error;
+    if (scheme == 0 || url[scheme] == '\0' || url[scheme] == '/')
+        return problem_set(problem, ERR_BAD_REQUEST, field,
+                           "must be a URL that begins with http:// or https:// and a host");
+    return ERR_OK;
+}
+
+static enum error
+external_decode(struct place *place)
+{
+    struct problem *problem = &place->op.problem;
+
+    if (place->provider[0] != '\0' &&
+        check_word(problem, "provider", place->provider, PROVIDER_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    return url_check(problem, "return_url", place->return_url, RETURN_URL_BYTES_MAX);
+}
+
 static enum error
 payment_decode(struct place *place, const char *method)
 {
     struct problem *problem = &place->op.problem;
 
-    place->payment_method = PAYMENT_WALLET;
-    if (method[0] == '\0' || strcmp(method, PAYMENT_WALLET) == 0)
-        return ERR_OK;
-    return problem_set(problem, ERR_BAD_REQUEST, "payment_method",
-                       "must be \"wallet\": other methods are not supported yet");
+    place->payment_method = method[0] == '\0' ? PAYMENT_WALLET : method;
+    if (strcmp(place->payment_method, PAYMENT_EXTERNAL) == 0)
+        return external_decode(place);
+    if (strcmp(place->payment_method, PAYMENT_WALLET) != 0)
+        return problem_set(problem, ERR_BAD_REQUEST, "payment_method",
+                           "must be \"wallet\" or \"external\"");
+    if (place->provider[0] != '\0' || place->return_url[0] != '\0')
+        return problem_set(problem, ERR_BAD_REQUEST,
+                           place->provider[0] != '\0' ? "provider" : "return_url",
+                           "goes with payment_method \"external\" only");
+    return ERR_OK;
+}
+
+/* A field that came later joins a hash only when it is there: requests that do without it keep the
+ * fingerprint they were recorded with. */
+static uint64_t
+hash_text_if_any(uint64_t hash, const char *name, const char *text)
+{
+    return text[0] == '\0' ? hash : hash_text(hash_text(hash, name), text);
 }
 
 static uint64_t
@@ -85,7 +126,9 @@ place_fingerprint(const struct place *place)
     uint64_t hash = hash_text(HASH_SEED + SALT_PLACE, place->customer_id);
 
     hash = hash_text(hash_text(hash, place->currency), place->lines);
-    return hash_end(hash_text(hash_text(hash, place->payment_method), place->flow));
+    hash = hash_text(hash_text(hash, place->payment_method), place->flow);
+    hash = hash_text_if_any(hash, "provider", place->provider);
+    return hash_end(hash_text_if_any(hash, "return_url", place->return_url));
 }
 
 static enum error
@@ -98,6 +141,8 @@ place_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 
     place->customer_id = request->customer_id;
     place->currency = request->currency;
+    place->provider = request->provider;
+    place->return_url = request->return_url;
     place->flow = request->flow[0] == '\0' ? FLOW_DEFAULT : request->flow;
     if (check_id(problem, "order_id", request->order_id, &place->op.id) != ERR_OK ||
         check_customer(problem, "customer_id", place->customer_id) != ERR_OK ||
@@ -154,6 +199,19 @@ cancel_encode(const void *op, struct arena *arena)
 
 /* ---- MarkWaiting, MarkPaid, MarkFailed ---- */
 
+static enum error
+mark_decode_asked(struct mark *mark)
+{
+    struct problem *problem = &mark->op.problem;
+
+    if (mark->payment_id[0] != '\0' &&
+        check_word(problem, "payment_id", mark->payment_id, PAYMENT_ID_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    if (url_check(problem, "payment_url", mark->payment_url, PAYMENT_URL_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    return check_range(problem, "payment_expires_at_us", mark->payment_expires_at_us, 0, INT64_MAX);
+}
+
 static uint64_t
 mark_fingerprint(const struct mark *mark, int salt)
 {
@@ -161,7 +219,12 @@ mark_fingerprint(const struct mark *mark, int salt)
 
     hash = hash_text(hash_int(hash, mark->total_minor), mark->currency);
     hash = hash_text(hash, mark->payment_reference);
-    return hash_end(hash_text(hash_text(hash, mark->failure_reason), mark->failure_detail));
+    hash = hash_text(hash_text(hash, mark->failure_reason), mark->failure_detail);
+    hash = hash_text_if_any(hash, "payment_id", mark->payment_id);
+    hash = hash_text_if_any(hash, "payment_url", mark->payment_url);
+    if (mark->payment_expires_at_us != 0)
+        hash = hash_int(hash, mark->payment_expires_at_us);
+    return hash_end(hash);
 }
 
 static enum error
@@ -200,7 +263,11 @@ mark_waiting_decode(const ProtobufCMessage *message, struct arena *arena, void *
     mark->total_minor = request->total_minor;
     mark->currency = request->currency;
     mark->payment_reference = request->payment_reference;
-    if (mark_decode_ids(mark, request->request_id, request->order_id) != ERR_OK)
+    mark->payment_id = request->payment_id;
+    mark->payment_url = request->payment_url;
+    mark->payment_expires_at_us = request->payment_expires_at_us;
+    if (mark_decode_ids(mark, request->request_id, request->order_id) != ERR_OK ||
+        mark_decode_asked(mark) != ERR_OK)
         return mark->op.problem.error;
     return mark_decode_payment(mark, SALT_WAITING);
 }
@@ -216,6 +283,7 @@ mark_paid_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     mark->total_minor = request->total_minor;
     mark->currency = request->currency;
     mark->payment_reference = request->payment_reference;
+    mark->payment_id = mark->payment_url = "";
     if (mark_decode_ids(mark, request->request_id, request->order_id) != ERR_OK)
         return mark->op.problem.error;
     return mark_decode_payment(mark, SALT_PAID);
@@ -232,7 +300,7 @@ mark_failed_decode(const ProtobufCMessage *message, struct arena *arena, void *o
 
     mark->total_minor = request->total_minor;
     mark->currency = request->currency;
-    mark->payment_reference = "";
+    mark->payment_reference = mark->payment_id = mark->payment_url = "";
     mark->failure_reason =
         arena_copy(arena, reason, text_cut_bytes(reason, FAILURE_REASON_BYTES_MAX));
     mark->failure_detail = arena_copy(arena, request->detail,
@@ -321,6 +389,10 @@ order_message(const struct order *order, struct arena *arena)
     message->flow = (char *)order->flow;
     message->payment_method = (char *)order->payment_method;
     message->payment_reference = (char *)order->payment_reference;
+    message->provider = (char *)order->provider;
+    message->payment_id = (char *)order->payment_id;
+    message->payment_url = (char *)order->payment_url;
+    message->payment_expires_at_us = order->payment_expires_at_us;
     return message;
 }
 

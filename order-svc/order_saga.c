@@ -38,6 +38,10 @@ order_saga_input(const struct order *order, struct json_writer *writer)
     json_put_text(writer, "currency", order->currency);
     order_lines_write(order->lines, writer);
     json_put_text(writer, "paymentMethod", order->payment_method);
+    if (order->provider[0] != '\0')
+        json_put_text(writer, "provider", order->provider);
+    if (order->return_url[0] != '\0')
+        json_put_text(writer, "returnUrl", order->return_url);
     json_close_object(writer);
 }
 

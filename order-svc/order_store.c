@@ -27,16 +27,23 @@ static const struct pg_column order_columns[] = {
     PG_COLUMN(struct order, flow, PG_TEXT),
     PG_COLUMN(struct order, payment_method, PG_TEXT),
     PG_COLUMN(struct order, payment_reference, PG_TEXT),
+    PG_COLUMN(struct order, provider, PG_TEXT),
+    PG_COLUMN(struct order, return_url, PG_TEXT),
+    PG_COLUMN(struct order, payment_id, PG_TEXT),
+    PG_COLUMN(struct order, payment_url, PG_TEXT),
+    PG_COLUMN(struct order, payment_expires_at_us, PG_INT8),
     { 0 },
 };
 #define ORDER_COLUMNS                                                                              \
     "id, fingerprint, reason, detail, customer_id, currency, lines, status, version, total_minor," \
     " failure_reason, failure_detail, cancel_wanted, placed_at_us, changed_at_us, flow,"           \
-    " payment_method, payment_reference"
+    " payment_method, payment_reference, provider, return_url, payment_id, payment_url,"           \
+    " payment_expires_at_us"
 #define ORDER_COLUMNS_O                                                                            \
     "o.id, o.fingerprint, o.reason, o.detail, o.customer_id, o.currency, o.lines, o.status,"       \
     " o.version, o.total_minor, o.failure_reason, o.failure_detail, o.cancel_wanted,"              \
-    " o.placed_at_us, o.changed_at_us, o.flow, o.payment_method, o.payment_reference"
+    " o.placed_at_us, o.changed_at_us, o.flow, o.payment_method, o.payment_reference, o.provider," \
+    " o.return_url, o.payment_id, o.payment_url, o.payment_expires_at_us"
 
 static const struct pg_statement order_load = {
     .name = "order_load",
@@ -53,7 +60,8 @@ static const struct pg_statement order_insert = {
     .sql = "INSERT INTO orders (" ORDER_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::bigint[],"
            " $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[],"
            " $10::bigint[], $11::text[], $12::text[], $13::bool[], $14::bigint[], $15::bigint[],"
-           " $16::text[], $17::text[], $18::text[]) ON CONFLICT DO NOTHING",
+           " $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],"
+           " $22::text[], $23::bigint[]) ON CONFLICT DO NOTHING",
     .in = order_columns,
 };
 
@@ -67,6 +75,9 @@ static const struct pg_column order_update_columns[] = {
     PG_COLUMN(struct order, cancel_wanted, PG_BOOL),
     PG_COLUMN(struct order, changed_at_us, PG_INT8),
     PG_COLUMN(struct order, payment_reference, PG_TEXT),
+    PG_COLUMN(struct order, payment_id, PG_TEXT),
+    PG_COLUMN(struct order, payment_url, PG_TEXT),
+    PG_COLUMN(struct order, payment_expires_at_us, PG_INT8),
     { 0 },
 };
 
@@ -75,10 +86,13 @@ static const struct pg_statement order_update = {
     .sql = "UPDATE orders o SET status = u.status, version = u.version,"
            " total_minor = u.total_minor, failure_reason = u.failure_reason,"
            " failure_detail = u.failure_detail, cancel_wanted = u.cancel_wanted,"
-           " changed_at_us = u.changed_at_us, payment_reference = u.payment_reference"
+           " changed_at_us = u.changed_at_us, payment_reference = u.payment_reference,"
+           " payment_id = u.payment_id, payment_url = u.payment_url,"
+           " payment_expires_at_us = u.payment_expires_at_us"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[],"
-           " $7::bool[], $8::bigint[], $9::text[]) AS u(id, status, version, total_minor,"
-           " failure_reason, failure_detail, cancel_wanted, changed_at_us, payment_reference)"
+           " $7::bool[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::bigint[])"
+           " AS u(id, status, version, total_minor, failure_reason, failure_detail, cancel_wanted,"
+           " changed_at_us, payment_reference, payment_id, payment_url, payment_expires_at_us)"
            " WHERE o.id = u.id",
     .in = order_update_columns,
 };

@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS orders (
     payment_reference text    NOT NULL,
     CHECK ((status = 4) = (failure_reason <> ''))
 ) WITH (fillfactor = 80);
+-- Of an external payment; '' and 0 for the wallet. The last three are known once it is waiting.
+ALTER TABLE orders
+    ADD COLUMN IF NOT EXISTS provider              text   NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS return_url            text   NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS payment_id            text   NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS payment_url           text   NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS payment_expires_at_us bigint NOT NULL DEFAULT 0;
 -- Neither mentions a column that a change of the order changes, so updates stay HOT.
 CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id, id);
 -- The sweep walks this. Not the id: a caller may place an order under an id it made days ago.

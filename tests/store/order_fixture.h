@@ -83,6 +83,27 @@ order_place(struct uuid id, const char *customer, int64_t quantity)
 }
 
 static inline struct test_call *
+order_place_external(struct uuid id, const char *provider, const char *return_url)
+{
+    ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
+    ORDER(OrderLine) line = ORDER_INIT(ORDER_LINE);
+    ORDER(OrderLine) *list = &line;
+    char text[UUID_TEXT_BYTES + 1];
+
+    request.order_id = uuid_print(id, text);
+    request.customer_id = (char *)"alice";
+    request.currency = (char *)"JPY";
+    request.payment_method = (char *)"external";
+    request.provider = (char *)provider;
+    request.return_url = (char *)return_url;
+    line.sku = (char *)"pen";
+    line.quantity = 1;
+    request.lines = &list;
+    request.n_lines = 1;
+    return order_call("Place", &request.base);
+}
+
+static inline struct test_call *
 order_cancel(struct uuid request_id, struct uuid id)
 {
     ORDER(CancelRequest) request = ORDER_INIT(CANCEL_REQUEST);
@@ -103,6 +124,23 @@ order_waiting(struct uuid request_id, struct uuid id, int64_t total_minor)
     request.order_id = uuid_print(id, order_text);
     request.total_minor = total_minor;
     request.currency = (char *)"JPY";
+    return order_call("MarkWaiting", &request.base);
+}
+
+static inline struct test_call *
+order_asked(struct uuid request_id, struct uuid id, const char *payment_id, const char *url,
+            int64_t expires_at_us)
+{
+    ORDER(MarkWaitingRequest) request = ORDER_INIT(MARK_WAITING_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+
+    request.request_id = uuid_print(request_id, text);
+    request.order_id = uuid_print(id, order_text);
+    request.total_minor = 700;
+    request.currency = (char *)"JPY";
+    request.payment_id = (char *)payment_id;
+    request.payment_url = (char *)url;
+    request.payment_expires_at_us = expires_at_us;
     return order_call("MarkWaiting", &request.base);
 }
 

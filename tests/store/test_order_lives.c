@@ -203,6 +203,11 @@ same_order(const struct order *row, const struct order *folded)
     same("flow", row->flow, folded->flow);
     same("payment_method", row->payment_method, folded->payment_method);
     same("payment_reference", row->payment_reference, folded->payment_reference);
+    same("provider", row->provider, folded->provider);
+    same("return_url", row->return_url, folded->return_url);
+    same("payment_id", row->payment_id, folded->payment_id);
+    same("payment_url", row->payment_url, folded->payment_url);
+    ck_assert_int_eq(row->payment_expires_at_us, folded->payment_expires_at_us);
 }
 
 static const struct read *
@@ -240,12 +245,16 @@ rebuild(struct pg *reads, struct uuid id)
 START_TEST(the_events_add_up_to_the_row)
 {
     struct pg *reads = pg_new(fixture.conninfo, "test", order_statements);
-    struct uuid ids[5];
+    struct uuid ids[6];
 
     for (int i = 0; i < 5; i++) {
         ids[i] = order_id();
         run(order_place(ids[i], "\xc3\x89lo\"\\ise", 1 + i), NULL);
     }
+    ids[5] = order_id();
+    run(order_place_external(ids[5], "sandbox", "https://shop.example/\"done\""), NULL);
+    run(order_asked(order_id(), ids[5], "pay-1", "https://pay.example/1?a=\\", 1234567), NULL);
+    run(order_paid(order_id(), ids[5], 700), NULL); /* which says nothing of the payment's id */
     run(order_paid(order_id(), ids[1], 700), NULL);
     run(order_waiting(order_id(), ids[2], 800), NULL);
     run(order_cancel(order_id(), ids[2]), NULL);
@@ -253,8 +262,13 @@ START_TEST(the_events_add_up_to_the_row)
     run(order_waiting(order_id(), ids[3], 900), NULL);
     run(order_paid(order_id(), ids[3], 900), NULL);
     run(order_cancel(order_id(), ids[4]), NULL);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         rebuild(reads, ids[i]);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo,
+                                    "SELECT count(*) FROM orders WHERE payment_id = 'pay-1' AND"
+                                    " provider = 'sandbox' AND payment_expires_at_us = 1234567"
+                                    " AND return_url <> '' AND payment_url <> '' AND status = 3"),
+                     1);
     ck_assert_int_eq(events_of(ids[2]), 4);
     pg_free(reads);
 }

@@ -213,6 +213,8 @@ order_of(const char *flow, bool cancel_wanted)
                            .cancel_wanted = cancel_wanted,
                            .flow = flow,
                            .payment_method = "wallet",
+                           .provider = "",
+                           .return_url = "",
                            .traceparent =
                                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" };
 }

@@ -14,7 +14,7 @@
 
 static struct arena *arena;
 static char good_id[UUID_TEXT_BYTES + 1], other_id[UUID_TEXT_BYTES + 1],
-    future_id[UUID_TEXT_BYTES + 1], sixty_four[65], sixty_five[66];
+    future_id[UUID_TEXT_BYTES + 1], sixty_four[65], sixty_five[66], url_500[501], url_501[502];
 
 static void
 set_up(void)
@@ -25,6 +25,10 @@ set_up(void)
     uuid_print(uuid_v7(clock_now_us() + 600 * SECOND_US), future_id);
     memset(sixty_four, 'x', 64);
     memset(sixty_five, 'x', 65);
+    memset(url_500, 'x', 500);
+    memset(url_501, 'x', 501);
+    memcpy(url_500, "https://", 8);
+    memcpy(url_501, "https://", 8);
 }
 
 static void
@@ -74,8 +78,8 @@ END_TEST
 /* clang-format off */
 static const struct {
     const char *what;
-    const char *id, *customer, *currency, *sku, *sku_too, *method, *flow; /* NULL: a good one */
-    int64_t quantity;                                                     /* 0: a good one */
+    const char *id, *customer, *currency, *sku, *sku_too, *method, *flow, *provider, *url; /* NULL: a good one */
+    int64_t quantity; /* 0: a good one */
     const char *field, *says;
 } places[] = {
     { "all is well",                     .field = NULL },
@@ -104,7 +108,21 @@ static const struct {
     { "one more than there can be",      .quantity = 1000001,    .field = "lines[0].quantity" },
     { "the hugest quantity",             .quantity = INT64_MAX,  .field = "lines[0].quantity" },
     { "paid from the wallet",            .method = "wallet",     .field = NULL },
-    { "paid otherwise",                  .method = "card",       .field = "payment_method", .says = "not supported yet" },
+    { "paid otherwise",                  .method = "card",       .field = "payment_method", .says = "\"external\"" },
+    { "paid at a provider",              .method = "external", .provider = "sandbox", .url = "http://a/b?c=d", .field = NULL },
+    { "paid at the usual provider",      .method = "external",   .field = NULL },
+    { "a provider of 32 characters",     .method = "external", .provider = "12345678901234567890123456789012", .field = NULL },
+    { "a provider of 33 characters",     .method = "external", .provider = "123456789012345678901234567890123", .field = "provider" },
+    { "a provider of two words",         .method = "external", .provider = "pay pal", .field = "provider" },
+    { "a provider for the wallet",       .provider = "sandbox",  .field = "provider", .says = "only" },
+    { "a return URL for the wallet",     .url = "https://a",     .field = "return_url", .says = "only" },
+    { "a return URL of 500 bytes",       .method = "external", .url = url_500, .field = NULL },
+    { "a return URL of 501 bytes",       .method = "external", .url = url_501, .field = "return_url" },
+    { "a return URL that is a script",   .method = "external", .url = "javascript:alert(1)", .field = "return_url", .says = "http" },
+    { "a return URL without a scheme",   .method = "external", .url = "//a/b", .field = "return_url" },
+    { "a return URL without a host",     .method = "external", .url = "https:///b", .field = "return_url" },
+    { "a return URL of a scheme only",   .method = "external", .url = "http://", .field = "return_url" },
+    { "a line feed in the return URL",   .method = "external", .url = "https://a\n", .field = "return_url" },
     { "another flow",                    .flow = "seat_sale",    .field = NULL },
     { "a flow of two words",             .flow = "seat sale",    .field = "flow" },
     { "a flow of 65 characters",         .flow = sixty_five,     .field = "flow" },
@@ -135,6 +153,8 @@ START_TEST(places_decode)
     request.n_lines = 2;
     request.payment_method = (char *)or_good(places[_i].method, "");
     request.flow = (char *)or_good(places[_i].flow, "");
+    request.provider = (char *)or_good(places[_i].provider, "");
+    request.return_url = (char *)or_good(places[_i].url, "");
     problem = &decode("Place", &request.base)->problem;
     ck_assert_msg(problem->error == (places[_i].field == NULL ? ERR_OK : ERR_BAD_REQUEST),
                   "%s: %s %s", places[_i].what, problem->field, problem->text);
@@ -234,6 +254,42 @@ START_TEST(marks_decode)
                   op_waiting->problem.field);
     if (marks[_i].field == NULL) /* the same words of two methods are not the same request */
         ck_assert(op_paid->fingerprint != op_waiting->fingerprint);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what, *id, *url;
+    int64_t expires_at_us;
+    const char *field;
+} askeds[] = {
+    { "all is well",            "pay-1",    "https://pay.example/1", 5,         ""                      },
+    { "nothing said",           "",         "",                      0,         ""                      },
+    { "an id of two words",     "pay 1",    "",                      0,         "payment_id"            },
+    { "a long id",              sixty_five, "",                      0,         "payment_id"            },
+    { "a URL of another kind",  "pay-1",    "ftp://pay.example",     0,         "payment_url"           },
+    { "expired before 1970",    "pay-1",    "",                      -1,        "payment_expires_at_us" },
+};
+/* clang-format on */
+
+START_TEST(what_is_asked_for_decodes)
+{
+    ORDER(MarkWaitingRequest) request = ORDER_INIT(MARK_WAITING_REQUEST);
+    uint64_t bare, full;
+
+    request.request_id = good_id;
+    request.order_id = other_id;
+    request.currency = (char *)"JPY";
+    bare = decode("MarkWaiting", &request.base)->fingerprint;
+    request.payment_id = (char *)askeds[_i].id;
+    request.payment_url = (char *)askeds[_i].url;
+    request.payment_expires_at_us = askeds[_i].expires_at_us;
+    ck_assert_msg(strcmp(decode("MarkWaiting", &request.base)->problem.field, askeds[_i].field) ==
+                      0,
+                  "%s", askeds[_i].what);
+    full = decode("MarkWaiting", &request.base)->fingerprint;
+    if (askeds[_i].field[0] == '\0')
+        ck_assert((bare == full) == (askeds[_i].id[0] == '\0'));
 }
 END_TEST
 
@@ -351,6 +407,7 @@ main(void)
     tcase_add_test(requests, a_quantity_of_nothing_is_refused);
     tcase_add_test(requests, a_placed_order_has_its_defaults);
     tcase_add_loop_test(requests, marks_decode, 0, ROWS(marks));
+    tcase_add_loop_test(requests, what_is_asked_for_decodes, 0, ROWS(askeds));
     tcase_add_test(requests, a_long_failure_is_cut);
     tcase_add_loop_test(requests, gets_decode, 0, ROWS(gets));
     tcase_add_loop_test(requests, lists_decode, 0, ROWS(lists));

@@ -82,7 +82,8 @@ order_in(enum order_status status, bool cancel_wanted)
     order->failure_detail = "";
     order->flow = FLOW_DEFAULT;
     order->payment_method = PAYMENT_WALLET;
-    order->payment_reference = "";
+    order->payment_reference = order->payment_id = order->payment_url = "";
+    order->provider = order->return_url = "";
     order->cancel_wanted = cancel_wanted;
     return order;
 }
@@ -137,6 +138,9 @@ START_TEST(marks_decide)
                          .total_minor = 500,
                          .currency = marks[_i].currency,
                          .payment_reference = "",
+                         .payment_id = "pay-1",
+                         .payment_url = "https://pay.example/1",
+                         .payment_expires_at_us = 77,
                          .failure_reason = "NO_FUNDS",
                          .failure_detail = "" };
     struct op_row *record;
@@ -150,6 +154,10 @@ START_TEST(marks_decide)
     ck_assert_msg(order->total_minor == marks[_i].total_after, "%s: total", marks[_i].what);
     ck_assert_msg((order->status == ORDER_FAILED) == (order->failure_reason[0] != '\0'),
                   "%s: reason", marks[_i].what);
+    /* The payment is known from MarkWaiting, when that is what moved the order. */
+    ck_assert_msg((strcmp(order->payment_id, "pay-1") == 0) ==
+                      (marks[_i].mark == WAITING && marks[_i].version_after == 4),
+                  "%s: payment", marks[_i].what);
     record = batch_find_uuid(rows, ORDER_OP, mark.op.id);
     ck_assert_ptr_nonnull(record); /* every mark leaves its record, refused or not */
     ck_assert_str_eq(record->record.reason, problem_reason(&mark.op.problem));
@@ -269,6 +277,11 @@ START_TEST(an_event_gives_its_order_back)
     order->version = 1;
     order->record.fingerprint = UINT64_C(0xfedcba9876543210);
     order->customer_id = "\xc3\xa9l\"oise\\";
+    order->provider = "sandbox";
+    order->return_url = "https://shop.example/\"?a=b";
+    order->payment_id = "pay-1";
+    order->payment_url = "https://pay.example/1";
+    order->payment_expires_at_us = now_us + 5;
     order->placed_at_us = order->changed_at_us = now_us;
     order_event_write(order, &writer);
     event.payload = writer.text;
@@ -276,6 +289,11 @@ START_TEST(an_event_gives_its_order_back)
     ck_assert(folded.record.fingerprint == order->record.fingerprint);
     ck_assert_str_eq(folded.customer_id, order->customer_id);
     ck_assert_str_eq(folded.lines, order->lines);
+    ck_assert_str_eq(folded.provider, order->provider);
+    ck_assert_str_eq(folded.return_url, order->return_url);
+    ck_assert_str_eq(folded.payment_id, order->payment_id);
+    ck_assert_str_eq(folded.payment_url, order->payment_url);
+    ck_assert_int_eq(folded.payment_expires_at_us, order->payment_expires_at_us);
     ck_assert_int_eq(folded.version, 1);
     ck_assert(folded.cancel_wanted);
     ck_assert_int_eq(order_event_fold(&event, arena, &folded, &problem), ERR_BAD_REQUEST);
@@ -303,6 +321,25 @@ START_TEST(a_saga_starts_with_what_the_order_says)
              "\"paymentMethod\":\"wallet\"}",
              uuid_print(order->record.id, id));
     ck_assert_str_eq(writer.text, expected);
+    json_writer_free(&writer);
+}
+END_TEST
+
+START_TEST(a_saga_is_told_the_provider_of_an_external_order)
+{
+    struct json_writer writer = { 0 };
+    struct order *order = order_in(ORDER_PENDING, false);
+
+    order->payment_method = PAYMENT_EXTERNAL;
+    order->provider = "sandbox";
+    order_saga_input(order, &writer);
+    ck_assert_ptr_nonnull(
+        strstr(writer.text, "\"paymentMethod\":\"external\",\"provider\":\"sandbox\"}"));
+    json_writer_reset(&writer);
+    order->return_url = "https://shop.example/done";
+    order_saga_input(order, &writer);
+    ck_assert_ptr_nonnull(strstr(
+        writer.text, ",\"provider\":\"sandbox\",\"returnUrl\":\"https://shop.example/done\"}"));
     json_writer_free(&writer);
 }
 END_TEST
@@ -361,6 +398,7 @@ main(void)
     tcase_add_test(rules, lines_come_back);
     tcase_add_test(rules, an_event_gives_its_order_back);
     tcase_add_test(rules, a_saga_starts_with_what_the_order_says);
+    tcase_add_test(rules, a_saga_is_told_the_provider_of_an_external_order);
     tcase_add_loop_test(rules, only_a_definite_refusal_fails_an_order, 0, ROWS(answers));
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
