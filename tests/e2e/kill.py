@@ -1,10 +1,13 @@
-"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points]: kill -9 in the middle of it all.
+"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--logs]
+
+kill -9 in the middle of it all.
 
 Two passes, each on a mesh of its own, under a closed loop that keeps --orders orders open:
 
   kills   at least --kills seeded kills, each followed by a restart: the four services, PostgreSQL's
           backends (ended by an operator, or killed: then PostgreSQL recovers from a crash), and
-          the postmaster. Budgets and back-offs are the defaults.
+          the postmaster. Some come back late, some are killed as they start, some two at a time.
+          Budgets and back-offs are the defaults.
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
 
@@ -35,6 +38,10 @@ POINTS = [(program, point) for program in ("storage", "account", "order") for po
 POINTS += [("saga", point) for point in SAGA_POINTS]
 POINT_PASSES_MAX = 60  # a point is passed at most once a batch, so at a pass between 1 and this
 
+GAP_MAX = 900
+# Long enough that sagas which wait for their next attempt leave the orchestrator's memory.
+OUTAGE_SECONDS = (6, 9)
+
 LIFE_SECONDS = 10
 SLOW_SECONDS = 20  # a kill comes at the latest after this
 STANDSTILL_SECONDS = 150  # no order became final for so long: something hangs
@@ -45,29 +52,44 @@ def say(text):
     print(text, flush=True)
 
 
+class Kill:
+    """A row of the schedule."""
+
+    def __init__(self, victim, how, rng):
+        self.victim = victim
+        self.how = how
+        # How many more orders become final before the next one; 0: while this one still starts.
+        self.gap = 0 if rng.random() < 0.1 else rng.randint(20, GAP_MAX)
+        # A program that is killed once more as it starts, so many milliseconds later.
+        self.again_ms = rng.randint(1, 200) if how == "kill" and rng.random() < 0.15 else None
+        # An outage: it stays away for a while, and another program is killed in the middle of it.
+        self.away_seconds = 0
+        self.meanwhile = None
+        chance = rng.random()
+        if how in ("kill", "postmaster") and chance < 0.1:
+            self.away_seconds = rng.uniform(*OUTAGE_SECONDS)
+            self.meanwhile = "saga" if victim != "saga" else rng.choice(SERVICES[:3])
+        elif how in ("kill", "postmaster") and chance < 0.3:
+            self.away_seconds = rng.uniform(0.1, 2)
+
+
 def kill_schedule(kills, rng):
-    """[(victim, how, seconds away, orders until the next)], the same for the same seed."""
-    postmasters = max(1, kills * 6 // 100)
-    backends = max(1, kills * 20 // 100)
-    victims = [("postgres", "postmaster")] * postmasters
-    for i in range(backends):
+    """The same for the same seed."""
+    victims = [("postgres", "postmaster")] * max(1, kills * 6 // 100)
+    for i in range(max(1, kills * 20 // 100)):
         victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
     for i in range(kills - len(victims)):
         victims.append((SERVICES[i % len(SERVICES)], "kill"))
     rng.shuffle(victims)
-    schedule = []
-    for victim, how in victims:
-        away = rng.choice((0, 0, 0, 0.3, 1.5)) if how == "kill" else 0
-        gap = 0 if rng.random() < 0.1 else rng.randint(20, 600)
-        schedule.append((victim, how, away, gap))
-    return schedule
+    return [Kill(victim, how, rng) for victim, how in victims]
 
 
 class Pass:
     """A mesh under load, and what is done to it."""
 
-    def __init__(self, name, build, orders, seed):
+    def __init__(self, name, build, orders, seed, keeps_logs):
         self.name = name
+        self.keeps_logs = keeps_logs
         self.mesh = Mesh(build=build)
         self.load = Load(self.mesh, orders, seed)
         self.kills = {}
@@ -159,24 +181,26 @@ class Pass:
 
     def run(self, act):
         """Opens the mesh, lets act(self) do its worst, and compares the books: (passed, failed)."""
-        with self.mesh:
+        self.mesh.open()
+        keeps_logs = True
+        try:
             self.load.prepare()
             self.began = self.moved_at = time.monotonic()
             self.load.start()
             self.move_on(self.load.target // 4)
-            try:
-                act(self)
-                say(f"{self.name}: the last kill is over; what is open drains")
-                self.drain()
-            except BaseException:
-                self.load.end()
-                self.show_open()
-                raise
+            act(self)
+            say(f"{self.name}: the last kill is over; what is open drains")
+            self.drain()
             self.show_counts()
             failed = self.check_books()
-            if failed:
-                self.mesh.close(keep_logs=True)
-            return len(invariants.RULES) + 1 - failed, failed
+            keeps_logs = failed > 0 or self.keeps_logs
+        except BaseException:
+            self.load.end()
+            self.show_open()
+            raise
+        finally:
+            self.mesh.close(keep_logs=keeps_logs)
+        return len(invariants.RULES) + 1 - failed, failed
 
     def check_books(self):
         """How many rules do not hold."""
@@ -244,28 +268,44 @@ def postgres_answers(mesh):
         return None
 
 
-def kill_one(one, victim, how, away, is_awaited, rng):
-    mesh = one.mesh
-    if how == "kill":
+def pause(seconds):
+    threading.Event().wait(seconds)
+
+
+def kill_program(one, kill):
+    """Kills it, leaves it away for as long as it says, and starts it."""
+    mesh, victim = one.mesh, kill.victim
+    mesh.kill(victim)
+    one.count("postmaster" if victim == "postgres" else victim)
+    if kill.meanwhile:
+        pause(kill.away_seconds / 2)
+        mesh.kill(kill.meanwhile)
+        one.count(kill.meanwhile)
+        mesh.start(kill.meanwhile, wait=False)
+        pause(kill.away_seconds / 2)
+    elif kill.away_seconds:
+        pause(kill.away_seconds)
+    mesh.start(victim, wait=False)
+    if kill.again_ms:
+        pause(kill.again_ms / 1000)
         mesh.kill(victim)
-        if away:
-            threading.Event().wait(away)
-        mesh.start(victim, wait=is_awaited)
-    elif how == "postmaster":
-        mesh.kill("postgres")
-        mesh.start("postgres")
-    else:
-        kill_backend(mesh, victim, how, rng)
-    one.count({"kill": victim, "postmaster": "postmaster"}.get(how, f"PostgreSQL backend ({how})"))
+        one.count(victim)
+        mesh.start(victim, wait=False)
+    if kill.gap and victim != "postgres":
+        mesh.wait_ready(victim)
 
 
 def do_kills(schedule, rng):
     def act(one):
-        for victim, how, away, gap in schedule:
-            kill_one(one, victim, how, away, gap > 0, rng)
+        for kill in schedule:
+            if kill.how in ("kill", "postmaster"):
+                kill_program(one, kill)
+            else:
+                kill_backend(one.mesh, kill.victim, kill.how, rng)
+                one.count(f"PostgreSQL backend ({kill.how})")
             one.check_alive()
-            if gap:
-                one.move_on(gap)
+            if kill.gap:
+                one.move_on(kill.gap)
         for name in SERVICES:
             one.mesh.wait_ready(name)
 
@@ -308,6 +348,7 @@ def main():
     parser.add_argument("--orders", type=int, default=2000, help="how many are kept open")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=("kills", "points"))
+    parser.add_argument("--logs", action="store_true", help="keep the logs of the programs")
     options = parser.parse_args()
     say(f"seed {options.seed} ({options.kills} kills, {options.orders} orders open)")
 
@@ -319,7 +360,7 @@ def main():
     )
     for name, build, act in passes:
         if options.only in (None, name):
-            one = Pass(name, build, options.orders, options.seed)
+            one = Pass(name, build, options.orders, options.seed, options.logs)
             good, bad = one.run(act)
             passed, failed = passed + good, failed + bad
     say(f"{passed} passed, {failed} failed, 0 skipped")
