@@ -18,6 +18,11 @@ static const struct service_partitions partitions[] = {
     { 0 },
 };
 
+static const struct relay_route routes[] = {
+    { "payment", "payment-status-observed", "orderId" },
+    { 0 },
+};
+
 int
 main(int argc, char **argv)
 {
@@ -31,6 +36,7 @@ main(int argc, char **argv)
         .reads = ledger_reads,
         .statements = ledger_statements,
         .partitions = partitions,
+        .routes = routes,
     };
 
     return service_main(argc, argv, &spec);

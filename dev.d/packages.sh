@@ -1,7 +1,8 @@
 # packages.sh -- what is needed from Debian, installed by apt when it is missing.
 
 PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev
-    protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check'
+    protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
+    librdkafka-dev node-llhttp zlib1g-dev'
 PACKAGES_RUN='postgresql'
 PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc'
 PACKAGES_FORMAT='git clang-format-14'

@@ -10,6 +10,10 @@ programs_rows() {
 programs_names() {
     programs_rows | awk '{print $1}'
 }
+# Those with a database: what sagactl and the benchmark know by name.
+services_names() {
+    programs_rows | awk '$3 != "-" {print $1}'
+}
 # program_column NAME NUMBER
 program_column() {
     programs_rows | awk -v name="$1" -v number="$2" '$1 == name { print $number }'
@@ -165,7 +169,7 @@ word_up() {
 
 place_demo() {
     local name arguments=()
-    for name in $(programs_names); do
+    for name in $(services_names); do
         arguments+=("--$name=$(program_address "$name")")
     done
     "$ROOT/build/sagactl" demo "${arguments[@]}" ||

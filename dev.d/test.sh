@@ -284,7 +284,7 @@ word_bench() {
         # The floor writes the same rows into databases of its own.
         [[ $database == - ]] ||
             postgres_database "$SCRATCH/pg" "floor_$database" "$(program_column "$name" 4)" >&2
-        arguments+=("--$name=$(program_address "$name")")
+        [[ $database == - ]] || arguments+=("--$name=$(program_address "$name")")
         programs+=${programs:+,}$name:$(record_pid "$(program_record "$name")")
     done
     build/bench-orders "${arguments[@]}" --programs="$programs" \

@@ -19,7 +19,7 @@ enum { PROBE_US = SECOND_US, OP_SECONDS_MAX = 30 };
 
 /* The flags every service has. */
 struct settings {
-    const char *listen, *database, *ready_file;
+    const char *listen, *database, *ready_file, *kafka;
     int64_t queue_max, batch_max, calls_max, parked_max, drain_ms;
     bool debug;
 };
@@ -29,6 +29,7 @@ static const struct config_key keys[] = {
     { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0,         "address and port for gRPC; port 0 picks one", offsetof(struct settings, listen) },
     { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct settings, database) },
     { "ready-file", CONFIG_TEXT, "",            0, 0,         "file to write the port into once it serves", offsetof(struct settings, ready_file) },
+    { "kafka",      CONFIG_TEXT, "",            0, 0,         "host:port,... of Kafka for its events; empty: they wait", offsetof(struct settings, kafka) },
     { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct settings, queue_max) },
     { "batch-max",  CONFIG_INT,  "256",         1, 4096,      "calls of one transaction", offsetof(struct settings, batch_max) },
     { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct settings, calls_max) },
@@ -46,6 +47,7 @@ struct service {
     struct rpc_server *server;
     struct batch *batch;
     struct reader *reader;
+    struct relay *relay; /* NULL: no events, or no Kafka */
     pthread_t keeper;
     struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
     bool is_serving, was_ready; /* the keeper's */
@@ -325,6 +327,12 @@ submit(void *context, struct call *call)
 }
 
 static void
+news(void *owner)
+{
+    relay_wake(((struct service *)owner)->relay);
+}
+
+static void
 check_reads(const struct service_spec *spec)
 {
     if (spec->submit != NULL)
@@ -350,8 +358,14 @@ open_parts(struct service *service)
                                          .service_count = 1 };
     struct batch_options batch = { .service = spec->batch,
                                    .conninfo = settings->database,
+                                   .news = news,
+                                   .news_owner = service,
                                    .queue_max = (size_t)settings->queue_max,
                                    .batch_max = (size_t)settings->batch_max };
+    struct relay_options relay = { .conninfo = settings->database,
+                                   .brokers = settings->kafka,
+                                   .source = spec->name,
+                                   .routes = spec->routes };
     struct reader_options reader = { .conninfo = settings->database,
                                      .application = spec->name,
                                      .statements = spec->statements,
@@ -367,6 +381,8 @@ open_parts(struct service *service)
                                          .owner = spec->submit != NULL ? spec->owner : service };
     if (spec->submit == NULL) {
         service->reader = reader_open(&reader);
+        if (spec->routes != NULL && settings->kafka[0] != '\0')
+            service->relay = relay_open(&relay); /* before the batch, which wakes it */
         service->batch = batch_open(&batch);
     }
     error = spec->start == NULL ? ERR_OK : spec->start(service);
@@ -410,6 +426,7 @@ close_parts(struct service *service)
     rpc_server_stop(service->server, (int)service->settings.drain_ms);
     if (service->batch != NULL)
         batch_stop(service->batch);
+    service->relay = relay_close(service->relay);
     log_counters(service);
     if (service->spec->stop != NULL)
         service->spec->stop(service);

@@ -13,6 +13,7 @@
 #define MESH_SERVICE_H
 
 #include "mesh/base/config.h"
+#include "mesh/relay.h"
 #include "mesh/store/batch.h"
 #include "mesh/store/reader.h"
 
@@ -49,6 +50,7 @@ struct service_spec {
     const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
     const struct service_task *tasks;             /* ends with a row of zeros; or NULL */
     const struct service_partitions *partitions;  /* ends with a row of zeros */
+    const struct relay_route *routes;             /* of its events to Kafka; or NULL */
     /* start: after the flags are read and before the first call. stop: after the last call was
      * answered. NULL: none. */
     enum error (*start)(struct service *service);

@@ -128,6 +128,11 @@ static const struct service_partitions partitions[] = {
     { 0 },
 };
 
+static const struct relay_route routes[] = {
+    { "order", "order-status-changed", "orderId" },
+    { 0 },
+};
+
 int
 main(int argc, char **argv)
 {
@@ -144,6 +149,7 @@ main(int argc, char **argv)
         .statements = order_statements,
         .tasks = tasks,
         .partitions = partitions,
+        .routes = routes,
         .start = start,
         .stop = stop,
     };

@@ -20,6 +20,8 @@ struct batch {
     struct queue *queue;
     struct pg *pg;
     pthread_t thread;
+    void (*news)(void *owner);
+    void *news_owner;
     atomic_ullong ops, commits, again, single, uncertain;
 };
 
@@ -116,6 +118,8 @@ apply(struct run *run, struct arena *arena)
     COUNT(run, commits, 1);
     if (run->service->committed != NULL)
         run->service->committed(run->service->owner, rows);
+    if (run->counted != NULL && run->counted->news != NULL && batch_rows_has_events(rows))
+        run->counted->news(run->counted->news_owner);
     return ERR_OK;
 }
 
@@ -266,6 +270,8 @@ batch_open(const struct batch_options *options)
 
     batch->service = options->service;
     batch->batch_max = options->batch_max;
+    batch->news = options->news;
+    batch->news_owner = options->news_owner;
     batch->queue = queue_new(options->queue_max);
     batch->pg = batch_pg_new(options->service, options->conninfo);
     if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)

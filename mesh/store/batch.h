@@ -79,6 +79,8 @@ struct batch_service {
 struct batch_options {
     const struct batch_service *service;
     const char *conninfo;
+    void (*news)(void *owner); /* after a commit with events; store thread; NULL: nobody asks */
+    void *news_owner;
     size_t queue_max; /* calls that wait */
     size_t batch_max; /* calls of one transaction */
 };

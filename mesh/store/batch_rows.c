@@ -459,6 +459,12 @@ batch_rows_is_dirty(const struct batch_rows *rows)
     return rows->events.count > 0;
 }
 
+bool
+batch_rows_has_events(const struct batch_rows *rows)
+{
+    return rows->events.count > 0;
+}
+
 const void *
 batch_saved_next(const struct batch_rows *rows, size_t table, size_t *cursor,
                  enum batch_row_state *ret_state)

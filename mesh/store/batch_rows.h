@@ -25,6 +25,7 @@ enum error batch_rows_load(struct batch_rows *rows, struct pg *pg, int64_t *ret_
 enum error batch_rows_save(struct batch_rows *rows, struct pg *pg);
 
 bool batch_rows_is_dirty(const struct batch_rows *rows);
+bool batch_rows_has_events(const struct batch_rows *rows);
 
 extern const struct pg_statement batch_now;
 

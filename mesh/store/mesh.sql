@@ -92,3 +92,10 @@ CREATE TABLE IF NOT EXISTS event (
 ) PARTITION BY RANGE (aggregateid);
 CREATE INDEX IF NOT EXISTS event_by_seq ON event (seq);
 SELECT mesh_partitions_keep('event', 100);
+
+-- How far a relay has sent them: everything up to seq has been acknowledged.
+CREATE TABLE IF NOT EXISTS event_cursor (
+    name text   NOT NULL PRIMARY KEY,
+    seq  bigint NOT NULL
+);
+INSERT INTO event_cursor VALUES ('kafka', 0) ON CONFLICT DO NOTHING;

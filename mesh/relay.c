@@ -1,0 +1,433 @@
+#include "mesh/relay.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/json.h"
+#include "mesh/base/log.h"
+#include "mesh/base/queue.h"
+#include "mesh/wire/kafka.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ROUND_MAX = 1000,     /* events of one send */
+    POLL_US = 200 * 1000, /* for what other replicas committed */
+    SETTLE_US = 2 * 1000, /* between looks whether old transactions have ended */
+    HEARTBEAT_US = 1000 * 1000,
+    SEND_MS = 10 * 1000,
+    LAG_WARN_US = 30 * 1000 * 1000,
+};
+
+struct relay {
+    struct relay_options options;
+    pthread_t thread;
+    struct queue *queue; /* never filled: for waiting, waking and closing */
+    struct pg *pg;
+    struct kafka_producer *producer;
+    struct arena *arena;
+    bool is_owner;
+    int64_t heartbeat_due_us;
+    bool lag_was_logged;
+};
+
+/* ---- statements ---- */
+
+struct horizon {
+    int64_t cursor, last, xmax, xmin, time_us;
+};
+
+struct range {
+    int64_t after, until;
+};
+
+struct sent_event {
+    int64_t seq;
+    struct event event;
+};
+
+/* clang-format off */
+static const struct pg_column horizon_columns[] = {
+    PG_COLUMN(struct horizon, cursor, PG_INT8),
+    PG_COLUMN(struct horizon, last, PG_INT8),
+    PG_COLUMN(struct horizon, xmax, PG_INT8),
+    PG_COLUMN(struct horizon, xmin, PG_INT8),
+    PG_COLUMN(struct horizon, time_us, PG_INT8),
+    { 0 },
+};
+static const struct pg_column range_columns[] = {
+    PG_COLUMN(struct range, after, PG_INT8),
+    PG_COLUMN(struct range, until, PG_INT8),
+    { 0 },
+};
+static const struct pg_column cursor_columns[] = { PG_COLUMN(struct range, after, PG_INT8), { 0 } };
+static const struct pg_column event_columns[] = {
+    PG_COLUMN(struct sent_event, seq, PG_INT8),
+    PG_COLUMN(struct sent_event, event.id, PG_UUID),
+    PG_COLUMN(struct sent_event, event.aggregatetype, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.aggregateid, PG_UUID),
+    PG_COLUMN(struct sent_event, event.version, PG_INT4),
+    PG_COLUMN(struct sent_event, event.type, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.payload, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.time_us, PG_INT8),
+    PG_COLUMN(struct sent_event, event.traceparent, PG_TEXT),
+    { 0 },
+};
+static const struct pg_column lock_columns[] = { { "owned", PG_BOOL, 0 }, { 0 } };
+/* clang-format on */
+
+static const struct pg_statement relay_lock = {
+    .name = "relay_lock",
+    .sql = "SELECT pg_try_advisory_lock(hashtext('mesh relay'))",
+    .is_single = true,
+    .out = lock_columns,
+    .out_bytes = sizeof(bool),
+};
+
+/* S before X, in one statement: the sequence's value is not part of any snapshot. The time is of the
+ * oldest transaction that may still bring news, or now. */
+static const struct pg_statement relay_horizon = {
+    .name = "relay_horizon",
+    .sql =
+        "SELECT c.seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END,"
+        " pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
+        " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+        " (extract(epoch FROM least(clock_timestamp(), (SELECT min(xact_start)"
+        " FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL)))"
+        " * 1000000)::bigint"
+        " FROM event_seq s, event_cursor c WHERE c.name = 'kafka'",
+    .is_single = true,
+    .out = horizon_columns,
+    .out_bytes = sizeof(struct horizon),
+};
+
+static const struct pg_statement relay_read = {
+    .name = "relay_read",
+    .sql = "SELECT seq, id, aggregatetype, aggregateid, version, type, payload, time_us,"
+           " traceparent FROM event WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT 1000",
+    .in = range_columns,
+    .is_single = true,
+    .out = event_columns,
+    .out_bytes = sizeof(struct sent_event),
+};
+
+static const struct pg_statement relay_move = {
+    .name = "relay_move",
+    .sql = "UPDATE event_cursor SET seq = $1 WHERE name = 'kafka' AND seq < $1",
+    .in = cursor_columns,
+    .is_single = true,
+};
+
+static const struct pg_statement *const statements[] = {
+    &relay_lock, &relay_horizon, &relay_read, &relay_move, NULL,
+};
+
+static enum error
+ask(struct relay *relay, const struct pg_statement *statement, const void *row,
+    struct pg_step *ret_step)
+{
+    static const char nothing;
+    const void *pointer = row == NULL ? &nothing : row;
+    enum error error = pg_connect(relay->pg);
+
+    *ret_step = (struct pg_step){ .statement = statement, .rows = &pointer, .count = 1 };
+    return error != ERR_OK ? error : pg_round(relay->pg, false, ret_step, 1, relay->arena);
+}
+
+/* ---- records ---- */
+
+static const struct relay_route *
+route_of(const struct relay *relay, const char *aggregatetype)
+{
+    for (const struct relay_route *route = relay->options.routes; route->topic != NULL; route++) {
+        if (strcmp(route->aggregatetype, aggregatetype) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+static const char *
+time_text(struct arena *arena, int64_t time_us)
+{
+    time_t seconds = (time_t)(time_us / SECOND_US);
+    struct tm utc;
+    char date[32];
+
+    gmtime_r(&seconds, &utc);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
+    return arena_print(arena, "%s.%06dZ", date, (int)(time_us % SECOND_US));
+}
+
+/* The key is in the payload; an event without it (a defect) goes by its aggregate. */
+static const char *
+key_of(const struct event *event, const char *member, struct arena *arena)
+{
+    json_t *payload = json_loads(event->payload, 0, NULL);
+    const char *text = json_string_value(json_object_get(payload, member));
+    const char *key = text != NULL && text[0] != '\0'
+                          ? arena_copy(arena, text, strlen(text))
+                          : uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1));
+
+    json_decref(payload);
+    return key;
+}
+
+static void
+header_add(struct kafka_record *record, const char *name, const char *value)
+{
+    assert(record->header_count < KAFKA_HEADERS_MAX);
+    if (value[0] != '\0')
+        record->headers[record->header_count++] = (struct kafka_header){ name, value };
+}
+
+static struct kafka_record
+record_of(struct relay *relay, const struct sent_event *sent, const struct relay_route *route)
+{
+    const struct event *event = &sent->event;
+    struct arena *arena = relay->arena;
+    struct kafka_record record = { .topic = route->topic,
+                                   .partition = KAFKA_PARTITION_BY_KEY,
+                                   .key = key_of(event, route->key_member, arena),
+                                   .value = event->payload,
+                                   .timestamp_ms = event->time_us / 1000 };
+
+    header_add(&record, "ce_specversion", "1.0");
+    header_add(&record, "ce_id", uuid_print(event->id, arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_source", arena_print(arena, "/sagamesh/%s", relay->options.source));
+    header_add(&record, "ce_type", arena_print(arena, "sagamesh.%s.v1", event->type));
+    header_add(&record, "ce_time", time_text(arena, event->time_us));
+    header_add(&record, "ce_subject",
+               uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_partitionkey", record.key);
+    header_add(&record, "ce_sequence", arena_print(arena, "%020" PRId64, sent->seq));
+    header_add(&record, "ce_version", arena_print(arena, "%" PRId32, event->version));
+    header_add(&record, "ce_traceparent", event->traceparent == NULL ? "" : event->traceparent);
+    header_add(&record, "content-type", "application/json");
+    return record;
+}
+
+static struct kafka_record
+heartbeat_of(struct relay *relay, const char *topic, int32_t partition,
+             const struct horizon *horizon)
+{
+    struct arena *arena = relay->arena;
+    struct kafka_record record = {
+        .topic = topic,
+        .partition = partition,
+        .value = arena_print(arena, "{\"upTo\":%" PRId64 ",\"timeUs\":%" PRId64 "}", horizon->last,
+                             horizon->time_us),
+        .timestamp_ms = horizon->time_us / 1000,
+    };
+
+    header_add(&record, "ce_specversion", "1.0");
+    header_add(&record, "ce_id",
+               uuid_print(uuid_v7(clock_now_us()), arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_source", arena_print(arena, "/sagamesh/%s", relay->options.source));
+    header_add(&record, "ce_type", "sagamesh.relay.heartbeat.v1");
+    header_add(&record, "ce_time", time_text(arena, horizon->time_us));
+    header_add(&record, "content-type", "application/json");
+    return record;
+}
+
+/* ---- a round ---- */
+
+static bool
+is_stopping(const struct relay *relay)
+{
+    return queue_is_closed(relay->queue);
+}
+
+static void
+pause_us(struct relay *relay, int64_t us)
+{
+    size_t count;
+
+    queue_take(relay->queue, 1, us, &count);
+}
+
+/* Reads S and X, and waits until whoever may have drawn a seq up to S has ended. */
+static enum error
+find_horizon(struct relay *relay, struct horizon *ret_horizon)
+{
+    struct horizon now;
+    struct pg_step step;
+    enum error error = ask(relay, &relay_horizon, NULL, &step);
+
+    if (error != ERR_OK || step.ret_count != 1)
+        return error == ERR_OK ? ERR_INTERNAL : error;
+    *ret_horizon = now = *(const struct horizon *)step.ret_rows;
+    while (ret_horizon->last > ret_horizon->cursor && now.xmin < ret_horizon->xmax) {
+        if (is_stopping(relay))
+            return ERR_STOPPING;
+        pause_us(relay, SETTLE_US);
+        error = ask(relay, &relay_horizon, NULL, &step);
+        if (error != ERR_OK)
+            return error;
+        now = *(const struct horizon *)step.ret_rows;
+    }
+    return ERR_OK;
+}
+
+static enum error
+send_events(struct relay *relay, const struct sent_event *events, size_t count)
+{
+    struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct relay_route *route = route_of(relay, events[i].event.aggregatetype);
+
+        if (route != NULL)
+            records[used++] = record_of(relay, &events[i], route);
+    }
+    return used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
+}
+
+/* Everything up to the horizon, in portions; the cursor follows each. */
+static enum error
+send_range(struct relay *relay, const struct horizon *horizon)
+{
+    struct range range = { horizon->cursor, horizon->last };
+    enum error error = ERR_OK;
+    bool has_more = true;
+
+    while (error == ERR_OK && has_more && range.after < range.until && !is_stopping(relay)) {
+        const struct sent_event *events;
+        struct pg_step step;
+
+        error = ask(relay, &relay_read, &range, &step);
+        if (error != ERR_OK)
+            return error;
+        events = step.ret_rows;
+        has_more = step.ret_count == ROUND_MAX;
+        error = send_events(relay, events, step.ret_count);
+        if (error == ERR_OK) {
+            range.after = has_more ? events[step.ret_count - 1].seq : range.until;
+            error = ask(relay, &relay_move, &range, &step);
+        }
+        arena_reset(relay->arena);
+    }
+    return is_stopping(relay) ? ERR_STOPPING : error;
+}
+
+static enum error
+send_heartbeats(struct relay *relay, const struct horizon *horizon)
+{
+    enum error error = ERR_OK;
+
+    for (const struct relay_route *route = relay->options.routes;
+         error == ERR_OK && route->topic != NULL; route++) {
+        int32_t partitions = 0;
+        struct kafka_record *records;
+
+        error = kafka_partition_count(relay->producer, route->topic, SEND_MS, &partitions);
+        if (error != ERR_OK)
+            return error;
+        records = arena_take(relay->arena, (size_t)partitions * sizeof *records);
+        for (int32_t i = 0; i < partitions; i++)
+            records[i] = heartbeat_of(relay, route->topic, i, horizon);
+        error = kafka_send(relay->producer, records, (size_t)partitions, SEND_MS);
+    }
+    relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
+    return error;
+}
+
+static void
+log_lag(struct relay *relay, const struct horizon *horizon, bool is_behind)
+{
+    int64_t lag_us = clock_now_us() - horizon->time_us;
+
+    if (lag_us > LAG_WARN_US && !relay->lag_was_logged)
+        log_warn("relay=late seconds=%" PRId64 " because=\"a transaction has been open that long\"",
+                 lag_us / SECOND_US);
+    relay->lag_was_logged = lag_us > LAG_WARN_US;
+    if (is_behind)
+        log_debug("relay=behind events=%" PRId64, horizon->last - horizon->cursor);
+}
+
+static enum error
+own(struct relay *relay)
+{
+    struct pg_step step;
+    enum error error = ask(relay, &relay_lock, NULL, &step);
+
+    relay->is_owner = error == ERR_OK && *(const bool *)step.ret_rows;
+    if (relay->is_owner)
+        log_info("relay=owner source=%s", relay->options.source);
+    return error;
+}
+
+static enum error
+round_once(struct relay *relay)
+{
+    struct horizon horizon;
+    enum error error = ERR_OK;
+
+    if (!relay->is_owner)
+        error = own(relay);
+    if (error != ERR_OK || !relay->is_owner)
+        return error;
+    error = find_horizon(relay, &horizon);
+    if (error == ERR_OK) {
+        log_lag(relay, &horizon, horizon.last > horizon.cursor);
+        error = send_range(relay, &horizon);
+    }
+    if (error == ERR_OK && clock_steady_us() >= relay->heartbeat_due_us)
+        error = send_heartbeats(relay, &horizon);
+    return error;
+}
+
+static void *
+relay_main(void *context)
+{
+    struct relay *relay = context;
+
+    while (!is_stopping(relay)) {
+        enum error error = round_once(relay);
+
+        if (error == ERR_STORE_DOWN)
+            relay->is_owner = false; /* the lock went with the session */
+        arena_reset(relay->arena);
+        pause_us(relay, POLL_US);
+    }
+    return NULL;
+}
+
+struct relay *
+relay_open(const struct relay_options *options)
+{
+    struct relay *relay = memory_take(sizeof *relay);
+
+    relay->options = *options;
+    relay->queue = queue_new(1);
+    relay->arena = arena_new();
+    relay->pg = pg_new(options->conninfo, options->source, statements);
+    relay->producer = kafka_producer_new(options->brokers, options->source);
+    if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
+        abort();
+    return relay;
+}
+
+void
+relay_wake(struct relay *relay)
+{
+    if (relay != NULL)
+        queue_wake(relay->queue);
+}
+
+struct relay *
+relay_close(struct relay *relay)
+{
+    if (relay == NULL)
+        return NULL;
+    queue_close(relay->queue);
+    pthread_join(relay->thread, NULL);
+    pg_free(relay->pg);
+    kafka_producer_free(relay->producer);
+    arena_free(relay->arena);
+    queue_free(relay->queue);
+    free(relay);
+    return NULL;
+}
