@@ -4,7 +4,12 @@
 
 #include "mesh/base/call.h"
 
-enum { SAGA_INPUT_BYTES_MAX = 64 * 1024, SAGA_COMMENT_BYTES_MAX = 200, SAGA_NAME_BYTES_MAX = 64 };
+enum {
+    SAGA_INPUT_BYTES_MAX = 64 * 1024,
+    SAGA_COMMENT_BYTES_MAX = 200,
+    SAGA_NAME_BYTES_MAX = 64,
+    SAGA_WATCH_MS_MAX = 20 * 1000,
+};
 
 /* What a call asks for: the method's number, by which a shard knows the op's struct. */
 enum saga_method {
@@ -15,6 +20,8 @@ enum saga_method {
     SAGA_RETRY,
     SAGA_COMPENSATE,
     SAGA_LIST_DEFINITIONS,
+    SAGA_SIGNAL,
+    SAGA_WATCH,
 };
 
 /* Start. op.id is the saga's. */
@@ -36,6 +43,26 @@ struct saga_change {
 struct saga_get {
     struct op op;
     const char *history; /* result: instance_history(), in the call's arena */
+};
+
+/* Watch. op.id is the saga's. */
+struct saga_watch {
+    struct op op;
+    int64_t known_version;
+    int32_t wait_ms;
+    int64_t until_us;    /* when it is answered at the latest */
+    const char *history; /* result; NULL: nothing has changed */
+};
+
+enum signal_outcome { SIGNAL_TAKEN = 1, SIGNAL_KNOWN, SIGNAL_DROPPED };
+
+/* Signal. op.id is the event's. */
+struct saga_signal {
+    struct op op;
+    struct uuid saga_id;
+    const char *name, *payload_json;
+    int64_t version;
+    enum signal_outcome outcome; /* result */
 };
 
 /* List. */

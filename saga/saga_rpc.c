@@ -23,7 +23,10 @@ saga_id_of(const struct call *call)
     switch (saga_method_of(call)) {
     case SAGA_START:
     case SAGA_GET:
+    case SAGA_WATCH:
         return call->op->id;
+    case SAGA_SIGNAL:
+        return ((const struct saga_signal *)call->op)->saga_id;
     case SAGA_CANCEL:
     case SAGA_RETRY:
     case SAGA_COMPENSATE:
@@ -35,12 +38,14 @@ saga_id_of(const struct call *call)
 
 /* Words of phase_text(), by the enum of the .proto. */
 static const char *const phase_words[] = { "",      "RUNNING", "RETRYING", "COMPENSATING",
-                                           "STUCK", "ENDED" };
+                                           "STUCK", "ENDED",   "WAITING" };
+
+enum { PHASE_WORDS = sizeof phase_words / sizeof *phase_words };
 
 static Sagamesh__Saga__V1__SagaPhase
 phase_number(const char *word)
 {
-    for (int i = 1; i < 6; i++) {
+    for (int i = 1; i < PHASE_WORDS; i++) {
         if (word != NULL && strcmp(phase_words[i], word) == 0)
             return (Sagamesh__Saga__V1__SagaPhase)i;
     }
@@ -204,6 +209,7 @@ saga_message(const json_t *history, struct arena *arena)
     saga->started_at_us = int_of(history, "startedAtUs");
     saga->changed_at_us = int_of(history, "changedAtUs");
     saga->next_attempt_us = int_of(history, "nextAttemptUs");
+    saga->version = int_of(history, "version");
     saga->cancel_requested = json_is_true(json_object_get(history, "cancelRequested"));
     json_put_tree(&writer, NULL, json_object_get(history, "context"));
     saga->context_json = writer.bytes == 0 ? "{}" : arena_copy(arena, writer.text, writer.bytes);
@@ -240,20 +246,97 @@ history_read(const char *text)
     return history;
 }
 
+static Sagamesh__Saga__V1__Step **
+step_messages(const json_t *history, struct arena *arena, size_t *ret_count)
+{
+    const json_t *lines = json_object_get(history, "steps");
+    Sagamesh__Saga__V1__Step **steps = arena_take(arena, json_array_size(lines) * sizeof *steps);
+
+    *ret_count = json_array_size(lines);
+    for (size_t i = 0; i < *ret_count; i++)
+        steps[i] = step_message(json_array_get(lines, i), arena);
+    return steps;
+}
+
 static ProtobufCMessage *
 get_encode(const void *op, struct arena *arena)
 {
     json_t *history = history_read(((const struct saga_get *)op)->history);
-    const json_t *lines = json_object_get(history, "steps");
     Sagamesh__Saga__V1__GetResponse *response = arena_take(arena, sizeof *response);
 
     sagamesh__saga__v1__get_response__init(response);
     response->saga = saga_message(history, arena);
-    response->n_steps = json_array_size(lines);
-    response->steps = arena_take(arena, response->n_steps * sizeof *response->steps);
-    for (size_t i = 0; i < response->n_steps; i++)
-        response->steps[i] = step_message(json_array_get(lines, i), arena);
+    response->steps = step_messages(history, arena, &response->n_steps);
     json_decref(history);
+    return &response->base;
+}
+
+/* ---- Watch ---- */
+
+static enum error
+watch_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__WatchRequest *request =
+        (const Sagamesh__Saga__V1__WatchRequest *)message;
+    struct saga_watch *watch = op;
+    struct problem *problem = &watch->op.problem;
+
+    (void)arena;
+    watch->known_version = request->known_version;
+    watch->wait_ms = request->wait_ms;
+    if (check_id(problem, "saga_id", request->saga_id, &watch->op.id) != ERR_OK ||
+        check_range(problem, "known_version", watch->known_version, 0, INT64_MAX) != ERR_OK)
+        return problem->error;
+    return check_range(problem, "wait_ms", watch->wait_ms, 0, SAGA_WATCH_MS_MAX);
+}
+
+static ProtobufCMessage *
+watch_encode(const void *op, struct arena *arena)
+{
+    const struct saga_watch *watch = op;
+    Sagamesh__Saga__V1__WatchResponse *response = arena_take(arena, sizeof *response);
+    json_t *history;
+
+    sagamesh__saga__v1__watch_response__init(response);
+    if (watch->history == NULL)
+        return &response->base;
+    history = history_read(watch->history);
+    response->has_changed = true;
+    response->saga = saga_message(history, arena);
+    response->steps = step_messages(history, arena, &response->n_steps);
+    json_decref(history);
+    return &response->base;
+}
+
+/* ---- Signal ---- */
+
+static enum error
+signal_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__SignalRequest *request =
+        (const Sagamesh__Saga__V1__SignalRequest *)message;
+    struct saga_signal *news = op;
+    struct problem *problem = &news->op.problem;
+
+    (void)arena;
+    news->name = request->name;
+    news->version = request->version;
+    news->payload_json = request->payload_json;
+    if (check_id(problem, "request_id", request->request_id, &news->op.id) != ERR_OK ||
+        check_id(problem, "saga_id", request->saga_id, &news->saga_id) != ERR_OK ||
+        check_word(problem, "name", news->name, SAGA_NAME_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    return check_range(problem, "version", news->version, 1, INT64_MAX);
+}
+
+static ProtobufCMessage *
+signal_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__SignalResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__signal_response__init(response);
+    response->outcome =
+        (Sagamesh__Saga__V1__SignalOutcome)((const struct saga_signal *)op)->outcome;
     return &response->base;
 }
 
@@ -268,7 +351,8 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     bool has_token;
 
     (void)arena;
-    if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, 5) != ERR_OK ||
+    if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, PHASE_WORDS - 1) !=
+            ERR_OK ||
         check_page_id(&list->op.problem, request->page_token, &has_token, &list->before) != ERR_OK)
         return list->op.problem.error;
     list->phase = phase_words[request->phase];
@@ -337,6 +421,8 @@ const struct method saga_methods[] = { /* in the order of enum saga_method; deci
     { "Retry",           sizeof(struct saga_change),           retry_decode,            NULL, NULL, NULL, retry_encode            },
     { "Compensate",      sizeof(struct saga_change),           compensate_decode,       NULL, NULL, NULL, compensate_encode       },
     { "ListDefinitions", sizeof(struct saga_list_definitions), list_definitions_decode, NULL, NULL, NULL, list_definitions_encode },
+    { "Signal",          sizeof(struct saga_signal),           signal_decode,           NULL, NULL, NULL, signal_encode           },
+    { "Watch",           sizeof(struct saga_watch),            watch_decode,            NULL, NULL, NULL, watch_encode            },
     { 0 },
 };
 /* clang-format on */

@@ -336,13 +336,12 @@ wait_for_store(void)
     nanosleep(&pause, NULL);
 }
 
-/* While a page cannot be written: new callers hear quickly that nothing was done; answers wait. */
+/* While the store is away: callers hear quickly that nothing was done; answers wait, or are forgotten
+ * when the program stops (the journal remembers that it was asked). */
 static void
-refuse_waiting(struct shard *shard)
+refuse_calls(struct shard *shard, struct queue_item *item)
 {
-    size_t count;
-    struct queue_item *item = queue_take(shard->queue, SIZE_MAX, 0, &count), *next;
-    struct queue_item **end = &shard->left_over;
+    struct queue_item **end = &shard->left_over, *next;
 
     while (*end != NULL)
         end = &(*end)->next;
@@ -350,15 +349,26 @@ refuse_waiting(struct shard *shard)
         struct call *call = (struct call *)item;
 
         next = item->next;
-        if (call->method == NULL) {
+        if (call->method != NULL) {
+            problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
+            call->finish(call);
+        } else if (atomic_load(&shard->shards->is_stopping)) {
+            participant_call_free(((struct answer_item *)item)->answer);
+            free(item);
+        } else {
             item->next = NULL;
             *end = item;
             end = &item->next;
-            continue;
         }
-        problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
-        call->finish(call);
     }
+}
+
+static void
+refuse_waiting(struct shard *shard)
+{
+    size_t count;
+
+    refuse_calls(shard, queue_take(shard->queue, SIZE_MAX, 0, &count));
 }
 
 /* Returns once the page is written. Ends the program when the shard was taken over. */
@@ -424,6 +434,7 @@ finish_tick(struct shard *shard, struct tick *tick)
         struct live *live = tick->touched[i];
 
         live->is_touched = false;
+        watch_changed(shard, live);
         if (live->instance->is_ended)
             live_remove(shard, live);
         else
@@ -446,24 +457,17 @@ shard_end_tick(struct shard *shard, struct tick *tick)
 
 /* Takes items until the page is full; what does not fit is for the next tick. */
 static void
-take_items(struct shard *shard, struct tick *tick, struct queue_item *item, bool is_store_up)
+take_items(struct shard *shard, struct tick *tick, struct queue_item *item)
 {
     struct queue_item *next;
 
     for (; item != NULL; item = next) {
-        struct call *call = (struct call *)item;
-
-        if (shard->page_bytes > TICK_BYTES_MAX || (!is_store_up && call->method == NULL)) {
+        if (shard->page_bytes > TICK_BYTES_MAX) {
             shard->left_over = item;
             return;
         }
         next = item->next;
-        if (is_store_up) {
-            take_item(shard, tick, call);
-            continue;
-        }
-        problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
-        call->finish(call);
+        take_item(shard, tick, (struct call *)item);
     }
 }
 
@@ -474,6 +478,8 @@ wait_us(const struct shard *shard)
 
     if (shard->timer_count > 0 && shard->timers[0].at_us - now_us < wait)
         wait = shard->timers[0].at_us - now_us;
+    if (shard->watch_due_us != 0 && shard->watch_due_us - now_us < wait)
+        wait = shard->watch_due_us - now_us;
     return wait < 0 ? 0 : wait;
 }
 
@@ -494,17 +500,21 @@ shard_tick(struct shard *shard, struct arena *arena)
         shard->now_us = clock_now_us(); /* never backwards */
     shard->page_bytes = 0;
     is_store_up = find_rows(shard, &tick, items, count) == ERR_OK;
-    take_items(shard, &tick, items, is_store_up);
-    if (is_store_up)
+    if (is_store_up) {
+        take_items(shard, &tick, items);
         take_timers(shard, &tick);
-    else
+    } else {
+        refuse_calls(shard, items);
+        refuse_waiting(shard);
         wait_for_store();
+    }
     if (is_store_up && shard->now_us >= shard->park_due_us) {
         shard_park_idle(shard, &tick);
         shard->park_due_us = shard->now_us + PARK_EVERY_US;
         tick.floor_is_due = shard_floor(shard) > shard->floor_page;
     }
     shard_end_tick(shard, &tick);
+    watch_expire(shard, false);
 }
 
 static void *
@@ -520,6 +530,7 @@ shard_main(void *context)
             arena_reset(arena);
         }
     }
+    watch_expire(shard, true);
     arena_free(arena);
     return NULL;
 }

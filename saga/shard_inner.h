@@ -19,6 +19,7 @@ enum {
     PARK_MAX = 200,              /* rows of one tick */
     RECOVER_PAGES = 64,          /* read at once */
     RECOVER_SAGAS = 256,         /* parked rows read, or sagas resumed, at once */
+    WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
 };
 
@@ -27,13 +28,14 @@ struct live {
     struct live *next; /* of the same bucket */
     struct uuid id;
     struct instance *instance;
-    uint64_t fingerprint; /* of its Start */
-    int64_t first_page;   /* the oldest page it needs */
-    int64_t parked_page;  /* a parked row is folded up to here; 0: there is no row */
-    int64_t next_us;      /* the timer that was set; 0: none */
-    int64_t touched_us;   /* of the last event */
-    bool is_under_way;    /* an attempt was sent and not answered */
-    bool is_touched;      /* in this tick's list */
+    uint64_t fingerprint;  /* of its Start */
+    int64_t first_page;    /* the oldest page it needs */
+    int64_t parked_page;   /* a parked row is folded up to here; 0: there is no row */
+    int64_t next_us;       /* the timer that was set; 0: none */
+    int64_t touched_us;    /* of the last event */
+    struct call *watchers; /* Watch calls that wait, linked by their items */
+    bool is_under_way;     /* an attempt was sent and not answered */
+    bool is_touched;       /* in this tick's list */
 };
 
 /* A saga that ended in this tick. */
@@ -85,6 +87,8 @@ struct shard {
     char *page; /* the tick's records, one a line */
     size_t page_bytes, page_size;
     int64_t next_page, floor_page, now_us, park_due_us;
+    size_t watcher_count;
+    int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     struct queue_item *left_over; /* taken from the queue, not fitting the last page */
 };
 
@@ -118,7 +122,19 @@ void shard_end_tick(struct shard *shard, struct tick *tick);
 
 /* Decides one call; it is finished after the commit. */
 void shard_request(struct shard *shard, struct tick *tick, struct call *call);
+const char *history_text(struct shard *shard, const struct live *live, struct arena *arena);
 uint64_t start_fingerprint(const char *definition, const json_t *input);
+
+/* ---- shard_watch.c ---- */
+
+/* Takes the call: it is answered when the saga changes, or at its time. */
+void watch_add(struct shard *shard, struct live *live, struct call *call);
+
+/* After the commit: answers those who know another version. */
+void watch_changed(struct shard *shard, struct live *live);
+
+/* Answers those whose time is up; all of them when the shard stops. */
+void watch_expire(struct shard *shard, bool is_stopping);
 
 /* ---- shard_recover.c ---- */
 

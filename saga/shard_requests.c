@@ -210,9 +210,51 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
                         : phase_text(instance_phase(live->instance));
 }
 
+/* ---- Signal ---- */
+
+static void
+signal_open(struct shard *shard, struct tick *tick, struct saga_signal *news, struct live *live,
+            json_t *payload)
+{
+    const struct engine_event event = { .kind = ENGINE_SIGNAL,
+                                        .signal = { .id = news->op.id,
+                                                    .event = news->name,
+                                                    .version = news->version,
+                                                    .payload = payload } };
+    int64_t version = live->instance->version;
+
+    if (shard_decide(shard, tick, live, &event, &news->op.problem) == ERR_OK)
+        news->outcome = live->instance->is_ended && version == live->instance->version
+                            ? SIGNAL_DROPPED
+                        : version == live->instance->version ? SIGNAL_KNOWN
+                                                             : SIGNAL_TAKEN;
+}
+
+/* News of a saga that cannot be read must not be taken for news of one that is not there. */
+static void
+take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news)
+{
+    struct live *live = open_find(shard, tick, news->saga_id);
+    struct problem *problem = &news->op.problem;
+    json_t *payload = NULL;
+
+    if (json_read(news->payload_json, strlen(news->payload_json), "payload_json", problem,
+                  &payload) != ERR_OK)
+        return;
+    if (live != NULL)
+        signal_open(shard, tick, news, live, payload);
+    else if (live_find(shard, news->saga_id) != NULL)
+        problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot be read");
+    else if (final_find(tick, news->saga_id) != NULL)
+        news->outcome = SIGNAL_DROPPED;
+    else
+        problem_set(problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+    json_decref(payload);
+}
+
 /* ---- Get, List ---- */
 
-static const char *
+const char *
 history_text(struct shard *shard, const struct live *live, struct arena *arena)
 {
     json_writer_reset(&shard->line);
@@ -232,6 +274,28 @@ get(struct shard *shard, struct tick *tick, struct saga_get *get, struct arena *
         get->history = arena_copy(arena, row->body, strlen(row->body));
     else
         problem_set(&get->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+}
+
+/* False: it waits, and is answered later. */
+static bool
+watch(struct shard *shard, struct tick *tick, struct call *call)
+{
+    struct saga_watch *watch = (struct saga_watch *)call->op;
+    struct live *live = open_find(shard, tick, watch->op.id);
+    const struct journal_row *row = final_find(tick, watch->op.id);
+
+    if (live != NULL && watch->known_version != live->instance->version) {
+        watch->history = history_text(shard, live, call->arena);
+    } else if (live != NULL && watch->wait_ms > 0) {
+        watch->until_us = shard->now_us + watch->wait_ms * INT64_C(1000);
+        watch_add(shard, live, call);
+        return false;
+    } else if (live == NULL && row != NULL) {
+        watch->history = arena_copy(call->arena, row->body, strlen(row->body));
+    } else if (live == NULL) {
+        problem_set(&watch->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+    }
+    return true;
 }
 
 static int
@@ -362,6 +426,13 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
         break;
     case SAGA_GET:
         get(shard, tick, op, call->arena);
+        break;
+    case SAGA_SIGNAL:
+        take_signal(shard, tick, op);
+        break;
+    case SAGA_WATCH:
+        if (!watch(shard, tick, call))
+            return; /* it waits */
         break;
     case SAGA_LIST:
         if (!list(shard, tick, call))

@@ -108,7 +108,7 @@ ctl_list(struct ctl *ctl)
 
     if (ctl->phase[0] != '\0' && !ctl_phase_find(ctl->phase, &phase))
         return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
-                        "--phase is stuck, running, retrying, compensating or ended.",
+                        "--phase is stuck, waiting, running, retrying, compensating or ended.",
                         "there is no phase '%s'", ctl->phase);
     client = ctl_client_open(ctl, "saga", ctl->saga);
     if (client == NULL)

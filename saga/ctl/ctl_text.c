@@ -13,6 +13,7 @@ static const char *const phases[] = {
     [SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_COMPENSATING] = "compensating",
     [SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_STUCK]        = "stuck",
     [SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_ENDED]        = "ended",
+    [SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_WAITING]      = "waiting",
 };
 /* clang-format on */
 enum { PHASE_COUNT = sizeof phases / sizeof *phases };
