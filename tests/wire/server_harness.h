@@ -99,6 +99,7 @@ static const struct method stub_methods[] = {
     STUB("Reserve",       other_decode),
     STUB("Confirm",       other_decode),
     STUB("Release",       other_decode),
+    STUB("Extend",        other_decode),
     STUB("GetProduct",    other_decode),
     STUB("ListProducts",  other_decode),
     STUB("GetHold",       other_decode),

@@ -1,0 +1,149 @@
+"""Stories of operators and authors of flows: sagas that are stuck, definitions that change or that
+cannot be loaded."""
+
+import json
+import subprocess
+import tempfile
+
+import story
+from story import Story
+
+
+def fails_after_the_charge(states):
+    states["ChargeWallet"]["Next"] = "CompensationTrigger"
+    states["MarkFailed"]["Input"][0].update(reason="CHANGED", detail="a new version")
+
+
+def has_a_script(states):
+    states["ReserveStock"]["Type"] = "ScriptTask"
+
+
+def has_an_unknown_type(states):
+    states["ReserveStock"]["Type"] = "Teleport"
+
+
+def calls_an_unknown_method(states):
+    states["ReserveStock"]["ServiceMethod"] = "Borrow"
+
+
+def goes_nowhere(states):
+    states["ReserveStock"]["Next"] = "Nowhere"
+
+
+class Operator(Story):
+    def make_stuck(self):
+        """An order that was paid for and could not be told so in time."""
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        with self.paused("account"):
+            order_id = self.place(customer, [(sku, 2)], flow="short_budget")
+            self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
+            self.mesh.pause("order")
+        try:
+            self.wait_saga(order_id, "STUCK", "MarkPaid")
+        finally:
+            self.mesh.resume("order")
+        return order_id
+
+    def test_a_stuck_saga_is_retried(self):
+        order_id = self.make_stuck()
+        status, listed = self.sagactl("list", "--phase=stuck", "--json")
+        self.assertEqual((status, [saga["saga_id"] for saga in listed["sagas"]]), (0, [order_id]))
+
+        status, text = self.sagactl("show", order_id)
+        self.assertEqual(status, 0, text)
+        for word in (order_id, "stuck", "ReserveStock", "ChargeWallet", "ConfirmStock", "MarkPaid"):
+            self.assertIn(word, text)
+
+        status, text = self.sagactl("compensate", order_id, "--comment=test: too late for this")
+        self.assertEqual(status, 1, text)
+
+        status, text = self.sagactl("retry", order_id, "--comment=test: order-svc is back")
+        self.assertEqual(status, 0, text)
+        self.assert_paid(order_id, total_minor=1000)
+        self.wait_saga(order_id, "ENDED")
+        status, text = self.sagactl("retry", order_id)
+        self.assertEqual(status, 1, text)
+        body = self.mesh.psql("saga", f"SELECT body FROM journal_final WHERE id = '{order_id}'")
+        audit = json.loads(body[0][0])["audit"]
+        self.assertIn("test: order-svc is back", [entry["comment"] for entry in audit])
+
+    def test_a_stuck_saga_stays_stuck_over_a_crash(self):
+        order_id = self.make_stuck()
+        self.mesh.restart("saga")
+        self.wait_saga(order_id, "STUCK", "MarkPaid")
+        self.assertEqual(self.sagactl("retry", order_id)[0], 0)
+        self.assert_paid(order_id, total_minor=1000)
+
+    def test_what_is_not_there(self):
+        nobody = self.sagactl("id")[1].strip()
+        for words in (("show", nobody), ("retry", nobody), ("compensate", nobody)):
+            status, answer = self.sagactl(*words, "--json")
+            self.assertEqual(status, 1, answer)
+            self.assertEqual(answer["error"]["code"], "NOT_FOUND", answer)
+
+
+class Definitions(Story):
+    def test_an_instance_ends_on_the_version_it_started_with(self):
+        story.shared.define(story.saga_named("changing", lambda states: None))
+        self.mesh.restart("saga")
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        with self.paused("account"):
+            old = self.place(customer, [(sku, 1)], flow="changing")
+            self.wait_hold(old, self.mesh.storage_pb.HOLD_STATE_HELD)
+            story.shared.define(story.saga_named("changing", fails_after_the_charge))
+            self.mesh.restart("saga")
+            new = self.place(customer, [(sku, 1)], flow="changing")
+            self.wait_hold(new, self.mesh.storage_pb.HOLD_STATE_HELD)
+        self.assert_paid(old, total_minor=500)
+        self.assert_failed(new, "CHANGED")
+        self.assertEqual(self.mesh.balance(customer), 1500)
+        hashes = {self.mesh.saga(id).saga.definition_hash for id in (old, new)}
+        self.assertEqual(len(hashes), 2)
+        listed = self.mesh.sagas.ListDefinitions(self.mesh.saga_pb.ListDefinitionsRequest())
+        versions = {d.hash: d.is_newest for d in listed.definitions if d.name == "changing"}
+        self.assertEqual(versions.keys(), hashes)
+        self.assertEqual(sorted(versions.values()), [False, True])
+
+    def test_a_saga_outlives_its_file(self):
+        definition = story.saga_named("passing", lambda states: None)
+        story.shared.define(definition)
+        self.mesh.restart("saga")
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        with self.paused("account"):
+            order_id = self.place(customer, [(sku, 1)], flow="passing")
+            self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
+            (story.shared.definitions / "passing.json").unlink()
+            self.mesh.restart("saga")
+        self.assert_paid(order_id, total_minor=500)
+        late = self.place(customer, [(sku, 1)], flow="passing")
+        self.assert_failed(late, "UNKNOWN_DEFINITION")
+
+    def test_what_cannot_be_run_is_refused_at_load_by_name(self):
+        rows = (
+            ("a state type not yet supported", has_a_script, ("ReserveStock", "ScriptTask")),
+            ("a state type that nobody knows", has_an_unknown_type, ("ReserveStock", "Teleport")),
+            ("a method that is not there", calls_an_unknown_method, ("ReserveStock", "Borrow")),
+            ("a next state that is not there", goes_nowhere, ("ReserveStock", "Nowhere")),
+        )
+        for name, change, words in rows:
+            with self.subTest(name):
+                status, log = self.load(json.dumps(story.saga_named("bad", change)))
+                self.assertNotEqual(status, 0)
+                for word in ("bad",) + words:
+                    self.assertIn(word, log)
+        status, log = self.load("{ this is no JSON")
+        self.assertNotEqual(status, 0)
+        self.assertIn("bad.json", log)
+
+    def load(self, text):
+        """Exit status and log of an orchestrator that finds only this definition."""
+        command = self.mesh.command("saga")
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/bad.json", "w") as file:
+                file.write(text)
+            command = [word for word in command if not word.startswith(("--listen", "--ready-file"))]
+            command += ["--listen=127.0.0.1:0", f"--definitions={folder}"]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20
+            )
+        return done.returncode, done.stdout
