@@ -82,6 +82,16 @@ one_line(const char *words, char line[256])
     return line;
 }
 
+/* What the server says beside its answers; libpq would print it between our lines. */
+static void
+notice(void *context, const char *words)
+{
+    char line[256];
+
+    (void)context;
+    log_debug("database=says because=\"%s\"", one_line(words, line));
+}
+
 static enum error
 lost(struct pg *pg, enum error error, const char *what)
 {
@@ -172,6 +182,7 @@ pg_connect(struct pg *pg)
              "connect_timeout=%d tcp_user_timeout=10000 application_name=%s %s",
              PG_CONNECT_SECONDS_MAX, pg->application, pg->conninfo);
     pg->connection = PQconnectdb(conninfo);
+    PQsetNoticeProcessor(pg->connection, notice, NULL);
     if (PQstatus(pg->connection) != CONNECTION_OK || set_up_session(pg) != ERR_OK) {
         if (pg->was_connected || pg->failed_at_us < 0)
             log_warn("database=away because=\"%s\"",
