@@ -1,12 +1,13 @@
 /* order-svc -- Orders: placed by callers, moved on by their sagas.
  *
- *   order_rpc.c    requests as callers see them: the table of methods
- *   order.c        the rules: the life of an order as a table, Place, Cancel, Mark...
- *   order_event.c  what the events say, and the order they add up to
- *   order_store.c  the tables, all SQL
- *   order_saga.c   asks the orchestrator for the saga of an order
- *   order_sweep.c  asks again for those that were lost
- *   schema.sql     what must hold always
+ *   order_rpc.c          requests as callers see them: the table of methods
+ *   order.c              the rules: the life of an order as a table, Place, Cancel, Mark...
+ *   order_idempotency.c  keys of HTTP requests: one key, one order, one answer
+ *   order_event.c        what the events say, and the order they add up to
+ *   order_store.c        the tables, all SQL
+ *   order_saga.c         asks the orchestrator for the saga of an order
+ *   order_sweep.c        asks again for those that were lost; forgets old keys
+ *   schema.sql           what must hold always
  *
  * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are woken.
  */
@@ -96,6 +97,13 @@ sweep_run(struct service *service, struct pg *pg, struct arena *arena)
 }
 
 static enum error
+forget_run(struct service *service, struct pg *pg, struct arena *arena)
+{
+    (void)service;
+    return order_forget_keys(pg, arena);
+}
+
+static enum error
 start(struct service *service)
 {
     struct order_saga_options options = { .address = parts.saga_address,
@@ -118,6 +126,7 @@ stop(struct service *service)
 
 static const struct service_task tasks[] = {
     { .name = "start-sagas", .period_us = SWEEP_PERIOD_US, .run = sweep_run },
+    { .name = "forget-keys", .period_us = FORGET_PERIOD_US, .run = forget_run },
     { 0 },
 };
 

@@ -153,11 +153,23 @@ order_move(struct order *order, enum order_event on)
 /* ---- Place ---- */
 
 void
+place_touch(const void *op, struct batch_touch *touch)
+{
+    const struct place *place = op;
+
+    if (place->key[0] != '\0')
+        batch_touch_text(touch, ORDER_IDEMPOTENCY, place->key);
+}
+
+void
 place_decide(void *op, struct batch_rows *rows)
 {
     struct place *place = op;
-    struct order *order = batch_add_uuid(rows, ORDER_ORDER, place->op.id);
+    struct order *order;
 
+    if (place->key[0] != '\0' && !idempotency_claim(place, rows))
+        return; /* no record: asked again, it is told what the key has come to by then */
+    order = batch_add_uuid(rows, ORDER_ORDER, place->op.id);
     batch_record_fill(rows, &order->record, &place->op);
     order->customer_id = batch_keep(rows, place->customer_id);
     order->currency = batch_keep(rows, place->currency);
@@ -177,8 +189,10 @@ void
 place_answer(void *op, struct batch_rows *rows)
 {
     struct place *place = op;
+    const struct uuid *id = idempotency_report(place, rows);
 
-    place->order = *(struct order *)batch_find_uuid(rows, ORDER_ORDER, place->op.id);
+    if (id != NULL)
+        place->order = *(struct order *)batch_find_uuid(rows, ORDER_ORDER, *id);
 }
 
 /* ---- Cancel ---- */

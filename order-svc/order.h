@@ -27,6 +27,12 @@ enum {
     FAILURE_REASON_BYTES_MAX = 31,
     FAILURE_DETAIL_BYTES_MAX = 190,
     WAIT_MS_MAX = 60000,
+    SCOPE_BYTES_MAX = 128,
+    KEY_BYTES_MAX = 255,
+    KEY_FINGERPRINT_BYTES_MAX = 64,
+    LOCK_MS_MAX = 60000,
+    ANSWER_BYTES_MAX = 64 * 1024,
+    KEYS_FORGOTTEN_MAX = 500, /* in one statement */
     EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
 };
 #define FLOW_DEFAULT "order_create_saga"
@@ -34,7 +40,7 @@ enum {
 #define PAYMENT_EXTERNAL "external"
 
 /* Tables in the order of loading, locking and saving. */
-enum order_table { ORDER_OP, ORDER_ORDER, ORDER_SWEEP };
+enum order_table { ORDER_OP, ORDER_IDEMPOTENCY, ORDER_ORDER, ORDER_SWEEP };
 
 /* ---- the life of an order ---- */
 
@@ -96,6 +102,24 @@ struct order {
     bool is_cancel_news;     /* cancel_wanted became true in this batch */
 };
 
+/* A key that an HTTP request came with, and what became of the request. */
+struct idempotency {
+    const char *key; /* idempotency_key() */
+    struct pg_bytes fingerprint;
+    struct uuid order_id;
+    struct uuid claimed_by; /* the Place that claimed it last */
+    int64_t locked_until_us;
+    int32_t http_status; /* 0: not answered yet */
+    struct pg_bytes body;
+    int64_t created_at_us;
+};
+
+/* The .proto's numbers. */
+enum claim { CLAIM_NONE, CLAIM_MINE, CLAIM_IN_FLIGHT, CLAIM_MISMATCH, CLAIM_ANSWERED };
+
+/* Neither part has control characters, so the two stay apart. */
+const char *idempotency_key(struct arena *arena, const char *scope, const char *key);
+
 /* How far the sweep has come: all orders placed before are final. */
 struct sweep {
     const char *name;
@@ -125,7 +149,22 @@ struct place {
     const char *provider;   /* "" for the wallet */
     const char *return_url; /* "" as well */
     const char *flow;
-    struct order order; /* result */
+    const char *key; /* of an Idempotency-Key; "" none, and nothing in the next two */
+    struct pg_bytes key_fingerprint;
+    int64_t lock_us;
+    struct order order; /* result, as all below; of a mismatch, none */
+    enum claim claim;
+    int32_t http_status;
+    struct pg_bytes body;
+};
+
+struct store_answer {
+    struct op op;
+    const char *key;
+    struct uuid order_id;
+    int32_t http_status;
+    struct pg_bytes body;
+    bool is_stored; /* result */
 };
 
 struct cancel {
@@ -163,8 +202,12 @@ struct swept {
     int64_t floor_us;
 };
 
+void place_touch(const void *op, struct batch_touch *touch);
 void place_decide(void *op, struct batch_rows *rows);
 void place_answer(void *op, struct batch_rows *rows);
+void store_answer_touch(const void *op, struct batch_touch *touch);
+void store_answer_decide(void *op, struct batch_rows *rows);
+void store_answer_answer(void *op, struct batch_rows *rows);
 void cancel_touch(const void *op, struct batch_touch *touch);
 void cancel_decide(void *op, struct batch_rows *rows);
 void cancel_answer(void *op, struct batch_rows *rows);
@@ -177,6 +220,15 @@ void fail_start_touch(const void *op, struct batch_touch *touch);
 void fail_start_decide(void *op, struct batch_rows *rows);
 void swept_touch(const void *op, struct batch_touch *touch);
 void swept_decide(void *op, struct batch_rows *rows);
+
+/* order_idempotency.c: claims the key of a Place, unless it is somebody's. True: place the order. */
+bool idempotency_claim(struct place *place, struct batch_rows *rows);
+
+/* What the Place reports of its key, and the id of the order it is about; NULL: of none. */
+const struct uuid *idempotency_report(struct place *place, struct batch_rows *rows);
+
+/* A key that was loaded names its order. */
+void idempotency_follow(const void *row, struct batch_touch *touch);
 
 /* ---- reads ---- */
 
@@ -225,7 +277,7 @@ struct sweep_floor {
 extern const struct batch_service order_service; /* order_store.c */
 extern const struct read order_reads[];
 extern const struct pg_statement *const order_statements[];
-extern const struct pg_statement order_get, order_open, order_swept_floor;
+extern const struct pg_statement order_get, order_open, order_swept_floor, idempotency_forget;
 extern const struct method order_methods[];                             /* order_rpc.c */
 extern const struct method order_fail_start_method, order_swept_method; /* order.c */
 

@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* What sets the fingerprints of methods with the same fields apart. */
-enum { SALT_PLACE, SALT_CANCEL, SALT_WAITING, SALT_PAID, SALT_FAILED };
+enum { SALT_PLACE, SALT_CANCEL, SALT_WAITING, SALT_PAID, SALT_FAILED, SALT_STORE_ANSWER };
 
 static char *
 id_text(struct uuid id, struct arena *arena)
@@ -128,7 +128,33 @@ place_fingerprint(const struct place *place)
     hash = hash_text(hash_text(hash, place->currency), place->lines);
     hash = hash_text(hash_text(hash, place->payment_method), place->flow);
     hash = hash_text_if_any(hash, "provider", place->provider);
-    return hash_end(hash_text_if_any(hash, "return_url", place->return_url));
+    hash = hash_text_if_any(hash, "return_url", place->return_url);
+    if (place->key[0] != '\0')
+        hash = hash_bytes(hash_text(hash, place->key), place->key_fingerprint.data,
+                          place->key_fingerprint.count);
+    return hash_end(hash);
+}
+
+static enum error
+idempotency_decode(const Sagamesh__Order__V1__Idempotency *wire, struct arena *arena,
+                   struct place *place)
+{
+    struct problem *problem = &place->op.problem;
+
+    place->key = "";
+    if (wire == NULL)
+        return ERR_OK;
+    place->key_fingerprint = (struct pg_bytes){ wire->fingerprint.data, wire->fingerprint.len };
+    place->lock_us = wire->lock_ms * INT64_C(1000);
+    if (check_text(problem, "idempotency.scope", wire->scope, 1, SCOPE_BYTES_MAX) != ERR_OK ||
+        check_text(problem, "idempotency.key", wire->key, 1, KEY_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    place->key = idempotency_key(arena, wire->scope, wire->key);
+    if (wire->fingerprint.len > KEY_FINGERPRINT_BYTES_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "idempotency.fingerprint",
+                           "must have %d bytes at most, not %zu", KEY_FINGERPRINT_BYTES_MAX,
+                           wire->fingerprint.len);
+    return check_range(problem, "idempotency.lock_ms", wire->lock_ms, 0, LOCK_MS_MAX);
 }
 
 static enum error
@@ -149,7 +175,8 @@ place_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         check_currency(problem, "currency", place->currency) != ERR_OK ||
         lines_decode(request, arena, place) != ERR_OK ||
         payment_decode(place, request->payment_method) != ERR_OK ||
-        check_word(problem, "flow", place->flow, FLOW_BYTES_MAX) != ERR_OK)
+        check_word(problem, "flow", place->flow, FLOW_BYTES_MAX) != ERR_OK ||
+        idempotency_decode(request->idempotency, arena, place) != ERR_OK)
         return problem->error;
     place->op.fingerprint = place_fingerprint(place);
     return ERR_OK;
@@ -158,13 +185,55 @@ place_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 static ProtobufCMessage *
 place_encode(const void *op, struct arena *arena)
 {
-    const struct order *order = &((const struct place *)op)->order;
+    const struct place *place = op;
     Sagamesh__Order__V1__PlaceResponse *response = arena_take(arena, sizeof *response);
 
     sagamesh__order__v1__place_response__init(response);
-    response->order_id = id_text(order->record.id, arena);
-    response->status = (Sagamesh__Order__V1__OrderStatus)order->status;
-    response->version = order->version;
+    response->idempotency_state = (Sagamesh__Order__V1__IdempotencyState)place->claim;
+    if (place->claim == CLAIM_MISMATCH)
+        return &response->base;
+    response->order_id = id_text(place->order.record.id, arena);
+    response->status = (Sagamesh__Order__V1__OrderStatus)place->order.status;
+    response->version = place->order.version;
+    response->http_status = place->http_status;
+    response->body.data = (uint8_t *)place->body.data;
+    response->body.len = place->body.count;
+    return &response->base;
+}
+
+/* ---- StoreAnswer ---- */
+
+static enum error
+store_answer_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Order__V1__StoreAnswerRequest *request =
+        (const Sagamesh__Order__V1__StoreAnswerRequest *)message;
+    struct store_answer *answer = op;
+    struct problem *problem = &answer->op.problem;
+
+    answer->http_status = request->http_status;
+    answer->body = (struct pg_bytes){ request->body.data, request->body.len };
+    if (check_id(problem, "request_id", request->request_id, &answer->op.id) != ERR_OK ||
+        check_text(problem, "scope", request->scope, 1, SCOPE_BYTES_MAX) != ERR_OK ||
+        check_text(problem, "key", request->key, 1, KEY_BYTES_MAX) != ERR_OK ||
+        check_id(problem, "order_id", request->order_id, &answer->order_id) != ERR_OK ||
+        check_range(problem, "http_status", answer->http_status, 200, 599) != ERR_OK)
+        return problem->error;
+    if (answer->body.count > ANSWER_BYTES_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "body", "must have %d bytes at most, not %zu",
+                           ANSWER_BYTES_MAX, answer->body.count);
+    answer->key = idempotency_key(arena, request->scope, request->key);
+    answer->op.fingerprint = hash_end(hash_text(HASH_SEED + SALT_STORE_ANSWER, answer->key));
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+store_answer_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Order__V1__StoreAnswerResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__order__v1__store_answer_response__init(response);
+    response->is_stored = ((const struct store_answer *)op)->is_stored;
     return &response->base;
 }
 
@@ -499,15 +568,16 @@ list_events_encode(const void *op, struct arena *arena)
 
 /* clang-format off */
 const struct method order_methods[] = {
-    /* name          op                          decode               touch         decide               answer         encode */
-    { "Place",       sizeof(struct place),       place_decode,        NULL,         place_decide,        place_answer,  place_encode        },
-    { "Get",         sizeof(struct get_order),   get_decode,          NULL,         NULL,                NULL,          get_encode          },
-    { "List",        sizeof(struct list_orders), list_decode,         NULL,         NULL,                NULL,          list_encode         },
-    { "ListEvents",  sizeof(struct list_events), list_events_decode,  NULL,         NULL,                NULL,          list_events_encode  },
-    { "Cancel",      sizeof(struct cancel),      cancel_decode,       cancel_touch, cancel_decide,       cancel_answer, cancel_encode       },
-    { "MarkWaiting", sizeof(struct mark),        mark_waiting_decode, mark_touch,   mark_waiting_decide, mark_answer,   mark_waiting_encode },
-    { "MarkPaid",    sizeof(struct mark),        mark_paid_decode,    mark_touch,   mark_paid_decide,    mark_answer,   mark_paid_encode    },
-    { "MarkFailed",  sizeof(struct mark),        mark_failed_decode,  mark_touch,   mark_failed_decide,  mark_answer,   mark_failed_encode  },
+    /* name          op                           decode               touch               decide               answer               encode */
+    { "Place",       sizeof(struct place),        place_decode,        place_touch,        place_decide,        place_answer,        place_encode        },
+    { "StoreAnswer", sizeof(struct store_answer), store_answer_decode, store_answer_touch, store_answer_decide, store_answer_answer, store_answer_encode },
+    { "Get",         sizeof(struct get_order),    get_decode,          NULL,               NULL,                NULL,                get_encode          },
+    { "List",        sizeof(struct list_orders),  list_decode,         NULL,               NULL,                NULL,                list_encode         },
+    { "ListEvents",  sizeof(struct list_events),  list_events_decode,  NULL,               NULL,                NULL,                list_events_encode  },
+    { "Cancel",      sizeof(struct cancel),       cancel_decode,       cancel_touch,       cancel_decide,       cancel_answer,       cancel_encode       },
+    { "MarkWaiting", sizeof(struct mark),         mark_waiting_decode, mark_touch,         mark_waiting_decide, mark_answer,         mark_waiting_encode },
+    { "MarkPaid",    sizeof(struct mark),         mark_paid_decode,    mark_touch,         mark_paid_decide,    mark_answer,         mark_paid_encode    },
+    { "MarkFailed",  sizeof(struct mark),         mark_failed_decode,  mark_touch,         mark_failed_decide,  mark_answer,         mark_failed_encode  },
     { 0 },
 };
 /* clang-format on */

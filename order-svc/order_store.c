@@ -97,6 +97,57 @@ static const struct pg_statement order_update = {
     .in = order_update_columns,
 };
 
+/* ---- idempotency ---- */
+
+static const struct pg_column idempotency_columns[] = {
+    PG_COLUMN(struct idempotency, key, PG_TEXT),
+    PG_COLUMN(struct idempotency, fingerprint, PG_BYTES),
+    PG_COLUMN(struct idempotency, order_id, PG_UUID),
+    PG_COLUMN(struct idempotency, claimed_by, PG_UUID),
+    PG_COLUMN(struct idempotency, locked_until_us, PG_INT8),
+    PG_COLUMN(struct idempotency, http_status, PG_INT4),
+    PG_COLUMN(struct idempotency, body, PG_BYTES),
+    PG_COLUMN(struct idempotency, created_at_us, PG_INT8),
+    { 0 },
+};
+#define IDEMPOTENCY_COLUMNS                                                                        \
+    "key, fingerprint, order_id, claimed_by, locked_until_us, http_status, body, created_at_us"
+
+static const struct pg_statement idempotency_load = {
+    .name = "idempotency_load",
+    .sql = "SELECT " IDEMPOTENCY_COLUMNS " FROM idempotency WHERE key = ANY($1::text[])"
+           " ORDER BY key FOR UPDATE",
+    .in = key_text,
+    .out = idempotency_columns,
+    .out_bytes = sizeof(struct idempotency),
+};
+
+static const struct pg_statement idempotency_insert = {
+    .name = "idempotency_insert",
+    .sql = "INSERT INTO idempotency (" IDEMPOTENCY_COLUMNS ") SELECT * FROM unnest($1::text[],"
+           " $2::bytea[], $3::uuid[], $4::uuid[], $5::bigint[], $6::int[], $7::bytea[],"
+           " $8::bigint[]) ON CONFLICT DO NOTHING",
+    .in = idempotency_columns,
+};
+
+static const struct pg_column idempotency_update_columns[] = {
+    PG_COLUMN(struct idempotency, key, PG_TEXT),
+    PG_COLUMN(struct idempotency, claimed_by, PG_UUID),
+    PG_COLUMN(struct idempotency, locked_until_us, PG_INT8),
+    PG_COLUMN(struct idempotency, http_status, PG_INT4),
+    PG_COLUMN(struct idempotency, body, PG_BYTES),
+    { 0 },
+};
+
+static const struct pg_statement idempotency_update = {
+    .name = "idempotency_update",
+    .sql = "UPDATE idempotency i SET claimed_by = u.claimed_by,"
+           " locked_until_us = u.locked_until_us, http_status = u.http_status, body = u.body"
+           " FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::int[], $5::bytea[])"
+           " AS u(key, claimed_by, locked_until_us, http_status, body) WHERE i.key = u.key",
+    .in = idempotency_update_columns,
+};
+
 /* ---- sweep ---- */
 
 static const struct pg_column sweep_columns[] = {
@@ -124,6 +175,14 @@ static const struct pg_statement sweep_update = {
 
 static const struct batch_table tables[] = {
     [ORDER_OP] = OP_TABLE,
+    [ORDER_IDEMPOTENCY] = { .name = "idempotency",
+                            .row_bytes = sizeof(struct idempotency),
+                            .key = BATCH_KEY_TEXT,
+                            .key_offset = offsetof(struct idempotency, key),
+                            .load = &idempotency_load,
+                            .insert = &idempotency_insert,
+                            .update = &idempotency_update,
+                            .follow = idempotency_follow },
     [ORDER_ORDER] = { .name = "orders",
                       .row_bytes = sizeof(struct order),
                       .key = BATCH_KEY_UUID,
@@ -350,6 +409,19 @@ const struct pg_statement order_swept_floor = {
     .out_bytes = sizeof(struct sweep_floor),
 };
 
+/* ---- keys of yesterday ---- */
+
+const struct pg_statement idempotency_forget = {
+    .name = "idempotency_forget",
+    .sql =
+        "DELETE FROM idempotency WHERE key = ANY(ARRAY(SELECT key FROM idempotency"
+        " WHERE created_at_us < (extract(epoch FROM now() - interval '24 hours') * 1000000)::bigint"
+        " ORDER BY created_at_us LIMIT 500 FOR UPDATE SKIP LOCKED))",
+    .is_single = true,
+};
+_Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");
+
 const struct pg_statement *const order_statements[] = {
-    &order_get, &order_page, &order_page_all, &event_page, &order_open, &order_swept_floor, NULL,
+    &order_get,  &order_page,        &order_page_all,     &event_page,
+    &order_open, &order_swept_floor, &idempotency_forget, NULL,
 };

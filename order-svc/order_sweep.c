@@ -267,3 +267,21 @@ order_sweep_floor(struct order_sweep *sweep, int64_t *ret_floor_us)
     *ret_floor_us = sweep->stored_floor_us = floor_us;
     return true;
 }
+
+/* ---- keys of yesterday ---- */
+
+enum error
+order_forget_keys(struct pg *pg, struct arena *arena)
+{
+    static const char nothing;
+    const void *row = &nothing;
+    struct pg_step step = { .statement = &idempotency_forget, .rows = &row, .count = 1 };
+    enum error error = ERR_OK;
+
+    for (int i = 0; error == ERR_OK && i < FORGET_ROUNDS_MAX; i++) {
+        error = pg_round(pg, false, &step, 1, arena);
+        if (step.ret_changed < KEYS_FORGOTTEN_MAX)
+            break;
+    }
+    return error;
+}

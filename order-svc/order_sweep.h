@@ -21,6 +21,8 @@ enum {
     SWEEP_SENDS_MAX = 2000, /* of one run: after an outage the orchestrator gets them in portions */
     SWEEP_BACKOFF_MIN_US = 2 * 1000 * 1000,
     SWEEP_BACKOFF_MAX_US = 60 * 1000 * 1000,
+    FORGET_PERIOD_US = 1000 * 1000,
+    FORGET_ROUNDS_MAX = 20, /* of a run: more keys a second than orders come */
 };
 
 struct order_sweep;
@@ -36,6 +38,9 @@ enum error order_sweep_run(struct order_sweep *sweep, struct pg *pg, struct aren
 
 /* Sets *ret_floor_us when the floor should be stored anew (about twice a minute). */
 bool order_sweep_floor(struct order_sweep *sweep, int64_t *ret_floor_us);
+
+/* Deletes the idempotency keys of more than 24 hours ago, FORGET_ROUNDS_MAX portions at most. */
+enum error order_forget_keys(struct pg *pg, struct arena *arena);
 
 size_t order_sweep_open_count(const struct order_sweep *sweep);
 

@@ -37,6 +37,27 @@ CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id, id);
 -- The sweep walks this. Not the id: a caller may place an order under an id it made days ago.
 CREATE INDEX IF NOT EXISTS orders_by_placed_at ON orders (placed_at_us, id);
 
+-- Idempotency-Keys of HTTP requests, claimed in the transaction that places the order. http_status 0:
+-- not answered yet. key: scope, unit separator, the stranger's key.
+--
+-- Kept for 24 hours, then deleted by a task in portions of 500 along idempotency_by_created_at. Not
+-- partitioned by day: a key must be unique over all days, which no primary key of a table partitioned
+-- by time can say, so each Place would have to look into two partitions and lock the key by other
+-- means. A delete costs a few microseconds, of the keys of yesterday only, beside the hot path; and it
+-- decides nothing, so it need not be an op: a Place that comes while its key goes finds it or not.
+-- Room on the page for the answer, so that storing it stays HOT: no index has a column that changes.
+CREATE TABLE IF NOT EXISTS idempotency (
+    key             text   COLLATE "C" NOT NULL PRIMARY KEY,
+    fingerprint     bytea  NOT NULL,
+    order_id        uuid   NOT NULL,
+    claimed_by      uuid   NOT NULL, -- the Place that claimed it last
+    locked_until_us bigint NOT NULL,
+    http_status     int    NOT NULL CHECK (http_status = 0 OR http_status BETWEEN 200 AND 599),
+    body            bytea  NOT NULL,
+    created_at_us   bigint NOT NULL
+) WITH (fillfactor = 50);
+CREATE INDEX IF NOT EXISTS idempotency_by_created_at ON idempotency (created_at_us);
+
 -- All orders placed before the floor are final.
 CREATE TABLE IF NOT EXISTS sweep (
     name     text COLLATE "C" NOT NULL PRIMARY KEY,

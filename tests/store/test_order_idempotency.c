@@ -1,0 +1,369 @@
+/* Idempotency-Keys on a real PostgreSQL: two servers with one key at the same moment make one order, a
+ * server that dies before it answers is gone on for, the first answer stays, and yesterday's keys go. */
+#include "order-svc/order_sweep.h"
+#include "tests/store/order_fixture.h"
+#include "tests/store/pg_fixture.h"
+
+#include <pthread.h>
+
+static struct pg_fixture fixture;
+static struct pg *pg;
+
+static void
+open_pg(void)
+{
+    pg = batch_pg_new(&order_service, fixture.conninfo);
+    pg_fixture_run(fixture.conninfo, "TRUNCATE idempotency, orders, event");
+}
+
+static void
+close_pg(void)
+{
+    pg = pg_free(pg);
+}
+
+/* What a Place was told. */
+struct told {
+    enum error error;
+    enum claim claim;
+    struct uuid order_id;
+    int32_t http_status;
+    char body[64];
+};
+
+static struct told last; /* of look_at_place() */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct test_call *
+place_call(struct uuid id, const char *key, const char *fingerprint, int32_t lock_ms)
+{
+    ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
+    ORDER(Idempotency) idempotency = ORDER_INIT(IDEMPOTENCY);
+    ORDER(OrderLine) line = ORDER_INIT(ORDER_LINE);
+    ORDER(OrderLine) *list = &line;
+    char text[UUID_TEXT_BYTES + 1];
+
+    request.order_id = uuid_print(id, text);
+    request.customer_id = (char *)"alice";
+    request.currency = (char *)"JPY";
+    line.sku = (char *)"pen";
+    line.quantity = 1;
+    request.lines = &list;
+    request.n_lines = 1;
+    request.idempotency = &idempotency;
+    idempotency.scope = (char *)"alice";
+    idempotency.key = (char *)key;
+    idempotency.fingerprint.data = (uint8_t *)fingerprint;
+    idempotency.fingerprint.len = strlen(fingerprint);
+    idempotency.lock_ms = lock_ms;
+    return order_call("Place", &request.base);
+}
+
+/* Inside finish(), while the batch's rows are there. */
+static void
+look_at_place(struct test_call *test)
+{
+    const struct place *place = (const struct place *)test->call.op;
+
+    pthread_mutex_lock(&lock);
+    last = (struct told){ .error = place->op.problem.error,
+                          .claim = place->claim,
+                          .order_id = place->order.record.id,
+                          .http_status = place->http_status };
+    if (place->body.count > 0)
+        memcpy(last.body, place->body.data, place->body.count);
+    pthread_mutex_unlock(&lock);
+}
+
+static struct told
+place(struct uuid id, const char *key, const char *fingerprint, int32_t lock_ms)
+{
+    struct test_call *test = place_call(id, key, fingerprint, lock_ms);
+
+    test->look = look_at_place;
+    order_do(&order_service, pg, test, NULL, NULL);
+    ck_assert_int_eq(last.error, ERR_OK);
+    return last;
+}
+
+static enum error
+store_answer(const char *key, struct uuid order, int32_t http_status, const char *body,
+             bool *ret_is_stored)
+{
+    ORDER(StoreAnswerRequest) request = ORDER_INIT(STORE_ANSWER_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
+    struct test_call *test;
+    struct call *call;
+    enum error error;
+
+    request.request_id = uuid_print(order_id(), text);
+    request.scope = (char *)"alice";
+    request.key = (char *)key;
+    request.order_id = uuid_print(order, order_text);
+    request.http_status = http_status;
+    request.body.data = (uint8_t *)body;
+    request.body.len = strlen(body);
+    test = order_call("StoreAnswer", &request.base);
+    call = &test->call;
+    batch_run(&order_service, pg, &call, 1);
+    error = call->op->problem.error;
+    *ret_is_stored = ((struct store_answer *)call->op)->is_stored;
+    call_fixture_free(test);
+    return error;
+}
+
+static long long
+orders(void)
+{
+    return pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM orders");
+}
+
+START_TEST(one_key_is_one_order_and_one_answer)
+{
+    struct uuid id = order_id();
+    bool is_stored;
+    struct told told = place(id, "k", "f", 30000);
+
+    ck_assert_int_eq(told.claim, CLAIM_MINE);
+    ck_assert(uuid_equal(told.order_id, id));
+    ck_assert_int_eq(place(id, "k", "f", 30000).claim, CLAIM_MINE); /* its reply was lost */
+    told = place(order_id(), "k", "f", 30000);
+    ck_assert_int_eq(told.claim, CLAIM_IN_FLIGHT);
+    ck_assert(uuid_equal(told.order_id, id));
+    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+
+    ck_assert_int_eq(store_answer("k", id, 201, "{\"a\":1}", &is_stored), ERR_OK);
+    ck_assert(is_stored);
+    ck_assert_int_eq(store_answer("k", id, 202, "", &is_stored), ERR_OK);
+    ck_assert(!is_stored);
+    ck_assert_int_eq(store_answer("other", id, 202, "", &is_stored), ERR_NOT_FOUND);
+    told = place(order_id(), "k", "f", 30000);
+    ck_assert_int_eq(told.claim, CLAIM_ANSWERED);
+    ck_assert(uuid_equal(told.order_id, id));
+    ck_assert_int_eq(told.http_status, 201);
+    ck_assert_str_eq(told.body, "{\"a\":1}");
+    ck_assert_int_eq(place(id, "k", "f", 30000).claim, CLAIM_ANSWERED);
+    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+    ck_assert_int_eq(orders(), 1);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM event"), 1);
+    ck_assert_int_eq(place(order_id(), "another", "f", 30000).claim, CLAIM_MINE);
+    ck_assert_int_eq(orders(), 2);
+}
+END_TEST
+
+/* The server that placed it is killed before StoreAnswer; the frontend asks again, at another one. */
+START_TEST(a_crash_before_the_answer_is_gone_on_from)
+{
+    struct uuid first = order_id(), second = order_id();
+    bool is_stored;
+    struct told told;
+
+    place(first, "k", "f", 30000);
+    close_pg();
+    pg = batch_pg_new(&order_service, fixture.conninfo);
+    ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
+    pg_fixture_run(fixture.conninfo, "UPDATE idempotency SET locked_until_us = 1");
+    told = place(second, "k", "f", 30000);
+    ck_assert_int_eq(told.claim, CLAIM_MINE);
+    ck_assert(uuid_equal(told.order_id, first));
+    ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_MINE); /* its reply was lost */
+    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
+    ck_assert_int_eq(store_answer("k", first, 201, "{}", &is_stored), ERR_OK);
+    ck_assert(is_stored);
+    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_ANSWERED);
+    ck_assert_int_eq(orders(), 1);
+}
+END_TEST
+
+START_TEST(a_batch_with_one_key_many_times_makes_one_order)
+{
+    struct test_call *tests[10];
+    struct call *calls[10];
+    int claimed = 0;
+
+    for (int i = 0; i < 10; i++) {
+        tests[i] = place_call(order_id(), "k", i == 5 ? "g" : "f", 30000);
+        calls[i] = &tests[i]->call;
+    }
+    batch_run(&order_service, pg, calls, 10);
+    for (int i = 0; i < 10; i++) {
+        const struct place *op = (const struct place *)tests[i]->call.op;
+
+        ck_assert_int_eq(op->op.problem.error, ERR_OK);
+        claimed += op->claim == CLAIM_MINE;
+        ck_assert_int_eq(op->claim, i == 0   ? CLAIM_MINE
+                                    : i == 5 ? CLAIM_MISMATCH
+                                             : CLAIM_IN_FLIGHT);
+        call_fixture_free(tests[i]);
+    }
+    ck_assert_int_eq(claimed, 1);
+    ck_assert_int_eq(orders(), 1);
+}
+END_TEST
+
+/* ---- two servers at once ---- */
+
+enum { KEYS = 60 };
+struct racer {
+    pthread_barrier_t *barrier;
+    enum claim claims[KEYS];
+};
+
+static void *
+race(void *context)
+{
+    struct racer *racer = context;
+    struct pg *own = batch_pg_new(&order_service, fixture.conninfo);
+
+    for (int i = 0; i < KEYS; i++) {
+        struct test_call *test;
+        struct call *call;
+        char key[16];
+
+        snprintf(key, sizeof key, "race-%d", i);
+        test = place_call(order_id(), key, "f", 30000);
+        call = &test->call;
+        pthread_barrier_wait(racer->barrier);
+        batch_run(&order_service, own, &call, 1);
+        ck_assert_int_eq(call->op->problem.error, ERR_OK);
+        racer->claims[i] = ((struct place *)call->op)->claim;
+        call_fixture_free(test);
+    }
+    pg_free(own);
+    return NULL;
+}
+
+START_TEST(two_servers_with_one_key_make_one_order)
+{
+    pthread_barrier_t barrier;
+    struct racer racers[2] = { { .barrier = &barrier }, { .barrier = &barrier } };
+    pthread_t threads[2];
+
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&barrier);
+    for (int i = 0; i < KEYS; i++) {
+        enum claim a = racers[0].claims[i], b = racers[1].claims[i];
+
+        ck_assert_msg((a == CLAIM_MINE && b == CLAIM_IN_FLIGHT) ||
+                          (a == CLAIM_IN_FLIGHT && b == CLAIM_MINE),
+                      "key %d: %d and %d", i, a, b);
+    }
+    ck_assert_int_eq(orders(), KEYS);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo,
+                                    "SELECT count(*) FROM idempotency i JOIN orders o"
+                                    " ON o.id = i.order_id WHERE i.claimed_by = o.id"),
+                     KEYS);
+}
+END_TEST
+
+/* ---- what it costs, and how it ends ---- */
+
+static long long
+statements_on_keys(void)
+{
+    pg_run(pg, "SELECT pg_stat_force_next_flush()");
+    return pg_fixture_int(fixture.conninfo,
+                          "SELECT seq_scan + idx_scan + n_tup_ins + n_tup_upd"
+                          " FROM pg_stat_user_tables WHERE relname = 'idempotency'");
+}
+
+START_TEST(an_order_without_a_key_asks_nothing_of_the_keys)
+{
+    long long before = statements_on_keys();
+
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(
+            order_do(&order_service, pg, order_place(order_id(), "bob", 1), NULL, NULL), ERR_OK);
+    ck_assert_int_eq(statements_on_keys(), before);
+    place(order_id(), "k", "f", 30000);
+    ck_assert_int_gt(statements_on_keys(), before); /* so the numbers do say something */
+}
+END_TEST
+
+START_TEST(an_answer_stays_hot)
+{
+    struct uuid ids[20];
+    bool is_stored;
+    char key[16];
+
+    for (int i = 0; i < 20; i++) {
+        ids[i] = order_id();
+        snprintf(key, sizeof key, "hot-%d", i);
+        place(ids[i], key, "0123456789abcdef0123456789abcdef", 30000);
+    }
+    statements_on_keys();
+    pg_fixture_run(fixture.conninfo, "SELECT pg_stat_reset()");
+    for (int i = 0; i < 20; i++) {
+        snprintf(key, sizeof key, "hot-%d", i);
+        store_answer(key, ids[i], 201, "{\"orderNo\":\"of some length\"}", &is_stored);
+        ck_assert(is_stored);
+    }
+    statements_on_keys();
+    ck_assert_int_ge(pg_fixture_int(fixture.conninfo,
+                                    "SELECT n_tup_hot_upd FROM pg_stat_user_tables"
+                                    " WHERE relname = 'idempotency' AND n_tup_upd = 20"),
+                     18);
+}
+END_TEST
+
+START_TEST(the_keys_of_yesterday_are_forgotten)
+{
+    struct pg *keeper = pg_new(fixture.conninfo, "keeper-test", order_statements);
+    struct arena *arena = arena_new();
+    struct uuid id = order_id();
+    struct told told;
+
+    place(id, "old", "f", 0);
+    place(order_id(), "young", "f", 0);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE idempotency SET created_at_us ="
+                   " (extract(epoch FROM now() - interval '86399 seconds') * 1000000)::bigint;"
+                   " UPDATE idempotency SET created_at_us = created_at_us - 2000000"
+                   " WHERE key LIKE '%%old';"
+                   " INSERT INTO idempotency SELECT 'x' || i, '', gen_random_uuid(),"
+                   " gen_random_uuid(), 0, 0, '', i FROM generate_series(1, 1234) AS i");
+    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
+    ck_assert_int_eq(order_forget_keys(keeper, arena), ERR_OK);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM idempotency"), 1);
+    ck_assert_int_eq(orders(), 2);
+    ck_assert_int_eq(place(order_id(), "young", "g", 0).claim, CLAIM_MISMATCH);
+    told = place(id, "old", "f", 0); /* the same call is the same order, key or no key */
+    ck_assert_int_eq(told.claim, CLAIM_MINE);
+    ck_assert(uuid_equal(told.order_id, id));
+    told = place(order_id(), "old", "g", 0); /* the same key is a new one */
+    ck_assert_int_eq(told.claim, CLAIM_MINE);
+    ck_assert_int_eq(orders(), 3);
+    arena_free(arena);
+    pg_free(keeper);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("order idempotency");
+    TCase *keys = tcase_create("keys");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "order_idempotency", "order-svc/schema.sql");
+    suite_add_tcase(suite, keys);
+    tcase_set_timeout(keys, 60);
+    tcase_add_checked_fixture(keys, open_pg, close_pg);
+    tcase_add_test(keys, one_key_is_one_order_and_one_answer);
+    tcase_add_test(keys, a_crash_before_the_answer_is_gone_on_from);
+    tcase_add_test(keys, a_batch_with_one_key_many_times_makes_one_order);
+    tcase_add_test(keys, two_servers_with_one_key_make_one_order);
+    tcase_add_test(keys, an_order_without_a_key_asks_nothing_of_the_keys);
+    tcase_add_test(keys, an_answer_stays_hot);
+    tcase_add_test(keys, the_keys_of_yesterday_are_forgotten);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
