@@ -1,4 +1,5 @@
 #include "order-svc/order_saga.h"
+#include "mesh/base/crash.h"
 #include "mesh/base/log.h"
 #include "order-svc/order_event.h"
 
@@ -154,6 +155,7 @@ order_saga_send(struct order_saga *saga, const struct order *order)
         atomic_fetch_sub(&saga->in_flight, 1);
         return false;
     }
+    crash_point("order.before-start");
     order_saga_input(order, &input);
     message.saga_id = uuid_print(order->record.id, id);
     message.definition = (char *)order->flow;

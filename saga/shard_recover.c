@@ -1,4 +1,5 @@
 #include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
 
@@ -208,6 +209,7 @@ resume(struct shard *shard)
             shard_decide(shard, &tick, list[done], &event, &problem);
             tick_touch(shard, &tick, list[done]);
         }
+        crash_point("saga.recovering");
         shard_end_tick(shard, &tick);
         arena_reset(arena);
     }

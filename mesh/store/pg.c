@@ -1,5 +1,6 @@
 #include "mesh/store/pg.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
 #include "mesh/base/log.h"
 #include "mesh/store/pg_wire.h"
 
@@ -309,6 +310,7 @@ command(struct pg *pg, const char *sql)
     if (PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
         PQpipelineSync(pg->connection) != 1 || !flush(pg, until_us))
         return lost(pg, ERR_STORE_DOWN, sql);
+    crash_point("pg.command-sent"); /* nearly all of them COMMITs */
     error = read_step(pg, sql, NULL, NULL, until_us);
     if (pg->connection == NULL)
         return error;
