@@ -87,12 +87,14 @@ static struct parts parts;
 static enum error
 sweep_run(struct service *service, struct pg *pg, struct arena *arena)
 {
-    struct swept swept = { .op.id = uuid_v7(clock_now_us()) };
+    struct swept swept = { .op.id = uuid_v7(clock_now_us()),
+                           .table = ORDER_SWEEP,
+                           .name = ORDER_SWEEP_NAME };
     enum error error =
         order_sweep_run(parts.sweep, pg, arena, clock_steady_us(), send_again, &parts);
 
     if (error == ERR_OK && order_sweep_floor(parts.sweep, &swept.floor_us))
-        service_run_ops(service, &order_swept_method, &swept, 1, NULL);
+        service_run_ops(service, &swept_method, &swept, 1, NULL);
     return error;
 }
 

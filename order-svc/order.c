@@ -354,13 +354,6 @@ const struct method order_fail_start_method = {
     .decide = fail_start_decide,
 };
 
-const struct method order_swept_method = {
-    .name = "Swept",
-    .op_bytes = sizeof(struct swept),
-    .touch = swept_touch,
-    .decide = swept_decide,
-};
-
 void
 fail_start_touch(const void *op, struct batch_touch *touch)
 {
@@ -376,23 +369,4 @@ fail_start_decide(void *op, struct batch_rows *rows)
 
     if (order != NULL && order->status == ORDER_PENDING)
         order_fail(order, fail->reason, fail->detail, &fail->op, rows);
-}
-
-void
-swept_touch(const void *op, struct batch_touch *touch)
-{
-    (void)op;
-    batch_touch_text(touch, ORDER_SWEEP, "start");
-}
-
-void
-swept_decide(void *op, struct batch_rows *rows)
-{
-    struct swept *swept = op;
-    struct sweep *sweep = batch_find_text(rows, ORDER_SWEEP, "start");
-
-    if (sweep != NULL && swept->floor_us > sweep->floor_us) {
-        sweep->floor_us = swept->floor_us;
-        batch_changed(rows, sweep);
-    }
 }

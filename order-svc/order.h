@@ -13,6 +13,7 @@
 #include "mesh/store/event.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
+#include "mesh/store/sweep.h"
 
 enum {
     SKU_BYTES_MAX = 64,
@@ -35,6 +36,7 @@ enum {
     KEYS_FORGOTTEN_MAX = 500, /* in one statement */
     EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
 };
+#define ORDER_SWEEP_NAME "start" /* all orders placed before its floor are final */
 #define FLOW_DEFAULT "order_create_saga"
 #define PAYMENT_WALLET "wallet"
 #define PAYMENT_EXTERNAL "external"
@@ -120,12 +122,6 @@ enum claim { CLAIM_NONE, CLAIM_MINE, CLAIM_IN_FLIGHT, CLAIM_MISMATCH, CLAIM_ANSW
 /* Neither part has control characters, so the two stay apart. */
 const char *idempotency_key(struct arena *arena, const char *scope, const char *key);
 
-/* How far the sweep has come: all orders placed before are final. */
-struct sweep {
-    const char *name;
-    int64_t floor_us;
-};
-
 struct line {
     char sku[SKU_BYTES_MAX + 1];
     int64_t quantity;
@@ -196,12 +192,6 @@ struct fail_start {
     char detail[FAILURE_DETAIL_BYTES_MAX + 1];
 };
 
-/* Of the program itself: the sweep has come this far. */
-struct swept {
-    struct op op;
-    int64_t floor_us;
-};
-
 void place_touch(const void *op, struct batch_touch *touch);
 void place_decide(void *op, struct batch_rows *rows);
 void place_answer(void *op, struct batch_rows *rows);
@@ -218,8 +208,6 @@ void mark_failed_decide(void *op, struct batch_rows *rows);
 void mark_answer(void *op, struct batch_rows *rows);
 void fail_start_touch(const void *op, struct batch_touch *touch);
 void fail_start_decide(void *op, struct batch_rows *rows);
-void swept_touch(const void *op, struct batch_touch *touch);
-void swept_decide(void *op, struct batch_rows *rows);
 
 /* order_idempotency.c: claims the key of a Place, unless it is somebody's. True: place the order. */
 bool idempotency_claim(struct place *place, struct batch_rows *rows);
@@ -270,15 +258,11 @@ struct sweep_candidate {
     bool is_last; /* of what was looked at: go on from here. It comes once more as itself if open */
 };
 
-struct sweep_floor {
-    int64_t floor_us, now_us;
-};
-
 extern const struct batch_service order_service; /* order_store.c */
 extern const struct read order_reads[];
 extern const struct pg_statement *const order_statements[];
-extern const struct pg_statement order_get, order_open, order_swept_floor, idempotency_forget;
-extern const struct method order_methods[];                             /* order_rpc.c */
-extern const struct method order_fail_start_method, order_swept_method; /* order.c */
+extern const struct pg_statement order_get, order_open, idempotency_forget;
+extern const struct method order_methods[];         /* order_rpc.c */
+extern const struct method order_fail_start_method; /* order.c */
 
 #endif

@@ -148,29 +148,6 @@ static const struct pg_statement idempotency_update = {
     .in = idempotency_update_columns,
 };
 
-/* ---- sweep ---- */
-
-static const struct pg_column sweep_columns[] = {
-    PG_COLUMN(struct sweep, name, PG_TEXT),
-    PG_COLUMN(struct sweep, floor_us, PG_INT8),
-    { 0 },
-};
-
-static const struct pg_statement sweep_load = {
-    .name = "sweep_load",
-    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
-    .in = key_text,
-    .out = sweep_columns,
-    .out_bytes = sizeof(struct sweep),
-};
-
-static const struct pg_statement sweep_update = {
-    .name = "sweep_update",
-    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
-           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
-    .in = sweep_columns,
-};
-
 /* ---- the service's tables, in the order of loading, locking and saving ---- */
 
 static const struct batch_table tables[] = {
@@ -191,12 +168,7 @@ static const struct batch_table tables[] = {
                       .insert = &order_insert,
                       .update = &order_update,
                       .is_record = true },
-    [ORDER_SWEEP] = { .name = "sweep",
-                      .row_bytes = sizeof(struct sweep),
-                      .key = BATCH_KEY_TEXT,
-                      .key_offset = offsetof(struct sweep, name),
-                      .load = &sweep_load,
-                      .update = &sweep_update },
+    [ORDER_SWEEP] = SWEEP_TABLE,
 };
 
 const struct batch_service order_service = {
@@ -394,21 +366,6 @@ const struct pg_statement order_open = {
 };
 _Static_assert(ORDER_WAITING < 3 && ORDER_PAID == 3 && ORDER_FAILED == 4, "as in order_open");
 
-static const struct pg_column floor_columns[] = {
-    PG_COLUMN(struct sweep_floor, floor_us, PG_INT8),
-    PG_COLUMN(struct sweep_floor, now_us, PG_INT8),
-    { 0 },
-};
-
-const struct pg_statement order_swept_floor = {
-    .name = "sweep_floor",
-    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
-           " WHERE name = 'start'",
-    .is_single = true,
-    .out = floor_columns,
-    .out_bytes = sizeof(struct sweep_floor),
-};
-
 /* ---- keys of yesterday ---- */
 
 const struct pg_statement idempotency_forget = {
@@ -422,6 +379,6 @@ const struct pg_statement idempotency_forget = {
 _Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");
 
 const struct pg_statement *const order_statements[] = {
-    &order_get,  &order_page,        &order_page_all,     &event_page,
-    &order_open, &order_swept_floor, &idempotency_forget, NULL,
+    &order_get,  &order_page,  &order_page_all,     &event_page,
+    &order_open, &sweep_floor, &idempotency_forget, NULL,
 };

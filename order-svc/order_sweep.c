@@ -84,20 +84,14 @@ remember(struct order_sweep *sweep, const struct sweep_candidate *found)
 static enum error
 read_floor(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t *ret_now_us)
 {
-    static const char nothing;
-    const void *row = &nothing;
-    struct pg_step step = { .statement = &order_swept_floor, .rows = &row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
-    const struct sweep_floor *floor = step.ret_rows;
+    int64_t floor_us = 0;
+    enum error error = sweep_read(pg, ORDER_SWEEP_NAME, arena, &floor_us, ret_now_us);
 
-    if (error != ERR_OK || step.ret_count != 1)
-        return error == ERR_OK ? ERR_INTERNAL : error;
-    if (!sweep->has_floor) {
-        sweep->seen_us = sweep->stored_floor_us = floor->floor_us;
+    if (error == ERR_OK && !sweep->has_floor) {
+        sweep->seen_us = sweep->stored_floor_us = floor_us;
         sweep->has_floor = true;
     }
-    *ret_now_us = floor->now_us;
-    return ERR_OK;
+    return error;
 }
 
 /* Where this run starts: where the last one ended, and now and then a little before. */

@@ -59,8 +59,4 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE INDEX IF NOT EXISTS idempotency_by_created_at ON idempotency (created_at_us);
 
 -- All orders placed before the floor are final.
-CREATE TABLE IF NOT EXISTS sweep (
-    name     text COLLATE "C" NOT NULL PRIMARY KEY,
-    floor_us bigint NOT NULL
-);
 INSERT INTO sweep VALUES ('start', 0) ON CONFLICT DO NOTHING;

@@ -30,8 +30,4 @@ CREATE TABLE IF NOT EXISTS hold (
 CREATE INDEX IF NOT EXISTS hold_by_until ON hold (until_us);
 SELECT mesh_partitions_keep('hold', 80);
 
-CREATE TABLE IF NOT EXISTS sweep (
-    name     text COLLATE "C" NOT NULL PRIMARY KEY,
-    floor_us bigint NOT NULL
-);
 INSERT INTO sweep VALUES ('expire', 0) ON CONFLICT DO NOTHING;

@@ -392,13 +392,6 @@ const struct method storage_expire_method = {
     .decide = expire_decide,
 };
 
-const struct method storage_swept_method = {
-    .name = "Swept",
-    .op_bytes = sizeof(struct swept),
-    .touch = swept_touch,
-    .decide = swept_decide,
-};
-
 void
 expire_touch(const void *op, struct batch_touch *touch)
 {
@@ -414,23 +407,4 @@ expire_decide(void *op, struct batch_rows *rows)
 
     if (hold != NULL && hold->state == HOLD_HELD && hold->until_us <= expire->op.now_us)
         hold_move(hold, HOLD_EXPIRED, rows);
-}
-
-void
-swept_touch(const void *op, struct batch_touch *touch)
-{
-    (void)op;
-    batch_touch_text(touch, STORAGE_SWEEP, "expire");
-}
-
-void
-swept_decide(void *op, struct batch_rows *rows)
-{
-    struct swept *swept = op;
-    struct sweep *sweep = batch_find_text(rows, STORAGE_SWEEP, "expire");
-
-    if (sweep != NULL && swept->floor_us > sweep->floor_us) {
-        sweep->floor_us = swept->floor_us;
-        batch_changed(rows, sweep);
-    }
 }

@@ -11,6 +11,7 @@
 
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
+#include "mesh/store/sweep.h"
 
 enum {
     SKU_BYTES_MAX = 64,
@@ -21,6 +22,7 @@ enum {
     HOLD_SECONDS_MAX = 7 * 24 * 3600,
     CURRENCY_BYTES = 3,
 };
+#define STORAGE_SWEEP_NAME "expire" /* no hold that ended before its floor is HELD */
 #define PRICE_MINOR_MAX INT64_C(1000000000000)
 #define ON_HAND_MAX INT64_C(1000000000000000)
 
@@ -45,12 +47,6 @@ struct hold {
     const char *currency;
     int64_t total_minor;
     int64_t until_us;
-};
-
-/* How far the expiry sweep has come: all holds that end before are no longer HELD. */
-struct sweep {
-    const char *name;
-    int64_t floor_us;
 };
 
 struct line {
@@ -122,12 +118,6 @@ struct expire {
     struct uuid hold_id;
 };
 
-/* Of the program itself: the sweep has come this far. */
-struct swept {
-    struct op op;
-    int64_t floor_us;
-};
-
 void put_product_touch(const void *op, struct batch_touch *touch);
 void put_product_decide(void *op, struct batch_rows *rows);
 void put_product_answer(void *op, struct batch_rows *rows);
@@ -146,8 +136,6 @@ void extend_decide(void *op, struct batch_rows *rows);
 void extend_answer(void *op, struct batch_rows *rows);
 void expire_touch(const void *op, struct batch_touch *touch);
 void expire_decide(void *op, struct batch_rows *rows);
-void swept_touch(const void *op, struct batch_touch *touch);
-void swept_decide(void *op, struct batch_rows *rows);
 
 /* A hold that was loaded names the products of its lines. */
 void hold_follow(const void *row, struct batch_touch *touch);
@@ -177,8 +165,8 @@ struct get_hold {
 extern const struct batch_service storage_service; /* storage_store.c */
 extern const struct read storage_reads[];
 extern const struct pg_statement *const storage_statements[];
-extern const struct pg_statement storage_expired, storage_swept_floor;
-extern const struct method storage_methods[];                           /* storage_rpc.c */
-extern const struct method storage_expire_method, storage_swept_method; /* storage.c */
+extern const struct pg_statement storage_expired;
+extern const struct method storage_methods[];     /* storage_rpc.c */
+extern const struct method storage_expire_method; /* storage.c */
 
 #endif

@@ -102,29 +102,6 @@ static const struct pg_statement hold_update = {
     .in = hold_update_columns,
 };
 
-/* ---- sweep ---- */
-
-static const struct pg_column sweep_columns[] = {
-    PG_COLUMN(struct sweep, name, PG_TEXT),
-    PG_COLUMN(struct sweep, floor_us, PG_INT8),
-    { 0 },
-};
-
-static const struct pg_statement sweep_load = {
-    .name = "sweep_load",
-    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
-    .in = key_text,
-    .out = sweep_columns,
-    .out_bytes = sizeof(struct sweep),
-};
-
-static const struct pg_statement sweep_update = {
-    .name = "sweep_update",
-    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
-           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
-    .in = sweep_columns,
-};
-
 /* ---- the service's tables, in the order of loading, locking and saving ---- */
 
 static const struct batch_table tables[] = {
@@ -145,12 +122,7 @@ static const struct batch_table tables[] = {
                           .load = &product_load,
                           .insert = &product_insert,
                           .update = &product_update },
-    [STORAGE_SWEEP] = { .name = "sweep",
-                        .row_bytes = sizeof(struct sweep),
-                        .key = BATCH_KEY_TEXT,
-                        .key_offset = offsetof(struct sweep, name),
-                        .load = &sweep_load,
-                        .update = &sweep_update },
+    [STORAGE_SWEEP] = SWEEP_TABLE,
 };
 
 const struct batch_service storage_service = {
@@ -293,15 +265,6 @@ const struct pg_statement storage_expired = {
     .out_bytes = sizeof(struct expire_candidate),
 };
 
-const struct pg_statement storage_swept_floor = {
-    .name = "sweep_floor",
-    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
-           " WHERE name = 'expire'",
-    .is_single = true,
-    .out = range_columns,
-    .out_bytes = sizeof(struct sweep_range),
-};
-
 const struct pg_statement *const storage_statements[] = {
-    &product_get, &product_page, &hold_get, &storage_expired, &storage_swept_floor, NULL,
+    &product_get, &product_page, &hold_get, &storage_expired, &sweep_floor, NULL,
 };

@@ -12,19 +12,6 @@ enum {
     LOOK_BACK_US = 60 * 1000 * 1000,
 };
 
-static enum error
-read_floor(struct pg *pg, struct arena *arena, struct sweep_range *ret_floor)
-{
-    static const char nothing;
-    const void *row = &nothing;
-    struct pg_step step = { .statement = &storage_swept_floor, .rows = &row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
-
-    if (error == ERR_OK && step.ret_count == 1)
-        *ret_floor = *(const struct sweep_range *)step.ret_rows;
-    return error == ERR_OK && step.ret_count != 1 ? ERR_INTERNAL : error;
-}
-
 static atomic_size_t failed_count; /* of the walk that goes on */
 
 static void
@@ -56,11 +43,13 @@ storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
     static int64_t seen_us; /* the keeper's own: where the last walk came to */
     static int runs;
     struct sweep_range range = { 0, 0 };
-    struct swept swept = { .op.id = uuid_v7(clock_now_us()) };
+    struct swept swept = { .op.id = uuid_v7(clock_now_us()),
+                           .table = STORAGE_SWEEP,
+                           .name = STORAGE_SWEEP_NAME };
     const void *row = &range;
     struct pg_step step = { .statement = &storage_expired, .rows = &row, .count = 1 };
     bool is_whole = runs++ % LOOK_BACK_EVERY == 0;
-    enum error error = read_floor(pg, arena, &range);
+    enum error error = sweep_read(pg, STORAGE_SWEEP_NAME, arena, &range.from_us, &range.to_us);
 
     atomic_store(&failed_count, 0);
     if (!is_whole && seen_us > range.from_us)
@@ -84,6 +73,6 @@ storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
     seen_us = range.to_us;
     swept.floor_us = range.to_us - LOOK_BACK_US;
     if (is_whole)
-        service_run_ops(service, &storage_swept_method, &swept, 1, NULL);
+        service_run_ops(service, &swept_method, &swept, 1, NULL);
     return ERR_OK;
 }

@@ -76,6 +76,12 @@ CREATE TABLE IF NOT EXISTS op (
 ) PARTITION BY RANGE (id);
 SELECT mesh_partitions_keep('op', 100);
 
+-- How far each sweep of the service has come; its schema inserts the rows.
+CREATE TABLE IF NOT EXISTS sweep (
+    name     text   COLLATE "C" NOT NULL PRIMARY KEY,
+    floor_us bigint NOT NULL
+);
+
 -- Append-only news, in the order of seq; per aggregate in the order of version.
 CREATE SEQUENCE IF NOT EXISTS event_seq;
 CREATE TABLE IF NOT EXISTS event (

@@ -218,7 +218,7 @@ race(void *context)
     for (int i = 0; i < KEYS; i++) {
         struct test_call *test;
         struct call *call;
-        char key[16];
+        char key[24];
 
         snprintf(key, sizeof key, "race-%d", i);
         test = place_call(order_id(), key, "f", 30000);
@@ -288,7 +288,7 @@ START_TEST(an_answer_stays_hot)
 {
     struct uuid ids[20];
     bool is_stored;
-    char key[16];
+    char key[24];
 
     for (int i = 0; i < 20; i++) {
         ids[i] = order_id();

@@ -233,10 +233,12 @@ store_floor(void)
     int64_t floor_us = 0;
 
     if (order_sweep_floor(sweep, &floor_us)) {
-        struct test_call *test = call_fixture_new(&order_swept_method);
+        struct test_call *test = call_fixture_new(&swept_method);
 
         test->call.op->id = order_id();
-        ((struct swept *)test->call.op)->floor_us = floor_us;
+        *(struct swept *)test->call.op = (struct swept){
+            .op = *test->call.op, .table = ORDER_SWEEP, .name = "start", .floor_us = floor_us
+        };
         run(test);
     }
     return pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep WHERE name = 'start'");
@@ -269,11 +271,13 @@ END_TEST
 
 START_TEST(the_floor_never_goes_back)
 {
-    struct test_call *test = call_fixture_new(&order_swept_method);
+    struct test_call *test = call_fixture_new(&swept_method);
 
     pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_us = 5000");
     test->call.op->id = order_id();
-    ((struct swept *)test->call.op)->floor_us = 4000;
+    *(struct swept *)test->call.op = (struct swept){
+        .op = *test->call.op, .table = ORDER_SWEEP, .name = "start", .floor_us = 4000
+    };
     run(test);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep"), 5000);
 }

@@ -1,0 +1,89 @@
+#include "mesh/store/sweep.h"
+
+static const struct pg_column key_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
+
+static const struct pg_column columns[] = {
+    PG_COLUMN(struct sweep, name, PG_TEXT),
+    PG_COLUMN(struct sweep, floor_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement sweep_load = {
+    .name = "sweep_load",
+    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
+    .in = key_columns,
+    .out = columns,
+    .out_bytes = sizeof(struct sweep),
+};
+
+const struct pg_statement sweep_update = {
+    .name = "sweep_update",
+    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
+           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
+    .in = columns,
+};
+
+struct reading {
+    int64_t floor_us, now_us;
+};
+
+static const struct pg_column reading_columns[] = {
+    PG_COLUMN(struct reading, floor_us, PG_INT8),
+    PG_COLUMN(struct reading, now_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement sweep_floor = {
+    .name = "sweep_floor",
+    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
+           " WHERE name = $1",
+    .in = key_columns,
+    .is_single = true,
+    .out = reading_columns,
+    .out_bytes = sizeof(struct reading),
+};
+
+enum error
+sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
+           int64_t *ret_now_us)
+{
+    const void *row = &name;
+    struct pg_step step = { .statement = &sweep_floor, .rows = &row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+    const struct reading *reading = step.ret_rows;
+
+    if (error != ERR_OK)
+        return error;
+    if (step.ret_count != 1)
+        return ERR_INTERNAL;
+    *ret_floor_us = reading->floor_us;
+    *ret_now_us = reading->now_us;
+    return ERR_OK;
+}
+
+static void
+swept_touch(const void *op, struct batch_touch *touch)
+{
+    const struct swept *swept = op;
+
+    batch_touch_text(touch, swept->table, swept->name);
+}
+
+static void
+swept_decide(void *op, struct batch_rows *rows)
+{
+    const struct swept *swept = op;
+    struct sweep *sweep = batch_find_text(rows, swept->table, swept->name);
+
+    if (sweep != NULL && swept->floor_us > sweep->floor_us) {
+        sweep->floor_us = swept->floor_us;
+        batch_changed(rows, sweep);
+    }
+}
+
+const struct method swept_method = {
+    .name = "Swept",
+    .op_bytes = sizeof(struct swept),
+    .touch = swept_touch,
+    .decide = swept_decide,
+};

@@ -1,0 +1,45 @@
+/* sweep.h -- How far a service's sweep has come: a stored floor, below which nothing is left to do.
+ *
+ * A sweep walks rows along an index in the order of time. It begins at its floor, so that a restart
+ * does not walk all of history, and raises the floor now and then behind itself. The table is in
+ * mesh.sql; a service's schema.sql inserts a row for each sweep that it has, at 0.
+ *
+ * Thread    sweep_read: the keeper. The op: the store thread, as all ops.
+ * Errors    sweep_read: those of pg_round(); INTERNAL when the schema has no such row.
+ * Units     *_us microseconds since 1970 UTC.
+ */
+#ifndef MESH_STORE_SWEEP_H
+#define MESH_STORE_SWEEP_H
+
+#include "mesh/store/batch.h"
+
+struct sweep {
+    const char *name;
+    int64_t floor_us;
+};
+
+extern const struct pg_statement sweep_load, sweep_update;
+extern const struct pg_statement sweep_floor; /* for the list of the keeper's statements */
+
+/* clang-format off */
+#define SWEEP_TABLE { \
+    .name = "sweep", .row_bytes = sizeof(struct sweep), .key = BATCH_KEY_TEXT, \
+    .key_offset = offsetof(struct sweep, name), .load = &sweep_load, .update = &sweep_update, \
+}
+/* clang-format on */
+
+/* Of the program itself: the sweep has come this far. A floor never sinks. Leaves no record: doing it
+ * again changes nothing. */
+struct swept {
+    struct op op;
+    size_t table; /* number of the service's SWEEP_TABLE */
+    const char *name;
+    int64_t floor_us;
+};
+extern const struct method swept_method;
+
+/* The stored floor, and the database's now(). */
+enum error sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
+                      int64_t *ret_now_us);
+
+#endif
