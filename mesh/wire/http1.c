@@ -16,6 +16,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define CODING_RULE "chunked is the only Transfer-Encoding taken, and only once"
+
 enum {
     BLANK_LINES_MAX = 2,   /* before a request: old clients end a body with one */
     METHOD_BYTES_MAX = 32, /* any method's name is shorter; then it is no HTTP */
@@ -100,6 +102,8 @@ line_scan(struct http1 *http1, unsigned char byte)
         refuse(http1, 400, "a control character in the head");
     else if (line->bytes == 0 && (byte == ' ' || byte == '\t'))
         refuse(http1, 400, "a line begins with white space");
+    else if (line->bytes == 0 && byte == ':')
+        refuse(http1, 400, "a header field without a name"); /* llhttp lets it pass */
     line->bytes++;
     return false;
 }
@@ -371,7 +375,7 @@ length_check(struct http1 *http1)
     else if (codings > 0 && request->is_http10)
         refuse(http1, 400, "HTTP/1.0 has no Transfer-Encoding");
     else if (codings > 1 || (codings == 1 && strcasecmp(coding, "chunked") != 0))
-        refuse(http1, 501, "chunked is the only Transfer-Encoding taken, and only once");
+        refuse(http1, 501, CODING_RULE);
 }
 
 static void
@@ -421,6 +425,10 @@ head_parse(struct http1 *http1)
     http1->parser.data = http1;
     error = llhttp_execute(&http1->parser, http1->head + http1->start,
                            http1->head_bytes - http1->start);
+    if (error == HPE_INVALID_TRANSFER_ENCODING) {
+        refuse(http1, 501, CODING_RULE);
+        return;
+    }
     if (error != HPE_PAUSED) {
         refuse(http1, 400,
                error == HPE_OK ? "the head is not complete"

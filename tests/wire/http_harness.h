@@ -1,0 +1,244 @@
+/* http_harness.h -- A server on a free port with a few routes, and a client that is only a socket. */
+#ifndef TESTS_WIRE_HTTP_HARNESS_H
+#define TESTS_WIRE_HTTP_HARNESS_H
+
+#include "mesh/base/clock.h"
+#include "mesh/wire/http_server.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TEXT_BYTES = 16 * 1024, PATIENCE_MS = 5000, PENDING_MAX = 1200, BIG_BYTES = 8 << 20 };
+
+/* Exchanges that a handler has left unanswered, for the test to answer. */
+struct pending {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct http_exchange *exchanges[PENDING_MAX];
+    size_t count;
+};
+
+static void
+handle_hello(struct http_exchange *exchange)
+{
+    const char *text = arena_print(exchange->arena, "hello %s", exchange->parameters[0]);
+
+    http_answer(exchange, 200, "text/plain", text, strlen(text), NULL);
+}
+
+static void
+handle_two(struct http_exchange *exchange)
+{
+    static const char *const headers[] = { "X-One: 1\r\nX-Two: 2", NULL }; /* an attempt at two */
+    const char *text = arena_print(exchange->arena, "%s+%s %s", exchange->parameters[0],
+                                   exchange->parameters[1], exchange->remote_address);
+
+    http_answer(exchange, 201, "text/plain", text, strlen(text), headers);
+}
+
+static void
+handle_echo(struct http_exchange *exchange)
+{
+    http_answer(exchange, 200, "application/json", (const char *)exchange->request->body,
+                exchange->request->body_bytes, NULL);
+}
+
+static void
+handle_trace(struct http_exchange *exchange)
+{
+    http_answer(exchange, 200, "text/plain", exchange->traceparent, strlen(exchange->traceparent),
+                NULL);
+}
+
+static void
+handle_no_content(struct http_exchange *exchange)
+{
+    http_answer(exchange, 204, "text/plain", "dropped", 7, NULL);
+}
+
+static void
+handle_problem(struct http_exchange *exchange)
+{
+    http_answer_problem(exchange, 409, "NO_STOCK", "nothing is \"left\"", NULL);
+}
+
+static void
+handle_big(struct http_exchange *exchange)
+{
+    char *text = arena_take(exchange->arena, BIG_BYTES);
+
+    memset(text, 'b', BIG_BYTES);
+    http_answer(exchange, 200, "text/plain", text, BIG_BYTES, NULL);
+}
+
+static void
+handle_later(struct http_exchange *exchange)
+{
+    struct pending *pending = exchange->owner;
+
+    pthread_mutex_lock(&pending->lock);
+    ck_assert_uint_lt(pending->count, PENDING_MAX);
+    pending->exchanges[pending->count++] = exchange;
+    pthread_cond_signal(&pending->filled);
+    pthread_mutex_unlock(&pending->lock);
+}
+
+/* clang-format off */
+static const struct http_route routes[] = {
+    { .method = "GET",    .path = "/hello/{name}",  .handler = handle_hello },
+    { .method = "DELETE", .path = "/hello/{name}",  .handler = handle_no_content },
+    { .method = "GET",    .path = "/two/{a}/x/{b}", .handler = handle_two },
+    { .method = "POST",   .path = "/echo",          .handler = handle_echo,  .body_bytes_max = 65536, .content_type = "application/json" },
+    { .method = "PUT",    .path = "/any",           .handler = handle_echo,  .body_bytes_max = 64 },
+    { .method = "POST",   .path = "/bodyless",      .handler = handle_no_content },
+    { .method = "GET",    .path = "/trace",         .handler = handle_trace },
+    { .method = "GET",    .path = "/problem",       .handler = handle_problem },
+    { .method = "GET",    .path = "/big",           .handler = handle_big },
+    { .method = "GET",    .path = "/later",         .handler = handle_later },
+    { .method = "GET",    .path = "/soon",          .handler = handle_later, .deadline_ms = 100 },
+    { 0 },
+};
+/* clang-format on */
+
+static struct pending pending;
+static struct http_server *server;
+
+static void
+server_start(struct http_server_options options)
+{
+    memset(&pending, 0, sizeof pending);
+    pthread_mutex_init(&pending.lock, NULL);
+    pthread_cond_init(&pending.filled, NULL);
+    options.listen = "127.0.0.1:0";
+    options.routes = routes;
+    options.owner = &pending;
+    ck_assert_int_eq(http_server_open(&options, &server), ERR_OK);
+}
+
+static void
+server_set_up(void)
+{
+    server_start((struct http_server_options){ 0 });
+}
+
+static void
+server_tear_down(void)
+{
+    server = http_server_close(server);
+}
+
+/* The next exchange that waits for its answer. */
+static struct http_exchange *
+pending_take(void)
+{
+    struct http_exchange *exchange;
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&pending.lock);
+    while (pending.count == 0) {
+        if (pthread_cond_timedwait(&pending.filled, &pending.lock, &until) != 0)
+            ck_abort_msg("no request has come");
+    }
+    exchange = pending.exchanges[0];
+    pending.count--;
+    memmove(pending.exchanges, pending.exchanges + 1, pending.count * sizeof exchange);
+    pthread_mutex_unlock(&pending.lock);
+    return exchange;
+}
+
+static void
+pending_answer(void)
+{
+    http_answer(pending_take(), 200, "text/plain", "later", 5, NULL);
+}
+
+static int
+client_open(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)http_server_port(server)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void
+client_say(int fd, const char *text)
+{
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* More bytes of the answer: their number, 0 at its end, -1 after wait_ms or a reset. */
+static ssize_t
+client_hear(int fd, char *bytes, size_t size, int wait_ms)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+    if (poll(&poll_fd, 1, wait_ms) <= 0)
+        return -1;
+    return recv(fd, bytes, size, 0);
+}
+
+/* Everything up to the end of the connection; false when it does not end, or by a reset. */
+static bool
+client_hear_end(int fd, char text[TEXT_BYTES])
+{
+    size_t used = 0;
+    ssize_t count;
+
+    while ((count = client_hear(fd, text + used, TEXT_BYTES - 1 - used, PATIENCE_MS)) > 0)
+        used += (size_t)count;
+    text[used] = '\0';
+    return count == 0;
+}
+
+/* One answer with a Content-Length (or none and no body); what comes behind it is a failure. */
+static const char *
+client_hear_one(int fd, char text[TEXT_BYTES])
+{
+    size_t used = 0;
+
+    for (;;) {
+        char *end, *length;
+        ssize_t count = client_hear(fd, text + used, TEXT_BYTES - 1 - used, PATIENCE_MS);
+
+        ck_assert_msg(count > 0, "the answer ends early: %.*s", (int)used, text);
+        used += (size_t)count;
+        text[used] = '\0';
+        end = strstr(text, "\r\n\r\n");
+        length = strstr(text, "Content-Length: ");
+        if (end != NULL &&
+            text + used >= end + 4 + (length == NULL ? 0 : strtoul(length + 16, NULL, 10)))
+            return text;
+    }
+}
+
+static void
+counters_wait(bool (*is_so)(const struct http_server_counters *))
+{
+    struct http_server_counters counters;
+    int64_t until_us = clock_steady_us() + PATIENCE_MS * 1000;
+
+    do {
+        http_server_count(server, &counters);
+        if (is_so(&counters))
+            return;
+        poll(NULL, 0, 2);
+    } while (clock_steady_us() < until_us);
+    ck_abort_msg("the counters do not get there");
+}
+
+#endif
