@@ -138,6 +138,21 @@ page_append(struct shard *shard, const char *text, size_t bytes)
     shard->page[shard->page_bytes] = '\0';
 }
 
+/* Nothing goes on by itself from here, so somebody has to read this. */
+static void
+log_stuck(const struct instance *instance, const struct record *record)
+{
+    char id[UUID_TEXT_BYTES + 1];
+    const char *state =
+        instance->state == STATE_NONE ? "" : instance->definition->states[instance->state].name;
+
+    log_error("saga=%s definition=%s state=%s event=STUCK reason=%s because=\"%s\" "
+              "next=\"sagactl show, then retry or compensate\"",
+              uuid_print(instance->id, id), instance->definition->name, state,
+              record->reason == NULL ? "" : record->reason,
+              record->message == NULL ? "" : record->message);
+}
+
 enum error
 shard_decide(struct shard *shard, struct tick *tick, struct live *live,
              const struct engine_event *event, struct problem *problem)
@@ -150,6 +165,8 @@ shard_decide(struct shard *shard, struct tick *tick, struct live *live,
         json_writer_reset(&shard->line);
         record_write(&shard->records.items[i], &shard->line);
         page_append(shard, shard->line.text, shard->line.bytes);
+        if (shard->records.items[i].kind == RECORD_STUCK)
+            log_stuck(live->instance, &shard->records.items[i]);
     }
     if (shard->records.count > 0 || event->kind == ENGINE_ANSWER)
         tick_touch(shard, tick, live);

@@ -42,6 +42,8 @@ class Operator(Story):
             self.wait_saga(order_id, "STUCK", "MarkPaid")
         finally:
             self.mesh.resume("order")
+        log = (self.mesh.logs / "saga.log").read_text()
+        self.assertIn(f"level=error program=saga-svc saga={order_id}", log)
         return order_id
 
     def test_a_stuck_saga_is_retried(self):
