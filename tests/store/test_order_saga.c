@@ -86,6 +86,8 @@ static const struct method saga_methods[] = {
     { "Start",           sizeof(struct said), start_decode,  NULL, NULL, NULL, start_encode  },
     { "Cancel",          sizeof(struct said), cancel_decode, NULL, NULL, NULL, cancel_encode },
     { "Get",             sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "Watch",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "Signal",          sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "List",            sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Retry",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Compensate",      sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
