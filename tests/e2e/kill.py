@@ -31,16 +31,31 @@ from mesh import Mesh, wait_until
 
 SERVICES = ("storage", "account", "order", "saga")
 DATABASES = ("orders", "storage", "account", "saga")
-STORE_POINTS = ("store.after-begin", "store.before-commit", "store.after-commit",
-                "store.before-reply")
-SAGA_POINTS = ("journal.before-commit", "journal.after-commit", "saga.before-send")
-POINTS = [(program, point) for program in ("storage", "account", "order") for point in STORE_POINTS]
-POINTS += [("saga", point) for point in SAGA_POINTS]
-POINT_PASSES_MAX = 60  # a point is passed at most once a batch, so at a pass between 1 and this
+BATCH_SERVICES = ("storage", "account", "order")
+# A point, who passes it, and up to which pass it is let live: most are passed once a batch.
+POINTS = (
+    ("store.after-begin", BATCH_SERVICES, 60),
+    ("store.before-commit", BATCH_SERVICES, 60),
+    ("store.after-commit", BATCH_SERVICES, 60),
+    ("store.before-reply", BATCH_SERVICES, 60),
+    ("pg.command-sent", SERVICES, 60),
+    ("order.before-start", ("order",), 500),
+    ("journal.before-commit", ("saga",), 60),
+    ("journal.after-commit", ("saga",), 60),
+    ("saga.before-send", ("saga",), 2000),
+    ("saga.recovering", ("saga",), 1),
+)
+KILLS_A_ROUND = 40  # so many kills of the first pass stand for a round of all points in the second
+
+POINT_SECONDS = 10
+POINT_TRIES = 5
 
 GAP_MAX = 900
-# Long enough that sagas which wait for their next attempt leave the orchestrator's memory.
-OUTAGE_SECONDS = (6, 9)
+OUTAGE_SECONDS = (3, 6)
+# Long enough that sagas back off so far that they are parked; once in so many kills.
+LONG_OUTAGE_SECONDS = 26
+LONG_OUTAGE_EVERY = 50
+MEANWHILE_AT = 0.85  # of an outage another program is killed
 
 LIFE_SECONDS = 10
 SLOW_SECONDS = 20  # a kill comes at the latest after this
@@ -81,7 +96,11 @@ def kill_schedule(kills, rng):
     for i in range(kills - len(victims)):
         victims.append((SERVICES[i % len(SERVICES)], "kill"))
     rng.shuffle(victims)
-    return [Kill(victim, how, rng) for victim, how in victims]
+    schedule = [Kill(victim, how, rng) for victim, how in victims]
+    called = [kill for kill in schedule if kill.victim in ("storage", "account")]
+    for kill in [kill for kill in called if kill.how == "kill"][: kills // LONG_OUTAGE_EVERY]:
+        kill.away_seconds, kill.meanwhile = LONG_OUTAGE_SECONDS, "saga"
+    return schedule
 
 
 class Pass:
@@ -94,6 +113,7 @@ class Pass:
         self.load = Load(self.mesh, orders, seed)
         self.kills = {}
         self.points = {}
+        self.parked_most = 0
         self.began = time.monotonic()
         self.said_at = self.began
         self.moved_at, self.moved_count = self.began, 0
@@ -103,6 +123,12 @@ class Pass:
 
     def count(self, what):
         self.kills[what] = self.kills.get(what, 0) + 1
+
+    def note_parked(self):
+        """How many sagas have left the orchestrator's memory, as it is about to be killed."""
+        if postgres_answers(self.mesh):
+            count = int(self.mesh.psql("saga", "SELECT count(*) FROM journal_parked")[0][0])
+            self.parked_most = max(self.parked_most, count)
 
     def show_life(self):
         if time.monotonic() - self.said_at < LIFE_SECONDS:
@@ -172,6 +198,8 @@ class Pass:
         say(f"{self.name}: {took:.0f} s, {len(load.orders) / took:.0f} orders/s,"
             f" Place to final: median {slowest[len(slowest) // 2]:.1f} s,"
             f" longest {slowest[-1]:.1f} s")
+        if self.name == "kills":
+            say(f"{self.name}: up to {self.parked_most} sagas were parked when a program was killed")
         say(f"{self.name}: memory {', '.join(self.memory(name) for name in SERVICES)}")
 
     def memory(self, name):
@@ -278,11 +306,12 @@ def kill_program(one, kill):
     mesh.kill(victim)
     one.count("postmaster" if victim == "postgres" else victim)
     if kill.meanwhile:
-        pause(kill.away_seconds / 2)
+        pause(kill.away_seconds * MEANWHILE_AT)
+        one.note_parked()
         mesh.kill(kill.meanwhile)
         one.count(kill.meanwhile)
         mesh.start(kill.meanwhile, wait=False)
-        pause(kill.away_seconds / 2)
+        pause(kill.away_seconds * (1 - MEANWHILE_AT))
     elif kill.away_seconds:
         pause(kill.away_seconds)
     mesh.start(victim, wait=False)
@@ -315,28 +344,38 @@ def do_kills(schedule, rng):
 # ---- points ----------------------------------------------------------------------------------------
 
 
-def do_points(rng):
+def do_points(rounds, rng):
     def act(one):
-        points = list(POINTS)
+        points = [(name, point, most) for point, names, most in POINTS for name in names] * rounds
         rng.shuffle(points)
-        for program, point in points:
-            passes = rng.randint(1, POINT_PASSES_MAX)
-            one.mesh.kill(program)
-            one.mesh.start(
-                program, wait=False, environment={"MESH_CRASH_AT": f"{point}:{passes}"}
-            )
-            status = one.mesh.wait_ended(program)
-            if status != -signal.SIGKILL:
-                raise AssertionError(
-                    f"{program} ended with {status} at {point}:{passes}\n"
-                    + one.mesh.log_tail(program)
-                )
-            one.mesh.start(program)
+        for program, point, most in points:
+            end_at(one, program, f"{point}:{rng.randint(1, most)}")
             one.points[program, point] = one.points.get((program, point), 0) + 1
-            one.count(program)
-            one.move_on(rng.randint(20, 200))
+            one.move_on(rng.randint(20, 300))
 
     return act
+
+
+def end_at(one, program, where):
+    """Restarts a program that will end itself at a point, and starts it once it has. A recovery may
+    find nothing to do: then it is given another."""
+    mesh = one.mesh
+    for _ in range(POINT_TRIES):
+        mesh.kill(program)
+        mesh.start(program, wait=False, environment={"MESH_CRASH_AT": where})
+        one.count(program)
+        try:
+            wait_until(lambda: not mesh.programs[program].is_alive(), POINT_SECONDS, where)
+            break
+        except AssertionError:
+            one.check_alive()
+    status = mesh.wait_ended(program, POINT_SECONDS)
+    if status != -signal.SIGKILL:
+        raise AssertionError(
+            f"{program} ended with {status} and not at {where}\n{mesh.log_tail(program)}"
+        )
+    mesh.start(program)
+    one.count(f"{program}, by itself")
 
 
 # ---- both ------------------------------------------------------------------------------------------
@@ -356,7 +395,7 @@ def main():
     rng = random.Random(options.seed)
     passes = (
         ("kills", None, do_kills(kill_schedule(options.kills, rng), rng)),
-        ("points", os.environ.get("MESH_CRASH_BUILD", "build-crash"), do_points(rng)),
+        ("points", os.environ.get("MESH_CRASH_BUILD", "build-crash"), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
     )
     for name, build, act in passes:
         if options.only in (None, name):
