@@ -14,8 +14,7 @@
 #ifndef LEDGER_H
 #define LEDGER_H
 
-#include "mesh/store/op.h"
-#include "mesh/store/reader.h"
+#include "account-svc/account.h"
 
 enum {
     ACCOUNT_BYTES_MAX = 96,
@@ -29,9 +28,6 @@ enum {
  * refunds, which are never refused: what they add up to was a sum of charges before, and so below
  * this limit as well. */
 #define SUM_MINOR_MAX (INT64_MAX / 2)
-
-/* Tables in the order of loading, locking and saving. */
-enum ledger_table { LEDGER_OP, LEDGER_TRANSFER, LEDGER_ACCOUNT };
 
 /* As in the account table. */
 enum account_side { ACCOUNT_DEBIT = 1, ACCOUNT_CREDIT = 2 };
@@ -148,9 +144,26 @@ struct statement {
     bool has_more;
 };
 
-extern const struct batch_service ledger_service; /* ledger_store.c */
-extern const struct read ledger_reads[];
+extern const struct read ledger_reads[]; /* ledger_store.c */
 extern const struct pg_statement *const ledger_statements[];
 extern const struct method ledger_methods[]; /* ledger_rpc.c */
+
+/* ---- tables, for account_store.c ---- */
+
+extern const struct pg_statement transfer_load, transfer_insert, transfer_update;
+extern const struct pg_statement account_load, account_insert, account_update;
+
+/* clang-format off */
+#define TRANSFER_TABLE { \
+    .name = "transfer", .row_bytes = sizeof(struct transfer), .key = BATCH_KEY_UUID, \
+    .key_offset = 0, .load = &transfer_load, .insert = &transfer_insert, \
+    .update = &transfer_update, .is_record = true, .follow = transfer_follow, \
+}
+#define ACCOUNT_TABLE { \
+    .name = "account", .row_bytes = sizeof(struct account), .key = BATCH_KEY_TEXT, \
+    .key_offset = offsetof(struct account, key), .load = &account_load, \
+    .insert = &account_insert, .update = &account_update, \
+}
+/* clang-format on */
 
 #endif

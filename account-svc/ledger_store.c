@@ -18,7 +18,7 @@ static const struct pg_column account_columns[] = {
 };
 #define ACCOUNT_COLUMNS "key, normal_side, overdraft, debits_minor, credits_minor"
 
-static const struct pg_statement account_load = {
+const struct pg_statement account_load = {
     .name = "account_load",
     .sql = "SELECT " ACCOUNT_COLUMNS " FROM account WHERE key = ANY($1::text[])"
            " ORDER BY key FOR UPDATE",
@@ -27,7 +27,7 @@ static const struct pg_statement account_load = {
     .out_bytes = sizeof(struct account),
 };
 
-static const struct pg_statement account_insert = {
+const struct pg_statement account_insert = {
     .name = "account_insert",
     .sql = "INSERT INTO account (" ACCOUNT_COLUMNS ") SELECT * FROM unnest($1::text[], $2::int[],"
            " $3::int[], $4::bigint[], $5::bigint[]) ON CONFLICT DO NOTHING",
@@ -41,7 +41,7 @@ static const struct pg_column account_update_columns[] = {
     { 0 },
 };
 
-static const struct pg_statement account_update = {
+const struct pg_statement account_update = {
     .name = "account_update",
     .sql = "UPDATE account a SET debits_minor = u.debits_minor, credits_minor = u.credits_minor"
            " FROM unnest($1::text[], $2::bigint[], $3::bigint[])"
@@ -74,7 +74,7 @@ static const struct pg_column transfer_columns[] = {
 /* Nil in a struct is NULL in a row. */
 #define NULL_IF_NIL(column) "NULLIF(" column ", '00000000-0000-0000-0000-000000000000'::uuid)"
 
-static const struct pg_statement transfer_load = {
+const struct pg_statement transfer_load = {
     .name = "transfer_load",
     .sql = "SELECT " TRANSFER_COLUMNS " FROM transfer WHERE id = ANY($1::uuid[])"
            " ORDER BY id FOR UPDATE",
@@ -84,7 +84,7 @@ static const struct pg_statement transfer_load = {
 };
 
 /* clang-format off */
-static const struct pg_statement transfer_insert = {
+const struct pg_statement transfer_insert = {
     .name = "transfer_insert",
     .sql = "INSERT INTO transfer (" TRANSFER_COLUMNS ")"
            " SELECT id, fingerprint, reason, detail, state, kind, debit_key, credit_key,"
@@ -103,40 +103,11 @@ static const struct pg_column transfer_update_columns[] = {
     { 0 },
 };
 
-static const struct pg_statement transfer_update = {
+const struct pg_statement transfer_update = {
     .name = "transfer_update",
     .sql = "UPDATE transfer t SET reversed_by = u.reversed_by"
            " FROM unnest($1::uuid[], $2::uuid[]) AS u(id, reversed_by) WHERE t.id = u.id",
     .in = transfer_update_columns,
-};
-
-/* ---- the service's tables, in the order of loading, locking and saving ---- */
-
-static const struct batch_table tables[] = {
-    [LEDGER_OP] = OP_TABLE,
-    [LEDGER_TRANSFER] = { .name = "transfer",
-                          .row_bytes = sizeof(struct transfer),
-                          .key = BATCH_KEY_UUID,
-                          .key_offset = 0,
-                          .load = &transfer_load,
-                          .insert = &transfer_insert,
-                          .update = &transfer_update,
-                          .is_record = true,
-                          .follow = transfer_follow },
-    [LEDGER_ACCOUNT] = { .name = "account",
-                         .row_bytes = sizeof(struct account),
-                         .key = BATCH_KEY_TEXT,
-                         .key_offset = offsetof(struct account, key),
-                         .load = &account_load,
-                         .insert = &account_insert,
-                         .update = &account_update },
-};
-
-const struct batch_service ledger_service = {
-    .name = "account-svc",
-    .tables = tables,
-    .table_count = sizeof tables / sizeof *tables,
-    .has_events = true,
 };
 
 /* ---- reads ---- */

@@ -1,4 +1,4 @@
--- The database of account-svc: the ledger. Idempotent: applied at every deployment.
+-- The database of account-svc: the ledger, and payments at providers. Idempotent: applied at every deployment.
 --
 -- To recompute every balance from the transfers: SELECT * FROM ledger_check(). No row means that all
 -- is well; from a checkout: ./dev psql account -c 'SELECT * FROM ledger_check()'
@@ -94,3 +94,73 @@ LANGUAGE sql STABLE AS $$
     FROM posted r LEFT JOIN posted c ON c.id = r.reverses_id
     WHERE r.kind = 'refund' AND c.reversed_by IS DISTINCT FROM r.id
 $$;
+
+-- Payments at providers, each the record of its Create. observed: 1 created, 2 pending, 3 authorized,
+-- 4 failed, 5 expired, 6 canceled, 7 succeeded. claim: 1 open, 2 taken, 3 abandoned, 4 returned.
+-- refunds: one a line, "amount_minor refund_id". Never dropped: money may have to go back.
+CREATE TABLE IF NOT EXISTS payment (
+    id               uuid    NOT NULL PRIMARY KEY,
+    fingerprint      bigint  NOT NULL, -- 0: a tombstone, abandoned before it arrived
+    reason           text    NOT NULL,
+    detail           text    NOT NULL,
+    order_id         uuid    NOT NULL, -- and the saga that hears of changes
+    provider         text    COLLATE "C" NOT NULL,
+    amount_minor     bigint  NOT NULL CHECK (amount_minor >= 0),
+    currency         text    NOT NULL,
+    description      text    NOT NULL,
+    return_url       text    NOT NULL,
+    observed         int     NOT NULL CHECK (observed BETWEEN 0 AND 7),
+    claim            int     NOT NULL CHECK (claim BETWEEN 1 AND 4),
+    is_quarantined   boolean NOT NULL,
+    abandon_asked_us bigint  NOT NULL, -- 0: nobody asked
+    version          int     NOT NULL CHECK (version >= 0),
+    signaled_version int     NOT NULL CHECK (signaled_version >= 0),
+    url              text    NOT NULL,
+    reference        text    NOT NULL,
+    expires_at_us    bigint  NOT NULL,
+    refunds          text    NOT NULL,
+    occurred_at_us   bigint  NOT NULL,
+    created_at_us    bigint  NOT NULL,
+    changed_at_us    bigint  NOT NULL,
+    traceparent      text    NOT NULL,
+    CHECK (fingerprint <> 0 OR (claim = 3 AND observed = 0)),
+    CHECK (claim NOT IN (2, 4) OR observed = 7),
+    CHECK (signaled_version <= version)
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
+-- What a saga has not acknowledged. A payment changes a handful of times and not, as a wallet does,
+-- on every order, so its updates need not stay HOT.
+CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us)
+    WHERE signaled_version < version;
+
+-- Webhooks that were here, by "provider event_id": kept for 45 days, longer than any provider retries.
+CREATE TABLE IF NOT EXISTS payment_inbox (
+    key            text   COLLATE "C" NOT NULL PRIMARY KEY,
+    request_id     uuid   NOT NULL,
+    payment_id     uuid   NOT NULL,
+    received_at_us bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS payment_inbox_by_time ON payment_inbox (received_at_us);
+
+-- What must be asked of a payment's provider next, one task at a time. kind: 0 nothing, 1 create,
+-- 2 query, 3 cancel, 4 refund. While it is leased, due_us is when the lease runs out.
+CREATE TABLE IF NOT EXISTS provider_task (
+    payment_id       uuid    NOT NULL PRIMARY KEY,
+    provider         text    COLLATE "C" NOT NULL,
+    kind             int     NOT NULL CHECK (kind BETWEEN 0 AND 4),
+    due_us           bigint  NOT NULL,
+    is_leased        boolean NOT NULL,
+    lease            int     NOT NULL,
+    attempts         int     NOT NULL,
+    create_state     int     NOT NULL CHECK (create_state BETWEEN 0 AND 4),
+    abandon_step     int     NOT NULL CHECK (abandon_step BETWEEN 0 AND 2),
+    polls            int     NOT NULL,
+    query_wanted     boolean NOT NULL,
+    last_query_done  boolean NOT NULL,
+    queried_at_us    bigint  NOT NULL,
+    watched_until_us bigint  NOT NULL,
+    give_up_us       bigint  NOT NULL -- when an Abandon is decided without the provider; 0: none waits
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS provider_task_by_due ON provider_task (provider, due_us);
+CREATE INDEX IF NOT EXISTS provider_task_to_give_up ON provider_task (give_up_us)
+    WHERE give_up_us > 0;

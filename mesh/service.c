@@ -43,7 +43,11 @@ static const struct config_key keys[] = {
 struct service {
     const struct service_spec *spec;
     struct settings settings;
-    struct rpc_service rpc; /* the server keeps pointing to it */
+    struct rpc_service rpcs[1 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
+    size_t rpc_count;
+    /* Those of all gRPC services together. */
+    const struct read *reads;
+    const struct pg_statement **statements;
     struct rpc_server *server;
     struct batch *batch;
     struct reader *reader;
@@ -277,7 +281,7 @@ keeper_main(void *context)
 {
     struct service *service = context;
     const struct service_spec *spec = service->spec;
-    const struct pg_statement **statements = keeper_statements(spec->statements);
+    const struct pg_statement **statements = keeper_statements(service->statements);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
     int64_t due_us[16] = { 0 }, partitions_due_us = 0, probe_due_us = 0;
 
@@ -333,18 +337,78 @@ news(void *owner)
 }
 
 static void
-check_reads(const struct service_spec *spec)
+check_reads(const struct method *methods, const struct read *reads)
 {
-    if (spec->submit != NULL)
-        return;
-    for (const struct method *method = spec->methods; method->name != NULL; method++) {
-        const struct read *read = spec->reads;
+    for (const struct method *method = methods; method->name != NULL; method++) {
+        const struct read *read = reads;
 
         while (read->name != NULL && strcmp(read->name, method->name) != 0)
             read++;
         /* Every method is either decided or read. */
         assert((method->decide != NULL) != (read->name != NULL));
     }
+}
+
+/* The rows of two tables that each end with a row of zeros, as one such table. */
+static void *
+tables_join(const void *one, const void *two, size_t row_bytes)
+{
+    const char *tables[] = { one, two };
+    static const char zeros[sizeof(struct read)];
+    char *joined = NULL;
+    size_t bytes = 0;
+
+    assert(row_bytes <= sizeof zeros);
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *row = tables[i]; row != NULL && memcmp(row, zeros, row_bytes) != 0;
+             row += row_bytes) {
+            joined = memory_grow(joined, bytes + 2 * row_bytes);
+            memcpy(joined + bytes, row, row_bytes);
+            bytes += row_bytes;
+        }
+    }
+    joined = memory_grow(joined, bytes + row_bytes);
+    memset(joined + bytes, 0, row_bytes);
+    return joined;
+}
+
+static void
+add_rpc(struct service *service, const ProtobufCServiceDescriptor *descriptor,
+        const struct method *methods)
+{
+    const struct service_spec *spec = service->spec;
+
+    assert(service->rpc_count < sizeof service->rpcs / sizeof *service->rpcs);
+    service->rpcs[service->rpc_count++] =
+        (struct rpc_service){ .descriptor = descriptor,
+                              .methods = methods,
+                              .submit = spec->submit != NULL ? spec->submit : submit,
+                              .owner = spec->submit != NULL ? spec->owner : service };
+}
+
+/* All gRPC services of the program, their reads and statements. */
+static void
+join_services(struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+    const struct service_also *also = spec->also;
+
+    add_rpc(service, spec->descriptor, spec->methods);
+    service->reads =
+        spec->reads == NULL ? NULL : tables_join(spec->reads, NULL, sizeof(struct read));
+    service->statements = tables_join(spec->statements, NULL, sizeof(const struct pg_statement *));
+    for (; also != NULL && also->descriptor != NULL; also++) {
+        const void *reads = service->reads, *statements = service->statements;
+
+        add_rpc(service, also->descriptor, also->methods);
+        service->reads = tables_join(reads, also->reads, sizeof(struct read));
+        service->statements =
+            tables_join(statements, also->statements, sizeof(const struct pg_statement *));
+        free((void *)reads);
+        free((void *)statements);
+    }
+    for (size_t i = 0; spec->submit == NULL && i < service->rpc_count; i++)
+        check_reads(service->rpcs[i].methods, service->reads);
 }
 
 static enum error
@@ -354,8 +418,8 @@ open_parts(struct service *service)
     const struct settings *settings = &service->settings;
     struct rpc_server_options server = { .listen = settings->listen,
                                          .calls_max = (size_t)settings->calls_max,
-                                         .services = &service->rpc,
-                                         .service_count = 1 };
+                                         .services = service->rpcs,
+                                         .service_count = service->rpc_count };
     struct batch_options batch = { .service = spec->batch,
                                    .conninfo = settings->database,
                                    .news = news,
@@ -368,17 +432,13 @@ open_parts(struct service *service)
                                    .routes = spec->routes };
     struct reader_options reader = { .conninfo = settings->database,
                                      .application = spec->name,
-                                     .statements = spec->statements,
-                                     .reads = spec->reads,
+                                     .statements = service->statements,
+                                     .reads = service->reads,
                                      .queue_max = (size_t)settings->queue_max,
                                      .batch_max = (size_t)settings->batch_max,
                                      .parked_max = (size_t)settings->parked_max };
     enum error error;
 
-    service->rpc = (struct rpc_service){ .descriptor = spec->descriptor,
-                                         .methods = spec->methods,
-                                         .submit = spec->submit != NULL ? spec->submit : submit,
-                                         .owner = spec->submit != NULL ? spec->owner : service };
     if (spec->submit == NULL) {
         service->reader = reader_open(&reader);
         if (spec->routes != NULL && settings->kafka[0] != '\0')
@@ -434,6 +494,8 @@ close_parts(struct service *service)
     service->batch = batch_close(service->batch);
     service->reader = reader_close(service->reader);
     service->keeper_queue = queue_free(service->keeper_queue);
+    free((void *)service->reads);
+    free(service->statements);
 }
 
 int
@@ -451,7 +513,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         return 2;
     }
     log_open(spec->name, service.settings.debug ? LOG_DEBUG : LOG_INFO);
-    check_reads(spec);
+    join_services(&service);
     signals_of_interest(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);

@@ -36,6 +36,16 @@ struct service_partitions {
     const char *open; /* SQL condition on rows that must not be dropped yet; NULL: never dropped */
 };
 
+/* One more gRPC service over the same batch, with its own reads and the statements of both. */
+struct service_also {
+    const ProtobufCServiceDescriptor *descriptor;
+    const struct method *methods;
+    const struct read *reads;
+    const struct pg_statement *const *statements;
+};
+
+enum { SERVICE_ALSO_MAX = 3 };
+
 struct service_spec {
     const char *name; /* "storage-svc" */
     const char *usage;
@@ -48,9 +58,11 @@ struct service_spec {
     void (*submit)(void *owner, struct call *call);
     void *owner;
     const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
-    const struct service_task *tasks;             /* ends with a row of zeros; or NULL */
-    const struct service_partitions *partitions;  /* ends with a row of zeros */
-    const struct relay_route *routes;             /* of its events to Kafka; or NULL */
+    /* Further gRPC services; ends with a row of zeros, or NULL. No two have a read of one name. */
+    const struct service_also *also;
+    const struct service_task *tasks;            /* ends with a row of zeros; or NULL */
+    const struct service_partitions *partitions; /* ends with a row of zeros */
+    const struct relay_route *routes;            /* of its events to Kafka; or NULL */
     /* start: after the flags are read and before the first call. stop: after the last call was
      * answered. NULL: none. */
     enum error (*start)(struct service *service);

@@ -105,7 +105,7 @@ ledger_run(struct pg *pg, struct test_call **tests, size_t count)
     ck_assert_uint_le(count, 64);
     for (size_t i = 0; i < count; i++)
         calls[i] = &tests[i]->call;
-    batch_run(&ledger_service, pg, calls, count);
+    batch_run(&account_service, pg, calls, count);
     for (size_t i = 0; i < count; i++)
         ck_assert_int_eq(tests[i]->finished, 1);
 }

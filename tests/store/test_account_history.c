@@ -188,7 +188,7 @@ START_TEST(histories_agree_with_the_model)
     long long total_minor = 0;
 
     for (int i = 0; i < 2; i++)
-        replicas[i] = batch_pg_new(&ledger_service, fixture.conninfo);
+        replicas[i] = batch_pg_new(&account_service, fixture.conninfo);
     for (size_t i = 0; i < WALLETS - 1; i++)
         ledger_expect(replicas[0], ledger_open(ledger_id(), owners[i]), "");
     while (model->count < OPS)

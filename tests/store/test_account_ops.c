@@ -10,7 +10,7 @@ static struct pg *pg;
 static void
 open_pg(void)
 {
-    pg = batch_pg_new(&ledger_service, fixture.conninfo);
+    pg = batch_pg_new(&account_service, fixture.conninfo);
 }
 
 /* Whatever a test did, the books agree afterwards. */
@@ -310,7 +310,7 @@ static void *
 replica_main(void *context)
 {
     struct replica *replica = context;
-    struct pg *own = batch_pg_new(&ledger_service, fixture.conninfo);
+    struct pg *own = batch_pg_new(&account_service, fixture.conninfo);
 
     if (pg_connect(own) != ERR_OK)
         abort();
@@ -318,7 +318,7 @@ replica_main(void *context)
         struct call *call = &replica->tests[i]->call;
 
         pthread_barrier_wait(replica->gate);
-        batch_run(&ledger_service, own, &call, 1);
+        batch_run(&account_service, own, &call, 1);
     }
     pg_free(own);
     return NULL;

@@ -15,7 +15,7 @@ static void
 set_up(void)
 {
     arena = arena_new();
-    rows = batch_rows_new(&ledger_service, arena);
+    rows = batch_rows_new(&account_service, arena);
 }
 
 static void

@@ -1,0 +1,398 @@
+/* payment.c -- The registers of a payment and the one reducer that moves them. */
+#include "account-svc/payment.h"
+#include "mesh/store/event.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- words ---- */
+
+/* Every word that a provider or an event may use, and what it says. The first of a kind is ours. What
+ * a provider calls refunded was paid before: refunds are a set of their own. */
+static const struct {
+    const char *word;
+    enum observed observed;
+} words[] = {
+    /* clang-format off */
+    { "CREATED",            OBSERVED_CREATED },
+    { "INIT",               OBSERVED_CREATED },
+    { "PENDING",            OBSERVED_PENDING },
+    { "PROCESSING",         OBSERVED_PENDING },
+    { "REAUTHORIZING",      OBSERVED_PENDING },
+    { "AUTHORIZED",         OBSERVED_AUTHORIZED },
+    { "FAILED",             OBSERVED_FAILED },
+    { "FAILURE",            OBSERVED_FAILED },
+    { "DECLINED",           OBSERVED_FAILED },
+    { "EXPIRED",            OBSERVED_EXPIRED },
+    { "CANCELED",           OBSERVED_CANCELED },
+    { "CANCELLED",          OBSERVED_CANCELED },
+    { "SUCCEEDED",          OBSERVED_SUCCEEDED },
+    { "SUCCESS",            OBSERVED_SUCCEEDED },
+    { "COMPLETED",          OBSERVED_SUCCEEDED },
+    { "CAPTURED",           OBSERVED_SUCCEEDED },
+    { "REFUNDED",           OBSERVED_SUCCEEDED },
+    { "PARTIALLY_REFUNDED", OBSERVED_SUCCEEDED },
+    /* clang-format on */
+};
+
+enum observed
+observed_find(const char *word)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].observed;
+    }
+    return OBSERVED_NONE;
+}
+
+const char *
+observed_word(enum observed observed)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (words[i].observed == observed)
+            return words[i].word;
+    }
+    return "";
+}
+
+const char *
+claim_word(enum claim claim)
+{
+    static const char *const claims[] = { "", "OPEN", "TAKEN", "ABANDONED", "RETURNED" };
+
+    assert(claim < CLAIM_COUNT);
+    return claims[claim];
+}
+
+/* ---- the life of a claim ---- */
+
+static const struct {
+    enum claim in;
+    enum claim_event on;
+    enum claim to;
+    const char *because;
+} claim_rules[] = {
+    /* clang-format off */
+    { CLAIM_OPEN,      CLAIM_SUCCESS, CLAIM_TAKEN,     "paid while the order waited" },
+    { CLAIM_OPEN,      CLAIM_GIVE_UP, CLAIM_ABANDONED, "nobody waits any more, and no success was seen" },
+    { CLAIM_OPEN,      CLAIM_RETURN,  CLAIM_OPEN,      "nothing was taken: this is Abandon, decided later" },
+
+    { CLAIM_TAKEN,     CLAIM_SUCCESS, CLAIM_TAKEN,     "told twice" },
+    { CLAIM_TAKEN,     CLAIM_GIVE_UP, CLAIM_TAKEN,     "the success was first" },
+    { CLAIM_TAKEN,     CLAIM_RETURN,  CLAIM_RETURNED,  "the order gives it back" },
+
+    { CLAIM_ABANDONED, CLAIM_SUCCESS, CLAIM_ABANDONED, "a late success is refunded" },
+    { CLAIM_ABANDONED, CLAIM_GIVE_UP, CLAIM_ABANDONED, "told twice" },
+    { CLAIM_ABANDONED, CLAIM_RETURN,  CLAIM_ABANDONED, "nothing was taken" },
+
+    { CLAIM_RETURNED,  CLAIM_SUCCESS, CLAIM_RETURNED,  "old news" },
+    { CLAIM_RETURNED,  CLAIM_GIVE_UP, CLAIM_RETURNED,  "it was taken, and given back" },
+    { CLAIM_RETURNED,  CLAIM_RETURN,  CLAIM_RETURNED,  "told twice" },
+    /* clang-format on */
+};
+
+enum claim
+claim_after(enum claim claim, enum claim_event event)
+{
+    for (size_t i = 0; i < sizeof claim_rules / sizeof *claim_rules; i++) {
+        if (claim_rules[i].in == claim && claim_rules[i].on == event)
+            return claim_rules[i].to;
+    }
+    abort(); /* test_account_payment.c: every pair is answered */
+}
+
+/* ---- refunds ---- */
+
+const struct refunded *
+payment_refunds(const struct payment *payment, struct arena *arena, size_t *ret_count)
+{
+    struct refunded *set = arena_take(arena, PAYMENT_REFUNDS_MAX * sizeof *set);
+    const char *line = payment->refunds;
+    size_t count = 0;
+
+    while (*line != '\0') {
+        char *id;
+
+        assert(count < PAYMENT_REFUNDS_MAX);
+        set[count].amount_minor = strtoll(line, &id, 10);
+        assert(*id == ' ');
+        set[count].id = arena_copy(arena, id + 1, strcspn(id + 1, "\n"));
+        line = id + 1 + strcspn(id + 1, "\n");
+        line += *line == '\n';
+        count++;
+    }
+    *ret_count = count;
+    return set;
+}
+
+static const char *
+refunds_text(const struct refunded *set, size_t count, struct arena *arena)
+{
+    const char *text = "";
+
+    for (size_t i = 0; i < count; i++)
+        text = arena_print(arena, "%s%s%" PRId64 " %s", text, i > 0 ? "\n" : "",
+                           set[i].amount_minor, set[i].id);
+    return text;
+}
+
+/* Adds to the set in the order of ids, so that it does not tell in which order it was heard. A known
+ * id with a greater amount is the newer news: amounts of a refund only grow. */
+static bool
+refund_add(struct payment *payment, const struct refunded *refund, struct arena *arena)
+{
+    size_t count, at = 0;
+    struct refunded *set = (struct refunded *)payment_refunds(payment, arena, &count);
+
+    while (at < count && strcmp(set[at].id, refund->id) < 0)
+        at++;
+    if (at < count && strcmp(set[at].id, refund->id) == 0) {
+        if (set[at].amount_minor >= refund->amount_minor)
+            return false;
+        set[at].amount_minor = refund->amount_minor;
+    } else if (count == PAYMENT_REFUNDS_MAX) {
+        return false;
+    } else {
+        memmove(&set[at + 1], &set[at], (count - at) * sizeof *set);
+        set[at] = *refund;
+        count++;
+    }
+    payment->refunds = refunds_text(set, count, arena);
+    return true;
+}
+
+bool
+payment_refund_is_due(const struct payment *payment)
+{
+    return payment->observed == OBSERVED_SUCCEEDED &&
+           (payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
+}
+
+/* Done is what adds up to the amount, whoever made it: the provider's back office counts as well. */
+bool
+payment_refund_is_open(const struct payment *payment, struct arena *arena)
+{
+    size_t count;
+    const struct refunded *set = payment_refunds(payment, arena, &count);
+    int64_t left_minor = payment->amount_minor;
+
+    for (size_t i = 0; i < count && left_minor > 0; i++)
+        left_minor -= set[i].amount_minor;
+    return payment_refund_is_due(payment) && left_minor > 0;
+}
+
+/* ---- observations ---- */
+
+bool
+observed_is_final(int32_t observed)
+{
+    return observed >= OBSERVED_FAILED;
+}
+
+bool
+payment_is_tombstone(const struct payment *payment)
+{
+    return payment->record.fingerprint == 0;
+}
+
+const char *
+payment_url_shown(const struct payment *payment)
+{
+    return payment->abandon_asked_us != 0 ? "" : payment->url;
+}
+
+/* What says nothing of an amount cannot say that it was paid. */
+static bool
+amount_agrees(const struct payment *payment, const struct observation *observation)
+{
+    if (observation->currency == NULL)
+        return observation->observed != OBSERVED_SUCCEEDED;
+    return observation->amount_minor == payment->amount_minor &&
+           strcmp(observation->currency, payment->currency) == 0;
+}
+
+static bool
+text_is_news(const char *known, const char *heard)
+{
+    return heard != NULL && heard[0] != '\0' && strcmp(known, heard) != 0;
+}
+
+static void
+payment_touched(struct payment *payment, int64_t now_us)
+{
+    payment->version++;
+    payment->changed_at_us = now_us;
+}
+
+/* The provider's own books disagree: nothing is believed, and a person looks. */
+static unsigned
+payment_quarantine(struct payment *payment, int64_t now_us)
+{
+    if (payment->is_quarantined)
+        return 0;
+    payment->is_quarantined = true;
+    payment_touched(payment, now_us);
+    return CHANGE_OTHER;
+}
+
+static unsigned
+observe_registers(struct payment *payment, const struct observation *observation,
+                  struct arena *arena)
+{
+    unsigned changes = 0;
+
+    if ((int32_t)observation->observed > payment->observed) {
+        payment->observed = (int32_t)observation->observed;
+        payment->occurred_at_us = observation->occurred_at_us;
+        changes |= CHANGE_OBSERVED;
+    }
+    for (size_t i = 0; i < observation->refund_count; i++) {
+        if (refund_add(payment, &observation->refunds[i], arena))
+            changes |= CHANGE_REFUNDS;
+    }
+    /* A quarantined payment is nobody's: a person decides. */
+    if (payment->observed == OBSERVED_SUCCEEDED && !payment->is_quarantined &&
+        payment->claim != (int32_t)claim_after((enum claim)payment->claim, CLAIM_SUCCESS)) {
+        payment->claim = (int32_t)claim_after((enum claim)payment->claim, CLAIM_SUCCESS);
+        changes |= CHANGE_CLAIM;
+    }
+    return changes;
+}
+
+static unsigned
+observe_particulars(struct payment *payment, const struct observation *observation,
+                    struct arena *arena)
+{
+    unsigned changes = 0;
+
+    if (text_is_news(payment->url, observation->url)) {
+        payment->url = arena_copy(arena, observation->url, strlen(observation->url));
+        changes |= CHANGE_OTHER;
+    }
+    if (text_is_news(payment->reference, observation->reference)) {
+        payment->reference =
+            arena_copy(arena, observation->reference, strlen(observation->reference));
+        changes |= CHANGE_OTHER;
+    }
+    if (observation->expires_at_us > 0 && observation->expires_at_us != payment->expires_at_us) {
+        payment->expires_at_us = observation->expires_at_us;
+        changes |= CHANGE_OTHER;
+    }
+    return changes;
+}
+
+unsigned
+payment_observe(struct payment *payment, const struct observation *observation, struct arena *arena,
+                int64_t now_us)
+{
+    unsigned changes;
+
+    if (!amount_agrees(payment, observation)) {
+        if (observation->source == SOURCE_QUERY)
+            return payment_quarantine(payment, now_us);
+        return CHANGE_WANTS_QUERY;
+    }
+    changes = observe_registers(payment, observation, arena) |
+              observe_particulars(payment, observation, arena);
+    if (changes != 0)
+        payment_touched(payment, now_us);
+    assert(payment->claim != CLAIM_TAKEN || payment->observed == OBSERVED_SUCCEEDED);
+    return changes;
+}
+
+/* ---- what the order wants ---- */
+
+unsigned
+payment_abandon(struct payment *payment, int64_t now_us)
+{
+    if (payment->claim != CLAIM_OPEN || payment->abandon_asked_us != 0)
+        return 0;
+    payment->abandon_asked_us = now_us;
+    payment_touched(payment, now_us); /* its URL is gone */
+    return CHANGE_OTHER;
+}
+
+unsigned
+payment_return(struct payment *payment, int64_t now_us)
+{
+    enum claim claim = claim_after((enum claim)payment->claim, CLAIM_RETURN);
+
+    if (claim == CLAIM_OPEN)
+        return payment_abandon(payment, now_us);
+    if (payment->claim == (int32_t)claim)
+        return 0;
+    payment->claim = (int32_t)claim;
+    payment_touched(payment, now_us);
+    return CHANGE_CLAIM;
+}
+
+/* ---- what others are told ---- */
+
+static void
+put_refunds(const struct payment *payment, struct arena *arena, struct json_writer *writer)
+{
+    size_t count;
+    const struct refunded *set = payment_refunds(payment, arena, &count);
+
+    json_open_array(writer, "refunds");
+    for (size_t i = 0; i < count; i++) {
+        json_open_object(writer, NULL);
+        json_put_text(writer, "refundId", set[i].id);
+        json_put_int(writer, "amountMinor", set[i].amount_minor);
+        json_close_object(writer);
+    }
+    json_close_array(writer);
+}
+
+static void
+put_identity(const struct payment *payment, struct json_writer *writer)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    json_put_text(writer, "paymentId", uuid_print(payment->record.id, id));
+    json_put_text(writer, "orderId", uuid_print(payment->order_id, id));
+    json_put_text(writer, "provider", payment->provider);
+    json_put_int(writer, "amountMinor", payment->amount_minor);
+    json_put_text(writer, "currency", payment->currency);
+}
+
+void
+payment_registers(const struct payment *payment, struct arena *arena, struct json_writer *writer)
+{
+    json_open_object(writer, NULL);
+    put_identity(payment, writer);
+    json_put_text(writer, "observed", observed_word((enum observed)payment->observed));
+    json_put_text(writer, "claim", claim_word((enum claim)payment->claim));
+    json_put_text(writer, "url", payment_url_shown(payment));
+    json_put_int(writer, "expiresAtUs", payment->expires_at_us);
+    json_put_int(writer, "version", payment->version);
+    json_put_bool(writer, "refundDue", payment_refund_is_open(payment, arena));
+    json_put_bool(writer, "quarantined", payment->is_quarantined);
+    put_refunds(payment, arena, writer);
+    json_close_object(writer);
+}
+
+void
+payment_event(const struct payment *payment, const char *status, struct arena *arena,
+              struct json_writer *writer, struct event *ret_event)
+{
+    json_open_object(writer, NULL);
+    put_identity(payment, writer);
+    json_put_text(writer, "status", status);
+    json_put_text(writer, "claim", claim_word((enum claim)payment->claim));
+    json_put_int(writer, "occurredAtUs", payment->occurred_at_us);
+    json_put_bool(writer, "refundDue", payment_refund_is_open(payment, arena));
+    put_refunds(payment, arena, writer);
+    json_put_text(writer, "reason", "");
+    json_close_object(writer);
+    *ret_event = (struct event){ .aggregatetype = "payment",
+                                 .aggregateid = payment->record.id,
+                                 .version = payment->version,
+                                 .type = "payment.observed",
+                                 .payload = writer->text,
+                                 .time_us = payment->changed_at_us,
+                                 .traceparent = payment->traceparent };
+}

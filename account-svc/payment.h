@@ -1,0 +1,384 @@
+/* payment.h -- Payments at providers: the registers, the tasks, and the rules of both. No I/O here.
+ *
+ * A payment has two registers that only grow.
+ *   observed   the greatest of all observations, whatever their source and order
+ *   claim      what the order made of it: OPEN -> TAKEN | ABANDONED, TAKEN -> RETURNED
+ * A refund is due exactly when observed = SUCCEEDED and claim is ABANDONED or RETURNED. Refunds are a
+ * set of ids with amounts. An observation of another amount or currency moves nothing and makes a
+ * query due; when the provider's own books differ too, the payment is quarantined and a person looks.
+ *
+ * Each payment has one task row: what must be asked of its provider next, and when (payment_plan.c).
+ * A task is leased before it is done and what was learned comes back as an op, so one task of a
+ * payment is under way at a time and a crash leaves a lease that runs out.
+ *
+ * Thread    touch, decide, answer: the store thread (mesh/store/batch.h). The rest: plain data.
+ * Memory    What a row points to lives in the arena given.
+ * Units     *_minor minor units of the payment's currency; *_us microseconds since 1970 UTC.
+ */
+#ifndef PAYMENT_H
+#define PAYMENT_H
+
+#include "account-svc/account.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/json.h"
+
+enum {
+    PAYMENT_DESCRIPTION_BYTES_MAX = 200,
+    PAYMENT_URL_BYTES_MAX = 2000,
+    PAYMENT_RETURN_URL_BYTES_MAX = 500,
+    PAYMENT_REFERENCE_BYTES_MAX = 200,
+    PAYMENT_REFUNDS_MAX =
+        16, /* one is ours; the others are made in the provider's own back office */
+    PAYMENT_LISTED_MAX = 100,
+    PROVIDER_NAME_BYTES_MAX = 32,
+    WEBHOOK_BYTES_MAX = 256 << 10,
+    WEBHOOK_HEADERS_MAX = 100,
+    EVENT_ID_BYTES_MAX = 200,
+    EXPIRES_SECONDS_MIN = 60,
+    EXPIRES_SECONDS_MAX = 86400,
+};
+
+/* As in the payment table and in the .proto. */
+enum observed {
+    OBSERVED_NONE,
+    OBSERVED_CREATED,
+    OBSERVED_PENDING,
+    OBSERVED_AUTHORIZED,
+    OBSERVED_FAILED, /* from here on nothing but a late success follows */
+    OBSERVED_EXPIRED,
+    OBSERVED_CANCELED,
+    OBSERVED_SUCCEEDED,
+    OBSERVED_COUNT
+};
+
+enum claim { CLAIM_NONE, CLAIM_OPEN, CLAIM_TAKEN, CLAIM_ABANDONED, CLAIM_RETURNED, CLAIM_COUNT };
+
+/* The canonical words: of signals, events and logs. */
+const char *observed_word(enum observed observed);
+const char *claim_word(enum claim claim);
+
+/* The one vocabulary: every provider's words and the events' words. OBSERVED_NONE: unheard of. */
+enum observed observed_find(const char *word);
+
+struct payment {
+    struct batch_record record; /* first; a tombstone: abandoned before it arrived */
+    struct uuid order_id;
+    const char *provider;
+    int64_t amount_minor;
+    const char *currency;
+    const char *description;
+    const char *return_url;
+    int32_t observed; /* enum observed */
+    int32_t claim;    /* enum claim */
+    bool is_quarantined;
+    int64_t abandon_asked_us; /* 0: not asked. From then on no create is sent and no URL is shown */
+    int32_t version;
+    int32_t signaled_version; /* what the saga has acknowledged */
+    const char *url;
+    const char *reference; /* the provider's own name for it */
+    int64_t expires_at_us;
+    const char *refunds;    /* one a line, "amount_minor refund_id", in the order of the ids */
+    int64_t occurred_at_us; /* the provider's time of what was observed last; 0: not said */
+    int64_t created_at_us, changed_at_us;
+    const char *traceparent;
+};
+
+struct refunded {
+    const char *id;
+    int64_t amount_minor;
+};
+
+/* The set as an array in arena. */
+const struct refunded *payment_refunds(const struct payment *payment, struct arena *arena,
+                                       size_t *ret_count);
+
+bool observed_is_final(int32_t observed);
+bool payment_is_tombstone(const struct payment *payment);
+bool payment_refund_is_due(const struct payment *payment); /* the rule, done or not */
+bool payment_refund_is_open(const struct payment *payment, struct arena *arena); /* due, not done */
+const char *payment_url_shown(const struct payment *payment);
+
+/* ---- what is heard ---- */
+
+/* Only a query is the provider's own books. */
+enum source { SOURCE_WEBHOOK, SOURCE_CREATE, SOURCE_QUERY, SOURCE_CANCEL, SOURCE_REFUND };
+
+/* What one source says. Fields that it does not speak of are 0 and NULL. */
+struct observation {
+    enum source source;
+    enum observed observed;
+    int64_t amount_minor;
+    const char *currency;
+    const char *url, *reference;
+    int64_t expires_at_us, occurred_at_us;
+    struct refunded refunds[PAYMENT_REFUNDS_MAX];
+    size_t refund_count;
+};
+
+/* What an observation did; version has grown when any but the last is set. */
+enum change {
+    CHANGE_OBSERVED = 1,
+    CHANGE_CLAIM = 2,
+    CHANGE_REFUNDS = 4,
+    CHANGE_OTHER = 8,        /* url, expiry, reference, quarantine */
+    CHANGE_WANTS_QUERY = 16, /* not to be believed by itself */
+};
+
+/* The one reducer: webhook, query, create's answer, all the same. */
+unsigned payment_observe(struct payment *payment, const struct observation *observation,
+                         struct arena *arena, int64_t now_us);
+
+/* Claims: a table in payment.c. */
+enum claim_event {
+    CLAIM_SUCCESS, /* a success was observed */
+    CLAIM_GIVE_UP, /* Abandon is decided: no success was seen */
+    CLAIM_RETURN,  /* the saga's Refund */
+    CLAIM_EVENT_COUNT
+};
+enum claim claim_after(enum claim claim, enum claim_event event);
+
+/* The wish of Abandon; the claim stays OPEN until it is decided. */
+unsigned payment_abandon(struct payment *payment, int64_t now_us);
+
+/* The saga's Refund: a taken payment is returned; an open one is abandoned. */
+unsigned payment_return(struct payment *payment, int64_t now_us);
+
+/* ---- what is to be asked: payment_plan.c ---- */
+
+enum task_kind { TASK_NONE, TASK_CREATE, TASK_QUERY, TASK_CANCEL, TASK_REFUND, TASK_KIND_COUNT };
+const char *task_word(enum task_kind kind);
+
+/* What is known of the create at the provider. */
+enum create_state {
+    CREATE_UNSENT,
+    CREATE_MAYBE,   /* sent; no answer yet */
+    CREATE_AGAIN,   /* sent, and the provider did not know of it: sent again under the same key */
+    CREATE_THERE,   /* the provider has it */
+    CREATE_REFUSED, /* the provider will not have it */
+};
+
+/* The steps by which a payment that nobody wants ends at the provider. */
+enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
+
+#define TASK_LEASE_US (15 * SECOND_US) /* longer than a request may take, see provider_http.h */
+#define TASK_NEVER_US INT64_MAX
+#define ABANDON_GIVE_UP_US (55 * SECOND_US) /* a sweep ends it within the 60 s promised */
+#define WATCHED_US (30 * SECOND_US)
+#define WATCHED_GAP_US (3 * SECOND_US)
+#define QUERY_GAP_MIN_US (2 * SECOND_US) /* hints make no more than this of a payment's queries */
+#define EXPIRY_MARGIN_US                                                                           \
+    (60 * SECOND_US) /* the last query comes this long after the checkout's end */
+
+struct task {
+    struct uuid payment_id;
+    const char *provider;
+    int32_t kind;   /* enum task_kind */
+    int64_t due_us; /* while it is leased: when the lease runs out */
+    bool is_leased;
+    int32_t lease;    /* number of the newest lease */
+    int32_t attempts; /* in a row that brought nothing */
+    int32_t create_state, abandon_step;
+    int32_t polls; /* queries answered by the poll plan */
+    bool query_wanted, last_query_done;
+    int64_t queried_at_us, watched_until_us;
+    int64_t give_up_us; /* when an Abandon is decided without the provider; 0: none waits */
+};
+
+/* The poll plan of a provider: so many queries at this distance, then the next row; count 0 ends it. */
+struct poll_step {
+    int32_t count;
+    int64_t gap_us;
+};
+extern const struct poll_step poll_plan_overdue[];
+
+/* Decides an Abandon that can be decided, and sets the task that follows from the registers. Called
+ * after whatever changed either. Returns changes of the claim. */
+unsigned payment_plan(struct payment *payment, struct task *task, struct arena *arena,
+                      int64_t now_us);
+
+/* Why the task is what it is. */
+const char *payment_plan_because(const struct payment *payment, const struct task *task,
+                                 struct arena *arena);
+
+/* Takes the task, if it is due: what to do, or TASK_NONE. A lease that ran out is an attempt that
+ * ended unknown. */
+enum task_kind payment_lease(struct payment *payment, struct task *task, struct arena *arena,
+                             int64_t now_us);
+
+/* How a request to a provider ended. */
+enum outcome {
+    OUTCOME_UNKNOWN,   /* no answer, or one that says nothing: it may have happened */
+    OUTCOME_KNOWN,     /* the provider says how it stands */
+    OUTCOME_NOT_FOUND, /* the provider does not know of it */
+    OUTCOME_REFUSED,   /* it was not done and will not be */
+    OUTCOME_COUNT
+};
+
+/* What a task brought. A lease that is not the newest any more still may have seen something. */
+unsigned payment_learn(struct payment *payment, struct task *task, int32_t lease,
+                       enum outcome outcome, const struct observation *observation,
+                       struct arena *arena, int64_t now_us);
+
+/* The Abandon's time is over. */
+unsigned payment_give_up(struct payment *payment, struct task *task, struct arena *arena,
+                         int64_t now_us);
+
+/* ---- ops of callers ---- */
+
+struct create_payment {
+    struct op op; /* op.id is the payment's */
+    struct uuid order_id;
+    const char *provider, *currency, *description, *return_url;
+    int64_t amount_minor;
+    int32_t expires_seconds;
+};
+
+enum hint { HINT_NONE, HINT_RETURNED, HINT_WATCHED };
+
+/* As in the .proto. */
+enum observe_outcome {
+    OBSERVE_NONE,
+    OBSERVE_STORED,
+    OBSERVE_DUPLICATE,
+    OBSERVE_IGNORED,
+    OBSERVE_QUERY
+};
+
+struct observe_payment {
+    struct op op;
+    const char *inbox_key;  /* "provider event_id"; NULL: a hint */
+    struct uuid payment_id; /* nil: it speaks of no payment of ours */
+    const char *provider;   /* whose webhook it is: it speaks of that provider's payments only */
+    bool is_verified;
+    enum hint hint;
+    struct observation observation;
+    enum observe_outcome outcome; /* result */
+};
+
+/* Abandon and Refund. */
+struct undo_payment {
+    struct op op;
+    struct uuid payment_id;
+    enum claim claim; /* result */
+};
+
+void create_payment_touch(const void *op, struct batch_touch *touch);
+void create_payment_decide(void *op, struct batch_rows *rows);
+void observe_payment_touch(const void *op, struct batch_touch *touch);
+void observe_payment_decide(void *op, struct batch_rows *rows);
+void observe_payment_answer(void *op, struct batch_rows *rows);
+void undo_payment_touch(const void *op, struct batch_touch *touch);
+void abandon_payment_decide(void *op, struct batch_rows *rows);
+void refund_payment_decide(void *op, struct batch_rows *rows);
+void undo_payment_answer(void *op, struct batch_rows *rows);
+
+/* A webhook that was here before is known by its provider and event id. */
+struct inbox {
+    const char *key; /* "sandbox msg_1" */
+    struct uuid request_id;
+    struct uuid payment_id;
+    int64_t received_at_us;
+};
+
+/* ---- ops of the program itself ---- */
+
+/* Leases a payment's task for the provider thread. */
+struct lease_task {
+    struct op op;
+    struct uuid payment_id;
+    void *owner;
+    enum task_kind kind; /* result; TASK_NONE: nothing is to be done */
+    struct task task;
+    struct payment payment;
+};
+
+struct learn_task {
+    struct op op;
+    struct uuid payment_id;
+    int32_t lease;
+    enum task_kind kind;
+    enum outcome outcome;
+    struct observation observation;
+    const char *detail; /* the provider's words, for the log */
+};
+
+struct give_up {
+    struct op op;
+    struct uuid payment_id;
+};
+
+struct signaled {
+    struct op op;
+    struct uuid payment_id;
+    int32_t version;
+};
+
+extern const struct method payment_lease_method, payment_learn_method, payment_give_up_method,
+    payment_signaled_method; /* payment_op.c */
+
+/* ---- what others are told ---- */
+
+/* All registers as JSON: what the saga is signaled. */
+void payment_registers(const struct payment *payment, struct arena *arena,
+                       struct json_writer *writer);
+struct event;
+/* Fills a "payment.observed" event; its payload is in writer. */
+void payment_event(const struct payment *payment, const char *status, struct arena *arena,
+                   struct json_writer *writer, struct event *ret_event);
+
+/* ---- reads ---- */
+
+struct get_payment {
+    struct op op; /* op.id is the payment's */
+    struct payment payment;
+};
+
+struct list_payments {
+    struct op op;             /* op.id is the order's */
+    struct payment *payments; /* result, oldest first */
+    size_t count;
+};
+
+/* Rows of the program's own looks at the tables. */
+struct task_range {
+    const char *provider;
+    int64_t now_us;
+    int32_t count;
+};
+struct task_due {
+    struct uuid payment_id;
+};
+struct signal_range {
+    int64_t changed_before_us;
+};
+
+extern const struct pg_statement payment_tasks_due, payment_give_ups_due, payment_unsignaled,
+    payment_inbox_purge;
+extern const struct read payment_reads[];
+extern const struct pg_statement *const payment_statements[];
+extern const struct method payment_methods[]; /* payment_rpc.c */
+
+/* ---- tables, for account_store.c ---- */
+
+extern const struct pg_statement payment_load, payment_insert, payment_update;
+extern const struct pg_statement inbox_load, inbox_insert;
+extern const struct pg_statement task_load, task_insert, task_update;
+
+/* clang-format off */
+#define PAYMENT_TABLE { \
+    .name = "payment", .row_bytes = sizeof(struct payment), .key = BATCH_KEY_UUID, \
+    .key_offset = 0, .load = &payment_load, .insert = &payment_insert, \
+    .update = &payment_update, .is_record = true, \
+}
+#define INBOX_TABLE { \
+    .name = "payment_inbox", .row_bytes = sizeof(struct inbox), .key = BATCH_KEY_TEXT, \
+    .key_offset = offsetof(struct inbox, key), .load = &inbox_load, .insert = &inbox_insert, \
+}
+#define TASK_TABLE { \
+    .name = "provider_task", .row_bytes = sizeof(struct task), .key = BATCH_KEY_UUID, \
+    .key_offset = offsetof(struct task, payment_id), .load = &task_load, \
+    .insert = &task_insert, .update = &task_update, \
+}
+/* clang-format on */
+
+#endif

@@ -1,0 +1,358 @@
+/* payment_op.c -- Ops on payments: rows in, the rules of payment.c and payment_plan.c, rows out. */
+#include "account-svc/payment.h"
+#include "mesh/base/log.h"
+#include "mesh/store/event.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A payment with its task, as an op finds them, and what they were before it. */
+struct subject {
+    struct batch_rows *rows;
+    struct payment *payment;
+    struct task *task; /* NULL: a tombstone */
+    struct arena *arena;
+    struct task task_before;
+    int32_t version_before;
+};
+
+static bool
+subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *ret_subject)
+{
+    struct subject subject = { .rows = rows, .arena = batch_arena(rows) };
+
+    subject.payment = batch_find_uuid(rows, PAYMENT_PAYMENT, payment_id);
+    if (subject.payment == NULL || subject.payment->claim == CLAIM_NONE)
+        return false;
+    subject.task = batch_find_uuid(rows, PAYMENT_TASK, payment_id);
+    subject.version_before = subject.payment->version;
+    if (subject.task != NULL)
+        subject.task_before = *subject.task;
+    *ret_subject = subject;
+    return true;
+}
+
+static void
+payment_news(struct batch_rows *rows, const struct payment *payment, const char *status)
+{
+    struct json_writer json = { 0 };
+    struct event event;
+
+    payment_event(payment, status, batch_arena(rows), &json, &event);
+    batch_event(rows, &event);
+    json_writer_free(&json);
+}
+
+/* Saves what has changed, and makes news of what is news. */
+static void
+subject_end(struct subject *subject, unsigned changes)
+{
+    struct payment *payment = subject->payment;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (subject->task != NULL &&
+        memcmp(&subject->task_before, subject->task, sizeof *subject->task) != 0)
+        batch_changed(subject->rows, subject->task);
+    if (payment->version == subject->version_before)
+        return;
+    batch_changed(subject->rows, payment);
+    log_info("payment=%s observed=%s claim=%s version=%d quarantined=%s",
+             uuid_print(payment->record.id, id), observed_word((enum observed)payment->observed),
+             claim_word((enum claim)payment->claim), payment->version,
+             payment->is_quarantined ? "yes" : "no");
+    if ((changes & CHANGE_REFUNDS) != 0)
+        payment_news(subject->rows, payment, "REFUNDED");
+    else if ((changes & CHANGE_OBSERVED) != 0)
+        payment_news(subject->rows, payment, observed_word((enum observed)payment->observed));
+}
+
+static void
+touch_payment(struct uuid payment_id, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, PAYMENT_PAYMENT, payment_id);
+    batch_touch_uuid(touch, PAYMENT_TASK, payment_id);
+}
+
+/* ---- Create ---- */
+
+void
+create_payment_touch(const void *op, struct batch_touch *touch)
+{
+    touch_payment(((const struct create_payment *)op)->op.id, touch);
+}
+
+static struct payment *
+payment_make(const struct create_payment *create, struct batch_rows *rows)
+{
+    struct payment *payment = batch_add_uuid(rows, PAYMENT_PAYMENT, create->op.id);
+
+    batch_record_fill(rows, &payment->record, &create->op);
+    payment->order_id = create->order_id;
+    payment->provider = batch_keep(rows, create->provider);
+    payment->amount_minor = create->amount_minor;
+    payment->currency = batch_keep(rows, create->currency);
+    payment->description = batch_keep(rows, create->description);
+    payment->return_url = batch_keep(rows, create->return_url);
+    payment->observed = OBSERVED_CREATED;
+    payment->claim = CLAIM_OPEN;
+    payment->version = 1;
+    payment->url = payment->reference = payment->refunds = "";
+    payment->expires_at_us = create->op.now_us + create->expires_seconds * SECOND_US;
+    payment->created_at_us = payment->changed_at_us = create->op.now_us;
+    payment->traceparent = batch_keep(rows, create->op.traceparent);
+    return payment;
+}
+
+void
+create_payment_decide(void *op, struct batch_rows *rows)
+{
+    struct create_payment *create = op;
+    struct payment *payment;
+    struct task *task;
+
+    if (batch_find_uuid(rows, PAYMENT_PAYMENT, create->op.id) != NULL) {
+        problem_refuse(&create->op.problem, "PAYMENT_ABANDONED", NULL,
+                       "this was abandoned before it arrived");
+        return;
+    }
+    payment = payment_make(create, rows);
+    task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
+    task->provider = payment->provider;
+    payment_plan(payment, task, batch_arena(rows), create->op.now_us);
+    payment_news(rows, payment, observed_word(OBSERVED_CREATED));
+}
+
+/* ---- Observe ---- */
+
+void
+observe_payment_touch(const void *op, struct batch_touch *touch)
+{
+    const struct observe_payment *observe = op;
+
+    if (observe->inbox_key != NULL)
+        batch_touch_text(touch, PAYMENT_INBOX, observe->inbox_key);
+    if (!uuid_is_nil(observe->payment_id))
+        touch_payment(observe->payment_id, touch);
+}
+
+/* True: it was here before. */
+static bool
+inbox_take(const struct observe_payment *observe, struct batch_rows *rows)
+{
+    struct inbox *inbox = batch_find_text(rows, PAYMENT_INBOX, observe->inbox_key);
+
+    if (inbox != NULL)
+        return true;
+    inbox = batch_add_text(rows, PAYMENT_INBOX, observe->inbox_key);
+    inbox->request_id = observe->op.id;
+    inbox->payment_id = observe->payment_id;
+    inbox->received_at_us = observe->op.now_us;
+    return false;
+}
+
+/* A verified webhook is the provider's word; anything else makes a query due. The inbox row is the
+ * record of a webhook, and a hint leaves none: both do nothing when repeated. */
+void
+observe_payment_decide(void *op, struct batch_rows *rows)
+{
+    struct observe_payment *observe = op;
+    struct subject subject;
+    unsigned changes = 0;
+    int64_t now_us = observe->op.now_us;
+
+    if (observe->inbox_key != NULL && inbox_take(observe, rows))
+        return;
+    if (uuid_is_nil(observe->payment_id) || !subject_find(rows, observe->payment_id, &subject) ||
+        subject.task == NULL)
+        return;
+    if (observe->provider != NULL && strcmp(observe->provider, subject.payment->provider) != 0)
+        return;
+    if (observe->is_verified)
+        changes = payment_observe(subject.payment, &observe->observation, subject.arena, now_us);
+    if (observe->hint == HINT_WATCHED)
+        subject.task->watched_until_us = now_us + WATCHED_US;
+    else if (!observe->is_verified || (changes & CHANGE_WANTS_QUERY) != 0)
+        subject.task->query_wanted = true;
+    changes |= payment_plan(subject.payment, subject.task, subject.arena, now_us);
+    subject_end(&subject, changes);
+}
+
+void
+observe_payment_answer(void *op, struct batch_rows *rows)
+{
+    struct observe_payment *observe = op;
+    const struct inbox *inbox = observe->inbox_key == NULL
+                                    ? NULL
+                                    : batch_find_text(rows, PAYMENT_INBOX, observe->inbox_key);
+
+    if (inbox != NULL && !uuid_equal(inbox->request_id, observe->op.id))
+        observe->outcome = OBSERVE_DUPLICATE;
+    else if (observe->is_verified)
+        observe->outcome = uuid_is_nil(observe->payment_id) ? OBSERVE_IGNORED : OBSERVE_STORED;
+    else
+        observe->outcome = OBSERVE_QUERY;
+}
+
+/* ---- Abandon and Refund ---- */
+
+void
+undo_payment_touch(const void *op, struct batch_touch *touch)
+{
+    touch_payment(((const struct undo_payment *)op)->payment_id, touch);
+}
+
+/* The undo of what never arrived: a late Create with this id is refused. */
+static void
+payment_bury(const struct undo_payment *undo, struct batch_rows *rows)
+{
+    struct payment *payment = batch_add_uuid(rows, PAYMENT_PAYMENT, undo->payment_id);
+
+    payment->record.reason = "PAYMENT_ABANDONED";
+    payment->record.detail = "abandoned before it arrived";
+    payment->provider = payment->currency = payment->description = payment->return_url = "";
+    payment->url = payment->reference = payment->refunds = payment->traceparent = "";
+    payment->claim = CLAIM_ABANDONED;
+    payment->created_at_us = payment->changed_at_us = undo->op.now_us;
+}
+
+static void
+undo_decide(struct undo_payment *undo, struct batch_rows *rows,
+            unsigned (*wish)(struct payment *payment, int64_t now_us))
+{
+    struct subject subject;
+    unsigned changes;
+
+    if (!subject_find(rows, undo->payment_id, &subject)) {
+        if (!id_is_too_old(undo->payment_id, undo->op.now_us))
+            payment_bury(undo, rows);
+        return;
+    }
+    if (subject.task == NULL)
+        return;
+    changes = wish(subject.payment, undo->op.now_us);
+    changes |= payment_plan(subject.payment, subject.task, subject.arena, undo->op.now_us);
+    subject_end(&subject, changes);
+}
+
+void
+abandon_payment_decide(void *op, struct batch_rows *rows)
+{
+    undo_decide(op, rows, payment_abandon);
+    op_record(rows, LEDGER_OP, op, "AbandonPayment");
+}
+
+void
+refund_payment_decide(void *op, struct batch_rows *rows)
+{
+    undo_decide(op, rows, payment_return);
+    op_record(rows, LEDGER_OP, op, "RefundPayment");
+}
+
+/* What is older than records are kept can no longer arrive: it is abandoned. */
+void
+undo_payment_answer(void *op, struct batch_rows *rows)
+{
+    struct undo_payment *undo = op;
+    const struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, undo->payment_id);
+
+    undo->claim = payment == NULL ? CLAIM_ABANDONED : (enum claim)payment->claim;
+}
+
+/* ---- ops of the program itself ---- */
+
+static void
+lease_touch(const void *op, struct batch_touch *touch)
+{
+    touch_payment(((const struct lease_task *)op)->payment_id, touch);
+}
+
+static void
+lease_decide(void *op, struct batch_rows *rows)
+{
+    struct lease_task *lease = op;
+    struct subject subject;
+
+    lease->kind = TASK_NONE;
+    if (!subject_find(rows, lease->payment_id, &subject) || subject.task == NULL)
+        return;
+    lease->kind = payment_lease(subject.payment, subject.task, subject.arena, lease->op.now_us);
+    lease->task = *subject.task;
+    lease->payment = *subject.payment;
+    subject_end(&subject, 0);
+}
+
+const struct method payment_lease_method = { .name = "LeaseTask",
+                                             .op_bytes = sizeof(struct lease_task),
+                                             .touch = lease_touch,
+                                             .decide = lease_decide };
+
+static void
+learn_touch(const void *op, struct batch_touch *touch)
+{
+    touch_payment(((const struct learn_task *)op)->payment_id, touch);
+}
+
+static void
+learn_decide(void *op, struct batch_rows *rows)
+{
+    struct learn_task *learn = op;
+    struct subject subject;
+    unsigned changes;
+
+    if (!subject_find(rows, learn->payment_id, &subject) || subject.task == NULL)
+        return;
+    changes = payment_learn(subject.payment, subject.task, learn->lease, learn->outcome,
+                            &learn->observation, subject.arena, learn->op.now_us);
+    subject_end(&subject, changes);
+}
+
+const struct method payment_learn_method = { .name = "LearnTask",
+                                             .op_bytes = sizeof(struct learn_task),
+                                             .touch = learn_touch,
+                                             .decide = learn_decide };
+
+static void
+give_up_touch(const void *op, struct batch_touch *touch)
+{
+    touch_payment(((const struct give_up *)op)->payment_id, touch);
+}
+
+static void
+give_up_decide(void *op, struct batch_rows *rows)
+{
+    struct give_up *give_up = op;
+    struct subject subject;
+
+    if (!subject_find(rows, give_up->payment_id, &subject) || subject.task == NULL)
+        return;
+    subject_end(&subject,
+                payment_give_up(subject.payment, subject.task, subject.arena, give_up->op.now_us));
+}
+
+const struct method payment_give_up_method = { .name = "GiveUp",
+                                               .op_bytes = sizeof(struct give_up),
+                                               .touch = give_up_touch,
+                                               .decide = give_up_decide };
+
+static void
+signaled_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct signaled *)op)->payment_id);
+}
+
+static void
+signaled_decide(void *op, struct batch_rows *rows)
+{
+    const struct signaled *signaled = op;
+    struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, signaled->payment_id);
+
+    if (payment == NULL || payment->signaled_version >= signaled->version)
+        return;
+    payment->signaled_version = signaled->version;
+    batch_changed(rows, payment);
+}
+
+const struct method payment_signaled_method = { .name = "Signaled",
+                                                .op_bytes = sizeof(struct signaled),
+                                                .touch = signaled_touch,
+                                                .decide = signaled_decide };

@@ -1,0 +1,333 @@
+/* payment_store.c -- Rows of payments' tables to structs and back: all of their SQL. */
+#include "account-svc/payment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
+static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
+
+/* ---- payment ---- */
+
+static const struct pg_column payment_columns[] = {
+    PG_COLUMN(struct payment, record.id, PG_UUID),
+    PG_COLUMN(struct payment, record.fingerprint, PG_INT8),
+    PG_COLUMN(struct payment, record.reason, PG_TEXT),
+    PG_COLUMN(struct payment, record.detail, PG_TEXT),
+    PG_COLUMN(struct payment, order_id, PG_UUID),
+    PG_COLUMN(struct payment, provider, PG_TEXT),
+    PG_COLUMN(struct payment, amount_minor, PG_INT8),
+    PG_COLUMN(struct payment, currency, PG_TEXT),
+    PG_COLUMN(struct payment, description, PG_TEXT),
+    PG_COLUMN(struct payment, return_url, PG_TEXT),
+    PG_COLUMN(struct payment, observed, PG_INT4),
+    PG_COLUMN(struct payment, claim, PG_INT4),
+    PG_COLUMN(struct payment, is_quarantined, PG_BOOL),
+    PG_COLUMN(struct payment, abandon_asked_us, PG_INT8),
+    PG_COLUMN(struct payment, version, PG_INT4),
+    PG_COLUMN(struct payment, signaled_version, PG_INT4),
+    PG_COLUMN(struct payment, url, PG_TEXT),
+    PG_COLUMN(struct payment, reference, PG_TEXT),
+    PG_COLUMN(struct payment, expires_at_us, PG_INT8),
+    PG_COLUMN(struct payment, refunds, PG_TEXT),
+    PG_COLUMN(struct payment, occurred_at_us, PG_INT8),
+    PG_COLUMN(struct payment, created_at_us, PG_INT8),
+    PG_COLUMN(struct payment, changed_at_us, PG_INT8),
+    PG_COLUMN(struct payment, traceparent, PG_TEXT),
+    { 0 },
+};
+_Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
+
+#define PAYMENT_COLUMNS                                                                            \
+    "id, fingerprint, reason, detail, order_id, provider, amount_minor, currency, description,"    \
+    " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
+    " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
+    " traceparent"
+
+const struct pg_statement payment_load = {
+    .name = "payment_load",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE id = ANY($1::uuid[])"
+           " ORDER BY id FOR UPDATE",
+    .in = key_uuid,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+
+const struct pg_statement payment_insert = {
+    .name = "payment_insert",
+    .sql = "INSERT INTO payment (" PAYMENT_COLUMNS ") SELECT * FROM unnest($1::uuid[],"
+           " $2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[],"
+           " $8::text[], $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[],"
+           " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
+           " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[])"
+           " ON CONFLICT DO NOTHING",
+    .in = payment_columns,
+};
+
+static const struct pg_column payment_update_columns[] = {
+    PG_COLUMN(struct payment, record.id, PG_UUID),
+    PG_COLUMN(struct payment, observed, PG_INT4),
+    PG_COLUMN(struct payment, claim, PG_INT4),
+    PG_COLUMN(struct payment, is_quarantined, PG_BOOL),
+    PG_COLUMN(struct payment, abandon_asked_us, PG_INT8),
+    PG_COLUMN(struct payment, version, PG_INT4),
+    PG_COLUMN(struct payment, signaled_version, PG_INT4),
+    PG_COLUMN(struct payment, url, PG_TEXT),
+    PG_COLUMN(struct payment, reference, PG_TEXT),
+    PG_COLUMN(struct payment, expires_at_us, PG_INT8),
+    PG_COLUMN(struct payment, refunds, PG_TEXT),
+    PG_COLUMN(struct payment, occurred_at_us, PG_INT8),
+    PG_COLUMN(struct payment, changed_at_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement payment_update = {
+    .name = "payment_update",
+    .sql = "UPDATE payment p SET observed = u.observed, claim = u.claim,"
+           " is_quarantined = u.is_quarantined, abandon_asked_us = u.abandon_asked_us,"
+           " version = u.version, signaled_version = u.signaled_version, url = u.url,"
+           " reference = u.reference, expires_at_us = u.expires_at_us, refunds = u.refunds,"
+           " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us"
+           " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
+           " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
+           " $13::bigint[]) AS u(id, observed, claim, is_quarantined, abandon_asked_us, version,"
+           " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
+           " changed_at_us) WHERE p.id = u.id",
+    .in = payment_update_columns,
+};
+
+/* ---- inbox ---- */
+
+static const struct pg_column inbox_columns[] = {
+    PG_COLUMN(struct inbox, key, PG_TEXT),
+    PG_COLUMN(struct inbox, request_id, PG_UUID),
+    PG_COLUMN(struct inbox, payment_id, PG_UUID),
+    PG_COLUMN(struct inbox, received_at_us, PG_INT8),
+    { 0 },
+};
+
+/* Never changed, so it needs no lock: of two writers one inserts nothing and runs again. */
+const struct pg_statement inbox_load = {
+    .name = "inbox_load",
+    .sql = "SELECT key, request_id, payment_id, received_at_us FROM payment_inbox"
+           " WHERE key = ANY($1::text[]) ORDER BY key",
+    .in = key_text,
+    .out = inbox_columns,
+    .out_bytes = sizeof(struct inbox),
+};
+
+const struct pg_statement inbox_insert = {
+    .name = "inbox_insert",
+    .sql = "INSERT INTO payment_inbox (key, request_id, payment_id, received_at_us)"
+           " SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[])"
+           " ON CONFLICT DO NOTHING",
+    .in = inbox_columns,
+};
+
+static const struct pg_column purge_columns[] = {
+    PG_COLUMN(struct signal_range, changed_before_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement payment_inbox_purge = {
+    .name = "inbox_purge",
+    .sql = "DELETE FROM payment_inbox WHERE key IN (SELECT key FROM payment_inbox"
+           " WHERE received_at_us < $1 ORDER BY received_at_us LIMIT 1000)",
+    .in = purge_columns,
+    .is_single = true,
+};
+
+/* ---- provider_task ---- */
+
+static const struct pg_column task_columns[] = {
+    PG_COLUMN(struct task, payment_id, PG_UUID),
+    PG_COLUMN(struct task, provider, PG_TEXT),
+    PG_COLUMN(struct task, kind, PG_INT4),
+    PG_COLUMN(struct task, due_us, PG_INT8),
+    PG_COLUMN(struct task, is_leased, PG_BOOL),
+    PG_COLUMN(struct task, lease, PG_INT4),
+    PG_COLUMN(struct task, attempts, PG_INT4),
+    PG_COLUMN(struct task, create_state, PG_INT4),
+    PG_COLUMN(struct task, abandon_step, PG_INT4),
+    PG_COLUMN(struct task, polls, PG_INT4),
+    PG_COLUMN(struct task, query_wanted, PG_BOOL),
+    PG_COLUMN(struct task, last_query_done, PG_BOOL),
+    PG_COLUMN(struct task, queried_at_us, PG_INT8),
+    PG_COLUMN(struct task, watched_until_us, PG_INT8),
+    PG_COLUMN(struct task, give_up_us, PG_INT8),
+    { 0 },
+};
+#define TASK_COLUMNS                                                                               \
+    "payment_id, provider, kind, due_us, is_leased, lease, attempts, create_state, abandon_step,"  \
+    " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us"
+#define TASK_ARRAYS                                                                                \
+    "unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::boolean[], $6::int[], $7::int[]," \
+    " $8::int[], $9::int[], $10::int[], $11::boolean[], $12::boolean[], $13::bigint[],"            \
+    " $14::bigint[], $15::bigint[])"
+
+const struct pg_statement task_load = {
+    .name = "task_load",
+    .sql = "SELECT " TASK_COLUMNS " FROM provider_task WHERE payment_id = ANY($1::uuid[])"
+           " ORDER BY payment_id FOR UPDATE",
+    .in = key_uuid,
+    .out = task_columns,
+    .out_bytes = sizeof(struct task),
+};
+
+const struct pg_statement task_insert = {
+    .name = "task_insert",
+    .sql = "INSERT INTO provider_task (" TASK_COLUMNS ") SELECT * FROM " TASK_ARRAYS
+           " ON CONFLICT DO NOTHING",
+    .in = task_columns,
+};
+
+const struct pg_statement task_update = {
+    .name = "task_update",
+    .sql = "UPDATE provider_task t SET kind = u.kind, due_us = u.due_us, is_leased = u.is_leased,"
+           " lease = u.lease, attempts = u.attempts, create_state = u.create_state,"
+           " abandon_step = u.abandon_step, polls = u.polls, query_wanted = u.query_wanted,"
+           " last_query_done = u.last_query_done, queried_at_us = u.queried_at_us,"
+           " watched_until_us = u.watched_until_us, give_up_us = u.give_up_us"
+           " FROM " TASK_ARRAYS " AS u(" TASK_COLUMNS ") WHERE t.payment_id = u.payment_id",
+    .in = task_columns,
+};
+
+/* ---- reads ---- */
+
+static const struct pg_statement payment_get = {
+    .name = "payment_get",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE id = ANY($1::uuid[])"
+           " AND fingerprint <> 0 ORDER BY id",
+    .in = key_uuid,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+
+static int
+payment_compare(const void *id, const void *payment)
+{
+    return uuid_compare(id, &((const struct payment *)payment)->record.id);
+}
+
+static enum error
+get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &payment_get, .rows = keys, .count = count };
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ops[i]->id;
+    error = pg_round(pg, false, &step, 1, arena);
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_payment *get = (struct get_payment *)ops[i];
+        const struct payment *payment = step.ret_count == 0
+                                            ? NULL
+                                            : bsearch(&get->op.id, step.ret_rows, step.ret_count,
+                                                      sizeof *payment, payment_compare);
+
+        if (payment != NULL)
+            get->payment = *payment;
+        else
+            problem_set(&get->op.problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
+    }
+    return error;
+}
+
+static const struct pg_column page_columns[] = {
+    PG_COLUMN(struct list_payments, op.id, PG_UUID),
+    { 0 },
+};
+
+static const struct pg_statement payment_page = {
+    .name = "payment_page",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE order_id = $1 AND fingerprint <> 0"
+           " ORDER BY id LIMIT 100",
+    .in = page_columns,
+    .is_single = true,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+_Static_assert(PAYMENT_LISTED_MAX == 100, "as in payment_page");
+
+static enum error
+list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_payments *list = (struct list_payments *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &payment_page, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->payments = step.ret_rows;
+        list->count = step.ret_count;
+    }
+    return error;
+}
+
+const struct read payment_reads[] = {
+    { .name = "Get", .read = get_read },
+    { .name = "List", .read = list_read },
+    { 0 },
+};
+
+/* ---- the program's own looks: what is due ---- */
+
+static const struct pg_column due_columns[] = {
+    PG_COLUMN(struct task_range, provider, PG_TEXT),
+    PG_COLUMN(struct task_range, count, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_column due_out_columns[] = {
+    PG_COLUMN(struct task_due, payment_id, PG_UUID),
+    { 0 },
+};
+
+/* By the database's clock, as the lease will be decided. */
+const struct pg_statement payment_tasks_due = {
+    .name = "tasks_due",
+    .sql = "SELECT payment_id FROM provider_task WHERE provider = $1"
+           " AND due_us <= (extract(epoch FROM now()) * 1000000)::bigint ORDER BY due_us LIMIT $2::int",
+    .in = due_columns,
+    .is_single = true,
+    .out = due_out_columns,
+    .out_bytes = sizeof(struct task_due),
+};
+
+const struct pg_statement payment_give_ups_due = {
+    .name = "give_ups_due",
+    .sql = "SELECT payment_id FROM provider_task WHERE give_up_us > 0"
+           " AND give_up_us <= (extract(epoch FROM now()) * 1000000)::bigint"
+           " ORDER BY give_up_us LIMIT 1000",
+    .is_single = true,
+    .out = due_out_columns,
+    .out_bytes = sizeof(struct task_due),
+};
+
+static const struct pg_column unsignaled_columns[] = {
+    PG_COLUMN(struct signal_range, changed_before_us, PG_INT8),
+    { 0 },
+};
+
+const struct pg_statement payment_unsignaled = {
+    .name = "payment_unsignaled",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE signaled_version < version"
+           " AND changed_at_us < $1 ORDER BY changed_at_us LIMIT 1000",
+    .in = unsignaled_columns,
+    .is_single = true,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+
+const struct pg_statement *const payment_statements[] = {
+    &payment_get,
+    &payment_page,
+    &payment_tasks_due,
+    &payment_give_ups_due,
+    &payment_unsignaled,
+    &payment_inbox_purge,
+    NULL,
+};

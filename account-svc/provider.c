@@ -1,0 +1,367 @@
+#include "account-svc/provider.h"
+#include "account-svc/provider_webhook.h"
+#include "mesh/base/log.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+static const struct provider_adapter *const adapters[] = { &provider_sandbox, &provider_paypay };
+
+const struct provider_adapter *
+provider_adapter_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
+        if (strcmp(adapters[i]->name, name) == 0)
+            return adapters[i];
+    }
+    return NULL;
+}
+
+const struct provider *
+provider_find(const struct provider_set *set, const char *name)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->providers[i].name, name) == 0)
+            return &set->providers[i];
+    }
+    return NULL;
+}
+
+void
+provider_ask(const struct provider *provider, enum task_kind kind, const struct payment *payment,
+             int64_t now_us, struct arena *arena, struct provider_request *ret_request)
+{
+    const struct provider_adapter *adapter = provider->adapter;
+
+    memset(ret_request, 0, sizeof *ret_request);
+    switch (kind) {
+    case TASK_CREATE:
+        adapter->create(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_QUERY:
+        adapter->query(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_CANCEL:
+        adapter->cancel(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_REFUND:
+        adapter->refund(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    abort(); /* nobody leases nothing */
+}
+
+/* ---- for adapters ---- */
+
+const char *
+provider_header_find(const struct provider_webhook *webhook, const char *name)
+{
+    const char *value = NULL;
+
+    for (size_t i = 0; i < webhook->header_count; i++) {
+        if (strcasecmp(webhook->headers[i].name, name) != 0)
+            continue;
+        if (value != NULL)
+            return NULL;
+        value = webhook->headers[i].value;
+    }
+    return value;
+}
+
+const char *
+provider_text(const json_t *object, const char *key, struct arena *arena)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+        return NULL;
+    return arena_copy(arena, json_string_value(value), json_string_length(value));
+}
+
+/* Digits after the point, where ISO 4217 does not say two. */
+static int
+currency_digits(const char *currency)
+{
+    static const struct {
+        const char *currencies;
+        int digits;
+    } odd[] = {
+        { "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF", 0 },
+        { "BHD IQD JOD KWD LYD OMR TND", 3 },
+    };
+
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        if (strlen(currency) == 3 && strstr(odd[i].currencies, currency) != NULL)
+            return odd[i].digits;
+    }
+    return 2;
+}
+
+/* Decimal text to minor units, digit by digit. */
+static bool
+amount_read(const char *text, int digits, int64_t *ret_minor)
+{
+    int64_t minor = 0;
+    int after = -1; /* digits seen after the point; -1: no point yet */
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text == '.' && after < 0 && isdigit((unsigned char)text[1])) {
+            after = 0;
+            continue;
+        }
+        if (!isdigit((unsigned char)*text) || (after >= 0 && ++after > digits))
+            return false;
+        minor = minor * 10 + (*text - '0');
+        if (minor > INT64_C(1000000000000000))
+            return false;
+    }
+    for (int i = after < 0 ? 0 : after; i < digits; i++)
+        minor *= 10;
+    *ret_minor = minor;
+    return minor <= INT64_C(1000000000000000);
+}
+
+bool
+provider_amount(const json_t *value, const char *currency, int64_t *ret_minor)
+{
+    if (json_is_string(value))
+        return amount_read(json_string_value(value), currency_digits(currency), ret_minor);
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > INT64_C(1000000000000000))
+        return false;
+    *ret_minor = json_integer_value(value);
+    return true;
+}
+
+int64_t
+provider_time_us(const char *text)
+{
+    struct tm tm = { 0 };
+    int taken = 0, zone_hours = 0, zone_minutes = 0;
+    char sign = '+';
+
+    if (strlen(text) > 40 || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon,
+                                    &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &taken) != 6)
+        return 0;
+    text += taken;
+    if (*text == '.')
+        text += 1 + strspn(text + 1, "0123456789");
+    if (strcmp(text, "Z") != 0 &&
+        (sscanf(text, "%c%2d:%2d%n", &sign, &zone_hours, &zone_minutes, &taken) != 3 ||
+         text[taken] != '\0' || (sign != '+' && sign != '-')))
+        return 0;
+    if (tm.tm_year < 1970 || tm.tm_year > 9999 || tm.tm_mon < 1 || tm.tm_mon > 12)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    zone_minutes = (zone_hours * 60 + zone_minutes) * (sign == '-' ? -1 : 1);
+    return ((int64_t)timegm(&tm) - zone_minutes * 60) * SECOND_US;
+}
+
+/* 404 of a query is an answer of its own. Time-outs, conflicts, throttling and the provider's own
+ * trouble say nothing of what happened; any other 4xx is a refusal. */
+enum outcome
+provider_status_outcome(int status)
+{
+    if (status >= 200 && status < 300)
+        return OUTCOME_KNOWN;
+    if (status == 404)
+        return OUTCOME_NOT_FOUND;
+    if (status == 401 || status == 403 || status == 408 || status == 409 || status == 425 ||
+        status == 429)
+        return OUTCOME_UNKNOWN;
+    return status >= 400 && status < 500 ? OUTCOME_REFUSED : OUTCOME_UNKNOWN;
+}
+
+/* ---- the configuration ---- */
+
+/* A small file as text in arena, without the white space at its end; NULL when it cannot be read. */
+static char *
+file_read(const char *path, size_t bytes_max, struct arena *arena)
+{
+    FILE *file = fopen(path, "re");
+    char *text = arena_take(arena, bytes_max + 2);
+    size_t bytes = file == NULL ? 0 : fread(text, 1, bytes_max + 1, file);
+    bool is_read = file != NULL && ferror(file) == 0 && bytes <= bytes_max;
+
+    if (file != NULL)
+        fclose(file);
+    while (bytes > 0 && isspace((unsigned char)text[bytes - 1]))
+        bytes--;
+    text[bytes] = '\0';
+    return is_read && strlen(text) == bytes ? text : NULL;
+}
+
+/* Where the configuration is, and what is being read of it. */
+struct config {
+    const char *path;
+    const char *name;
+    const json_t *object;
+    struct arena *arena;
+};
+
+static enum error
+config_wrong(const struct config *config, const char *key, const char *why)
+{
+    log_error("provider=%s key=%s file=%s because=\"%s\"", config->name, key, config->path, why);
+    return ERR_BAD_REQUEST;
+}
+
+static enum error
+config_text(const struct config *config, const char *key, char *at, size_t size)
+{
+    const char *text = provider_text(config->object, key, config->arena);
+
+    if (text == NULL && json_object_get(config->object, key) != NULL)
+        return config_wrong(config, key, "must be a text");
+    if (text != NULL && strlen(text) >= size)
+        return config_wrong(config, key, "is too long");
+    snprintf(at, size, "%s", text == NULL ? "" : text);
+    return ERR_OK;
+}
+
+static char *
+config_file(const struct config *config, const char *file)
+{
+    const char *slash = strrchr(config->path, '/');
+
+    if (file[0] != '/' && slash != NULL)
+        file =
+            arena_print(config->arena, "%.*s/%s", (int)(slash - config->path), config->path, file);
+    return file_read(file, 4096, config->arena);
+}
+
+static enum error
+config_key(const struct config *config, struct provider *provider)
+{
+    const char *file = provider_text(config->object, "api_key_file", config->arena);
+    const char *text = file == NULL ? "" : config_file(config, file);
+
+    if (text == NULL || strlen(text) >= sizeof provider->api_key)
+        return config_wrong(config, "api_key_file", "cannot be read, or is too long");
+    snprintf(provider->api_key, sizeof provider->api_key, "%s", text);
+    return ERR_OK;
+}
+
+/* A Standard Webhooks secret is base64; PayPay's is the text itself. */
+static enum error
+config_secrets(const struct config *config, struct provider *provider)
+{
+    const json_t *files = json_object_get(config->object, "secret_files");
+
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *file = json_string_value(json_array_get(files, i));
+        const char *text = file == NULL ? NULL : config_file(config, file);
+        struct provider_secret *secret = &provider->secrets[provider->secret_count];
+
+        if (text == NULL || provider->secret_count == PROVIDER_SECRETS_MAX)
+            return config_wrong(config, "secret_files", "cannot be read, or are too many");
+        if (provider->adapter == &provider_paypay && strlen(text) < sizeof secret->bytes) {
+            secret->count = strlen(text);
+            memcpy(secret->bytes, text, secret->count);
+        } else if (!webhook_secret_read(text, secret)) {
+            return config_wrong(config, "secret_files", "must hold 'whsec_' and base64");
+        }
+        provider->secret_count++;
+    }
+    return ERR_OK;
+}
+
+static enum error
+config_provider(const struct config *config, struct provider *provider)
+{
+    const json_t *rate = json_object_get(config->object, "requests_per_second");
+    char adapter[32];
+
+    if (strlen(config->name) < 1 || strlen(config->name) > PROVIDER_NAME_BYTES_MAX ||
+        strpbrk(config->name, " /") != NULL)
+        return config_wrong(config, "name", "must have 1 to 32 bytes without space and '/'");
+    snprintf(provider->name, sizeof provider->name, "%s", config->name);
+    if (config_text(config, "adapter", adapter, sizeof adapter) != ERR_OK)
+        return ERR_BAD_REQUEST;
+    provider->adapter = provider_adapter_find(adapter);
+    if (provider->adapter == NULL)
+        return config_wrong(config, "adapter", "there is none of this name");
+    if (rate != NULL && (!json_is_integer(rate) || json_integer_value(rate) < 1))
+        return config_wrong(config, "requests_per_second", "must be a number above 0");
+    provider->requests_per_second = rate == NULL ? 50 : json_integer_value(rate);
+    if (config_text(config, "base_url", provider->base_url, sizeof provider->base_url) != ERR_OK ||
+        config_text(config, "webhook_url", provider->webhook_url, sizeof provider->webhook_url) !=
+            ERR_OK ||
+        config_text(config, "merchant_id", provider->merchant_id, sizeof provider->merchant_id) !=
+            ERR_OK ||
+        config_key(config, provider) != ERR_OK || config_secrets(config, provider) != ERR_OK)
+        return ERR_BAD_REQUEST;
+    if (strncmp(provider->base_url, "http://", 7) != 0 &&
+        strncmp(provider->base_url, "https://", 8) != 0)
+        return config_wrong(config, "base_url", "must begin with http:// or https://");
+    return ERR_OK;
+}
+
+static enum error
+config_providers(struct config *config, const json_t *root, struct provider_set *set)
+{
+    json_t *providers = json_object_get(root, "providers"), *object;
+
+    if (!json_is_object(providers))
+        return config_wrong(config, "providers", "must be an object");
+    json_object_foreach(providers, config->name, object)
+    {
+        config->object = object;
+        if (set->count == PROVIDERS_MAX)
+            return config_wrong(config, "providers", "are too many");
+        if (config_provider(config, &set->providers[set->count]) != ERR_OK)
+            return ERR_BAD_REQUEST;
+        set->count++;
+    }
+    return ERR_OK;
+}
+
+enum error
+provider_set_open(const char *path, struct provider_set **ret_set)
+{
+    struct provider_set *set = memory_take(sizeof *set);
+    struct arena *arena = arena_new();
+    struct config config = { .path = path, .name = "", .arena = arena };
+    struct problem problem = { 0 };
+    enum error error = ERR_OK;
+    json_t *root = NULL;
+
+    if (path[0] != '\0') {
+        const char *text = file_read(path, 64 << 10, arena);
+
+        if (text == NULL)
+            error = config_wrong(&config, "", "cannot be read");
+        else if (json_read(text, strlen(text), "", &problem, &root) != ERR_OK)
+            error = config_wrong(&config, "", problem.text);
+        else
+            error = config_providers(&config, root, set);
+    }
+    json_decref(root);
+    arena_free(arena);
+    if (error != ERR_OK) {
+        provider_set_free(set);
+        return error;
+    }
+    *ret_set = set;
+    return ERR_OK;
+}
+
+struct provider_set *
+provider_set_free(struct provider_set *set)
+{
+    if (set != NULL)
+        explicit_bzero(set, sizeof *set);
+    free(set);
+    return NULL;
+}

@@ -1,0 +1,148 @@
+/* provider.h -- Payment providers: what is configured of each, and its adapter as a row of a table.
+ *
+ * An adapter turns a task into an HTTP request, an answer into an observation, and a webhook into an
+ * observation that is to be believed (signed) or only a reason to ask (not signed). It does no I/O.
+ *
+ * The configuration is a JSON file (--provider-config):
+ *   { "providers": { "sandbox": { "adapter": "sandbox", "base_url": "http://127.0.0.1:7501",
+ *       "api_key_file": "key", "secret_files": ["whsec-new", "whsec-old"],
+ *       "webhook_url": "http://127.0.0.1:7502/webhooks/sandbox",
+ *       "merchant_id": "", "requests_per_second": 50 } } }
+ * Secrets come from files, whose paths are relative to the configuration's folder. The name of a
+ * provider is the last part of its webhooks' path. All secrets listed are active; one that is taken
+ * out is revoked.
+ *
+ * Thread    Read in main(); never changed after that, so any thread may look.
+ * Memory    A set of providers owns everything in it. What an adapter fills is in the arena given.
+ * Errors    provider_set_open() logs what is wrong with the file, and answers BAD_REQUEST.
+ */
+#ifndef PROVIDER_H
+#define PROVIDER_H
+
+#include "account-svc/payment.h"
+
+enum {
+    PROVIDERS_MAX = 16,
+    PROVIDER_SECRETS_MAX = 8,
+    PROVIDER_SECRET_BYTES_MAX = 256,
+    PROVIDER_HEADERS_MAX = 8,
+    PROVIDER_ANSWER_BYTES_MAX = 256 << 10,
+};
+
+struct provider_adapter;
+
+struct provider_secret {
+    uint8_t bytes[PROVIDER_SECRET_BYTES_MAX];
+    size_t count;
+};
+
+struct provider {
+    char name[PROVIDER_NAME_BYTES_MAX + 1];
+    const struct provider_adapter *adapter;
+    char base_url[512];
+    char webhook_url[512];
+    char api_key[256];
+    char merchant_id[64];
+    struct provider_secret secrets[PROVIDER_SECRETS_MAX];
+    size_t secret_count;
+    int64_t requests_per_second;
+};
+
+struct provider_set {
+    struct provider providers[PROVIDERS_MAX];
+    size_t count;
+};
+
+/* An empty path is a set without providers. *ret_set is the caller's to free. */
+enum error provider_set_open(const char *path, struct provider_set **ret_set);
+struct provider_set *provider_set_free(struct provider_set *set);
+const struct provider *provider_find(const struct provider_set *set, const char *name);
+
+/* ---- requests ---- */
+
+struct provider_request {
+    const char *method; /* "POST" */
+    const char *url;
+    const char *headers[PROVIDER_HEADERS_MAX]; /* "Name: value" */
+    size_t header_count;
+    const char *body; /* NULL: none */
+};
+
+/* An HTTP answer in full. */
+struct provider_answer {
+    int status;
+    const char *body;
+    size_t body_bytes;
+};
+
+/* ---- webhooks ---- */
+
+struct provider_header {
+    const char *name, *value;
+};
+
+/* A webhook as it came in. */
+struct provider_webhook {
+    const struct provider_header *headers;
+    size_t header_count;
+    const uint8_t *body;
+    size_t body_bytes;
+};
+
+/* What it says. */
+struct provider_heard {
+    const char *event_id;   /* by which it is known again; NULL when it is not verified */
+    struct uuid payment_id; /* nil: of no payment */
+    bool is_verified;       /* false: a query is due */
+    struct observation observation;
+};
+
+struct provider_adapter {
+    const char *name;
+    /* Each fills a request for one task; NULL body fields stay NULL. */
+    void (*create)(const struct provider *provider, const struct payment *payment, int64_t now_us,
+                   struct arena *arena, struct provider_request *ret_request);
+    void (*query)(const struct provider *provider, const struct payment *payment, int64_t now_us,
+                  struct arena *arena, struct provider_request *ret_request);
+    void (*cancel)(const struct provider *provider, const struct payment *payment, int64_t now_us,
+                   struct arena *arena, struct provider_request *ret_request);
+    void (*refund)(const struct provider *provider, const struct payment *payment, int64_t now_us,
+                   struct arena *arena, struct provider_request *ret_request);
+    /* What an answer to a task says. */
+    enum outcome (*read)(const struct payment *payment, enum task_kind kind,
+                         const struct provider_answer *answer, struct arena *arena,
+                         struct observation *ret_observation);
+    /* Verifies and reads a webhook. BAD_SIGNATURE or BAD_REQUEST: nothing is to be stored. */
+    enum error (*hear)(const struct provider *provider, const struct provider_webhook *webhook,
+                       int64_t now_us, struct arena *arena, struct problem *problem,
+                       struct provider_heard *ret_heard);
+};
+
+extern const struct provider_adapter provider_sandbox, provider_paypay;
+const struct provider_adapter *provider_adapter_find(const char *name);
+
+/* The request of a task. */
+void provider_ask(const struct provider *provider, enum task_kind kind,
+                  const struct payment *payment, int64_t now_us, struct arena *arena,
+                  struct provider_request *ret_request);
+
+/* ---- for adapters ---- */
+
+/* The value of the only header of that name, in any case; NULL when it is missing or comes twice. */
+const char *provider_header_find(const struct provider_webhook *webhook, const char *name);
+
+/* A member of an object as text in arena, or NULL. A number is no text. */
+const char *provider_text(const json_t *object, const char *key, struct arena *arena);
+
+/* An amount: a JSON integer is minor units; a text is decimal in the currency's own unit, with no
+ * more digits after the point than the currency has ("925" JPY, "9.25" EUR). False: it is neither, or
+ * below 0, or past 10^15. A JSON real is never an amount. */
+bool provider_amount(const json_t *value, const char *currency, int64_t *ret_minor);
+
+/* "2026-11-21T12:00:00Z", "...+09:00", with or without a fraction -> microseconds; 0: not such a time. */
+int64_t provider_time_us(const char *text);
+
+/* What an HTTP status says of a request that may or may not have been done. KNOWN: read the body. */
+enum outcome provider_status_outcome(int status);
+
+#endif

@@ -1,0 +1,268 @@
+/* provider_sandbox.c -- The adapter for providers that speak plain JSON and Standard Webhooks, as the
+ * sandbox does.
+ *
+ *   POST BASE/v1/payments                {"id","amount","currency","description","returnUrl","expiresAt","webhookUrl"}
+ *   GET  BASE/v1/payments/ID
+ *   POST BASE/v1/payments/ID/cancel
+ *   POST BASE/v1/payments/ID/refunds     {"id","amount"}
+ *
+ * The id is ours: the idempotency key of the payment, and of its one refund. Each answer, and the data
+ * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"}.
+ */
+#include "account-svc/provider_webhook.h"
+#include "mesh/base/json.h"
+
+#include <string.h>
+#include <time.h>
+
+static const char *
+id_text(const struct payment *payment, struct arena *arena)
+{
+    return uuid_print(payment->record.id, arena_take(arena, UUID_TEXT_BYTES + 1));
+}
+
+static const char *
+time_text(int64_t time_us, struct arena *arena)
+{
+    time_t seconds = (time_t)(time_us / SECOND_US);
+    char *text = arena_take(arena, 32);
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return text;
+}
+
+static void
+request_fill(struct provider_request *request, const struct provider *provider, const char *method,
+             const char *url, struct arena *arena)
+{
+    request->method = method;
+    request->url = url;
+    request->headers[request->header_count++] =
+        arena_print(arena, "Authorization: Bearer %s", provider->api_key);
+    request->headers[request->header_count++] = "Content-Type: application/json";
+}
+
+/* The writer's text moves to the arena. */
+static void
+request_body(struct provider_request *request, struct json_writer *writer, struct arena *arena)
+{
+    request->body = arena_copy(arena, writer->text, writer->bytes);
+    json_writer_free(writer);
+}
+
+static void
+sandbox_create(const struct provider *provider, const struct payment *payment, int64_t now_us,
+               struct arena *arena, struct provider_request *request)
+{
+    struct json_writer json = { 0 };
+
+    (void)now_us;
+    request_fill(request, provider, "POST",
+                 arena_print(arena, "%s/v1/payments", provider->base_url), arena);
+    json_open_object(&json, NULL);
+    json_put_text(&json, "id", id_text(payment, arena));
+    json_put_int(&json, "amount", payment->amount_minor);
+    json_put_text(&json, "currency", payment->currency);
+    json_put_text(&json, "description", payment->description);
+    if (payment->return_url[0] != '\0')
+        json_put_text(&json, "returnUrl", payment->return_url);
+    json_put_text(&json, "expiresAt", time_text(payment->expires_at_us, arena));
+    if (provider->webhook_url[0] != '\0')
+        json_put_text(&json, "webhookUrl", provider->webhook_url);
+    json_close_object(&json);
+    request_body(request, &json, arena);
+}
+
+static void
+sandbox_query(const struct provider *provider, const struct payment *payment, int64_t now_us,
+              struct arena *arena, struct provider_request *request)
+{
+    (void)now_us;
+    request_fill(
+        request, provider, "GET",
+        arena_print(arena, "%s/v1/payments/%s", provider->base_url, id_text(payment, arena)),
+        arena);
+}
+
+static void
+sandbox_cancel(const struct provider *provider, const struct payment *payment, int64_t now_us,
+               struct arena *arena, struct provider_request *request)
+{
+    (void)now_us;
+    request_fill(
+        request, provider, "POST",
+        arena_print(arena, "%s/v1/payments/%s/cancel", provider->base_url, id_text(payment, arena)),
+        arena);
+    request->body = "{}";
+}
+
+static void
+sandbox_refund(const struct provider *provider, const struct payment *payment, int64_t now_us,
+               struct arena *arena, struct provider_request *request)
+{
+    struct json_writer json = { 0 };
+
+    (void)now_us;
+    request_fill(request, provider, "POST",
+                 arena_print(arena, "%s/v1/payments/%s/refunds", provider->base_url,
+                             id_text(payment, arena)),
+                 arena);
+    json_open_object(&json, NULL);
+    json_put_text(&json, "id", id_text(payment, arena));
+    json_put_int(&json, "amount", payment->amount_minor);
+    json_close_object(&json);
+    request_body(request, &json, arena);
+}
+
+/* ---- what it says ---- */
+
+static void
+refund_heard(struct observation *observation, const char *id, const json_t *amount,
+             const char *currency)
+{
+    struct refunded *refund = &observation->refunds[observation->refund_count];
+
+    if (id == NULL || id[0] == '\0' || strlen(id) > PAYMENT_REFERENCE_BYTES_MAX ||
+        strpbrk(id, "\n") != NULL || observation->refund_count == PAYMENT_REFUNDS_MAX ||
+        !provider_amount(amount, currency, &refund->amount_minor))
+        return;
+    refund->id = id;
+    observation->refund_count++;
+}
+
+static const char *
+short_text(const json_t *object, const char *key, size_t bytes_max, struct arena *arena)
+{
+    const char *text = provider_text(object, key, arena);
+
+    return text != NULL && strlen(text) <= bytes_max ? text : NULL;
+}
+
+/* An amount that cannot be read is not ours. */
+static void
+payment_heard(const json_t *object, struct arena *arena, struct observation *observation)
+{
+    const json_t *amount = json_object_get(object, "amount");
+    const json_t *refunds = json_object_get(object, "refunds");
+    const char *status = provider_text(object, "status", arena);
+    const char *expires = provider_text(object, "expiresAt", arena);
+    const char *occurred = provider_text(object, "occurredAt", arena);
+    const char *currency = provider_text(object, "currency", arena);
+
+    observation->observed = status == NULL ? OBSERVED_NONE : observed_find(status);
+    if (amount != NULL || currency != NULL) {
+        observation->currency = currency == NULL ? "" : currency;
+        if (!provider_amount(amount, observation->currency, &observation->amount_minor))
+            observation->amount_minor = -1;
+    }
+    observation->url = short_text(object, "checkoutUrl", PAYMENT_URL_BYTES_MAX, arena);
+    observation->reference = short_text(object, "reference", PAYMENT_REFERENCE_BYTES_MAX, arena);
+    observation->expires_at_us = expires == NULL ? 0 : provider_time_us(expires);
+    observation->occurred_at_us = occurred == NULL ? 0 : provider_time_us(occurred);
+    for (size_t i = 0; i < json_array_size(refunds); i++) {
+        const json_t *refund = json_array_get(refunds, i);
+
+        refund_heard(observation, provider_text(refund, "id", arena),
+                     json_object_get(refund, "amount"), currency == NULL ? "" : currency);
+    }
+}
+
+static enum source
+source_of(enum task_kind kind)
+{
+    switch (kind) {
+    case TASK_CREATE:
+        return SOURCE_CREATE;
+    case TASK_CANCEL:
+        return SOURCE_CANCEL;
+    case TASK_REFUND:
+        return SOURCE_REFUND;
+    case TASK_QUERY:
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    return SOURCE_QUERY;
+}
+
+/* A refund that was accepted is done, whatever else the answer says. */
+static enum outcome
+refund_read(const struct payment *payment, struct arena *arena, struct observation *observation)
+{
+    *observation = (struct observation){ .source = SOURCE_REFUND, .refund_count = 1 };
+    observation->refunds[0] =
+        (struct refunded){ .id = id_text(payment, arena), .amount_minor = payment->amount_minor };
+    return OUTCOME_KNOWN;
+}
+
+static enum outcome
+sandbox_read(const struct payment *payment, enum task_kind kind,
+             const struct provider_answer *answer, struct arena *arena,
+             struct observation *observation)
+{
+    enum outcome outcome = provider_status_outcome(answer->status);
+    struct problem problem = { 0 };
+    json_t *json = NULL;
+    const char *id;
+
+    *observation = (struct observation){ .source = source_of(kind) };
+    if (kind == TASK_CANCEL && answer->status == 409)
+        return OUTCOME_REFUSED; /* it is over; the query says how */
+    if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE)
+        observation->observed = OBSERVED_FAILED;
+    if (outcome != OUTCOME_KNOWN)
+        return outcome;
+    if (kind == TASK_REFUND)
+        return refund_read(payment, arena, observation);
+    if (json_read(answer->body, answer->body_bytes, "answer", &problem, &json) != ERR_OK)
+        return OUTCOME_UNKNOWN;
+    payment_heard(json, arena, observation);
+    id = provider_text(json, "id", arena);
+    json_decref(json);
+    /* Of another payment, or without a status: nothing was said. */
+    if (id == NULL || strcmp(id, id_text(payment, arena)) != 0 ||
+        observation->observed == OBSERVED_NONE)
+        return OUTCOME_UNKNOWN;
+    return OUTCOME_KNOWN;
+}
+
+static enum error
+sandbox_hear(const struct provider *provider, const struct provider_webhook *webhook,
+             int64_t now_us, struct arena *arena, struct problem *problem,
+             struct provider_heard *ret_heard)
+{
+    struct provider_heard heard = { .is_verified = true };
+    const char *type, *id;
+    json_t *json = NULL;
+
+    if (webhook_verify(provider->secrets, provider->secret_count, webhook, now_us, problem,
+                       &heard.event_id) != ERR_OK ||
+        json_read((const char *)webhook->body, webhook->body_bytes, "webhook.body", problem,
+                  &json) != ERR_OK)
+        return problem->error;
+    type = provider_text(json, "type", arena);
+    heard.observation.source = SOURCE_WEBHOOK;
+    if (type != NULL && strncmp(type, "payment.", 8) == 0) {
+        const json_t *data = json_object_get(json, "data");
+
+        id = provider_text(data, "id", arena);
+        if (id != NULL)
+            uuid_parse(id, strlen(id), &heard.payment_id);
+        payment_heard(data, arena, &heard.observation);
+    }
+    json_decref(json);
+    *ret_heard = heard;
+    return ERR_OK;
+}
+
+const struct provider_adapter provider_sandbox = {
+    .name = "sandbox",
+    .create = sandbox_create,
+    .query = sandbox_query,
+    .cancel = sandbox_cancel,
+    .refund = sandbox_refund,
+    .read = sandbox_read,
+    .hear = sandbox_hear,
+};

@@ -1,0 +1,460 @@
+/* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
+#include "account-svc/payment.h"
+#include "tests/store/call_fixture.h"
+#include "tests/store/pg_fixture.h"
+
+#include <check.h>
+#include <string.h>
+
+static struct pg_fixture fixture;
+static struct pg *pg;
+
+static void
+open_pg(void)
+{
+    pg = batch_pg_new(&account_service, fixture.conninfo);
+}
+
+static void
+close_pg(void)
+{
+    pg = pg_free(pg);
+}
+
+static const struct method *
+method_find(const char *name)
+{
+    const struct method *method = payment_methods;
+
+    while (method->name != NULL && strcmp(method->name, name) != 0)
+        method++;
+    ck_assert_ptr_nonnull(method->name);
+    return method;
+}
+
+static struct uuid
+new_id(void)
+{
+    return uuid_v7(clock_now_us());
+}
+
+static void
+run(struct test_call *test)
+{
+    struct call *call = &test->call;
+
+    batch_run(&account_service, pg, &call, 1);
+    ck_assert_int_eq(test->finished, 1);
+}
+
+/* Runs it, asserts the reason of its answer ("" is OK), and frees it. */
+static void
+expect(struct test_call *test, const char *reason)
+{
+    run(test);
+    ck_assert_str_eq(problem_reason(&test->call.op->problem), reason);
+    call_fixture_free(test);
+}
+
+static struct test_call *
+create(struct uuid id, int64_t amount_minor)
+{
+    struct test_call *test = call_fixture_new(method_find("Create"));
+    struct create_payment *op = (struct create_payment *)test->call.op;
+
+    op->op.id = id;
+    op->order_id = id;
+    op->provider = "sandbox";
+    op->currency = "JPY";
+    op->description = op->return_url = "";
+    op->amount_minor = amount_minor;
+    op->expires_seconds = 600;
+    op->op.fingerprint = hash_end(hash_int(HASH_SEED, amount_minor));
+    return test;
+}
+
+/* A verified webhook of the sandbox. */
+static struct test_call *
+webhook(const char *event_id, struct uuid payment_id, enum observed observed, int64_t amount_minor)
+{
+    struct test_call *test = call_fixture_new(method_find("Observe"));
+    struct observe_payment *op = (struct observe_payment *)test->call.op;
+
+    op->op.id = new_id();
+    op->op.fingerprint = 1;
+    op->inbox_key = arena_print(test->call.arena, "sandbox %s", event_id);
+    op->payment_id = payment_id;
+    op->provider = "sandbox";
+    op->is_verified = true;
+    op->observation = (struct observation){ .source = SOURCE_WEBHOOK,
+                                            .observed = observed,
+                                            .amount_minor = amount_minor,
+                                            .currency = "JPY",
+                                            .occurred_at_us = 1800000000000000 };
+    return test;
+}
+
+static enum observe_outcome
+outcome_of(struct test_call *test)
+{
+    enum observe_outcome outcome;
+
+    run(test);
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    outcome = ((struct observe_payment *)test->call.op)->outcome;
+    call_fixture_free(test);
+    return outcome;
+}
+
+static struct test_call *
+undo(const char *method, struct uuid id, struct uuid payment_id)
+{
+    struct test_call *test = call_fixture_new(method_find(method));
+    struct undo_payment *op = (struct undo_payment *)test->call.op;
+
+    op->op.id = id;
+    op->op.fingerprint = hash_end(hash_bytes(HASH_SEED, &payment_id, sizeof payment_id));
+    op->payment_id = payment_id;
+    return test;
+}
+
+static enum claim
+claim_of(struct test_call *test)
+{
+    enum claim claim;
+
+    run(test);
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    claim = ((struct undo_payment *)test->call.op)->claim;
+    call_fixture_free(test);
+    return claim;
+}
+
+/* The task that is leased; its number in *ret_lease. */
+static enum task_kind
+lease(struct uuid payment_id, int32_t *ret_lease)
+{
+    struct test_call *test = call_fixture_new(&payment_lease_method);
+    struct lease_task *op = (struct lease_task *)test->call.op;
+    enum task_kind kind;
+
+    op->op.id = new_id();
+    op->payment_id = payment_id;
+    run(test);
+    kind = op->kind;
+    *ret_lease = op->task.lease;
+    call_fixture_free(test);
+    return kind;
+}
+
+static void
+learn(struct uuid payment_id, int32_t number, enum outcome outcome,
+      const struct observation *observation)
+{
+    struct test_call *test = call_fixture_new(&payment_learn_method);
+    struct learn_task *op = (struct learn_task *)test->call.op;
+
+    op->op.id = new_id();
+    op->payment_id = payment_id;
+    op->lease = number;
+    op->outcome = outcome;
+    op->observation = *observation;
+    expect(test, "");
+}
+
+/* Asserts what a statement says of a payment; %s in sql is its id. */
+static void
+expect_sql(const char *sql, struct uuid payment_id, const char *wanted)
+{
+    char text[PG_FIXTURE_TEXT_BYTES], id[UUID_TEXT_BYTES + 1], whole[1024];
+
+    snprintf(whole, sizeof whole, "%s '%s'", sql, uuid_print(payment_id, id));
+    pg_fixture_text(fixture.conninfo, text, "%s", whole);
+    ck_assert_msg(strcmp(text, wanted) == 0, "%s: got '%s', not '%s'", sql, text, wanted);
+}
+
+#define REGISTERS                                                                                  \
+    "SELECT concat_ws(' ', observed, claim, version, signaled_version) FROM payment WHERE id ="
+#define EVENTS                                                                                     \
+    "SELECT string_agg(version || ' ' || type || ' ' || (payload::json ->> 'status'), ', '"        \
+    " ORDER BY version) FROM event WHERE aggregatetype = 'payment' AND aggregateid ="
+#define TASK                                                                                       \
+    "SELECT concat_ws(' ', kind, is_leased, create_state) FROM provider_task WHERE payment_id ="
+
+/* ---- the life of one ---- */
+
+START_TEST(create_pay_and_return)
+{
+    struct uuid id = new_id(), refund = new_id();
+    struct observation created = { .source = SOURCE_CREATE,
+                                   .observed = OBSERVED_CREATED,
+                                   .url = "https://pay.example/x",
+                                   .reference = "p_1" };
+    struct observation refunded = { .source = SOURCE_REFUND,
+                                    .refunds = { { "r", 500 } },
+                                    .refund_count = 1 };
+    int32_t number;
+
+    for (int i = 0; i < 2; i++)
+        expect(create(id, 500), "");
+    expect(create(id, 501), "ID_REUSED");
+    expect_sql(REGISTERS, id, "1 1 1 0");
+    expect_sql(TASK, id, "1 f 0");
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    expect_sql(TASK, id, "1 t 1");
+    ck_assert_int_eq(lease(id, &number), TASK_NONE);
+    learn(id, number, OUTCOME_KNOWN, &created);
+    expect_sql(TASK, id, "2 f 3");
+    expect_sql("SELECT url || ' ' || reference FROM payment WHERE id =", id,
+               "https://pay.example/x p_1");
+    ck_assert_int_eq(outcome_of(webhook("e1", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
+    ck_assert_int_eq(outcome_of(webhook("e1", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_DUPLICATE);
+    ck_assert_int_eq(outcome_of(webhook("e2", id, OBSERVED_FAILED, 500)), OBSERVE_STORED);
+    expect_sql(REGISTERS, id, "7 2 3 0");
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_TAKEN);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(claim_of(undo("Refund", refund, id)), CLAIM_RETURNED);
+    ck_assert_int_eq(lease(id, &number), TASK_REFUND);
+    learn(id, number, OUTCOME_KNOWN, &refunded);
+    expect_sql(REGISTERS, id, "7 4 5 0");
+    expect_sql(TASK, id, "0 f 3");
+    expect_sql(EVENTS, id,
+               "1 payment.observed CREATED, 3 payment.observed SUCCEEDED, 5 payment.observed"
+               " REFUNDED");
+    expect_sql(
+        "SELECT payload::json ->> 'occurredAtUs' FROM event WHERE version = 3 AND aggregateid =",
+        id, "1800000000000000");
+}
+END_TEST
+
+START_TEST(abandon_first_leaves_a_tombstone)
+{
+    struct uuid id = new_id(), request = new_id();
+    struct problem problem;
+    struct test_call *test;
+
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(claim_of(undo("Abandon", request, id)), CLAIM_ABANDONED);
+    for (int i = 0; i < 2; i++) {
+        test = create(id, 500);
+        run(test);
+        problem = test->call.op->problem;
+        ck_assert_str_eq(problem_reason(&problem), "PAYMENT_ABANDONED");
+        ck_assert(problem.is_stored);
+        call_fixture_free(test);
+    }
+    expect_sql("SELECT count(*) FROM provider_task WHERE payment_id =", id, "0");
+    expect_sql(REGISTERS, id, "0 3 0 0");
+    /* A webhook of something that we never made changes nothing. */
+    ck_assert_int_eq(outcome_of(webhook("e3", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
+    expect_sql(REGISTERS, id, "0 3 0 0");
+    ck_assert_int_eq(claim_of(undo("Refund", new_id(), id)), CLAIM_ABANDONED);
+}
+END_TEST
+
+START_TEST(abandon_waits_for_the_create_under_way)
+{
+    struct uuid id = new_id();
+    struct observation none = { .source = SOURCE_CREATE };
+    struct observation canceled = { .source = SOURCE_QUERY,
+                                    .observed = OBSERVED_CANCELED,
+                                    .amount_minor = 500,
+                                    .currency = "JPY" };
+    struct observation pending = canceled;
+    int32_t number;
+
+    pending.observed = OBSERVED_PENDING;
+    expect(create(id, 500), "");
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_OPEN);
+    learn(id, number, OUTCOME_UNKNOWN, &none);
+    ck_assert_int_eq(lease(id, &number), TASK_QUERY);
+    learn(id, number, OUTCOME_KNOWN, &pending);
+    ck_assert_int_eq(lease(id, &number), TASK_CANCEL);
+    learn(id, number, OUTCOME_REFUSED, &none);
+    ck_assert_int_eq(lease(id, &number), TASK_QUERY);
+    learn(id, number, OUTCOME_KNOWN, &canceled);
+    expect_sql("SELECT concat_ws(' ', observed, claim) FROM payment WHERE id =", id, "6 3");
+    expect_sql("SELECT give_up_us FROM provider_task WHERE payment_id =", id, "0");
+    /* Paid after all: the refund is the next task. */
+    ck_assert_int_eq(outcome_of(webhook("e4", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
+    ck_assert_int_eq(lease(id, &number), TASK_REFUND);
+}
+END_TEST
+
+START_TEST(another_amount_makes_a_query_due)
+{
+    struct uuid id = new_id();
+    struct observation created = { .source = SOURCE_CREATE, .observed = OBSERVED_CREATED };
+    struct observation less = { .source = SOURCE_QUERY,
+                                .observed = OBSERVED_SUCCEEDED,
+                                .amount_minor = 499,
+                                .currency = "JPY" };
+    int32_t number;
+
+    expect(create(id, 500), "");
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    learn(id, number, OUTCOME_KNOWN, &created);
+    ck_assert_int_eq(outcome_of(webhook("e5", id, OBSERVED_SUCCEEDED, 499)), OBSERVE_STORED);
+    expect_sql("SELECT concat_ws(' ', kind, query_wanted) FROM provider_task WHERE payment_id =",
+               id, "2 t");
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE provider_task SET due_us = 0, queried_at_us = 0 WHERE query_wanted");
+    ck_assert_int_eq(lease(id, &number), TASK_QUERY);
+    learn(id, number, OUTCOME_KNOWN, &less);
+    expect_sql("SELECT concat_ws(' ', observed, claim, is_quarantined) FROM payment WHERE id =", id,
+               "1 1 t");
+    expect_sql(TASK, id, "0 f 3");
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_ABANDONED);
+}
+END_TEST
+
+START_TEST(signaled_only_grows)
+{
+    struct uuid id = new_id();
+
+    expect(create(id, 500), "");
+    for (int32_t version = 1; version >= 0; version--) {
+        struct test_call *test = call_fixture_new(&payment_signaled_method);
+        struct signaled *op = (struct signaled *)test->call.op;
+
+        op->op.id = new_id();
+        op->payment_id = id;
+        op->version = version;
+        expect(test, "");
+        expect_sql(REGISTERS, id, "1 1 1 1");
+    }
+}
+END_TEST
+
+/* Two webhooks of one payment, and a Create with its Abandon, in one batch. */
+START_TEST(many_in_one_batch)
+{
+    struct uuid id = new_id(), other = new_id();
+    struct test_call *tests[] = {
+        create(id, 500),
+        webhook("e6", id, OBSERVED_PENDING, 500),
+        webhook("e6", id, OBSERVED_PENDING, 500),
+        webhook("e7", id, OBSERVED_SUCCEEDED, 500),
+        undo("Abandon", new_id(), other),
+        create(other, 500),
+    };
+    struct call *calls[6];
+
+    for (size_t i = 0; i < 6; i++)
+        calls[i] = &tests[i]->call;
+    batch_run(&account_service, pg, calls, 6);
+    ck_assert_int_eq(((struct observe_payment *)tests[2]->call.op)->outcome, OBSERVE_DUPLICATE);
+    ck_assert_str_eq(problem_reason(&tests[5]->call.op->problem), "PAYMENT_ABANDONED");
+    for (size_t i = 0; i < 6; i++)
+        call_fixture_free(tests[i]);
+    expect_sql(REGISTERS, id, "7 2 3 0");
+    expect_sql(EVENTS, id,
+               "1 payment.observed CREATED, 2 payment.observed PENDING, 3 payment.observed"
+               " SUCCEEDED");
+}
+END_TEST
+
+/* ---- reads, and what the program itself looks for ---- */
+
+static size_t
+rows_of(const struct pg_statement *statement, const void *row)
+{
+    static const struct pg_statement *statements[] = { &payment_tasks_due, &payment_give_ups_due,
+                                                       &payment_unsignaled, &payment_inbox_purge,
+                                                       NULL };
+    struct pg *looker = pg_new(fixture.conninfo, "test", statements);
+    struct pg_step step = { .statement = statement, .rows = &row, .count = 1 };
+    struct arena *arena = arena_new();
+
+    ck_assert_int_eq(pg_connect(looker), ERR_OK);
+    ck_assert_int_eq(pg_round(looker, false, &step, 1, arena), ERR_OK);
+    arena_free(arena);
+    pg_free(looker);
+    return step.ret_count > 0 ? step.ret_count : step.ret_changed;
+}
+
+START_TEST(what_is_due_is_found)
+{
+    struct uuid id = new_id();
+    struct task_range range = { .provider = "due", .count = 10 };
+    struct signal_range all = { .changed_before_us = INT64_MAX };
+    struct test_call *test = create(id, 500);
+    int32_t number;
+
+    ((struct create_payment *)test->call.op)->provider = "due";
+    expect(test, "");
+    ck_assert_uint_eq(rows_of(&payment_tasks_due, &range), 1);
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    ck_assert_uint_eq(rows_of(&payment_tasks_due, &range), 0);
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_OPEN);
+    ck_assert_uint_eq(rows_of(&payment_give_ups_due, &range), 0);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE provider_task SET give_up_us = 1 WHERE give_up_us > 0");
+    ck_assert_uint_ge(rows_of(&payment_give_ups_due, &range), 1);
+    ck_assert_uint_ge(rows_of(&payment_unsignaled, &all), 1);
+}
+END_TEST
+
+START_TEST(inbox_forgets_what_is_old)
+{
+    struct signal_range old = { .changed_before_us = clock_now_us() - 45 * DAY_US };
+
+    ck_assert_int_eq(outcome_of(webhook("old", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
+    ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE payment_inbox SET received_at_us = 1 WHERE key = 'sandbox old'");
+    ck_assert_uint_eq(rows_of(&payment_inbox_purge, &old), 1);
+    ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)), OBSERVE_DUPLICATE);
+}
+END_TEST
+
+START_TEST(get_and_list)
+{
+    struct pg *reader = pg_new(fixture.conninfo, "test", payment_statements);
+    struct uuid id = new_id();
+    struct get_payment get = { .op.id = id }, missing = { .op.id = new_id() };
+    struct list_payments list = { .op.id = id };
+    struct op *gets[] = { &missing.op, &get.op }, *lists[] = { &list.op };
+    struct arena *arena = arena_new();
+
+    expect(create(id, 500), "");
+    ck_assert_int_eq(pg_connect(reader), ERR_OK);
+    ck_assert_int_eq(payment_reads[0].read(reader, gets, 2, arena), ERR_OK);
+    ck_assert_int_eq(missing.op.problem.error, ERR_NOT_FOUND);
+    ck_assert_int_eq(get.op.problem.error, ERR_OK);
+    ck_assert_int_eq(get.payment.amount_minor, 500);
+    ck_assert_int_eq(payment_reads[1].read(reader, lists, 1, arena), ERR_OK);
+    ck_assert_uint_eq(list.count, 1);
+    arena_free(arena);
+    pg_free(reader);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("payments");
+    TCase *tests = tcase_create("store");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "payments", "account-svc/schema.sql");
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, open_pg, close_pg);
+    tcase_add_test(tests, create_pay_and_return);
+    tcase_add_test(tests, abandon_first_leaves_a_tombstone);
+    tcase_add_test(tests, abandon_waits_for_the_create_under_way);
+    tcase_add_test(tests, another_amount_makes_a_query_due);
+    tcase_add_test(tests, signaled_only_grows);
+    tcase_add_test(tests, many_in_one_batch);
+    tcase_add_test(tests, what_is_due_is_found);
+    tcase_add_test(tests, inbox_forgets_what_is_old);
+    tcase_add_test(tests, get_and_list);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}

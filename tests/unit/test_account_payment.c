@@ -1,0 +1,340 @@
+/* test_account_payment.c -- The rules of payments one by one: words, claims, refunds, the plan. */
+#include "account-svc/payment.h"
+
+#include "sagamesh/payment/v1/payment_service.pb-c.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define NOW_US (INT64_C(1800000000) * SECOND_US)
+
+static struct arena *arena;
+
+static void
+set_up(void)
+{
+    arena = arena_new();
+}
+
+static void
+tear_down(void)
+{
+    arena = arena_free(arena);
+}
+
+static struct payment
+payment_of(int32_t observed, int32_t claim)
+{
+    return (struct payment){ .record = { .id = uuid_v7(NOW_US), .fingerprint = 1 },
+                             .provider = "sandbox",
+                             .amount_minor = 500,
+                             .currency = "JPY",
+                             .observed = observed,
+                             .claim = claim,
+                             .version = 1,
+                             .description = "",
+                             .return_url = "",
+                             .url = "",
+                             .reference = "",
+                             .refunds = "",
+                             .traceparent = "",
+                             .expires_at_us = NOW_US + 600 * SECOND_US };
+}
+
+/* ---- words and numbers ---- */
+
+/* clang-format off */
+static const struct {
+    const char *word;
+    enum observed observed;
+} words[] = {
+    { "COMPLETED",  OBSERVED_SUCCEEDED }, { "SUCCESS",    OBSERVED_SUCCEEDED },
+    { "CAPTURED",   OBSERVED_SUCCEEDED }, { "SUCCEEDED",  OBSERVED_SUCCEEDED },
+    { "CANCELLED",  OBSERVED_CANCELED  }, { "CANCELED",   OBSERVED_CANCELED  },
+    { "EXPIRED",    OBSERVED_EXPIRED   }, { "FAILED",     OBSERVED_FAILED    },
+    { "AUTHORIZED", OBSERVED_AUTHORIZED}, { "REFUNDED",   OBSERVED_SUCCEEDED },
+    { "completed",  OBSERVED_NONE      }, { "",           OBSERVED_NONE      },
+};
+/* clang-format on */
+
+START_TEST(one_vocabulary)
+{
+    ck_assert_int_eq(observed_find(words[_i].word), words[_i].observed);
+}
+END_TEST
+
+START_TEST(numbers_are_those_of_the_proto)
+{
+    for (int i = 1; i < OBSERVED_COUNT; i++) {
+        const ProtobufCEnumValue *value =
+            protobuf_c_enum_descriptor_get_value(&sagamesh__payment__v1__observed__descriptor, i);
+
+        ck_assert_ptr_nonnull(value);
+        ck_assert_str_eq(value->name + strlen("OBSERVED_"), observed_word((enum observed)i));
+    }
+    for (int i = 1; i < CLAIM_COUNT; i++) {
+        const ProtobufCEnumValue *value =
+            protobuf_c_enum_descriptor_get_value(&sagamesh__payment__v1__claim__descriptor, i);
+
+        ck_assert_ptr_nonnull(value);
+        ck_assert_str_eq(value->name + strlen("CLAIM_"), claim_word((enum claim)i));
+    }
+    ck_assert_int_eq(OBSERVE_QUERY, SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_QUERY);
+    ck_assert_int_eq(HINT_WATCHED, SAGAMESH__PAYMENT__V1__HINT__HINT_WATCHED);
+}
+END_TEST
+
+/* ---- claims ---- */
+
+START_TEST(every_claim_answers_every_event)
+{
+    for (enum claim claim = CLAIM_OPEN; claim < CLAIM_COUNT; claim++) {
+        for (enum claim_event event = 0; event < CLAIM_EVENT_COUNT; event++) {
+            enum claim after = claim_after(claim, event);
+
+            ck_assert(after >= CLAIM_OPEN && after < CLAIM_COUNT);
+            if (claim != CLAIM_OPEN) /* there is no way back to open */
+                ck_assert_int_ne(after, CLAIM_OPEN);
+            if (claim == CLAIM_ABANDONED || claim == CLAIM_RETURNED) /* nor out of these */
+                ck_assert_int_eq(after, claim);
+        }
+    }
+    ck_assert_int_eq(claim_after(CLAIM_TAKEN, CLAIM_GIVE_UP), CLAIM_TAKEN);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t observed, claim;
+    const char *refunds;
+    bool is_due, is_open;
+} refund_rules[] = {
+    { "paid and taken",                OBSERVED_SUCCEEDED, CLAIM_TAKEN,     "",                 false, false },
+    { "paid and abandoned",            OBSERVED_SUCCEEDED, CLAIM_ABANDONED, "",                 true,  true  },
+    { "paid and given back",           OBSERVED_SUCCEEDED, CLAIM_RETURNED,  "",                 true,  true  },
+    { "canceled and abandoned",        OBSERVED_CANCELED,  CLAIM_ABANDONED, "",                 false, false },
+    { "refunded by us",                OBSERVED_SUCCEEDED, CLAIM_ABANDONED, "500 a",            true,  false },
+    { "refunded in part by somebody",  OBSERVED_SUCCEEDED, CLAIM_RETURNED,  "200 a",            true,  true  },
+    { "refunded in two parts",         OBSERVED_SUCCEEDED, CLAIM_RETURNED,  "200 a\n300 b",     true,  false },
+};
+/* clang-format on */
+
+START_TEST(refund_is_due)
+{
+    struct payment payment = payment_of(refund_rules[_i].observed, refund_rules[_i].claim);
+
+    payment.refunds = refund_rules[_i].refunds;
+    ck_assert_msg(payment_refund_is_due(&payment) == refund_rules[_i].is_due, "%s: due",
+                  refund_rules[_i].what);
+    ck_assert_msg(payment_refund_is_open(&payment, arena) == refund_rules[_i].is_open, "%s: open",
+                  refund_rules[_i].what);
+}
+END_TEST
+
+START_TEST(refunds_are_a_set)
+{
+    static const char *const orders[] = { "abc", "acb", "bac", "bca", "cab", "cba" };
+
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct payment payment = payment_of(OBSERVED_SUCCEEDED, CLAIM_TAKEN);
+
+        for (int twice = 0; twice < 2; twice++) {
+            for (const char *at = orders[i]; *at != '\0'; at++) {
+                struct observation observation = { .source = SOURCE_WEBHOOK, .refund_count = 1 };
+
+                observation.refunds[0].id = arena_print(arena, "%c", *at);
+                observation.refunds[0].amount_minor = *at - 'a' + 1;
+                payment_observe(&payment, &observation, arena, NOW_US);
+            }
+        }
+        ck_assert_str_eq(payment.refunds, "1 a\n2 b\n3 c");
+        ck_assert_int_eq(payment.version, 4);
+    }
+}
+END_TEST
+
+/* ---- amounts ---- */
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    enum source source;
+    int64_t amount;
+    const char *currency;
+    bool is_believed, is_quarantined;
+} amounts[] = {
+    { "the right amount",                SOURCE_WEBHOOK, 500, "JPY", true,  false },
+    { "one less",                        SOURCE_WEBHOOK, 499, "JPY", false, false },
+    { "another currency",                SOURCE_WEBHOOK, 500, "USD", false, false },
+    { "a success without an amount",     SOURCE_WEBHOOK, 0,   NULL,  false, false },
+    { "one less, in the provider's own", SOURCE_QUERY,   499, "JPY", false, true  },
+    { "one less, in create's answer",    SOURCE_CREATE,  499, "JPY", false, false },
+    { "the right one, asked for",        SOURCE_QUERY,   500, "JPY", true,  false },
+};
+/* clang-format on */
+
+START_TEST(another_amount_moves_nothing)
+{
+    struct payment payment = payment_of(OBSERVED_PENDING, CLAIM_OPEN);
+    struct observation observation = { .source = amounts[_i].source,
+                                       .observed = OBSERVED_SUCCEEDED,
+                                       .amount_minor = amounts[_i].amount,
+                                       .currency = amounts[_i].currency,
+                                       .url = "https://else.example" };
+    unsigned changes = payment_observe(&payment, &observation, arena, NOW_US);
+
+    ck_assert_msg((payment.claim == CLAIM_TAKEN) == amounts[_i].is_believed, "%s: claim",
+                  amounts[_i].what);
+    ck_assert_msg((payment.observed == OBSERVED_SUCCEEDED) == amounts[_i].is_believed,
+                  "%s: observed", amounts[_i].what);
+    ck_assert_msg((payment.url[0] != '\0') == amounts[_i].is_believed, "%s: url", amounts[_i].what);
+    ck_assert_msg(payment.is_quarantined == amounts[_i].is_quarantined, "%s: quarantine",
+                  amounts[_i].what);
+    ck_assert_msg(((changes & CHANGE_WANTS_QUERY) != 0) ==
+                      (!amounts[_i].is_believed && !amounts[_i].is_quarantined),
+                  "%s: query", amounts[_i].what);
+}
+END_TEST
+
+/* ---- the plan ---- */
+
+#define AFTER(seconds) (NOW_US + (seconds)*SECOND_US)
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t observed, claim;
+    bool is_abandon_asked;
+    struct task task;
+    enum task_kind kind;
+    int64_t from_s, to_s; /* when it is due, from now; -1: never */
+} plans[] = {
+    /*                                        observed            claim            asked  task                                                                                    kind        due */
+    { "a new payment",                        OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_UNSENT },                                                       TASK_CREATE,   0,    0 },
+    { "a create that timed out",              OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE, .attempts = 1 },                                         TASK_QUERY,    0,    2 },
+    { "a create the provider did not know",   OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_AGAIN, .attempts = 2 },                                         TASK_CREATE,   1,    3 },
+    { "created just now",                     OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0) },                             TASK_QUERY,   54,   66 },
+    { "asked once",                           OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 1 },                 TASK_QUERY,  270,  330 },
+    { "asked five times more",                OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 6 },                 TASK_QUERY,  660,  660 },
+    { "after the checkout's end, hourly",     OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 6, .last_query_done = true }, TASK_QUERY, 3240, 3960 },
+    { "then daily",                           OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 30, .last_query_done = true }, TASK_QUERY, 77760, 95040 },
+    { "watched",                              OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .watched_until_us = AFTER(30) },       TASK_QUERY,    2,    4 },
+    { "a hint, asked a moment ago",           OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(-1), .query_wanted = true },      TASK_QUERY,    1,    1 },
+    { "a hint",                               OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(-9), .query_wanted = true },      TASK_QUERY,    0,    0 },
+    { "failed: the last query",               OBSERVED_FAILED,    CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0) },                             TASK_QUERY,  660,  660 },
+    { "failed, and asked for the last time",  OBSERVED_FAILED,    CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .last_query_done = true },                               TASK_NONE,    -1,   -1 },
+    { "the provider will not have it",        OBSERVED_FAILED,    CLAIM_OPEN,      false, { .create_state = CREATE_REFUSED },                                                      TASK_NONE,    -1,   -1 },
+    { "taken",                                OBSERVED_SUCCEEDED, CLAIM_TAKEN,     false, { .create_state = CREATE_THERE },                                                        TASK_NONE,    -1,   -1 },
+    { "abandoned, asked first",               OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE },                                                        TASK_QUERY,    0,    0 },
+    { "abandoned, the create in doubt",       OBSERVED_CREATED,   CLAIM_OPEN,      true,  { .create_state = CREATE_MAYBE, .attempts = 9 },                                         TASK_QUERY,    4,    6 },
+    { "abandoned, cancelled next",            OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_CANCEL },                        TASK_CANCEL,   0,    0 },
+    { "abandoned, and asked once more",       OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_QUERY_AGAIN, .attempts = 1 },    TASK_QUERY,    0,    0 },
+    { "given up, it may still be created",    OBSERVED_CREATED,   CLAIM_ABANDONED, true,  { .create_state = CREATE_MAYBE, .attempts = 12 },                                        TASK_QUERY,  270,  330 },
+    { "given up and canceled: a last query",  OBSERVED_CANCELED,  CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_QUERY_AGAIN },                   TASK_QUERY,  660,  660 },
+    { "given up, and all is said",            OBSERVED_CANCELED,  CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .last_query_done = true },                               TASK_NONE,    -1,   -1 },
+    { "paid after all",                       OBSERVED_SUCCEEDED, CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE },                                                        TASK_REFUND,   0,    0 },
+    { "a refund that nobody answers",         OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .attempts = 30 },                                        TASK_REFUND, 3240, 3960 },
+};
+/* clang-format on */
+
+START_TEST(plan_of)
+{
+    struct payment payment = payment_of(plans[_i].observed, plans[_i].claim);
+    struct task task = plans[_i].task;
+
+    task.payment_id = payment.record.id;
+    payment.abandon_asked_us = plans[_i].is_abandon_asked ? NOW_US : 0;
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_msg(task.kind == (int32_t)plans[_i].kind, "%s: %s because %s", plans[_i].what,
+                  task_word((enum task_kind)task.kind),
+                  payment_plan_because(&payment, &task, arena));
+    if (plans[_i].to_s < 0)
+        ck_assert_msg(task.due_us == TASK_NEVER_US, "%s: never", plans[_i].what);
+    else
+        ck_assert_msg(task.due_us >= AFTER(plans[_i].from_s) &&
+                          task.due_us <= AFTER(plans[_i].to_s),
+                      "%s: due in %" PRId64 " us", plans[_i].what, task.due_us - NOW_US);
+}
+END_TEST
+
+/* After an outage a thousand payments do not ask at the same moment. */
+START_TEST(no_herd)
+{
+    int64_t first_us = INT64_MAX, last_us = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        struct payment payment = payment_of(OBSERVED_PENDING, CLAIM_OPEN);
+        struct task task = { .payment_id = payment.record.id,
+                             .create_state = CREATE_THERE,
+                             .attempts = 20 };
+
+        payment_plan(&payment, &task, arena, NOW_US);
+        first_us = task.due_us < first_us ? task.due_us : first_us;
+        last_us = task.due_us > last_us ? task.due_us : last_us;
+    }
+    ck_assert_int_gt(last_us - first_us, 50 * SECOND_US);
+}
+END_TEST
+
+START_TEST(one_lease_at_a_time)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+    struct observation created = { .source = SOURCE_CREATE, .observed = OBSERVED_CREATED };
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_CREATE);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_NONE);
+    ck_assert_int_eq(task.create_state, CREATE_MAYBE); /* before anything is sent */
+    payment_abandon(&payment, AFTER(1));
+    payment_plan(&payment, &task, arena, AFTER(1));
+    ck_assert_int_eq(payment.claim, CLAIM_OPEN); /* what is under way is waited out */
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, AFTER(2)), TASK_NONE);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, AFTER(16)), TASK_QUERY);
+    /* The lease that ran out comes back after all: it exists. */
+    payment_learn(&payment, &task, 1, OUTCOME_KNOWN, &created, arena, AFTER(17));
+    ck_assert(task.is_leased && task.lease == 2);
+    ck_assert_int_eq(task.create_state, CREATE_THERE);
+}
+END_TEST
+
+START_TEST(abandon_before_anything_was_sent)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    payment_abandon(&payment, NOW_US);
+    ck_assert_uint_eq(payment_plan(&payment, &task, arena, NOW_US), CHANGE_CLAIM);
+    ck_assert_int_eq(payment.claim, CLAIM_ABANDONED);
+    ck_assert_int_eq(task.kind, TASK_NONE);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("payment");
+    TCase *tests = tcase_create("rules");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, one_vocabulary, 0, sizeof words / sizeof *words);
+    tcase_add_test(tests, numbers_are_those_of_the_proto);
+    tcase_add_test(tests, every_claim_answers_every_event);
+    tcase_add_loop_test(tests, refund_is_due, 0, sizeof refund_rules / sizeof *refund_rules);
+    tcase_add_test(tests, refunds_are_a_set);
+    tcase_add_loop_test(tests, another_amount_moves_nothing, 0, sizeof amounts / sizeof *amounts);
+    tcase_add_loop_test(tests, plan_of, 0, sizeof plans / sizeof *plans);
+    tcase_add_test(tests, no_herd);
+    tcase_add_test(tests, one_lease_at_a_time);
+    tcase_add_test(tests, abandon_before_anything_was_sent);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
