@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import unittest
 
+import grpc
 import invariants
 import mesh as mesh_module
 from mesh import Mesh, wait_until
@@ -144,7 +145,8 @@ class Story(unittest.TestCase):
 
     def hold_of(self, order_id):
         """[id, state] of the order's hold, or None."""
-        rows = self.mesh.psql("storage", f"SELECT id, state FROM hold WHERE reference = '{order_id}'")
+        statement = f"SELECT id, state FROM hold WHERE reference = '{order_id}'"
+        rows = self.mesh.psql("storage", statement)
         return [rows[0][0], int(rows[0][1])] if rows else None
 
     def wait_hold(self, order_id, state):
@@ -156,13 +158,22 @@ class Story(unittest.TestCase):
 
         return wait_until(in_state, 20, f"the hold of {order_id} in state {state}")
 
+    def saga_if_any(self, saga_id):
+        """None as long as the order has only been placed."""
+        try:
+            return self.mesh.saga(saga_id).saga
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise
+            return None
+
     def wait_saga(self, saga_id, phase, state=None):
         """The saga, once it is in that phase (and state)."""
         number = self.mesh.saga_pb.SagaPhase.Value(f"SAGA_PHASE_{phase}")
 
         def in_phase():
-            saga = self.mesh.saga(saga_id).saga
-            return saga.phase == number and state in (None, saga.state) and saga
+            saga = self.saga_if_any(saga_id)
+            return saga and saga.phase == number and state in (None, saga.state) and saga
 
         return wait_until(in_phase, GO_ON_SECONDS, f"saga {saga_id} {phase} in {state}")
 

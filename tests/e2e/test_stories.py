@@ -131,7 +131,7 @@ class Cancelled(Story):
             self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
             self.mesh.cancel(order_id)
             story.wait_until(
-                lambda: self.mesh.saga(order_id).saga.cancel_requested, 20, "the saga knows"
+                lambda: self.saga_if_any(order_id).cancel_requested, 20, "the saga knows"
             )
         order = self.assert_failed(order_id, "CANCELED")
         self.assertTrue(order.cancel_requested)
