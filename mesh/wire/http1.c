@@ -21,7 +21,6 @@
 enum {
     BLANK_LINES_MAX = 2,   /* before a request: old clients end a body with one */
     METHOD_BYTES_MAX = 32, /* any method's name is shorter; then it is no HTTP */
-    VERSION_BYTES = 8,     /* HTTP/1.1 */
     CHUNK_LINE_BYTES = 10, /* eight digits and CRLF; more is extensions */
     HEAD_BYTES_FIRST = 1024,
     BODY_BYTES_FIRST = 4096,
@@ -119,7 +118,7 @@ request_line_scan(struct http1 *http1, unsigned char byte)
     if (http1->method_bytes == 0 && bytes > METHOD_BYTES_MAX)
         refuse(http1, 400, "the request line does not begin with a method");
     else if (http1->method_bytes > 0 &&
-             bytes > http1->method_bytes + HTTP1_TARGET_BYTES_MAX + VERSION_BYTES + 2)
+             bytes > http1->method_bytes + HTTP1_TARGET_BYTES_MAX + HTTP1_VERSION_BYTES + 2)
         refuse(http1, 414, "the target is longer than 4096 bytes");
 }
 
@@ -255,43 +254,6 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_end,
 };
 
-/* The parts of "GET /path HTTP/1.1", ended by NULs. llhttp knows more methods, versions and even
- * protocols than are wanted here. */
-static bool
-request_line_split(struct http1 *http1, const char *line, size_t bytes, char **ret_target)
-{
-    static const char *const methods[] = { "GET",    "HEAD",    "POST",  "PUT",
-                                           "DELETE", "OPTIONS", "PATCH", NULL };
-    struct http_request *request = &http1->request;
-    char *text = arena_copy(http1->arena, line, bytes);
-    char *version = strrchr(text, ' ');
-    size_t i = 0;
-
-    if (http1->method_bytes == 0 || version <= text + http1->method_bytes + 1 ||
-        strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != http1->method_bytes) {
-        refuse(http1, 400, "the request line is not METHOD target HTTP/1.1");
-        return false;
-    }
-    *version++ = '\0';
-    text[http1->method_bytes] = '\0';
-    request->method = text;
-    *ret_target = text + http1->method_bytes + 1;
-    if (strlen(version) != VERSION_BYTES || strncmp(version, "HTTP/", 5) != 0) {
-        refuse(http1, 400, "the request line does not end with HTTP/1.1");
-        return false;
-    }
-    request->is_http10 = strcmp(version, "HTTP/1.0") == 0;
-    if (!request->is_http10 && strcmp(version, "HTTP/1.1") != 0) {
-        refuse(http1, 505, "HTTP/1.1 and HTTP/1.0 are spoken here");
-        return false;
-    }
-    while (methods[i] != NULL && strcmp(methods[i], text) != 0)
-        i++;
-    if (methods[i] == NULL)
-        refuse(http1, 501, "no such method is known here");
-    return methods[i] != NULL;
-}
-
 /* llhttp has passed: its spans become texts, names in lower case, values without outer blanks. */
 static void
 headers_finish(struct http1 *http1)
@@ -316,37 +278,11 @@ headers_finish(struct http1 *http1)
     }
 }
 
-static const char *
-header_only(const struct http_request *request, const char *name, size_t *ret_count)
-{
-    const char *value = "";
-
-    *ret_count = 0;
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (strcmp(request->headers[i].name, name) == 0) {
-            value = request->headers[i].value;
-            (*ret_count)++;
-        }
-    }
-    return value;
-}
-
-static bool
-connection_has(const struct http_request *request, const char *token)
-{
-    for (size_t i = 0; i < request->header_count; i++) {
-        if (strcmp(request->headers[i].name, "connection") == 0 &&
-            http1_list_has(request->headers[i].value, token))
-            return true;
-    }
-    return false;
-}
-
 static void
 host_check(struct http1 *http1)
 {
     size_t count;
-    const char *host = header_only(&http1->request, "host", &count);
+    const char *host = http1_header_only(&http1->request, "host", &count);
 
     if (count > 1)
         refuse(http1, 400, "two Host fields");
@@ -362,9 +298,9 @@ length_check(struct http1 *http1)
 {
     struct http_request *request = &http1->request;
     size_t codings, lengths;
-    const char *coding = header_only(request, "transfer-encoding", &codings);
+    const char *coding = http1_header_only(request, "transfer-encoding", &codings);
 
-    header_only(request, "content-length", &lengths);
+    http1_header_only(request, "content-length", &lengths);
     http1->is_chunked = codings > 0;
     http1->body_left = codings == 0 && lengths > 0 ? http1->parser.content_length : 0;
     request->has_body = http1->is_chunked || http1->body_left > 0;
@@ -383,7 +319,7 @@ expect_check(struct http1 *http1)
 {
     struct http_request *request = &http1->request;
     size_t count;
-    const char *expect = header_only(request, "expect", &count);
+    const char *expect = http1_header_only(request, "expect", &count);
 
     if (count == 0 || request->is_http10)
         return;
@@ -401,24 +337,27 @@ head_check(struct http1 *http1)
     host_check(http1);
     length_check(http1);
     expect_check(http1);
-    header_only(request, "upgrade", &upgrades);
-    request->wants_upgrade = upgrades > 0 && connection_has(request, "upgrade");
-    request->keeps_alive = !connection_has(request, "close") &&
-                           (!request->is_http10 || connection_has(request, "keep-alive"));
+    http1_header_only(request, "upgrade", &upgrades);
+    request->wants_upgrade = upgrades > 0 && http1_connection_has(request, "upgrade");
+    request->keeps_alive = !http1_connection_has(request, "close") &&
+                           (!request->is_http10 || http1_connection_has(request, "keep-alive"));
 }
 
 static void
 head_parse(struct http1 *http1)
 {
+    char *target,
+        *line = arena_copy(http1->arena, http1->head + http1->start, http1->request_line_bytes);
     const char *because;
-    char *target;
     llhttp_errno_t error;
+    int status = http1_line_split(line, http1->method_bytes, &http1->request, &target, &because);
 
-    if (!request_line_split(http1, http1->head + http1->start, http1->request_line_bytes, &target))
-        return;
-    because = http1_target_split(target, &http1->request, http1->arena);
-    if (because != NULL) {
-        refuse(http1, 400, because);
+    if (status == 200) {
+        because = http1_target_split(target, &http1->request, http1->arena);
+        status = because == NULL ? 200 : 400;
+    }
+    if (status != 200) {
+        refuse(http1, status, because);
         return;
     }
     llhttp_init(&http1->parser, HTTP_REQUEST, (llhttp_settings_t *)&settings);

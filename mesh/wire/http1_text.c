@@ -94,6 +94,36 @@ http1_decode(const char *text, size_t bytes, bool plus_is_space, char *ret_text)
     return is_text(ret_text, count);
 }
 
+/* llhttp knows more methods, versions and even protocols than are wanted here. */
+int
+http1_line_split(char *line, size_t method_bytes, struct http_request *request, char **ret_target,
+                 const char **ret_because)
+{
+    static const char *const methods[] = { "GET",    "HEAD",    "POST",  "PUT",
+                                           "DELETE", "OPTIONS", "PATCH", NULL };
+    char *version = strrchr(line, ' ');
+    size_t i = 0;
+
+    *ret_because = "the request line is not METHOD target HTTP/1.1";
+    if (method_bytes == 0 || version <= line + method_bytes + 1 ||
+        strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != method_bytes)
+        return 400;
+    *version++ = '\0';
+    line[method_bytes] = '\0';
+    request->method = line;
+    *ret_target = line + method_bytes + 1;
+    if (strlen(version) != HTTP1_VERSION_BYTES || strncmp(version, "HTTP/", 5) != 0)
+        return 400;
+    request->is_http10 = strcmp(version, "HTTP/1.0") == 0;
+    *ret_because = "HTTP/1.1 and HTTP/1.0 are spoken here";
+    if (!request->is_http10 && strcmp(version, "HTTP/1.1") != 0)
+        return 505;
+    *ret_because = "no such method is known here";
+    while (methods[i] != NULL && strcmp(methods[i], line) != 0)
+        i++;
+    return methods[i] == NULL ? 501 : 200;
+}
+
 /* An absolute target is the same request as its path: a proxy may send it (RFC 9112, 3.2.2). */
 static char *
 authority_skip(char *target)
@@ -167,6 +197,32 @@ http1_list_has(const char *list, const char *token)
             strspn(list + bytes, " \t") == end - bytes)
             return true;
         list += end;
+    }
+    return false;
+}
+
+const char *
+http1_header_only(const struct http_request *request, const char *name, size_t *ret_count)
+{
+    const char *value = "";
+
+    *ret_count = 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcmp(request->headers[i].name, name) == 0) {
+            value = request->headers[i].value;
+            (*ret_count)++;
+        }
+    }
+    return value;
+}
+
+bool
+http1_connection_has(const struct http_request *request, const char *token)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcmp(request->headers[i].name, "connection") == 0 &&
+            http1_list_has(request->headers[i].value, token))
+            return true;
     }
     return false;
 }
