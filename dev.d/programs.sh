@@ -53,6 +53,7 @@ program_command() {
         echo "--database=$(postgres_conninfo "$MESH_DIRECTORY/pg") dbname=$database"
     program_flags "$name" | while read -r flag; do
         flag=${flag//\{root\}/$ROOT}
+        flag=${flag//\{kafka\}/${MESH_KAFKA:-$(program_address broker)}}
         for other in $(programs_names); do
             flag=${flag//\{$other\}/$(program_address "$other")}
         done

@@ -19,6 +19,9 @@ enum {
     HEARTBEAT_US = 1000 * 1000,
     SEND_MS = 10 * 1000,
     LAG_WARN_US = 30 * 1000 * 1000,
+    ROUTES_MAX = 8,
+    PARTITIONS = 12, /* of a topic that was not there; the same for all, so that readers find an
+                        order's news of every topic in one partition number */
 };
 
 struct relay {
@@ -29,6 +32,8 @@ struct relay {
     struct kafka_producer *producer;
     struct arena *arena;
     bool is_owner;
+    bool has_topics;
+    int32_t partitions[ROUTES_MAX]; /* of each route's topic */
     int64_t heartbeat_due_us;
     bool lag_was_logged;
 };
@@ -49,9 +54,12 @@ struct sent_event {
 };
 
 /* clang-format off */
-static const struct pg_column horizon_columns[] = {
+static const struct pg_column position_columns[] = {
     PG_COLUMN(struct horizon, cursor, PG_INT8),
     PG_COLUMN(struct horizon, last, PG_INT8),
+    { 0 },
+};
+static const struct pg_column horizon_columns[] = {
     PG_COLUMN(struct horizon, xmax, PG_INT8),
     PG_COLUMN(struct horizon, xmin, PG_INT8),
     PG_COLUMN(struct horizon, time_us, PG_INT8),
@@ -86,18 +94,26 @@ static const struct pg_statement relay_lock = {
     .out_bytes = sizeof(bool),
 };
 
-/* S before X, in one statement: the sequence's value is not part of any snapshot. The time is of the
- * oldest transaction that may still bring news, or now. */
+/* S first, and X by a later statement: a statement's snapshot is older than what it reads of a
+ * sequence, so that in one statement a seq could belong to a transaction that X does not cover. */
+static const struct pg_statement relay_position = {
+    .name = "relay_position",
+    .sql = "SELECT c.seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END"
+           " FROM event_seq s, event_cursor c WHERE c.name = 'kafka'",
+    .is_single = true,
+    .out = position_columns,
+    .out_bytes = sizeof(struct horizon),
+};
+
+/* The time is of the oldest transaction that may still bring news, or now. */
 static const struct pg_statement relay_horizon = {
     .name = "relay_horizon",
     .sql =
-        "SELECT c.seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END,"
-        " pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
         " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
         " (extract(epoch FROM least(clock_timestamp(), (SELECT min(xact_start)"
         " FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL)))"
-        " * 1000000)::bigint"
-        " FROM event_seq s, event_cursor c WHERE c.name = 'kafka'",
+        " * 1000000)::bigint",
     .is_single = true,
     .out = horizon_columns,
     .out_bytes = sizeof(struct horizon),
@@ -121,7 +137,7 @@ static const struct pg_statement relay_move = {
 };
 
 static const struct pg_statement *const statements[] = {
-    &relay_lock, &relay_horizon, &relay_read, &relay_move, NULL,
+    &relay_lock, &relay_position, &relay_horizon, &relay_read, &relay_move, NULL,
 };
 
 static enum error
@@ -247,25 +263,41 @@ pause_us(struct relay *relay, int64_t us)
     queue_take(relay->queue, 1, us, &count);
 }
 
-/* Reads S and X, and waits until whoever may have drawn a seq up to S has ended. */
 static enum error
-find_horizon(struct relay *relay, struct horizon *ret_horizon)
+read_horizon(struct relay *relay, struct horizon *ret_horizon)
 {
-    struct horizon now;
     struct pg_step step;
     enum error error = ask(relay, &relay_horizon, NULL, &step);
 
-    if (error != ERR_OK || step.ret_count != 1)
-        return error == ERR_OK ? ERR_INTERNAL : error;
-    *ret_horizon = now = *(const struct horizon *)step.ret_rows;
+    if (error == ERR_OK)
+        *ret_horizon = *(const struct horizon *)step.ret_rows;
+    return error;
+}
+
+/* Reads S and then X, and waits until whoever may have drawn a seq up to S has ended. */
+static enum error
+find_horizon(struct relay *relay, struct horizon *ret_horizon)
+{
+    struct horizon now = { 0 };
+    struct pg_step position;
+    enum error error = ask(relay, &relay_position, NULL, &position);
+
+    if (error == ERR_OK && position.ret_count != 1)
+        error = ERR_INTERNAL; /* the schema makes the cursor */
+    if (error == ERR_OK)
+        error = read_horizon(relay, &now);
+    if (error != ERR_OK)
+        return error;
+    *ret_horizon = now;
+    ret_horizon->cursor = ((const struct horizon *)position.ret_rows)->cursor;
+    ret_horizon->last = ((const struct horizon *)position.ret_rows)->last;
     while (ret_horizon->last > ret_horizon->cursor && now.xmin < ret_horizon->xmax) {
         if (is_stopping(relay))
             return ERR_STOPPING;
         pause_us(relay, SETTLE_US);
-        error = ask(relay, &relay_horizon, NULL, &step);
+        error = read_horizon(relay, &now);
         if (error != ERR_OK)
             return error;
-        now = *(const struct horizon *)step.ret_rows;
     }
     return ERR_OK;
 }
@@ -312,23 +344,40 @@ send_range(struct relay *relay, const struct horizon *horizon)
     return is_stopping(relay) ? ERR_STOPPING : error;
 }
 
+/* Every topic is there, made if need be: a record for a topic that is not would wait in the producer
+ * until it is given up. */
+static enum error
+find_topics(struct relay *relay)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && relay->options.routes[i].topic != NULL; i++) {
+        const char *topic = relay->options.routes[i].topic;
+
+        assert(i < ROUTES_MAX);
+        error = kafka_partition_count(relay->producer, topic, SEND_MS, &relay->partitions[i]);
+        if (error == ERR_NOT_FOUND)
+            error =
+                kafka_topic_make(relay->producer, topic, PARTITIONS, SEND_MS) == ERR_OK
+                    ? kafka_partition_count(relay->producer, topic, SEND_MS, &relay->partitions[i])
+                    : ERR_UNREACHABLE;
+    }
+    relay->has_topics = error == ERR_OK;
+    return error;
+}
+
 static enum error
 send_heartbeats(struct relay *relay, const struct horizon *horizon)
 {
     enum error error = ERR_OK;
 
-    for (const struct relay_route *route = relay->options.routes;
-         error == ERR_OK && route->topic != NULL; route++) {
-        int32_t partitions = 0;
-        struct kafka_record *records;
+    for (size_t i = 0; error == ERR_OK && relay->options.routes[i].topic != NULL; i++) {
+        size_t count = (size_t)relay->partitions[i];
+        struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
 
-        error = kafka_partition_count(relay->producer, route->topic, SEND_MS, &partitions);
-        if (error != ERR_OK)
-            return error;
-        records = arena_take(relay->arena, (size_t)partitions * sizeof *records);
-        for (int32_t i = 0; i < partitions; i++)
-            records[i] = heartbeat_of(relay, route->topic, i, horizon);
-        error = kafka_send(relay->producer, records, (size_t)partitions, SEND_MS);
+        for (int32_t n = 0; n < relay->partitions[i]; n++)
+            records[n] = heartbeat_of(relay, relay->options.routes[i].topic, n, horizon);
+        error = kafka_send(relay->producer, records, count, SEND_MS);
     }
     relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
     return error;
@@ -367,6 +416,8 @@ round_once(struct relay *relay)
 
     if (!relay->is_owner)
         error = own(relay);
+    if (error == ERR_OK && relay->is_owner && !relay->has_topics)
+        error = find_topics(relay);
     if (error != ERR_OK || !relay->is_owner)
         return error;
     error = find_horizon(relay, &horizon);
@@ -389,6 +440,8 @@ relay_main(void *context)
 
         if (error == ERR_STORE_DOWN)
             relay->is_owner = false; /* the lock went with the session */
+        if (error == ERR_UNREACHABLE)
+            relay->has_topics = false; /* what comes back may be another cluster */
         arena_reset(relay->arena);
         pause_us(relay, POLL_US);
     }

@@ -193,18 +193,64 @@ kafka_partition_count(struct kafka_producer *producer, const char *topic, int ti
     if (error != ERR_OK)
         return error;
     handle = rd_kafka_topic_new(producer->handle, topic, NULL);
-    if (handle == NULL)
-        return ERR_UNREACHABLE;
-    if (rd_kafka_metadata(producer->handle, 0, handle, &metadata, timeout_ms) ==
-        RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0)
-            *ret_count = metadata->topics[0].partition_cnt;
-        else
-            error = ERR_UNREACHABLE; /* the topic is not there (yet) */
-        rd_kafka_metadata_destroy(metadata);
-    } else {
-        error = ERR_UNREACHABLE;
+    if (handle == NULL || rd_kafka_metadata(producer->handle, 0, handle, &metadata, timeout_ms) !=
+                              RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (handle != NULL)
+            rd_kafka_topic_destroy(handle);
+        return fail(producer);
     }
+    if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        *ret_count = metadata->topics[0].partition_cnt;
+    else
+        error = ERR_NOT_FOUND;
+    rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(handle);
+    return error;
+}
+
+static enum error
+topic_answer(rd_kafka_event_t *event, const char *topic)
+{
+    const rd_kafka_CreateTopics_result_t *result =
+        event == NULL ? NULL : rd_kafka_event_CreateTopics_result(event);
+    const rd_kafka_topic_result_t **topics;
+    rd_kafka_resp_err_t error;
+    size_t count = 0;
+
+    if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ERR_UNREACHABLE;
+    topics = rd_kafka_CreateTopics_result_topics(result, &count);
+    if (count != 1)
+        return ERR_UNREACHABLE;
+    error = rd_kafka_topic_result_error(topics[0]);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return ERR_OK;
+    log_error("topic=%s because=\"it cannot be made: %s\"", topic, rd_kafka_err2str(error));
+    return ERR_REFUSED;
+}
+
+enum error
+kafka_topic_make(struct kafka_producer *producer, const char *topic, int partitions, int timeout_ms)
+{
+    char because[256];
+    rd_kafka_NewTopic_t *wanted =
+        rd_kafka_NewTopic_new(topic, partitions, -1, because, sizeof because);
+    rd_kafka_queue_t *queue;
+    rd_kafka_event_t *event;
+    enum error error;
+
+    if (wanted == NULL || open_handle(producer) != ERR_OK) {
+        if (wanted != NULL)
+            rd_kafka_NewTopic_destroy(wanted);
+        return ERR_UNREACHABLE;
+    }
+    queue = rd_kafka_queue_new(producer->handle);
+    rd_kafka_CreateTopics(producer->handle, &wanted, 1, NULL, queue);
+    event = rd_kafka_queue_poll(queue, timeout_ms);
+    error = topic_answer(event, topic);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(wanted);
     return error;
 }

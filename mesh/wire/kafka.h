@@ -43,8 +43,12 @@ struct kafka_producer *kafka_producer_free(struct kafka_producer *producer);
 enum error kafka_send(struct kafka_producer *producer, const struct kafka_record *records,
                       size_t count, int timeout_ms);
 
-/* How many partitions a topic has. */
+/* How many partitions a topic has. ERR_NOT_FOUND: there is no such topic. */
 enum error kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms,
                                  int32_t *ret_count);
+
+/* Makes a topic, with the cluster's own replication. ERR_OK also when somebody else was first. */
+enum error kafka_topic_make(struct kafka_producer *producer, const char *topic, int partitions,
+                            int timeout_ms);
 
 #endif

@@ -292,6 +292,7 @@ class Mesh:
             words.append(f"--database={self.conninfo} dbname={program.database}")
         for flag in program.flags + self.flags.get(name, []):
             flag = flag.replace("{root}", str(ROOT))
+            flag = flag.replace("{kafka}", os.environ.get("MESH_KAFKA", "{broker}"))
             words.append(re.sub(r"\{(\w+)\}", lambda m: self.programs[m[1]].address, flag))
         return words
 

@@ -1,6 +1,6 @@
 """run.py SUITE [PATTERN]: runs tests/e2e/test_*.py with a line for each test and one for the totals.
 
-SUITE is "interop" (test_interop*.py) or "stories" (all others). PATTERN: only tests whose name holds
+SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), or "stories" (all others). PATTERN: only tests whose name holds
 it. The last line is "N passed, N failed, N skipped".
 """
 
@@ -78,16 +78,18 @@ def show_life(result, stop):
 
 def load(suite_name, pattern):
     names = sorted(path.stem for path in HERE.glob("test_*.py"))
-    is_interop = suite_name == "interop"
+    apart = [name for name in names if name.startswith(("test_interop", "test_kafka"))]
     loader = unittest.TestLoader()
     if pattern:
         loader.testNamePatterns = [f"*{pattern}*"]
-    wanted = [name for name in names if name.startswith("test_interop") == is_interop]
+    wanted = [name for name in apart if name.startswith(f"test_{suite_name}")]
+    if suite_name == "stories":
+        wanted = [name for name in names if name not in apart]
     return loader.loadTestsFromNames(wanted)
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop", "kafka"):
         sys.exit(__doc__)
     sys.path.insert(0, str(HERE))
     result, stop = Result(), threading.Event()
