@@ -52,6 +52,7 @@ POINT_TRIES = 5
 
 GAP_MAX = 900
 OUTAGE_SECONDS = (3, 6)
+OUTAGES_FROM = 20  # kills; the short form is to be short
 # Long enough that sagas back off so far that they are parked; once in so many kills.
 LONG_OUTAGE_SECONDS = 26
 LONG_OUTAGE_EVERY = 50
@@ -70,7 +71,7 @@ def say(text):
 class Kill:
     """A row of the schedule."""
 
-    def __init__(self, victim, how, rng):
+    def __init__(self, victim, how, has_outages, rng):
         self.victim = victim
         self.how = how
         # How many more orders become final before the next one; 0: while this one still starts.
@@ -81,7 +82,7 @@ class Kill:
         self.away_seconds = 0
         self.meanwhile = None
         chance = rng.random()
-        if how in ("kill", "postmaster") and chance < 0.1:
+        if how in ("kill", "postmaster") and chance < 0.1 and has_outages:
             self.away_seconds = rng.uniform(*OUTAGE_SECONDS)
             self.meanwhile = "saga" if victim != "saga" else rng.choice(SERVICES[:3])
         elif how in ("kill", "postmaster") and chance < 0.3:
@@ -96,7 +97,8 @@ def kill_schedule(kills, rng):
     for i in range(kills - len(victims)):
         victims.append((SERVICES[i % len(SERVICES)], "kill"))
     rng.shuffle(victims)
-    schedule = [Kill(victim, how, rng) for victim, how in victims]
+    has_outages = kills >= OUTAGES_FROM
+    schedule = [Kill(victim, how, has_outages, rng) for victim, how in victims]
     called = [kill for kill in schedule if kill.victim in ("storage", "account")]
     for kill in [kill for kill in called if kill.how == "kill"][: kills // LONG_OUTAGE_EVERY]:
         kill.away_seconds, kill.meanwhile = LONG_OUTAGE_SECONDS, "saga"
