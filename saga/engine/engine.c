@@ -61,7 +61,8 @@ turn_stuck(struct turn *turn, const char *code, const char *message)
 }
 
 /* Seata's rules for a machine's status (state-language 1.4), but that an error which was caught and
- * did nothing no longer counts at an end that is no Fail (B3). */
+ * did nothing no longer counts at an end that is no Fail (B3), and neither does one that may have
+ * happened and would leave nothing to undo. */
 static enum status
 machine_status(const struct instance *instance, bool is_failed)
 {
@@ -75,7 +76,7 @@ machine_status(const struct instance *instance, bool is_failed)
 
         if (step->is_retried || (step->undoes >= 0))
             continue;
-        if (step->status == STATUS_UN)
+        if (step->status == STATUS_UN && (is_failed || is_update || !step->is_caught))
             return STATUS_UN;
         has_update = has_update || is_update;
         has_done_update = has_done_update || (is_update && step->status == STATUS_SU);

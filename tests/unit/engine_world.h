@@ -1,5 +1,5 @@
-/* engine_world.h -- Storage, ledger and orders as the simulator knows them: idempotent by request id,
- * with holds and tombstones, and nothing else of the real ones.
+/* engine_world.h -- Storage, ledger, payments and orders as the simulator knows them: idempotent by
+ * request id, with holds and tombstones, and nothing else of the real ones.
  *
  * Everything is static: each test is a program of one file.
  */
@@ -35,11 +35,24 @@ struct op {
     int64_t until_us;
 };
 
-enum order_status { ORDER_PENDING, ORDER_PAID, ORDER_FAILED };
+enum order_status { ORDER_PENDING, ORDER_WAITING, ORDER_PAID, ORDER_FAILED };
+
+/* A payment at a provider: what will happen to it there, and the registers that we have of it. */
+struct payment {
+    char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
+    int64_t amount;
+    int64_t url_us, fails_us, pays_us; /* at the provider; 0: never */
+    int64_t seen_us;                   /* what it paid is heard of, at the latest by a query */
+    int64_t expires_us, decided_us;    /* decided: when Abandon ends; 0: not asked for */
+    const char *observed, *claim;
+    bool has_url, is_paid, is_closed; /* at the provider */
+    int refunds, version;
+};
 
 struct order {
     char id[UUID_TEXT_BYTES + 1];
     int64_t quantity;
+    bool is_external;
     enum order_status status;
     char reason[64];
 };
@@ -49,6 +62,11 @@ struct world {
     int64_t wallet_start, wallet; /* one wallet, shared by all orders */
     struct order orders[WORLD_ORDERS_MAX];
     int order_count;
+    struct payment payments[WORLD_ORDERS_MAX];
+    int payment_count;
+    /* What a provider will do, drawn by the simulator: seconds after Create; 0: never. */
+    int url_seconds, fails_seconds, pays_seconds, seen_seconds, decide_seconds;
+    bool never_closes; /* what is abandoned can be paid all the same */
     struct op ops[WORLD_OPS_MAX];
     int op_count;
     const char *violation; /* what must never happen and did */
@@ -204,6 +222,184 @@ world_refund(struct world *world, const json_t *request, int64_t now_us, struct 
     }
 }
 
+/* Payments. A change is a new version; the simulator makes a signal of it. */
+
+static struct payment *
+world_payment(struct world *world, const char *id)
+{
+    for (int i = 0; i < world->payment_count; i++) {
+        if (strcmp(world->payments[i].id, id) == 0)
+            return &world->payments[i];
+    }
+    return NULL;
+}
+
+/* A refund is due exactly when it was paid and nobody takes it, and it is made once. */
+static void
+payment_settle(struct payment *payment)
+{
+    if (strcmp(payment->observed, "SUCCEEDED") == 0 && strcmp(payment->claim, "OPEN") == 0)
+        payment->claim = "TAKEN";
+    if (strcmp(payment->observed, "SUCCEEDED") == 0 && strcmp(payment->claim, "TAKEN") != 0 &&
+        payment->refunds == 0)
+        payment->refunds++;
+    payment->version++;
+}
+
+static int64_t
+after_seconds(int64_t now_us, int seconds)
+{
+    return seconds == 0 ? 0 : now_us + seconds * INT64_C(1000000);
+}
+
+static void
+world_create(struct world *world, const json_t *request, int64_t now_us, struct op *op)
+{
+    struct payment *payment = &world->payments[world->payment_count++];
+
+    memset(payment, 0, sizeof *payment);
+    snprintf(payment->id, sizeof payment->id, "%s", op->id);
+    snprintf(payment->order_id, sizeof payment->order_id, "%s", text_of(request, "orderId"));
+    payment->amount = int_of(request, "amountMinor");
+    payment->url_us = after_seconds(now_us, world->url_seconds);
+    payment->fails_us = after_seconds(now_us, world->fails_seconds);
+    payment->pays_us = after_seconds(now_us, world->pays_seconds);
+    payment->expires_us = now_us + int_of(request, "expiresSeconds") * INT64_C(1000000);
+    payment->observed = "CREATED";
+    payment->claim = "OPEN";
+    payment->version = 1;
+}
+
+static void
+payment_decide(const struct world *world, struct payment *payment)
+{
+    payment->decided_us = 0;
+    payment->is_closed = !payment->is_paid && !world->never_closes;
+    if (strcmp(payment->claim, "OPEN") != 0)
+        return;
+    if (payment->is_paid)
+        payment->observed = "SUCCEEDED";
+    else
+        payment->claim = "ABANDONED";
+    payment_settle(payment);
+}
+
+static void
+world_abandon(struct world *world, const json_t *request, int64_t now_us, struct op *op)
+{
+    struct payment *payment = world_payment(world, text_of(request, "paymentId"));
+
+    (void)op;
+    if (payment == NULL)
+        world->violation = "a payment is abandoned that was not acknowledged";
+    else if (payment->decided_us == 0)
+        payment->decided_us = now_us + world->decide_seconds * INT64_C(1000000);
+}
+
+static void
+world_payment_refund(struct world *world, const char *id)
+{
+    struct payment *payment = world_payment(world, id);
+
+    if (payment == NULL) {
+        if (world_op(world, id) == NULL)
+            world_op_add(world, id, NULL, OP_UNDONE);
+        return;
+    }
+    /* The order will not take it any more, whatever is heard later. */
+    payment_decide(world, payment);
+    if (strcmp(payment->claim, "TAKEN") == 0) {
+        payment->claim = "RETURNED";
+        payment_settle(payment);
+    }
+}
+
+/* Both services have one. */
+static void
+world_any_refund(struct world *world, const json_t *request, int64_t now_us, struct op *op)
+{
+    if (json_object_get(request, "paymentId") != NULL)
+        world_payment_refund(world, text_of(request, "paymentId"));
+    else
+        world_refund(world, request, now_us, op);
+}
+
+static bool
+has_come(int64_t at_us, int64_t now_us)
+{
+    return at_us != 0 && at_us <= now_us;
+}
+
+static void
+payment_advance(const struct world *world, struct payment *payment, int64_t now_us)
+{
+    if (has_come(payment->url_us, now_us)) {
+        payment->url_us = 0;
+        payment->has_url = true;
+        payment->version++;
+    }
+    if (has_come(payment->fails_us, now_us)) {
+        payment->fails_us = 0;
+        if (strcmp(payment->observed, "SUCCEEDED") != 0) /* the greater wins */
+            payment->observed = "FAILED";
+        payment->version++;
+    }
+    if (has_come(payment->pays_us, now_us)) {
+        payment->is_paid = !payment->is_closed && now_us < payment->expires_us;
+        payment->seen_us =
+            payment->is_paid ? after_seconds(payment->pays_us, world->seen_seconds + 1) : 0;
+        payment->pays_us = 0;
+    }
+    if (has_come(payment->seen_us, now_us)) {
+        payment->seen_us = 0;
+        payment->observed = "SUCCEEDED";
+        payment_settle(payment);
+    }
+    if (has_come(payment->decided_us, now_us))
+        payment_decide(world, payment);
+}
+
+/* The next time that something happens at the provider; INT64_MAX: never. */
+static int64_t
+world_payments_next_us(const struct world *world)
+{
+    int64_t next_us = INT64_MAX;
+
+    for (int i = 0; i < world->payment_count; i++) {
+        const struct payment *it = &world->payments[i];
+        const int64_t times[] = { it->url_us, it->fails_us, it->pays_us, it->seen_us,
+                                  it->decided_us };
+
+        for (size_t n = 0; n < sizeof times / sizeof *times; n++) {
+            if (times[n] != 0 && times[n] < next_us)
+                next_us = times[n];
+        }
+    }
+    return next_us;
+}
+
+static json_t *
+payment_payload(const struct payment *payment)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i}", "paymentId", payment->id, "observed",
+                     payment->observed, "claim", payment->claim, "url",
+                     payment->has_url ? "https://pay.example/1" : "", "expiresAtUs",
+                     (json_int_t)payment->expires_us, "version", payment->version);
+}
+
+static void
+world_mark_waiting(struct world *world, const json_t *request, int64_t now_us, struct op *op)
+{
+    struct order *order = world_order(world, text_of(request, "orderId"));
+
+    (void)now_us;
+    (void)op;
+    if (text_of(request, "paymentUrl")[0] == '\0' || int_of(request, "paymentExpiresAtUs") == 0)
+        world->violation = "an order waits for a payment that nobody can make";
+    if (order->status == ORDER_PENDING)
+        order->status = ORDER_WAITING;
+}
+
 static void
 world_mark_paid(struct world *world, const json_t *request, int64_t now_us, struct op *op)
 {
@@ -223,7 +419,7 @@ world_mark_failed(struct world *world, const json_t *request, int64_t now_us, st
 
     (void)op;
     (void)now_us;
-    if (order->status == ORDER_PENDING)
+    if (order->status == ORDER_PENDING || order->status == ORDER_WAITING)
         order->status = ORDER_FAILED;
     snprintf(order->reason, sizeof order->reason, "%s", text_of(request, "reason"));
 }
@@ -237,7 +433,10 @@ static const struct {
     { "Confirm",    world_confirm     },
     { "Release",    world_release     },
     { "Charge",     world_charge      },
-    { "Refund",     world_refund      },
+    { "Refund",     world_any_refund  },
+    { "Create",     world_create      },
+    { "Abandon",    world_abandon     },
+    { "MarkWaiting", world_mark_waiting },
     { "MarkPaid",   world_mark_paid   },
     { "MarkFailed", world_mark_failed },
 };
@@ -282,10 +481,12 @@ world_call(struct world *world, const char *method, const json_t *request, int64
     return world_answer_of(op);
 }
 
-/* The sweep: what is held past its time is free again. */
+/* The sweep: what is held past its time is free again; and what happens at the provider. */
 static void
 world_expire(struct world *world, int64_t now_us)
 {
+    for (int i = 0; i < world->payment_count; i++)
+        payment_advance(world, &world->payments[i], now_us);
     for (int i = 0; i < world->op_count; i++) {
         struct op *op = &world->ops[i];
 
@@ -317,9 +518,27 @@ world_sums(const struct world *world, const struct order *order, int64_t *ret_so
     }
 }
 
+/* Our books and the provider's agree: what was paid is taken by a PAID order, or given back once. */
+static const char *
+payment_check(struct world *world, const struct payment *payment)
+{
+    const struct order *order = world_order(world, payment->order_id);
+    bool is_taken = strcmp(payment->claim, "TAKEN") == 0;
+
+    if (strcmp(payment->claim, "OPEN") == 0)
+        return "nobody decided about a payment";
+    if (is_taken != (order->status == ORDER_PAID))
+        return "a PAID order has no payment, or a FAILED one has";
+    if (is_taken && (!payment->is_paid || payment->amount != order->quantity * WORLD_PRICE_MINOR))
+        return "a payment was taken that was not made, or not right";
+    if (payment->refunds != (payment->is_paid && !is_taken))
+        return "not exactly what is due was refunded";
+    return NULL;
+}
+
 /* NULL, or which promise is broken. */
 static const char *
-world_check(const struct world *world)
+world_check(struct world *world)
 {
     int64_t all_sold = 0, all_paid = 0;
 
@@ -332,15 +551,22 @@ world_check(const struct world *world)
         world_sums(world, order, &sold, &held, &paid);
         all_sold += sold;
         all_paid += paid;
-        if (order->status == ORDER_PENDING)
+        if (order->status == ORDER_PENDING || order->status == ORDER_WAITING)
             return "an order has no end";
         if (held != 0)
             return "something is still held";
         if (order->status == ORDER_PAID &&
-            (sold != order->quantity || paid != order->quantity * WORLD_PRICE_MINOR))
+            (sold != order->quantity ||
+             paid != (order->is_external ? 0 : order->quantity * WORLD_PRICE_MINOR)))
             return "a PAID order has not exactly its stock and its charge";
         if (order->status == ORDER_FAILED && (sold != 0 || paid != 0))
             return "a FAILED order has stock or a charge";
+    }
+    for (int i = 0; i < world->payment_count; i++) {
+        const char *broken = payment_check(world, &world->payments[i]);
+
+        if (broken != NULL)
+            return broken;
     }
     if (world->on_hand != world->free + world->held + world->sold || world->free < 0 ||
         world->held != 0 || world->sold != all_sold)

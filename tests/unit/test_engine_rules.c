@@ -122,6 +122,14 @@ static const struct {
       MACHINE("'A':{" TASK("A") ",'Catch':[{'Exceptions':['java.lang.Exception'],'Next':'B'}]},"
               "'B':{" TASK("B") ",'Next':'E'},'E':{'Type':'Succeed'}"),
       "A=NO", "A:FA B:SU", "ENDED SU/" },
+    { "what was caught, and left nothing to undo if it happened, does not spoil the end",
+      MACHINE("'A':{" TASK("A") ",'Catch':[{'Exceptions':['sagamesh.Unknown'],'Next':'B'}]},"
+              "'B':{" TASK("B") ",'Next':'E'},'E':{'Type':'Succeed'}"),
+      "A=?", "A:UN B:SU", "ENDED SU/" },
+    { "what was caught, and may have changed something, does",
+      MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'Catch':[{'Exceptions':['sagamesh.Unknown'],'Next':'B'}]},"
+              "'B':{" TASK("B") ",'Next':'E'},'E':{'Type':'Succeed'}"),
+      "A=?", "A:UN+u B:SU", "STUCK UN/" },
     { "B6: Status that makes an error none goes on, not to Catch",
       MACHINE("'A':{" TASK("A") ",'Status':{'$Exception{sagamesh.Refused.NO}':'SU'},"
               "'Catch':[{'Exceptions':['java.lang.Exception'],'Next':'F'}],'Next':'E'},"

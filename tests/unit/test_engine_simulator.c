@@ -28,11 +28,11 @@ static const int64_t start_us = INT64_C(1790000000) * SECOND_US;
 
 /* What will happen, in the order of time. */
 struct happening {
-    enum { HAPPEN_ARRIVE, HAPPEN_ANSWER, HAPPEN_CANCEL, HAPPEN_OPERATOR } kind;
+    enum { HAPPEN_ARRIVE, HAPPEN_ANSWER, HAPPEN_CANCEL, HAPPEN_OPERATOR, HAPPEN_SIGNAL } kind;
     int64_t at_us, number; /* equal times: in the order they were planned */
     int saga;
     const char *method;
-    json_t *request;
+    json_t *request; /* ARRIVE; SIGNAL: the payload */
     struct uuid activation;
     struct world_answer answer; /* ANSWER */
     bool is_stored;
@@ -50,6 +50,7 @@ struct saga {
     int line_count;
     struct uuid sent;
     int sent_attempt;
+    int signaled; /* the version of its payment that signals are under way for */
     bool is_operator_coming;
 };
 
@@ -59,7 +60,7 @@ struct weather {
     int64_t calm_us;                  /* from then on nothing goes wrong */
     int64_t away_from_us, away_to_us; /* one participant is away */
     const char *away_method;
-    int cancel, crash_at_page;
+    int cancel, cancel_seconds, crash_at_page;
     bool crash_before_commit;
     bool operator_compensates;
 };
@@ -359,6 +360,58 @@ recover(struct simulation *sim)
     }
 }
 
+/* Signals: sent until they are acknowledged, so in any order and more than once. */
+
+static void
+plan_signal(struct simulation *sim, int saga, json_t *payload, int64_t in_us)
+{
+    struct happening *happening = plan(sim, HAPPEN_SIGNAL, in_us);
+
+    happening->saga = saga;
+    happening->request = json_incref(payload);
+}
+
+static void
+signal_changes(struct simulation *sim)
+{
+    for (int i = 0; i < sim->world.payment_count; i++) {
+        const struct payment *payment = &sim->world.payments[i];
+        int index = (int)(world_order(&sim->world, payment->order_id) - sim->world.orders);
+        struct saga *saga = &sim->sagas[index];
+        json_t *payload;
+
+        if (saga->signaled == payment->version)
+            continue;
+        saga->signaled = payment->version;
+        payload = payment_payload(payment);
+        plan_signal(sim, index, payload, draw_below(sim, happens(sim, 300) ? 5 * SECOND_US : 9000));
+        if (happens(sim, sim->weather.duplicate))
+            plan_signal(sim, index, payload, draw_below(sim, 60 * SECOND_US));
+        json_decref(payload);
+    }
+}
+
+static void
+happen_signal(struct simulation *sim, const struct happening *happening)
+{
+    int64_t version = int_of(happening->request, "version");
+    const struct engine_event event = { .kind = ENGINE_SIGNAL,
+                                        .signal = { .id =
+                                                        uuid_v8(start_us, &version, sizeof version),
+                                                    .event = "payment",
+                                                    .version = version,
+                                                    .payload = happening->request } };
+
+    if (happens(sim, sim->weather.lose_request)) {
+        plan_signal(sim, happening->saga, happening->request, SECOND_US);
+    } else {
+        tick(sim, happening->saga, &event);
+        if (sim->is_down || happens(sim, sim->weather.lose_answer)) /* not acknowledged */
+            plan_signal(sim, happening->saga, happening->request, SECOND_US);
+    }
+    json_decref(happening->request);
+}
+
 /* What happens */
 
 static void
@@ -434,7 +487,22 @@ happen(struct simulation *sim, const struct happening *happening)
     case HAPPEN_OPERATOR:
         happen_operator(sim, happening);
         break;
+    case HAPPEN_SIGNAL:
+        happen_signal(sim, happening);
+        break;
     }
+}
+
+/* A wait whose time has come hears of it, once what comes in the same instant is heard. */
+static void
+look(struct simulation *sim, int index, bool is_quiet)
+{
+    const struct instance *instance = sim->sagas[index].instance;
+
+    send_due(sim, index);
+    if (is_quiet && instance_is_waiting(instance) &&
+        instance->steps[instance->current].next_us <= sim->now_us)
+        tick(sim, index, &(struct engine_event){ .kind = ENGINE_DUE });
 }
 
 /* The next thing: a happening, or an instance that wants to be looked at. False: all is at rest. */
@@ -454,6 +522,10 @@ step_on(struct simulation *sim)
             at_us = it->at_us;
         }
     }
+    if (world_payments_next_us(&sim->world) < at_us) {
+        is_look = true;
+        at_us = world_payments_next_us(&sim->world);
+    }
     for (int i = 0; i < sim->world.order_count; i++) {
         const struct instance *instance = sim->sagas[i].instance;
         int64_t due_us;
@@ -461,6 +533,8 @@ step_on(struct simulation *sim)
         if (instance->current == STEP_NONE)
             continue;
         due_us = instance->steps[instance->current].next_us;
+        if (instance_is_waiting(instance) && due_us <= sim->now_us)
+            due_us = sim->now_us + 1; /* it has passed while nobody was there */
         if (due_us > sim->now_us && due_us < at_us) {
             is_look = true;
             at_us = due_us;
@@ -470,8 +544,9 @@ step_on(struct simulation *sim)
         return false;
     sim->now_us = at_us;
     world_expire(&sim->world, sim->now_us);
-    for (int i = 0; i < sim->world.order_count; i++)
-        send_due(sim, i);
+    signal_changes(sim);
+    for (int i = 0; i < sim->world.order_count && !sim->is_down; i++)
+        look(sim, i, is_look);
     if (!is_look) {
         struct happening happening = sim->happenings[next];
 
@@ -483,11 +558,28 @@ step_on(struct simulation *sim)
 
 /* A seed's world */
 
+/* Customers pay soon, late, or never; providers are slow, fail and change their mind. */
+static void
+provider_draw(struct simulation *sim)
+{
+    struct world *world = &sim->world;
+
+    world->url_seconds = draw(sim) % 8 ? 1 + (int)draw_below(sim, 3) : (int)draw_below(sim, 200);
+    world->fails_seconds = draw(sim) % 3 ? 0 : 2 + (int)draw_below(sim, 950);
+    world->pays_seconds = draw(sim) % 4 == 0 ? 0
+                          : draw(sim) % 3    ? 2 + (int)draw_below(sim, 60)
+                                             : 1 + (int)draw_below(sim, 950);
+    world->seen_seconds = draw(sim) % 3 ? 0 : (int)draw_below(sim, 200);
+    world->decide_seconds = (int)draw_below(sim, 61);
+    world->never_closes = draw(sim) % 3 == 0;
+}
+
 static void
 weather_draw(struct simulation *sim)
 {
-    static const char *const methods[] = { "Reserve", "Charge", "Confirm",   "MarkPaid",
-                                           "Release", "Refund", "MarkFailed" };
+    static const char *const methods[] = { "Reserve", "Charge",     "Confirm",    "MarkPaid",
+                                           "Release", "Refund",     "MarkFailed", "Create",
+                                           "Abandon", "MarkWaiting" };
     static const int64_t away_seconds[] = { 1, 5, 20, 60, 400, 700 };
     struct weather *weather = &sim->weather;
     int *chances[] = { &weather->lose_request, &weather->lose_answer, &weather->duplicate,
@@ -498,10 +590,12 @@ weather_draw(struct simulation *sim)
     weather->refuse = draw(sim) % 6 ? 0 : 80;
     weather->crash = draw(sim) % 3 ? 0 : (int)draw_below(sim, 200);
     weather->cancel = draw(sim) % 4 ? 0 : 700;
+    weather->cancel_seconds = draw(sim) % 2 ? 0 : 1200;
     weather->operator_compensates = draw(sim) % 2;
     weather->calm_us = start_us + draw_below(sim, 1200 * SECOND_US);
+    provider_draw(sim);
     if (draw(sim) % 3 == 0) {
-        weather->away_method = methods[draw_below(sim, 7)];
+        weather->away_method = methods[draw_below(sim, 10)];
         weather->away_from_us = start_us + draw_below(sim, SECOND_US / 100);
         weather->away_to_us = weather->away_from_us + away_seconds[draw_below(sim, 6)] * SECOND_US;
     }
@@ -518,9 +612,11 @@ saga_open(struct simulation *sim, int index)
     uuid_print(saga->id, order->id);
     order->quantity = 1 + draw_below(sim, 3);
     saga->definition = definitions[draw(sim) % 2];
+    order->is_external = saga->definition == definitions[0] && draw(sim) % 2;
     saga->input = json_pack("{s:s, s:s, s:s, s:[{s:s, s:I}], s:s}", "orderId", order->id,
                             "customerId", "ann", "currency", "EUR", "lines", "sku", "LAMP",
-                            "quantity", (json_int_t)order->quantity, "paymentMethod", "wallet");
+                            "quantity", (json_int_t)order->quantity, "paymentMethod",
+                            order->is_external ? "external" : "wallet");
     saga->instance = instance_new(saga->id);
 }
 
@@ -545,7 +641,7 @@ simulation_open(struct simulation *sim, uint64_t seed)
 }
 
 static const char *
-sagas_check(const struct simulation *sim)
+sagas_check(struct simulation *sim)
 {
     for (int i = 0; i < sim->world.order_count; i++) {
         const struct instance *instance = sim->sagas[i].instance;
@@ -600,7 +696,9 @@ simulation_run(struct simulation *sim)
         if (!sim->is_down) /* else recovery starts it */
             tick(sim, i, &start);
         if (happens(sim, sim->weather.cancel))
-            plan(sim, HAPPEN_CANCEL, draw_below(sim, 50000))->saga = i;
+            plan(sim, HAPPEN_CANCEL,
+                 draw_below(sim, 50000 + sim->weather.cancel_seconds * SECOND_US))
+                ->saga = i;
     }
     while (sim->broken == NULL && (sim->is_down || step_on(sim))) {
         if (sim->is_down)
@@ -622,7 +720,7 @@ static bool is_one_seed, is_traced;
 
 START_TEST(seeds_come_to_rest)
 {
-    int crashes = 0, stuck = 0, paid = 0, failed = 0;
+    int crashes = 0, stuck = 0, paid = 0, failed = 0, taken = 0, refunded = 0;
     struct simulation *sim = &simulation;
 
     for (int i = 0; i < seed_count; i++) {
@@ -640,14 +738,31 @@ START_TEST(seeds_come_to_rest)
             paid += sim->world.orders[n].status == ORDER_PAID;
             failed += sim->world.orders[n].status == ORDER_FAILED;
         }
+        for (int n = 0; n < sim->world.payment_count; n++) {
+            taken += strcmp(sim->world.payments[n].claim, "TAKEN") == 0;
+            refunded += sim->world.payments[n].refunds;
+        }
         simulation_close(sim);
     }
-    printf("%d seeds: %d paid, %d failed and undone, %d crashes, %d times stuck and decided\n",
-           seed_count, paid, failed, crashes, stuck);
+    printf("%d seeds: %d paid, %d failed and undone, %d crashes, %d times stuck and decided;"
+           " %d payments at a provider taken, %d refunded\n",
+           seed_count, paid, failed, crashes, stuck, taken, refunded);
     if (!is_one_seed) /* otherwise the weather never tested what it is for */
-        ck_assert(paid > 0 && failed > 0 && crashes > 0 && stuck > 0);
+        ck_assert(paid > 0 && failed > 0 && crashes > 0 && stuck > 0 && taken > 0 && refunded > 0);
 }
 END_TEST
+
+/* Makes the first order one that is paid at a provider, in 5 s or never. */
+static void
+pay_outside(struct simulation *sim, bool is_paid)
+{
+    sim->world.orders[0].is_external = true;
+    sim->world.url_seconds = 1;
+    sim->world.pays_seconds = is_paid ? 5 : 0;
+    sim->world.decide_seconds = 3;
+    sim->sagas[0].definition = definitions[0];
+    json_object_set_new(sim->sagas[0].input, "paymentMethod", json_string("external"));
+}
 
 /* One crash, at every page in turn, before and after its commit. */
 START_TEST(a_crash_at_every_page)
@@ -663,9 +778,11 @@ START_TEST(a_crash_at_every_page)
         sim->world.on_hand = sim->world.free = 9;
         sim->world.wallet_start = sim->world.wallet = _i % 2 ? 900 : 0;
         sim->weather.crash_at_page = at;
-        sim->weather.crash_before_commit = _i / 2;
+        sim->weather.crash_before_commit = _i / 2 % 2;
         sim->weather.calm_us = start_us;
         sim->compares = true;
+        if (_i / 4 == 1)
+            pay_outside(sim, _i % 2);
         broken = simulation_run(sim);
         ck_assert_msg(broken == NULL, "crash at page %d: %s", at, broken);
         ck_assert(sim->world.orders[0].status == (_i % 2 ? ORDER_PAID : ORDER_FAILED));
@@ -703,7 +820,7 @@ main(int argc, char **argv)
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, seeds_come_to_rest);
     if (!is_one_seed)
-        tcase_add_loop_test(tcase, a_crash_at_every_page, 0, 4);
+        tcase_add_loop_test(tcase, a_crash_at_every_page, 0, 8);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     setvbuf(stdout, NULL, _IOLBF, 0); /* a trace is whole when an assert ends it */
