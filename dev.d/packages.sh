@@ -4,7 +4,8 @@ PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotob
     protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
     librdkafka-dev node-llhttp zlib1g-dev'
 PACKAGES_RUN='postgresql'
-PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc'
+PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc
+    python3-jsonschema'
 PACKAGES_FORMAT='git clang-format-14'
 
 package_is_installed() {

@@ -41,7 +41,7 @@ struct relay {
 /* ---- statements ---- */
 
 struct horizon {
-    int64_t cursor, last, xmax, xmin, time_us;
+    int64_t cursor, last, time_us;
 };
 
 struct range {
@@ -59,12 +59,7 @@ static const struct pg_column position_columns[] = {
     PG_COLUMN(struct horizon, last, PG_INT8),
     { 0 },
 };
-static const struct pg_column horizon_columns[] = {
-    PG_COLUMN(struct horizon, xmax, PG_INT8),
-    PG_COLUMN(struct horizon, xmin, PG_INT8),
-    PG_COLUMN(struct horizon, time_us, PG_INT8),
-    { 0 },
-};
+static const struct pg_column number_columns[] = { { "number", PG_INT8, 0 }, { 0 } };
 static const struct pg_column range_columns[] = {
     PG_COLUMN(struct range, after, PG_INT8),
     PG_COLUMN(struct range, until, PG_INT8),
@@ -94,8 +89,18 @@ static const struct pg_statement relay_lock = {
     .out_bytes = sizeof(bool),
 };
 
-/* S first, and X by a later statement: a statement's snapshot is older than what it reads of a
- * sequence, so that in one statement a seq could belong to a transaction that X does not cover. */
+/* T: news of an earlier time is in the table, or its transaction is open. Read before S, so that what
+ * is drawn after S has a later time. */
+static const struct pg_statement relay_time = {
+    .name = "relay_time",
+    .sql = "SELECT (extract(epoch FROM least(clock_timestamp(), (SELECT min(xact_start)"
+           " FROM pg_stat_activity WHERE datname = current_database()"
+           " AND pid <> pg_backend_pid()))) * 1000000)::bigint",
+    .is_single = true,
+    .out = number_columns,
+    .out_bytes = sizeof(int64_t),
+};
+
 static const struct pg_statement relay_position = {
     .name = "relay_position",
     .sql = "SELECT c.seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END"
@@ -105,18 +110,23 @@ static const struct pg_statement relay_position = {
     .out_bytes = sizeof(struct horizon),
 };
 
-/* The time is of the oldest transaction that may still bring news, or now. */
-static const struct pg_statement relay_horizon = {
-    .name = "relay_horizon",
-    .sql =
-        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
-        " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
-        " (extract(epoch FROM least(clock_timestamp(), (SELECT min(xact_start)"
-        " FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL)))"
-        " * 1000000)::bigint",
+/* X: above every transaction that has drawn a seq up to S, because it is drawn after S was read. A
+ * snapshot's xmax would not do: it is one past the last *completed* transaction, and those that are
+ * open may be above it. */
+static const struct pg_statement relay_ticket = {
+    .name = "relay_ticket",
+    .sql = "SELECT pg_current_xact_id()::text::bigint",
     .is_single = true,
-    .out = horizon_columns,
-    .out_bytes = sizeof(struct horizon),
+    .out = number_columns,
+    .out_bytes = sizeof(int64_t),
+};
+
+static const struct pg_statement relay_oldest = {
+    .name = "relay_oldest",
+    .sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+    .is_single = true,
+    .out = number_columns,
+    .out_bytes = sizeof(int64_t),
 };
 
 static const struct pg_statement relay_read = {
@@ -137,7 +147,8 @@ static const struct pg_statement relay_move = {
 };
 
 static const struct pg_statement *const statements[] = {
-    &relay_lock, &relay_position, &relay_horizon, &relay_read, &relay_move, NULL,
+    &relay_lock,   &relay_time, &relay_position, &relay_ticket,
+    &relay_oldest, &relay_read, &relay_move,     NULL,
 };
 
 static enum error
@@ -264,42 +275,51 @@ pause_us(struct relay *relay, int64_t us)
 }
 
 static enum error
-read_horizon(struct relay *relay, struct horizon *ret_horizon)
+ask_number(struct relay *relay, const struct pg_statement *statement, int64_t *ret_number)
 {
     struct pg_step step;
-    enum error error = ask(relay, &relay_horizon, NULL, &step);
+    enum error error = ask(relay, statement, NULL, &step);
 
     if (error == ERR_OK)
-        *ret_horizon = *(const struct horizon *)step.ret_rows;
+        memcpy(ret_number, step.ret_rows, sizeof *ret_number);
     return error;
 }
 
-/* Reads S and then X, and waits until whoever may have drawn a seq up to S has ended. */
+/* Waits until whoever may have drawn a seq up to S has ended. */
 static enum error
-find_horizon(struct relay *relay, struct horizon *ret_horizon)
+wait_for_writers(struct relay *relay)
 {
-    struct horizon now = { 0 };
-    struct pg_step position;
-    enum error error = ask(relay, &relay_position, NULL, &position);
+    int64_t ticket = 0, oldest = 0;
+    enum error error = ask_number(relay, &relay_ticket, &ticket);
 
-    if (error == ERR_OK && position.ret_count != 1)
-        error = ERR_INTERNAL; /* the schema makes the cursor */
-    if (error == ERR_OK)
-        error = read_horizon(relay, &now);
-    if (error != ERR_OK)
-        return error;
-    *ret_horizon = now;
-    ret_horizon->cursor = ((const struct horizon *)position.ret_rows)->cursor;
-    ret_horizon->last = ((const struct horizon *)position.ret_rows)->last;
-    while (ret_horizon->last > ret_horizon->cursor && now.xmin < ret_horizon->xmax) {
+    while (error == ERR_OK) {
+        error = ask_number(relay, &relay_oldest, &oldest);
+        if (error != ERR_OK || oldest >= ticket)
+            break;
         if (is_stopping(relay))
             return ERR_STOPPING;
         pause_us(relay, SETTLE_US);
-        error = read_horizon(relay, &now);
-        if (error != ERR_OK)
-            return error;
     }
-    return ERR_OK;
+    return error;
+}
+
+/* T, then S, then X, each by a statement of its own: the order is what makes them true. */
+static enum error
+find_horizon(struct relay *relay, struct horizon *ret_horizon)
+{
+    int64_t time_us = 0;
+    struct pg_step step;
+    enum error error = ask_number(relay, &relay_time, &time_us);
+
+    if (error == ERR_OK)
+        error = ask(relay, &relay_position, NULL, &step);
+    if (error != ERR_OK)
+        return error;
+    if (step.ret_count != 1)
+        return ERR_INTERNAL; /* the schema makes the cursor */
+    *ret_horizon = *(const struct horizon *)step.ret_rows;
+    ret_horizon->time_us = time_us;
+    return ret_horizon->last > ret_horizon->cursor ? wait_for_writers(relay) : ERR_OK;
 }
 
 static enum error

@@ -2,12 +2,13 @@
  *
  * A thread with a connection of its own. It holds an advisory lock, so that one relay runs per
  * database, and a cursor: everything up to it has been acknowledged by Kafka. One round:
+ *   T    now, or the start of the oldest open transaction
  *   S    the sequence's last value
- *   X    pg_snapshot_xmax: transactions that may have drawn a seq up to S are below it
- *   wait until pg_snapshot_xmin >= X: they have all ended
- *   send (cursor, S] in seq order; then a heartbeat to every partition; then move the cursor
- * Reading rows below xmin by seq alone would lose events: a transaction can draw a low seq and commit
- * late.
+ *   X    a transaction id drawn now: whoever has drawn a seq up to S is below it
+ *   wait until no transaction below X is open
+ *   send (cursor, S] in seq order; then a heartbeat with T to every partition; the cursor follows
+ * Reading the rows that are visible, by seq alone, would lose events: a transaction can draw a low seq
+ * and commit late.
  *
  * Records are CloudEvents 1.0 in binary mode with JSON bodies; the key is a member of the payload, so
  * that all news of an order, whoever's, is in one partition. A heartbeat (ce_type

@@ -1,13 +1,21 @@
 """News on a real Kafka: everything, in order per key, whatever is killed."""
 
+import json
 import tempfile
 import unittest
 
+import jsonschema
+
 from kafka_server import Kafka
-from mesh import Mesh, wait_until
+from mesh import ROOT, Mesh, wait_until
 
 TOPICS = {"order-status-changed": "orders", "payment-status-observed": "account"}
 HEARTBEAT = "sagamesh.relay.heartbeat.v1"
+
+
+def schema(name):
+    text = (ROOT / "docs" / "events" / f"{name}.schema.json").read_text()
+    return jsonschema.Draft202012Validator(json.loads(text))
 
 
 class News(unittest.TestCase):
@@ -44,11 +52,14 @@ class News(unittest.TestCase):
         for topic, database in TOPICS.items():
             rows = {" ".join(row) for row in self.mesh.psql(
                 database, "SELECT aggregateid, version FROM event")}
-            seen, newest, partitions = set(), {}, {}
+            seen, newest, partitions, gaps = set(), {}, {}, []
+            body, beat = schema(topic), schema("relay-heartbeat")
             for record in self.kafka.read(topic):
                 headers = record["headers"]
                 if headers["ce_type"] == HEARTBEAT:
+                    beat.validate(record["value"])
                     continue
+                body.validate(record["value"])
                 self.assertEqual(headers["ce_specversion"], "1.0")
                 self.assertEqual(headers["content-type"], "application/json")
                 self.assertEqual(record["key"], record["value"]["orderId"])
@@ -56,11 +67,12 @@ class News(unittest.TestCase):
                                  record["partition"])
                 aggregate, version = headers["ce_subject"], int(headers["ce_version"])
                 seen.add(f"{aggregate} {version}")
-                if version > newest.get(aggregate, 0):
-                    self.assertEqual(version, newest.get(aggregate, 0) + 1, f"{aggregate}: a gap")
-                    newest[aggregate] = version
+                if version > newest.get(aggregate, 0) + 1:
+                    gaps.append(f"{aggregate}: {version} after {newest.get(aggregate, 0)}")
+                newest[aggregate] = max(version, newest.get(aggregate, 0))
             self.assertEqual(rows - seen, set(), f"lost on {topic}")
             self.assertEqual(seen - rows, set(), f"invented on {topic}")
+            self.assertEqual(gaps, [], f"out of order on {topic}")
 
     def test_1_news_of_an_order_is_on_both_topics(self):
         (order,) = self.place_and_wait(1)
