@@ -10,52 +10,143 @@
  *   payment_plan.c    what is to be asked of its provider next: a table of rules
  *   payment_op.c      the ops: rows in, rules, rows out
  *   payment_store.c   its tables, all SQL
+ *   payment_signal.c  tells the order's saga how its payment stands
+ *   payment_sweep.c   what time does: Abandons whose time is over, lost signals, old webhooks
  *   provider.c        the providers that are configured
  *   provider_*.c      their adapters, and Standard Webhooks
+ *   provider_thread.c does the tasks: asks providers over HTTP
  *
  *   account_store.c   all tables in one order: both services share one batch
  *   schema.sql        what must hold always, and ledger_check(), which recomputes all balances
+ *
+ * After each COMMIT the sagas of changed payments are told, and the provider thread is woken when a
+ * task has become due.
  */
 #include "account-svc/ledger.h"
 #include "account-svc/payment_rpc.h"
-#include "mesh/service.h"
+#include "account-svc/payment_sweep.h"
+#include "account-svc/provider_thread.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 
 /* What the program has beside a service's usual parts. */
 struct parts {
-    const char *provider_config; /* flags */
+    const char *provider_config, *saga_address; /* flags */
+    int64_t signals_max;
+    struct service *service;
     struct provider_set *providers;
+    struct provider_thread *thread;
+    struct payment_signal *signal; /* NULL: no orchestrator was named */
+    int64_t signals_seen_us;       /* the keeper's */
 };
 
 /* clang-format off */
 static const struct config_key keys[] = {
-    { "provider-config", CONFIG_TEXT, "", 0, 0, "JSON file of payment providers; empty: none", offsetof(struct parts, provider_config) },
+    { "provider-config", CONFIG_TEXT, "",     0, 0,       "JSON file of payment providers; empty: none", offsetof(struct parts, provider_config) },
+    { "saga",            CONFIG_TEXT, "",     0, 0,       "address of the orchestrator, which is told of payments; empty: later", offsetof(struct parts, saga_address) },
+    { "signals-max",     CONFIG_INT,  "4096", 1, 1 << 20, "signals under way at once; the sweep sends the others", offsetof(struct parts, signals_max) },
     { 0 },
 };
 /* clang-format on */
 
-/* A start is told the service only. */
+/* A task and a start are told the service only. */
 static struct parts parts;
+
+/* The store thread, after COMMIT. What cannot be sent now, the sweep sends. */
+static void
+committed(void *owner, const struct batch_rows *rows)
+{
+    struct parts *of = owner;
+    enum batch_row_state state;
+    const struct payment *payment;
+    const struct task *task;
+    size_t cursor = 0;
+    bool is_due = false;
+
+    while ((payment = batch_saved_next(rows, PAYMENT_PAYMENT, &cursor, &state)) != NULL) {
+        if (of->signal != NULL && payment->version > payment->signaled_version)
+            payment_signal_send(of->signal, payment);
+    }
+    cursor = 0;
+    while ((task = batch_saved_next(rows, PAYMENT_TASK, &cursor, &state)) != NULL)
+        is_due = is_due || (!task->is_leased && task->due_us <= clock_now_us());
+    if (is_due)
+        provider_thread_wake(of->thread);
+}
+
+/* The client's thread. */
+static void
+acknowledged(void *owner, struct uuid payment_id, int32_t version)
+{
+    struct signaled signaled = { .op.id = uuid_v7(clock_now_us()),
+                                 .payment_id = payment_id,
+                                 .version = version };
+
+    service_submit_op(((struct parts *)owner)->service, &payment_signaled_method, &signaled, NULL);
+}
+
+static void
+submit_op(void *owner, const struct method *method, const void *op,
+          void (*answered)(const void *op))
+{
+    service_submit_op(((struct parts *)owner)->service, method, op, answered);
+}
+
+static enum error
+open_signal(void)
+{
+    struct payment_signal_options options = { .address = parts.saga_address,
+                                              .in_flight_max = (size_t)parts.signals_max,
+                                              .acknowledged = acknowledged,
+                                              .owner = &parts };
+
+    return parts.saga_address[0] == '\0' ? ERR_OK : payment_signal_open(&options, &parts.signal);
+}
 
 static enum error
 start(struct service *service)
 {
+    struct provider_thread_options options = { .conninfo = service_database(service),
+                                               .submit = submit_op,
+                                               .owner = &parts };
     enum error error = provider_set_open(parts.provider_config, &parts.providers);
 
-    (void)service;
+    parts.service = service;
     if (error == ERR_OK)
-        payment_rpc_open(parts.providers);
-    return error;
+        error = open_signal();
+    if (error != ERR_OK)
+        return error;
+    payment_rpc_open(parts.providers);
+    options.providers = parts.providers;
+    parts.thread = provider_thread_open(&options);
+    return ERR_OK;
 }
 
 static void
 stop(struct service *service)
 {
     (void)service;
+    parts.thread = provider_thread_close(parts.thread);
+    parts.signal = payment_signal_close(parts.signal);
     parts.providers = provider_set_free(parts.providers);
 }
+
+static enum error
+sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
+{
+    (void)service;
+    if (parts.signal == NULL)
+        return ERR_OK;
+    return payment_sweep_signals(parts.signal, &parts.signals_seen_us, pg, arena);
+}
+
+static const struct service_task tasks[] = {
+    { .name = "end-abandons", .period_us = SECOND_US, .run = payment_sweep_abandons },
+    { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
+    { .name = "forget-webhooks", .period_us = 3600 * SECOND_US, .run = payment_sweep_inbox },
+    { 0 },
+};
 
 /* A charge of any age can be refunded, which is news of its own: events stay as long as transfers. */
 static const struct service_partitions partitions[] = {
@@ -80,6 +171,7 @@ static const struct service_also also[] = {
 int
 main(int argc, char **argv)
 {
+    struct batch_service batch = account_service;
     const struct service_spec spec = {
         .name = "account-svc",
         .usage = "account-svc: accounts, wallets, transfers and payments over gRPC"
@@ -88,15 +180,18 @@ main(int argc, char **argv)
         .values = &parts,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
         .methods = ledger_methods,
-        .batch = &account_service,
+        .batch = &batch,
         .reads = ledger_reads,
         .statements = ledger_statements,
         .also = also,
+        .tasks = tasks,
         .partitions = partitions,
         .routes = routes,
         .start = start,
         .stop = stop,
     };
 
+    batch.committed = committed;
+    batch.owner = &parts;
     return service_main(argc, argv, &spec);
 }

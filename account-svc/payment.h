@@ -160,7 +160,7 @@ enum create_state {
 /* The steps by which a payment that nobody wants ends at the provider. */
 enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
 
-#define TASK_LEASE_US (15 * SECOND_US) /* longer than a request may take, see provider_http.h */
+#define TASK_LEASE_US (15 * SECOND_US) /* longer than a request may take, see provider_thread.h */
 #define TASK_NEVER_US INT64_MAX
 #define ABANDON_GIVE_UP_US (55 * SECOND_US) /* a sweep ends it within the 60 s promised */
 #define WATCHED_US (30 * SECOND_US)
@@ -213,6 +213,7 @@ enum outcome {
     OUTCOME_REFUSED,   /* it was not done and will not be */
     OUTCOME_COUNT
 };
+const char *outcome_word(enum outcome outcome);
 
 /* What a task brought. A lease that is not the newest any more still may have seen something. */
 unsigned payment_learn(struct payment *payment, struct task *task, int32_t lease,
@@ -295,11 +296,10 @@ struct lease_task {
 struct learn_task {
     struct op op;
     struct uuid payment_id;
+    void *owner;
     int32_t lease;
-    enum task_kind kind;
     enum outcome outcome;
-    struct observation observation;
-    const char *detail; /* the provider's words, for the log */
+    struct observation observation; /* its texts live until the op is answered */
 };
 
 struct give_up {
@@ -350,6 +350,8 @@ struct task_due {
 };
 struct signal_range {
     int64_t changed_before_us;
+    int64_t after_us; /* and after this one of the page before */
+    struct uuid after_id;
 };
 
 extern const struct pg_statement payment_tasks_due, payment_give_ups_due, payment_unsignaled,

@@ -30,6 +30,15 @@ task_word(enum task_kind kind)
     return kinds[kind];
 }
 
+const char *
+outcome_word(enum outcome outcome)
+{
+    static const char *const outcomes[] = { "unknown", "known", "not-found", "refused" };
+
+    assert(outcome < OUTCOME_COUNT);
+    return outcomes[outcome];
+}
+
 /* ---- distances in time ---- */
 
 /* A tenth more or less, the same for the same payment and lease: after an outage they come apart. */

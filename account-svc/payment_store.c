@@ -290,7 +290,8 @@ static const struct pg_column due_out_columns[] = {
 const struct pg_statement payment_tasks_due = {
     .name = "tasks_due",
     .sql = "SELECT payment_id FROM provider_task WHERE provider = $1"
-           " AND due_us <= (extract(epoch FROM now()) * 1000000)::bigint ORDER BY due_us LIMIT $2::int",
+           " AND due_us <= (extract(epoch FROM now()) * 1000000)::bigint ORDER BY due_us LIMIT "
+           "$2::int",
     .in = due_columns,
     .is_single = true,
     .out = due_out_columns,
@@ -309,13 +310,16 @@ const struct pg_statement payment_give_ups_due = {
 
 static const struct pg_column unsignaled_columns[] = {
     PG_COLUMN(struct signal_range, changed_before_us, PG_INT8),
+    PG_COLUMN(struct signal_range, after_us, PG_INT8),
+    PG_COLUMN(struct signal_range, after_id, PG_UUID),
     { 0 },
 };
 
 const struct pg_statement payment_unsignaled = {
     .name = "payment_unsignaled",
     .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE signaled_version < version"
-           " AND changed_at_us < $1 ORDER BY changed_at_us LIMIT 1000",
+           " AND changed_at_us < $1 AND (changed_at_us, id) > ($2, $3)"
+           " ORDER BY changed_at_us, id LIMIT 1000",
     .in = unsignaled_columns,
     .is_single = true,
     .out = payment_columns,

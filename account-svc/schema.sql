@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS payment (
 CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
 -- What a saga has not acknowledged. A payment changes a handful of times and not, as a wallet does,
 -- on every order, so its updates need not stay HOT.
-CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us)
+CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us, id)
     WHERE signaled_version < version;
 
 -- Webhooks that were here, by "provider event_id": kept for 45 days, longer than any provider retries.

@@ -1,0 +1,460 @@
+#include "account-svc/provider_thread.h"
+#include "mesh/base/log.h"
+
+#include <curl/curl.h>
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_MIN_US (SECOND_US / 4)
+#define PAUSE_MAX_US (30 * SECOND_US)
+
+enum { PAUSE_DOUBLINGS_MAX = 8 };
+
+enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING };
+
+/* A task on its way. */
+struct job {
+    struct queue_item item; /* first; comes back from the store thread by the queue */
+    struct provider_thread *thread;
+    struct lane *lane;
+    enum job_state state;
+    struct arena *arena;
+    struct uuid payment_id;
+    struct payment payment; /* a copy; its texts are in the arena */
+    enum task_kind kind;    /* TASK_NONE: there was nothing to do after all */
+    int32_t lease;
+    CURL *easy;
+    struct curl_slist *headers;
+    char *body; /* of the answer; the job's to free */
+    size_t body_bytes;
+    int64_t asked_us;
+};
+
+/* What is known of a provider's health, and how much may still be asked of it. */
+struct lane {
+    const struct provider *provider;
+    size_t jobs;
+    int failures; /* in a row */
+    int64_t pause_until_us;
+    int64_t tokens_us; /* time saved up, up to a second's worth of requests */
+    int64_t filled_us;
+};
+
+struct provider_thread {
+    struct provider_thread_options options;
+    pthread_t thread;
+    CURLM *multi;
+    struct pg *pg;
+    struct queue *answers; /* jobs whose op was answered */
+    atomic_bool is_stopping, is_woken;
+    struct lane lanes[PROVIDERS_MAX];
+    struct job jobs[PROVIDER_JOBS_MAX];
+};
+
+/* ---- jobs ---- */
+
+static void
+job_free(struct job *job)
+{
+    struct lane *lane = job->lane;
+
+    if (job->easy != NULL) {
+        curl_multi_remove_handle(job->thread->multi, job->easy);
+        curl_easy_cleanup(job->easy);
+    }
+    curl_slist_free_all(job->headers);
+    free(job->body);
+    arena_free(job->arena);
+    memset(job, 0, sizeof *job);
+    lane->jobs--;
+}
+
+static struct job *
+job_new(struct provider_thread *thread, struct lane *lane, struct uuid payment_id)
+{
+    struct job *empty = NULL;
+
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        struct job *job = &thread->jobs[i];
+
+        if (job->state == JOB_FREE)
+            empty = job;
+        else if (uuid_equal(job->payment_id, payment_id))
+            return NULL; /* one task of a payment at a time */
+    }
+    if (empty == NULL)
+        return NULL;
+    empty->thread = thread;
+    empty->lane = lane;
+    empty->arena = arena_new();
+    empty->payment_id = payment_id;
+    empty->state = JOB_LEASING;
+    lane->jobs++;
+    return empty;
+}
+
+/* The store thread: what the op found, copied out of the batch. */
+static void
+job_answered(struct job *job)
+{
+    struct provider_thread *thread = job->thread;
+
+    queue_push_always(thread->answers, &job->item);
+    curl_multi_wakeup(thread->multi);
+}
+
+static const char *
+copied(struct arena *arena, const char *text)
+{
+    return arena_copy(arena, text, strlen(text));
+}
+
+static void
+lease_answered(const void *op)
+{
+    const struct lease_task *lease = op;
+    struct job *job = lease->owner;
+    struct payment *payment = &job->payment;
+
+    job->kind = lease->op.problem.error == ERR_OK ? lease->kind : TASK_NONE;
+    if (job->kind != TASK_NONE) {
+        job->lease = lease->task.lease;
+        *payment = lease->payment;
+        payment->provider = copied(job->arena, payment->provider);
+        payment->currency = copied(job->arena, payment->currency);
+        payment->description = copied(job->arena, payment->description);
+        payment->return_url = copied(job->arena, payment->return_url);
+        payment->url = copied(job->arena, payment->url);
+        payment->reference = copied(job->arena, payment->reference);
+        payment->refunds = copied(job->arena, payment->refunds);
+        payment->traceparent = copied(job->arena, payment->traceparent);
+        payment->record.reason = payment->record.detail = "";
+    }
+    job_answered(job);
+}
+
+static void
+learn_answered(const void *op)
+{
+    const struct learn_task *learn = op;
+
+    job_answered(learn->owner);
+}
+
+static void
+job_lease(struct job *job)
+{
+    const struct provider_thread *thread = job->thread;
+    struct lease_task lease = { .op.id = uuid_v7(clock_now_us()),
+                                .payment_id = job->payment_id,
+                                .owner = job };
+
+    thread->options.submit(thread->options.owner, &payment_lease_method, &lease, lease_answered);
+}
+
+/* ---- lanes: how much may be asked of a provider ---- */
+
+static void
+lane_fill(struct lane *lane, int64_t now_us)
+{
+    lane->tokens_us += now_us - lane->filled_us;
+    if (lane->tokens_us > SECOND_US)
+        lane->tokens_us = SECOND_US;
+    lane->filled_us = now_us;
+}
+
+static size_t
+lane_allowance(struct lane *lane, int64_t now_us)
+{
+    size_t by_rate;
+
+    lane_fill(lane, now_us);
+    by_rate = (size_t)(lane->tokens_us * lane->provider->requests_per_second / SECOND_US);
+    if (now_us < lane->pause_until_us || lane->jobs >= PROVIDER_IN_FLIGHT_MAX)
+        return 0;
+    if (lane->failures > 0)
+        return lane->jobs == 0 && by_rate > 0 ? 1 : 0; /* one asks for all */
+    return by_rate < PROVIDER_IN_FLIGHT_MAX - lane->jobs ? by_rate
+                                                         : PROVIDER_IN_FLIGHT_MAX - lane->jobs;
+}
+
+static void
+lane_answered(struct lane *lane, bool is_well, int64_t now_us)
+{
+    int64_t pause_us = PAUSE_MIN_US;
+    uint8_t random;
+
+    if (is_well) {
+        if (lane->failures > 0)
+            log_info("provider=%s because=\"it answers again\"", lane->provider->name);
+        lane->failures = 0;
+        lane->pause_until_us = 0;
+        return;
+    }
+    if (lane->failures++ == 0)
+        log_warn("provider=%s because=\"it does not answer: it is asked more rarely\"",
+                 lane->provider->name);
+    for (int i = 1; i < lane->failures && i < PAUSE_DOUBLINGS_MAX; i++)
+        pause_us *= 2;
+    if (pause_us > PAUSE_MAX_US)
+        pause_us = PAUSE_MAX_US;
+    random_bytes(&random, sizeof random);
+    lane->pause_until_us = now_us + pause_us - pause_us / 10 + pause_us / 5 * random / 256;
+}
+
+/* ---- requests ---- */
+
+static size_t
+take_body(char *data, size_t size, size_t count, void *context)
+{
+    struct job *job = context;
+    size_t bytes = size * count;
+
+    if (job->body_bytes + bytes > PROVIDER_ANSWER_BYTES_MAX)
+        return 0; /* ends the request: an unknown outcome */
+    job->body = memory_grow(job->body, job->body_bytes + bytes + 1);
+    memcpy(job->body + job->body_bytes, data, bytes);
+    job->body_bytes += bytes;
+    return bytes;
+}
+
+/* What comes from the environment (http_proxy) is for the world, not for this machine. */
+static bool
+is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    return host != NULL &&
+           (strncmp(host + 3, "127.", 4) == 0 || strncmp(host + 3, "localhost", 9) == 0 ||
+            strncmp(host + 3, "[::1]", 5) == 0);
+}
+
+static void
+job_set_options(struct job *job, const struct provider_request *request)
+{
+    CURL *easy = job->easy;
+
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (request->body != NULL)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)PROVIDER_CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)PROVIDER_REQUEST_MS);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "sagamesh");
+    if (is_loopback(request->url))
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+}
+
+static void
+job_ask(struct job *job)
+{
+    struct provider_request request;
+
+    provider_ask(job->lane->provider, job->kind, &job->payment, clock_now_us(), job->arena,
+                 &request);
+    for (size_t i = 0; i < request.header_count; i++)
+        job->headers = curl_slist_append(job->headers, request.headers[i]);
+    job->headers = curl_slist_append(job->headers, "Expect:");
+    job->easy = curl_easy_init();
+    if (job->easy == NULL)
+        abort();
+    job_set_options(job, &request);
+    job->state = JOB_ASKING;
+    job->asked_us = clock_steady_us();
+    curl_multi_add_handle(job->thread->multi, job->easy);
+}
+
+/* What came of the request goes to the reducer. */
+static void
+job_learn(struct job *job, CURLcode code)
+{
+    struct provider_thread *thread = job->thread;
+    struct learn_task learn = { .op.id = uuid_v7(clock_now_us()),
+                                .payment_id = job->payment_id,
+                                .owner = job,
+                                .lease = job->lease };
+    struct provider_answer answer = { .body = job->body == NULL ? "" : job->body,
+                                      .body_bytes = job->body_bytes };
+    int64_t now_us = clock_steady_us();
+    long status = 0;
+    char id[UUID_TEXT_BYTES + 1];
+
+    curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
+    answer.status = (int)status;
+    if (code == CURLE_OK)
+        learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
+                                                           job->arena, &learn.observation);
+    lane_answered(job->lane, code == CURLE_OK && status < 500 && status != 429, now_us);
+    log_line(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
+             "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
+             uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind),
+             status, outcome_word(learn.outcome), (long long)(now_us - job->asked_us) / 1000,
+             code == CURLE_OK ? "" : curl_easy_strerror(code));
+    job->state = JOB_LEARNING;
+    thread->options.submit(thread->options.owner, &payment_learn_method, &learn, learn_answered);
+}
+
+/* ---- the loop ---- */
+
+static void
+take_answers(struct provider_thread *thread)
+{
+    size_t count;
+    struct queue_item *item = queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count), *next;
+
+    for (; item != NULL; item = next) {
+        struct job *job = (struct job *)item;
+
+        next = item->next;
+        if (job->state == JOB_LEASING && job->kind != TASK_NONE)
+            job_ask(job);
+        else
+            job_free(job);
+    }
+}
+
+static void
+take_finished(struct provider_thread *thread)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(thread->multi, &left)) != NULL) {
+        struct job *job = NULL;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job);
+        job_learn(job, message->data.result);
+    }
+}
+
+/* Leases what is due at one provider; true when there may be more than was allowed. */
+static bool
+look_at_lane(struct provider_thread *thread, struct lane *lane, struct arena *arena)
+{
+    size_t allowance = lane_allowance(lane, clock_steady_us()), taken = 0;
+    struct task_range range = { .provider = lane->provider->name,
+                                .count = (int32_t)(allowance + lane->jobs) };
+    const void *row = &range;
+    struct pg_step step = { .statement = &payment_tasks_due, .rows = &row, .count = 1 };
+    const struct task_due *due;
+
+    if (allowance == 0)
+        return lane->failures == 0;
+    if (pg_round(thread->pg, false, &step, 1, arena) != ERR_OK)
+        return false;
+    due = step.ret_rows;
+    for (size_t i = 0; i < step.ret_count && taken < allowance; i++) {
+        struct job *job = job_new(thread, lane, due[i].payment_id);
+
+        if (job == NULL)
+            continue;
+        lane->tokens_us -= SECOND_US / lane->provider->requests_per_second;
+        taken++;
+        job_lease(job);
+    }
+    return taken == allowance;
+}
+
+static bool
+look(struct provider_thread *thread)
+{
+    struct arena *arena = arena_new();
+    bool has_more = false;
+
+    if (pg_connect(thread->pg) == ERR_OK) {
+        for (size_t i = 0; i < thread->options.providers->count; i++)
+            has_more = look_at_lane(thread, &thread->lanes[i], arena) || has_more;
+    }
+    arena_free(arena);
+    return has_more;
+}
+
+static void *
+thread_main(void *context)
+{
+    struct provider_thread *thread = context;
+    int64_t look_us = 0;
+
+    while (!atomic_load(&thread->is_stopping)) {
+        int64_t now_us = clock_steady_us(), wait_us;
+        int running;
+
+        if (atomic_exchange(&thread->is_woken, false) || now_us >= look_us) {
+            bool has_more = look(thread);
+
+            now_us = clock_steady_us();
+            look_us = now_us + (has_more ? PROVIDER_LOOK_BUSY_US : PROVIDER_LOOK_US);
+        }
+        take_answers(thread);
+        curl_multi_perform(thread->multi, &running);
+        take_finished(thread);
+        wait_us = look_us - now_us;
+        if (!atomic_load(&thread->is_woken) && wait_us > 0)
+            curl_multi_poll(thread->multi, NULL, 0, (int)(wait_us / 1000) + 1, NULL);
+    }
+    return NULL;
+}
+
+struct provider_thread *
+provider_thread_open(const struct provider_thread_options *options)
+{
+    struct provider_thread *thread = memory_take(sizeof *thread);
+
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    thread->options = *options;
+    thread->multi = curl_multi_init();
+    thread->pg = pg_new(options->conninfo, "provider", payment_statements);
+    thread->answers = queue_new(PROVIDER_JOBS_MAX);
+    for (size_t i = 0; i < options->providers->count; i++) {
+        thread->lanes[i].provider = &options->providers->providers[i];
+        thread->lanes[i].tokens_us = SECOND_US;
+        thread->lanes[i].filled_us = clock_steady_us();
+    }
+    if (thread->multi == NULL || pthread_create(&thread->thread, NULL, thread_main, thread) != 0)
+        abort();
+    return thread;
+}
+
+void
+provider_thread_wake(struct provider_thread *thread)
+{
+    if (!atomic_exchange(&thread->is_woken, true))
+        curl_multi_wakeup(thread->multi);
+}
+
+struct provider_thread *
+provider_thread_close(struct provider_thread *thread)
+{
+    size_t count;
+
+    if (thread == NULL)
+        return NULL;
+    atomic_store(&thread->is_stopping, true);
+    curl_multi_wakeup(thread->multi);
+    pthread_join(thread->thread, NULL);
+    while (queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count) != NULL)
+        continue; /* all jobs are freed below, wherever they were */
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        if (thread->jobs[i].state != JOB_FREE)
+            job_free(&thread->jobs[i]);
+    }
+    curl_multi_cleanup(thread->multi);
+    thread->answers = queue_free(thread->answers);
+    thread->pg = pg_free(thread->pg);
+    free(thread);
+    curl_global_cleanup();
+    return NULL;
+}

@@ -1,0 +1,420 @@
+/* The provider thread against a small provider of the test's own, over real sockets and a real database:
+ * what it asks, what it makes of lost answers, and how an Abandon and a late success end. */
+#include "account-svc/provider_thread.h"
+#include "tests/store/call_fixture.h"
+#include "tests/store/pg_fixture.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct pg_fixture fixture;
+
+/* ---- a provider with one payment at a time ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_t thread;
+    int listener;
+    int port;
+    bool is_there;
+    const char *status;
+    int creates, queries, cancels, refunds; /* that were done */
+    int lost;                               /* answers that will be lost, after the work is done */
+    bool is_away, loses_refund;
+} world = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void
+answer_write(int connection, int status, const char *body)
+{
+    char head[256];
+    int bytes = snprintf(head, sizeof head,
+                         "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                         status, strlen(body));
+
+    if (write(connection, head, (size_t)bytes) != bytes ||
+        write(connection, body, strlen(body)) != (ssize_t)strlen(body))
+        fprintf(stderr, "the client is gone\n");
+}
+
+/* Under the lock: does what is asked, and fills the answer. */
+static int
+do_request(const char *head, char *body, size_t size)
+{
+    const char *id = strstr(head, "/v1/payments/");
+
+    if (world.is_away)
+        return 503;
+    if (strncmp(head, "POST /v1/payments ", 18) == 0) {
+        world.creates++;
+        world.is_there = true;
+        id = strstr(head, "\"id\":\"");
+        snprintf(body, size,
+                 "{\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
+                 "\"checkoutUrl\":\"http://pay.example/%.36s\"}",
+                 id + 6, world.status, id + 6);
+        return 201;
+    }
+    if (!world.is_there)
+        return 404;
+    if (strstr(head, "/cancel ") != NULL) {
+        world.cancels++;
+        if (strcmp(world.status, "CREATED") != 0)
+            return 409;
+        world.status = "CANCELED";
+    } else if (strstr(head, "/refunds ") != NULL) {
+        world.refunds++;
+    } else {
+        world.queries++;
+    }
+    snprintf(body, size,
+             "{\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
+             "\"checkoutUrl\":\"http://pay.example/%.36s\"}",
+             id + 13, world.status, id + 13);
+    return 200;
+}
+
+/* Reads a request: its head, and as much of a body as it says. */
+static void
+request_read(int connection, char *text, size_t size)
+{
+    size_t bytes = 0, wanted = 0;
+
+    do {
+        ssize_t more = read(connection, text + bytes, size - 1 - bytes);
+        const char *end, *length;
+
+        if (more <= 0)
+            break;
+        bytes += (size_t)more;
+        text[bytes] = '\0';
+        end = strstr(text, "\r\n\r\n");
+        length = strstr(text, "Content-Length: ");
+        if (end != NULL)
+            wanted =
+                (size_t)(end - text) + 4 + (length == NULL ? 0 : strtoul(length + 16, NULL, 10));
+    } while (wanted == 0 || bytes < wanted);
+    text[bytes] = '\0';
+}
+
+static void *
+world_main(void *context)
+{
+    int connection;
+
+    (void)context;
+    while ((connection = accept(world.listener, NULL, NULL)) >= 0) {
+        char text[4096], body[512] = "";
+        bool is_lost;
+        int status;
+
+        request_read(connection, text, sizeof text);
+        if (text[0] != '\0') {
+            pthread_mutex_lock(&world.lock);
+            status = do_request(text, body, sizeof body);
+            is_lost = world.lost > 0 && world.lost-- > 0;
+            if (world.loses_refund && strstr(text, "/refunds ") != NULL) {
+                world.loses_refund = false;
+                is_lost = true;
+            }
+            pthread_mutex_unlock(&world.lock);
+            if (!is_lost)
+                answer_write(connection, status, body);
+        }
+        close(connection);
+    }
+    return NULL;
+}
+
+static void
+world_open(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t bytes = sizeof address;
+
+    world.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(world.listener, (struct sockaddr *)&address, bytes), 0);
+    ck_assert_int_eq(listen(world.listener, 16), 0);
+    ck_assert_int_eq(getsockname(world.listener, (struct sockaddr *)&address, &bytes), 0);
+    world.port = ntohs(address.sin_port);
+    world.status = "CREATED";
+    ck_assert_int_eq(pthread_create(&world.thread, NULL, world_main, NULL), 0);
+}
+
+static void
+world_close(void)
+{
+    shutdown(world.listener, SHUT_RDWR);
+    pthread_join(world.thread, NULL);
+    close(world.listener);
+}
+
+static void
+world_set(const char *status)
+{
+    pthread_mutex_lock(&world.lock);
+    world.status = status;
+    pthread_mutex_unlock(&world.lock);
+}
+
+/* ---- the program's part: a store thread, and ops of its own ---- */
+
+static struct batch *batch;
+static struct provider_set *providers;
+static struct provider_thread *thread;
+
+struct own_call {
+    struct call call; /* first */
+    void (*answered)(const void *op);
+};
+
+static void
+own_finish(struct call *call)
+{
+    ((struct own_call *)call)->answered(call->op);
+    arena_free(call->arena);
+}
+
+static void
+submit(void *owner, const struct method *method, const void *op, void (*answered)(const void *op))
+{
+    struct arena *arena = arena_new();
+    struct own_call *own = arena_take(arena, sizeof *own);
+
+    (void)owner;
+    own->call.arena = arena;
+    own->call.method = method;
+    own->call.deadline_us = clock_steady_us() + 30 * SECOND_US;
+    own->call.finish = own_finish;
+    own->answered = answered;
+    own->call.op = arena_take(arena, method->op_bytes);
+    memcpy(own->call.op, op, method->op_bytes);
+    own->call.op->traceparent = "";
+    batch_submit_always(batch, &own->call);
+}
+
+static void
+set_up(void)
+{
+    struct batch_options options = {
+        .service = &account_service, .conninfo = fixture.conninfo, .queue_max = 64, .batch_max = 64
+    };
+    struct provider_thread_options thread_options = { .conninfo = fixture.conninfo,
+                                                      .submit = submit };
+    struct provider *provider;
+
+    world_open();
+    pg_fixture_run(fixture.conninfo, "TRUNCATE payment, provider_task, payment_inbox");
+    batch = batch_open(&options);
+    ck_assert_int_eq(provider_set_open("", &providers), ERR_OK);
+    provider = &providers->providers[providers->count++];
+    provider->adapter = &provider_sandbox;
+    provider->requests_per_second = 100;
+    snprintf(provider->name, sizeof provider->name, "sandbox");
+    snprintf(provider->base_url, sizeof provider->base_url, "http://127.0.0.1:%d", world.port);
+    thread_options.providers = providers;
+    thread = provider_thread_open(&thread_options);
+}
+
+static void
+tear_down(void)
+{
+    batch_stop(batch);
+    thread = provider_thread_close(thread);
+    batch = batch_close(batch);
+    providers = provider_set_free(providers);
+    world_close();
+}
+
+static const struct method *
+method_find(const char *name)
+{
+    const struct method *method = payment_methods;
+
+    while (strcmp(method->name, name) != 0)
+        method++;
+    return method;
+}
+
+/* Submits it, waits for its answer, and wakes the thread as the program does after a COMMIT. */
+static void
+run(struct test_call *test)
+{
+    test->call.op->fingerprint = 1;
+    batch_submit(batch, &test->call);
+    ck_assert(call_fixture_wait(test, 10 * SECOND_US));
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    call_fixture_free(test);
+    provider_thread_wake(thread);
+}
+
+static struct uuid
+create(void)
+{
+    struct test_call *test = call_fixture_new(method_find("Create"));
+    struct create_payment *op = (struct create_payment *)test->call.op;
+    struct uuid id = uuid_v7(clock_now_us());
+
+    op->op.id = id;
+    op->order_id = id;
+    op->provider = "sandbox";
+    op->currency = "JPY";
+    op->description = op->return_url = "";
+    op->amount_minor = 500;
+    op->expires_seconds = 600;
+    run(test);
+    return id;
+}
+
+static void
+abandon(struct uuid id)
+{
+    struct test_call *test = call_fixture_new(method_find("Abandon"));
+    struct undo_payment *op = (struct undo_payment *)test->call.op;
+
+    op->op.id = uuid_v7(clock_now_us());
+    op->payment_id = id;
+    run(test);
+}
+
+static void
+come_back(struct uuid id)
+{
+    struct test_call *test = call_fixture_new(method_find("Observe"));
+    struct observe_payment *op = (struct observe_payment *)test->call.op;
+
+    op->op.id = uuid_v7(clock_now_us());
+    op->payment_id = id;
+    op->hint = HINT_RETURNED;
+    run(test);
+}
+
+/* Until the payment's row fits, for 20 s at most. */
+static void
+wait_for(struct uuid id, const char *condition)
+{
+    const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
+    int64_t until_us = clock_steady_us() + 20 * SECOND_US;
+    char text[UUID_TEXT_BYTES + 1];
+
+    while (pg_fixture_int(fixture.conninfo,
+                          "SELECT count(*) FROM payment JOIN provider_task ON payment_id = id"
+                          " WHERE id = '%s' AND %s",
+                          uuid_print(id, text), condition) == 0) {
+        ck_assert_msg(clock_steady_us() < until_us, "it never became %s", condition);
+        nanosleep(&moment, NULL);
+    }
+}
+
+#define EXPECT(what, count)                                                                        \
+    do {                                                                                           \
+        pthread_mutex_lock(&world.lock);                                                           \
+        ck_assert_int_eq(world.what, count);                                                       \
+        pthread_mutex_unlock(&world.lock);                                                         \
+    } while (0)
+
+/* ---- */
+
+START_TEST(created_paid_and_asked)
+{
+    struct uuid id = create();
+
+    wait_for(id, "url <> '' AND create_state = 3 AND NOT is_leased");
+    EXPECT(creates, 1);
+    world_set("SUCCEEDED");
+    come_back(id);
+    wait_for(id, "observed = 7 AND claim = 2 AND kind = 0");
+    EXPECT(queries, 1);
+    EXPECT(refunds, 0);
+}
+END_TEST
+
+START_TEST(lost_answer_to_the_create)
+{
+    struct uuid id;
+
+    world.lost = 1;
+    id = create();
+    wait_for(id, "url <> '' AND create_state = 3");
+    EXPECT(creates, 1); /* the query found it */
+    EXPECT(queries, 1);
+}
+END_TEST
+
+/* The provider is away, the create is refused in doubt; then it is sent again under the same id. */
+START_TEST(provider_away_for_a_while)
+{
+    struct uuid id;
+
+    world.is_away = true;
+    id = create();
+    wait_for(id, "attempts >= 2");
+    pthread_mutex_lock(&world.lock);
+    world.is_away = false;
+    pthread_mutex_unlock(&world.lock);
+    wait_for(id, "url <> '' AND create_state = 3");
+    EXPECT(creates, 1);
+}
+END_TEST
+
+START_TEST(abandoned_and_cancelled)
+{
+    struct uuid id = create();
+
+    wait_for(id, "create_state = 3 AND NOT is_leased");
+    abandon(id);
+    wait_for(id, "claim = 3 AND observed = 6");
+    EXPECT(cancels, 1);
+    EXPECT(queries, 1); /* before the cancel, whose answer said how it ended */
+    world_set("SUCCEEDED"); /* paid after all */
+    come_back(id);
+    wait_for(id, "observed = 7 AND refunds <> '' AND kind = 0");
+    EXPECT(refunds, 1);
+}
+END_TEST
+
+START_TEST(lost_answer_to_the_refund)
+{
+    struct uuid id = create();
+
+    wait_for(id, "create_state = 3 AND NOT is_leased");
+    abandon(id);
+    wait_for(id, "claim = 3");
+    pthread_mutex_lock(&world.lock);
+    world.status = "SUCCEEDED";
+    world.loses_refund = true;
+    pthread_mutex_unlock(&world.lock);
+    come_back(id);
+    wait_for(id, "observed = 7 AND refunds LIKE '500 %' AND kind = 0");
+    EXPECT(refunds, 2); /* asked twice under one id, which the provider makes one */
+    wait_for(id, "refunds = '500 ' || id");
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("provider thread");
+    TCase *tests = tcase_create("thread");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "provider", "account-svc/schema.sql");
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, created_paid_and_asked);
+    tcase_add_test(tests, lost_answer_to_the_create);
+    tcase_add_test(tests, provider_away_for_a_while);
+    tcase_add_test(tests, abandoned_and_cancelled);
+    tcase_add_test(tests, lost_answer_to_the_refund);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}

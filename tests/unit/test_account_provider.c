@@ -1,0 +1,520 @@
+/* test_account_provider.c -- What providers say: signatures, amounts, times, statuses, answers. */
+#include "account-svc/payment_signal.h"
+#include "account-svc/provider_paypay.h"
+#include "account-svc/provider_webhook.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct arena *arena;
+
+static void
+set_up(void)
+{
+    arena = arena_new();
+}
+
+static void
+tear_down(void)
+{
+    arena = arena_free(arena);
+}
+
+/* ---- Standard Webhooks: the reference libraries' own cases ---- */
+
+#define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#define OTHER_SECRET "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+#define MSG "msg_p5jXN8AQM9LWM0D4loKWxJek"
+#define TS "1614265330"
+#define BODY "{\"test\": 2432232314}"
+#define GOOD "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+#define WRONG "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+
+/* clang-format off */
+static const struct {
+    const char *what, *id, *timestamp, *signatures, *body;
+    int64_t now; /* seconds from TS */
+    bool is_good;
+} webhooks[] = {
+    { "the published vector",            MSG,  TS,    GOOD,                          BODY,      0, true  },
+    { "299 seconds later",               MSG,  TS,    GOOD,                          BODY,    299, true  },
+    { "300 seconds later",               MSG,  TS,    GOOD,                          BODY,    300, true  },
+    { "301 seconds later",               MSG,  TS,    GOOD,                          BODY,    301, false },
+    { "301 seconds too early",           MSG,  TS,    GOOD,                          BODY,   -301, false },
+    { "300 seconds too early",           MSG,  TS,    GOOD,                          BODY,   -300, true  },
+    { "no id",                           NULL, TS,    GOOD,                          BODY,      0, false },
+    { "no timestamp",                    MSG,  NULL,  GOOD,                          BODY,      0, false },
+    { "no signature",                    MSG,  TS,    NULL,                          BODY,      0, false },
+    { "a timestamp that is no number",   MSG,  "hi",  GOOD,                          BODY,      0, false },
+    { "a timestamp with a sign",         MSG,  "+1614265330", GOOD,                  BODY,      0, false },
+    { "an empty signature",              MSG,  TS,    "v1,",                         BODY,      0, false },
+    { "a signature that is none",        MSG,  TS,    "v1,dawfeoifkpqwoekfpqoekf",   BODY,      0, false },
+    { "no version",                      MSG,  TS,    "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", BODY, 0, false },
+    { "two wrong, a v2, and the right",  MSG,  TS,    WRONG " v2,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= " WRONG " " GOOD, BODY, 0, true },
+    { "the right one as a v2",           MSG,  TS,    "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", BODY, 0, false },
+    { "another id",                      "msg_x", TS, GOOD,                          BODY,      0, false },
+    { "an id with a point",              MSG ".1", TS, GOOD,                         BODY,      0, false },
+    { "a body that was changed",         MSG,  TS,    GOOD,         "{\"test\": 2432232315}",   0, false },
+    { "one byte less of the signature",  MSG,  TS,    "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE", BODY, 0, false },
+};
+/* clang-format on */
+
+static struct provider_webhook
+webhook_of(size_t row)
+{
+    struct provider_header *headers = arena_take(arena, 3 * sizeof *headers);
+    struct provider_webhook webhook = { .headers = headers,
+                                        .body = (const uint8_t *)webhooks[row].body,
+                                        .body_bytes = strlen(webhooks[row].body) };
+
+    if (webhooks[row].id != NULL)
+        headers[webhook.header_count++] =
+            (struct provider_header){ "Webhook-Id", webhooks[row].id };
+    if (webhooks[row].timestamp != NULL)
+        headers[webhook.header_count++] =
+            (struct provider_header){ "webhook-timestamp", webhooks[row].timestamp };
+    if (webhooks[row].signatures != NULL)
+        headers[webhook.header_count++] =
+            (struct provider_header){ "webhook-signature", webhooks[row].signatures };
+    return webhook;
+}
+
+static enum error
+verify(const struct provider_secret *secrets, size_t count, size_t row)
+{
+    struct provider_webhook webhook = webhook_of(row);
+    struct problem problem = { 0 };
+    const char *id = NULL;
+    enum error error =
+        webhook_verify(secrets, count, &webhook,
+                       (INT64_C(1614265330) + webhooks[row].now) * SECOND_US, &problem, &id);
+
+    ck_assert_int_eq(problem.error, error);
+    if (error == ERR_OK)
+        ck_assert_str_eq(id, MSG);
+    return error;
+}
+
+START_TEST(webhook_verifies)
+{
+    struct provider_secret secrets[2];
+
+    ck_assert(webhook_secret_read(SECRET, &secrets[1]));
+    ck_assert(webhook_secret_read(OTHER_SECRET, &secrets[0]));
+    ck_assert_msg((verify(secrets + 1, 1, (size_t)_i) == ERR_OK) == webhooks[_i].is_good, "%s",
+                  webhooks[_i].what);
+    /* While a secret is being replaced either will do. */
+    ck_assert_msg((verify(secrets, 2, (size_t)_i) == ERR_OK) == webhooks[_i].is_good, "%s, two",
+                  webhooks[_i].what);
+    /* A revoked one fails closed, and no secret is no way in. */
+    ck_assert_int_eq(verify(secrets, 1, (size_t)_i), ERR_BAD_SIGNATURE);
+    ck_assert_int_eq(verify(secrets, 0, (size_t)_i), ERR_BAD_SIGNATURE);
+}
+END_TEST
+
+START_TEST(header_that_comes_twice)
+{
+    struct provider_webhook webhook = webhook_of(0);
+    struct provider_header headers[4];
+    struct provider_secret secret;
+    struct problem problem = { 0 };
+    const char *id;
+
+    memcpy(headers, webhook.headers, 3 * sizeof *headers);
+    headers[3] = headers[2];
+    webhook.headers = headers;
+    webhook.header_count = 4;
+    ck_assert(webhook_secret_read(SECRET, &secret));
+    ck_assert_int_eq(
+        webhook_verify(&secret, 1, &webhook, INT64_C(1614265330) * SECOND_US, &problem, &id),
+        ERR_BAD_SIGNATURE);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *text;
+    size_t bytes; /* 0: refused */
+} secrets[] = {
+    { SECRET, 24 },
+    { "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 24 },
+    { "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 32 },
+    { "", 0 }, { "whsec_", 0 }, { "whsec_AAAA", 0 }, { "whsec_not base64 at all!", 0 },
+    { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", 0 },
+};
+/* clang-format on */
+
+START_TEST(secret_is_read)
+{
+    struct provider_secret secret = { .count = 0 };
+
+    ck_assert_int_eq(webhook_secret_read(secrets[_i].text, &secret), secrets[_i].bytes > 0);
+    ck_assert_uint_eq(secret.count, secrets[_i].bytes);
+}
+END_TEST
+
+/* ---- PayPay's request signature ---- */
+
+#define PAYPAY_BODY                                                                                \
+    "{\"sampleRequestBodyKey1\":\"sampleRequestBodyValue1\","                                      \
+    "\"sampleRequestBodyKey2\":\"sampleRequestBodyValue2\"}"
+
+/* clang-format off */
+static const struct {
+    const char *content_type, *header;
+} paypay[] = {
+    { "application/json;charset=UTF-8;", "hmac OPA-Auth:APIKeyGenerated:NW1jKIMnzR7tEhMWtcJcaef+nFVBt7jjAGcVuxHhchc=:acd028:1579843452:1j0FnY4flNp5CtIKa7x9MQ==" },
+    { "application/json;charset=UTF-8",  "hmac OPA-Auth:APIKeyGenerated:g/DAZIqKP2xU/LZSXwnEijd7hVr/qAmPNLWwzA6qPrM=:acd028:1579843452:RqWweDuO1iMlji2w1tz2Iw==" },
+    { "application/json",                "hmac OPA-Auth:APIKeyGenerated:MN7EXTtA7UbHXClLXGPMbhFLEDADuNESkGI0K+OtgRk=:acd028:1579843452:i3GU5qrLqFGYbYymM6gKHQ==" },
+};
+/* clang-format on */
+
+START_TEST(paypay_signs)
+{
+    static const char key[] = "APIKeySecretGenerated";
+    struct provider_secret secret = { .count = sizeof key - 1 };
+    struct paypay_content content = { .method = "POST",
+                                      .path = "/v2/codes",
+                                      .content_type = paypay[_i].content_type,
+                                      .body = PAYPAY_BODY,
+                                      .nonce = "acd028",
+                                      .epoch_seconds = 1579843452 };
+
+    memcpy(secret.bytes, key, secret.count);
+    ck_assert_str_eq(paypay_sign("APIKeyGenerated", &secret, &content, arena), paypay[_i].header);
+}
+END_TEST
+
+START_TEST(paypay_signs_no_body)
+{
+    struct provider_secret secret = { .bytes = "s", .count = 1 };
+    struct paypay_content content = {
+        .method = "GET", .path = "/v2/codes/payments/1", .nonce = "n", .epoch_seconds = 1
+    };
+    const char *header = paypay_sign("k", &secret, &content, arena);
+
+    ck_assert_str_eq(header + strlen(header) - strlen(":n:1:empty"), ":n:1:empty");
+}
+END_TEST
+
+/* ---- amounts and times ---- */
+
+/* clang-format off */
+static const struct {
+    const char *json, *currency;
+    int64_t minor; /* -1: no amount */
+} amounts[] = {
+    { "500",                "JPY", 500 },  { "500",         "EUR", 500 },
+    { "\"925\"",            "JPY", 925 },  { "\"9.25\"",    "EUR", 925 },
+    { "\"9\"",              "EUR", 900 },  { "\"9.2\"",     "EUR", 920 },
+    { "\"1.234\"",          "KWD", 1234 }, { "\"9.25\"",    "JPY", -1 },
+    { "\"9.255\"",          "EUR", -1 },   { "9.25",        "EUR", -1 },
+    { "500.0",              "JPY", -1 },   { "-1",          "JPY", -1 },
+    { "\"-1\"",             "JPY", -1 },   { "\"\"",        "JPY", -1 },
+    { "\"9.\"",             "EUR", -1 },   { "\".5\"",      "EUR", -1 },
+    { "\"1e3\"",            "JPY", -1 },   { "\" 1\"",      "JPY", -1 },
+    { "1000000000000000",   "JPY", INT64_C(1000000000000000) },
+    { "1000000000000001",   "JPY", -1 },   { "\"99999999999999999999999\"", "JPY", -1 },
+    { "\"10000000000000.00\"", "EUR", INT64_C(1000000000000000) },
+    { "\"10000000000000.01\"", "EUR", -1 }, { "true",       "JPY", -1 },
+    { "null",               "JPY", -1 },   { "0",           "JPY", 0 },
+};
+/* clang-format on */
+
+START_TEST(amount_is_read)
+{
+    struct problem problem;
+    int64_t minor = -1;
+    json_t *json;
+
+    ck_assert_int_eq(json_read(amounts[_i].json, strlen(amounts[_i].json), "", &problem, &json),
+                     ERR_OK);
+    ck_assert_msg(provider_amount(json, amounts[_i].currency, &minor) == (amounts[_i].minor >= 0),
+                  "%s %s", amounts[_i].json, amounts[_i].currency);
+    ck_assert_int_eq(minor, amounts[_i].minor);
+    json_decref(json);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *text;
+    int64_t seconds; /* 0: no time */
+} times[] = {
+    { "2026-11-21T12:00:00Z",           1795262400 }, { "2026-11-21T12:00:00.123456Z", 1795262400 },
+    { "2026-11-21T21:00:00+09:00",      1795262400 }, { "2026-11-21T06:30:00-05:30",   1795262400 },
+    { "2026-11-21T12:00:00",            0 },          { "2026-11-21",                  0 },
+    { "2026-13-21T12:00:00Z",           0 },          { "yesterday",                   0 },
+    { "2026-11-21T12:00:00ZZ",          0 },          { "",                            0 },
+};
+/* clang-format on */
+
+START_TEST(time_is_read)
+{
+    ck_assert_int_eq(provider_time_us(times[_i].text), times[_i].seconds * SECOND_US);
+}
+END_TEST
+
+/* ---- the sandbox's answers ---- */
+
+#define ID "018bcfe5-6800-7000-8000-000000000001"
+
+static struct payment
+payment_new(void)
+{
+    struct payment payment = { .provider = "sandbox",
+                               .amount_minor = 500,
+                               .currency = "JPY",
+                               .description = "two \"tickets\"",
+                               .return_url = "https://shop.example/back",
+                               .url = "",
+                               .reference = "",
+                               .refunds = "",
+                               .expires_at_us = INT64_C(1795262400) * SECOND_US };
+
+    ck_assert(uuid_parse(ID, strlen(ID), &payment.record.id));
+    return payment;
+}
+
+#define BOOKS(status, amount)                                                                      \
+    "{\"id\":\"" ID "\",\"status\":\"" status "\",\"amount\":" amount ",\"currency\":\"JPY\"}"
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    const struct provider_adapter *adapter;
+    enum task_kind kind;
+    int status;
+    const char *body;
+    enum outcome outcome;
+    enum observed observed;
+    int64_t amount;
+    size_t refunds;
+} answers[] = {
+    { "created",              &provider_sandbox, TASK_CREATE, 201, BOOKS("CREATED", "500"),    OUTCOME_KNOWN,     OBSERVED_CREATED,   500, 0 },
+    { "paid",                 &provider_sandbox, TASK_QUERY,  200, BOOKS("SUCCEEDED", "500"),  OUTCOME_KNOWN,     OBSERVED_SUCCEEDED, 500, 0 },
+    { "paid less",            &provider_sandbox, TASK_QUERY,  200, BOOKS("SUCCEEDED", "499"),  OUTCOME_KNOWN,     OBSERVED_SUCCEEDED, 499, 0 },
+    { "paid a fraction",      &provider_sandbox, TASK_QUERY,  200, BOOKS("SUCCEEDED", "5.5"),  OUTCOME_KNOWN,     OBSERVED_SUCCEEDED, -1,  0 },
+    { "a word unheard of",    &provider_sandbox, TASK_QUERY,  200, BOOKS("WHATEVER", "500"),   OUTCOME_UNKNOWN,   OBSERVED_NONE,      500, 0 },
+    { "somebody else's",      &provider_sandbox, TASK_QUERY,  200, "{\"id\":\"x\",\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, OBSERVED_SUCCEEDED, 0, 0 },
+    { "no JSON",              &provider_sandbox, TASK_QUERY,  200, "<html>",                   OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "not found",            &provider_sandbox, TASK_QUERY,  404, "",                         OUTCOME_NOT_FOUND, OBSERVED_NONE,      0,   0 },
+    { "trouble",              &provider_sandbox, TASK_QUERY,  500, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "too many",             &provider_sandbox, TASK_QUERY,  429, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "a wrong key",          &provider_sandbox, TASK_CREATE, 401, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "will not have it",     &provider_sandbox, TASK_CREATE, 400, "",                         OUTCOME_REFUSED,   OBSERVED_FAILED,    0,   0 },
+    { "too late to cancel",   &provider_sandbox, TASK_CANCEL, 409, "",                         OUTCOME_REFUSED,   OBSERVED_NONE,      0,   0 },
+    { "refunded",             &provider_sandbox, TASK_REFUND, 201, "{}",                       OUTCOME_KNOWN,     OBSERVED_NONE,      0,   1 },
+    { "refund in doubt",      &provider_sandbox, TASK_REFUND, 503, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "books with a refund",  &provider_sandbox, TASK_QUERY,  200, "{\"id\":\"" ID "\",\"status\":\"SUCCEEDED\",\"amount\":500,\"currency\":\"JPY\",\"refunds\":[{\"id\":\"r\",\"amount\":500}]}", OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 1 },
+    { "a code",               &provider_paypay,  TASK_CREATE, 201, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"codeId\":\"c1\",\"url\":\"https://qr.example/1\",\"expiryDate\":1795262400}}", OUTCOME_KNOWN, OBSERVED_CREATED, 0, 0 },
+    { "a code made before",   &provider_paypay,  TASK_CREATE, 400, "{\"resultInfo\":{\"code\":\"DUPLICATE_DYNAMIC_QR_REQUEST\"}}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+    { "a code refused",       &provider_paypay,  TASK_CREATE, 400, "{\"resultInfo\":{\"code\":\"INVALID_PARAMS\"}}", OUTCOME_REFUSED, OBSERVED_FAILED, 0, 0 },
+    { "completed",            &provider_paypay,  TASK_QUERY,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"paymentId\":\"123\",\"status\":\"COMPLETED\",\"acceptedAt\":1795262400,\"amount\":{\"amount\":500,\"currency\":\"JPY\"}}}", OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 0 },
+    { "refunded before",      &provider_paypay,  TASK_QUERY,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"paymentId\":\"123\",\"status\":\"REFUNDED\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"},\"refunds\":{\"data\":[{\"status\":\"REFUNDED\",\"merchantRefundId\":\"m\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}}]}}}", OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 1 },
+    { "no such code",         &provider_paypay,  TASK_QUERY,  400, "{\"resultInfo\":{\"code\":\"DYNAMIC_QR_PAYMENT_NOT_FOUND\"}}", OUTCOME_NOT_FOUND, OBSERVED_NONE, 0, 0 },
+    { "OK without a word",    &provider_paypay,  TASK_QUERY,  200, "{}",                       OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "cancelled",            &provider_paypay,  TASK_CANCEL, 200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":null}", OUTCOME_KNOWN, OBSERVED_NONE, 0, 0 },
+    { "paid back",            &provider_paypay,  TASK_REFUND, 201, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"REFUNDED\",\"merchantRefundId\":\"m\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}}}", OUTCOME_KNOWN, OBSERVED_NONE, 0, 1 },
+    { "not yet paid back",    &provider_paypay,  TASK_REFUND, 202, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"CREATED\"}}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+};
+/* clang-format on */
+
+START_TEST(answer_is_read)
+{
+    struct provider_answer answer = { .status = answers[_i].status,
+                                      .body = answers[_i].body,
+                                      .body_bytes = strlen(answers[_i].body) };
+    struct payment payment = payment_new();
+    struct observation observation = { 0 };
+    enum outcome outcome =
+        answers[_i].adapter->read(&payment, answers[_i].kind, &answer, arena, &observation);
+
+    ck_assert_msg(outcome == answers[_i].outcome, "%s: %s", answers[_i].what,
+                  outcome_word(outcome));
+    ck_assert_msg(observation.observed == answers[_i].observed, "%s: observed", answers[_i].what);
+    ck_assert_msg(observation.amount_minor == answers[_i].amount, "%s: amount", answers[_i].what);
+    ck_assert_msg(observation.refund_count == answers[_i].refunds, "%s: refunds", answers[_i].what);
+}
+END_TEST
+
+/* ---- requests ---- */
+
+/* clang-format off */
+static const struct {
+    const struct provider_adapter *adapter;
+    enum task_kind kind;
+    const char *reference, *method, *url, *body; /* the beginning of the body */
+} requests[] = {
+    { &provider_sandbox, TASK_CREATE, "", "POST",   "http://p.example/v1/payments", "{\"id\":\"" ID "\",\"amount\":500,\"currency\":\"JPY\",\"description\":\"two \\\"tickets\\\"\",\"returnUrl\":\"https://shop.example/back\",\"expiresAt\":\"2026-11-21T12:00:00Z\",\"webhookUrl\":\"http://us.example/w\"}" },
+    { &provider_sandbox, TASK_QUERY,  "", "GET",    "http://p.example/v1/payments/" ID, NULL },
+    { &provider_sandbox, TASK_CANCEL, "", "POST",   "http://p.example/v1/payments/" ID "/cancel", "{}" },
+    { &provider_sandbox, TASK_REFUND, "", "POST",   "http://p.example/v1/payments/" ID "/refunds", "{\"id\":\"" ID "\",\"amount\":500}" },
+    { &provider_paypay,  TASK_CREATE, "", "POST",   "http://p.example/v2/codes", "{\"merchantPaymentId\":\"" ID "\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}," },
+    { &provider_paypay,  TASK_QUERY,  "", "GET",    "http://p.example/v2/codes/payments/" ID, NULL },
+    { &provider_paypay,  TASK_CANCEL, "c1", "DELETE", "http://p.example/v2/codes/c1", NULL },
+    { &provider_paypay,  TASK_CANCEL, "", "DELETE", "http://p.example/v2/payments/" ID, NULL },
+    { &provider_paypay,  TASK_REFUND, "123", "POST", "http://p.example/v2/refunds", "{\"merchantRefundId\":\"" ID "\",\"paymentId\":\"123\"," },
+};
+/* clang-format on */
+
+START_TEST(request_is_made)
+{
+    struct provider provider = { .adapter = requests[_i].adapter,
+                                 .base_url = "http://p.example",
+                                 .webhook_url = "http://us.example/w",
+                                 .api_key = "key" };
+    struct payment payment = payment_new();
+    struct provider_request request;
+
+    payment.reference = requests[_i].reference;
+    provider_ask(&provider, requests[_i].kind, &payment, INT64_C(1795262000) * SECOND_US, arena,
+                 &request);
+    ck_assert_str_eq(request.method, requests[_i].method);
+    ck_assert_str_eq(request.url, requests[_i].url);
+    if (requests[_i].body == NULL)
+        ck_assert_ptr_null(request.body);
+    else
+        ck_assert_msg(strncmp(request.body, requests[_i].body, strlen(requests[_i].body)) == 0,
+                      "got %s", request.body);
+    ck_assert_uint_ge(request.header_count, 1);
+    ck_assert_int_eq(strncmp(request.headers[0], "Authorization: ", 15), 0);
+}
+END_TEST
+
+/* ---- webhooks that are only hints ---- */
+
+START_TEST(paypay_only_hints)
+{
+    static const char body[] = "{\"notification_type\":\"Transaction\",\"notification_id\":\"n1\","
+                               "\"merchant_order_id\":\"" ID "\",\"state\":\"COMPLETED\","
+                               "\"order_amount\":\"500\"}";
+    struct provider provider = { .adapter = &provider_paypay };
+    struct provider_webhook webhook = { .body = (const uint8_t *)body,
+                                        .body_bytes = sizeof body - 1 };
+    struct provider_heard heard;
+    struct problem problem = { 0 };
+
+    ck_assert_int_eq(provider_paypay.hear(&provider, &webhook, 0, arena, &problem, &heard), ERR_OK);
+    ck_assert(!heard.is_verified);
+    ck_assert(!uuid_is_nil(heard.payment_id));
+    ck_assert_int_eq(heard.observation.observed, OBSERVED_NONE);
+    webhook.body_bytes = 5;
+    ck_assert_int_eq(provider_paypay.hear(&provider, &webhook, 0, arena, &problem, &heard),
+                     ERR_BAD_REQUEST);
+}
+END_TEST
+
+/* ---- the configuration ---- */
+
+static const char *
+file_make(const char *folder, const char *name, const char *text)
+{
+    const char *path = arena_print(arena, "%s/%s", folder, name);
+    FILE *file = fopen(path, "we");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_ge(fputs(text, file), 0);
+    fclose(file);
+    return path;
+}
+
+/* clang-format off */
+static const struct {
+    const char *json;
+    bool is_good;
+} configs[] = {
+    { "{\"providers\":{\"shop\":{\"adapter\":\"sandbox\",\"base_url\":\"http://127.0.0.1:1\",\"api_key_file\":\"key\",\"secret_files\":[\"new\",\"old\"]}}}", true },
+    { "{\"providers\":{}}", true },
+    { "{\"providers\":[]}", false },
+    { "{", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"none\",\"base_url\":\"http://x\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"ftp://x\"}}}", false },
+    { "{\"providers\":{\"a b\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"secret_files\":[\"none\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"secret_files\":[\"key\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"requests_per_second\":0}}}", false },
+};
+/* clang-format on */
+
+START_TEST(configuration_is_read)
+{
+    char folder[] = "/tmp/test-provider-XXXXXX";
+    struct provider_set *set = NULL;
+    const char *path;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    file_make(folder, "key", "k1\n");
+    file_make(folder, "new", SECRET "\n");
+    file_make(folder, "old", OTHER_SECRET);
+    path = file_make(folder, "providers.json", configs[_i].json);
+    ck_assert_int_eq(provider_set_open(path, &set) == ERR_OK, configs[_i].is_good);
+    if (_i == 0) {
+        const struct provider *provider = provider_find(set, "shop");
+
+        ck_assert_ptr_nonnull(provider);
+        ck_assert_str_eq(provider->api_key, "k1");
+        ck_assert_uint_eq(provider->secret_count, 2);
+        ck_assert_ptr_null(provider_find(set, "sandbox"));
+    }
+    provider_set_free(set);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const names[] = { "key", "new", "old", "providers.json" };
+
+        unlink(arena_print(arena, "%s/%s", folder, names[i]));
+    }
+    rmdir(folder);
+}
+END_TEST
+
+/* ---- signals ---- */
+
+/* A sweep each second tries a lost signal after 2, 6, 14, 30, 62, 122, 182 ... seconds. */
+START_TEST(signal_comes_ever_more_rarely)
+{
+    static const int64_t wanted[] = { 2, 6, 14, 30, 62, 122, 182, 242 };
+    size_t count = 0;
+
+    for (int64_t second = 1; second <= 250; second++) {
+        if (!payment_signal_is_due(0, (second - 1) * SECOND_US, second * SECOND_US))
+            continue;
+        ck_assert_uint_lt(count, sizeof wanted / sizeof *wanted);
+        ck_assert_int_eq(second, wanted[count++]);
+    }
+    ck_assert_uint_eq(count, sizeof wanted / sizeof *wanted);
+    ck_assert(payment_signal_is_due(0, 100 * DAY_US, 100 * DAY_US + 60 * SECOND_US));
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
+
+int
+main(void)
+{
+    Suite *suite = suite_create("provider");
+    TCase *tests = tcase_create("provider");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, webhook_verifies, 0, ROWS(webhooks));
+    tcase_add_test(tests, header_that_comes_twice);
+    tcase_add_loop_test(tests, secret_is_read, 0, ROWS(secrets));
+    tcase_add_loop_test(tests, paypay_signs, 0, ROWS(paypay));
+    tcase_add_test(tests, paypay_signs_no_body);
+    tcase_add_loop_test(tests, amount_is_read, 0, ROWS(amounts));
+    tcase_add_loop_test(tests, time_is_read, 0, ROWS(times));
+    tcase_add_loop_test(tests, answer_is_read, 0, ROWS(answers));
+    tcase_add_loop_test(tests, request_is_made, 0, ROWS(requests));
+    tcase_add_test(tests, paypay_only_hints);
+    tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
+    tcase_add_test(tests, signal_comes_ever_more_rarely);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
