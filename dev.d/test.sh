@@ -1,6 +1,6 @@
 # test.sh -- ./dev test: suites in CI's order, their counts summed into one line at the end.
 
-# word | in ./dev test | what it is
+# word | in ./dev test ("yes", or the arguments of a shorter form) | what it is
 SUITES='
 format  | yes | every C file is as clang-format leaves it
 unit    | yes | tables for every rule, no network
@@ -9,7 +9,7 @@ wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
-kill    | yes | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
+kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit and store once more under AddressSanitizer and UBSan
 tsan    | yes | queue, batch and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
@@ -19,7 +19,8 @@ test_usage() {
     local word included text
     while IFS='|' read -r word included text; do
         [[ -n $word ]] || continue
-        [[ $included == *yes* ]] || text+=' (only when named)'
+        [[ $included != *no* ]] || text+=' (only when named)'
+        [[ $included != *--* ]] || text+="; among all:$included"
         printf '  ./dev test %-12s   %s\n' "${word// /}" "$text"
     done <<<"$SUITES"
 }
@@ -37,8 +38,11 @@ word_test() {
         # Read at once: a suite must not eat the list from standard input.
         local list=$SUITES
         while IFS='|' read -r -u 8 suite included text; do
-            [[ $included == *yes* ]] || continue
-            suite_run "${suite// /}"
+            [[ $included != *no* ]] || continue
+            included=${included/yes/}
+            # Words of a flag apart: --kills 12.
+            # shellcheck disable=SC2086
+            suite_run "${suite// /}" $included
         done 8<<<"$list"
     fi
     say "took $(elapsed "$began")"
