@@ -78,7 +78,7 @@ static const struct {
     /* clang-format off */
     { CLAIM_OPEN,      CLAIM_SUCCESS, CLAIM_TAKEN,     "paid while the order waited" },
     { CLAIM_OPEN,      CLAIM_GIVE_UP, CLAIM_ABANDONED, "nobody waits any more, and no success was seen" },
-    { CLAIM_OPEN,      CLAIM_RETURN,  CLAIM_OPEN,      "nothing was taken: this is Abandon, decided later" },
+    { CLAIM_OPEN,      CLAIM_RETURN,  CLAIM_ABANDONED, "undone: nobody waits for it, a success is refunded" },
 
     { CLAIM_TAKEN,     CLAIM_SUCCESS, CLAIM_TAKEN,     "told twice" },
     { CLAIM_TAKEN,     CLAIM_GIVE_UP, CLAIM_TAKEN,     "the success was first" },
@@ -320,10 +320,12 @@ payment_return(struct payment *payment, int64_t now_us)
 {
     enum claim claim = claim_after((enum claim)payment->claim, CLAIM_RETURN);
 
-    if (claim == CLAIM_OPEN)
-        return payment_abandon(payment, now_us);
     if (payment->claim == (int32_t)claim)
         return 0;
+    /* On an open claim this is Abandon by a saga that has gone on to undo: were the claim left open, a
+     * late success would be taken by nobody. */
+    if (payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0)
+        payment->abandon_asked_us = now_us;
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;

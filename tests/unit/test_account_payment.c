@@ -101,6 +101,9 @@ START_TEST(every_claim_answers_every_event)
         }
     }
     ck_assert_int_eq(claim_after(CLAIM_TAKEN, CLAIM_GIVE_UP), CLAIM_TAKEN);
+    /* What the saga has undone can no longer be taken: a later success is refunded. */
+    for (enum claim claim = CLAIM_OPEN; claim < CLAIM_COUNT; claim++)
+        ck_assert_int_ne(claim_after(claim_after(claim, CLAIM_RETURN), CLAIM_SUCCESS), CLAIM_TAKEN);
 }
 END_TEST
 
