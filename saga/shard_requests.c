@@ -196,6 +196,12 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
                     "this id was used before, with other content: make a new one");
         return;
     }
+    if (known == NULL && id_is_too_old(change->op.id, shard->now_us)) {
+        /* Its record would have no partition, and a page that cannot be written ends the program. */
+        problem_set(&change->op.problem, ERR_ID_TOO_OLD, "request_id",
+                    "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
+        return;
+    }
     if (known != NULL)
         problem_recall(&change->op.problem, known->record.reason, known->record.detail);
     else

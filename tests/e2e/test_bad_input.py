@@ -341,6 +341,23 @@ class OtherCalls(BadInput):
             with self.subTest(type(request).__name__):
                 self.check("", call, request, "NOT_FOUND", "NOT_FOUND")
 
+    def test_a_request_older_than_answers_are_kept(self):
+        mesh = self.mesh
+        mesh.orders.Place(place(order_id=(order_id := uuid7())))
+        settle(mesh, order_id)
+        old = uuid7(now_ms=int(mesh_module.time.time() * 1000) - 60 * DAY_MS)
+        for name in ("Cancel", "Retry", "Compensate"):
+            with self.subTest(name):
+                request = getattr(mesh.saga_pb, name + "Request")(request_id=old, saga_id=order_id)
+                self.check(
+                    name,
+                    getattr(mesh.sagas, name),
+                    request,
+                    "FAILED_PRECONDITION",
+                    "ID_TOO_OLD",
+                    field="request_id",
+                )
+
     def test_a_definition_that_nobody_knows(self):
         start = self.mesh.saga_pb.StartRequest(saga_id=uuid7(), definition="x", input_json="{}")
         before = contents()
