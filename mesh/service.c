@@ -211,6 +211,7 @@ static const struct pg_column partition_columns[] = {
 static const struct pg_column drop_columns[] = {
     PG_COLUMN(struct service_partitions, table, PG_TEXT),
     PG_COLUMN(struct service_partitions, open, PG_TEXT),
+    PG_COLUMN(struct service_partitions, pinned_by, PG_TEXT),
     { 0 },
 };
 /* clang-format on */
@@ -223,7 +224,7 @@ static const struct pg_statement partitions_keep = {
 };
 static const struct pg_statement partitions_drop = {
     .name = "partitions_drop",
-    .sql = "SELECT mesh_partitions_drop($1, $2)",
+    .sql = "SELECT mesh_partitions_drop($1, $2, $3)",
     .in = drop_columns,
     .is_single = true,
 };

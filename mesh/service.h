@@ -34,6 +34,7 @@ struct service_partitions {
     const char *table;
     int32_t fill;     /* percent: 80 where rows are updated, 100 where they are not */
     const char *open; /* SQL condition on rows that must not be dropped yet; NULL: never dropped */
+    const char *pinned_by; /* a table whose rows will end here, by their ids; NULL: none */
 };
 
 /* One more gRPC service over the same batch, with its own reads and the statements of both. */

@@ -44,19 +44,29 @@ CREATE OR REPLACE FUNCTION mesh_partitions_keep(parent text, fill int) RETURNS i
 $$;
 
 -- Drops the partitions that ended more than 46 days ago, unless a row in them is still open: `open` is
--- a condition on its rows ('false' where nothing ever is).
-CREATE OR REPLACE FUNCTION mesh_partitions_drop(parent text, open text) RETURNS int LANGUAGE plpgsql AS $$
+-- a condition on its rows ('false' where nothing ever is). A row of the table `pinned_by`
+-- (NULL: none) will end in the partition of its id, and keeps that too.
+DROP FUNCTION IF EXISTS mesh_partitions_drop(text, text);
+CREATE OR REPLACE FUNCTION mesh_partitions_drop(parent text, open text, pinned_by text) RETURNS int
+LANGUAGE plpgsql AS $$
 DECLARE
     part record;
     is_open boolean;
     dropped int := 0;
 BEGIN
     FOR part IN
-        SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = parent::regclass
-          AND to_date(right(c.relname, 7), 'IYYY"w"IW') + 7 < (now() - interval '46 days')::date
+        SELECT name, mesh_uuid_floor(week AT TIME ZONE 'UTC') AS first,
+               mesh_uuid_floor((week + interval '7 days') AT TIME ZONE 'UTC') AS after_last
+        FROM (SELECT c.relname AS name, to_date(right(c.relname, 7), 'IYYY"w"IW')::timestamp AS week
+              FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+              WHERE i.inhparent = parent::regclass) AS weeks
+        WHERE week + interval '7 days' < (now() AT TIME ZONE 'UTC') - interval '46 days'
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %s)', part.name, open) INTO is_open;
+        IF NOT is_open AND pinned_by IS NOT NULL THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE id >= %L AND id < %L)', pinned_by,
+                           part.first, part.after_last) INTO is_open;
+        END IF;
         IF NOT is_open THEN
             EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, part.name);
             EXECUTE format('DROP TABLE %I', part.name);
