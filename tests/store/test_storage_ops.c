@@ -3,7 +3,6 @@
 #include "tests/store/storage_fixture.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;
@@ -423,41 +422,80 @@ START_TEST(any_sequence_keeps_the_sums)
 END_TEST
 
 /* A change of a product or a hold writes no index: it stays on its page. */
-START_TEST(updates_stay_hot)
+/* All pieces of a new product are held at once, and the holds confirmed one by one. */
+static void
+sell_out(const char *sku, int count)
 {
-    enum { COUNT = 200 };
-    struct pg *own = batch_pg_new(&storage_service, fixture.conninfo);
-    struct test_call *tests[COUNT];
-    struct call *calls[COUNT];
-    struct uuid ids[COUNT];
-    long long hot, all;
+    struct test_call **tests = malloc((size_t)count * sizeof(struct test_call *));
+    struct call **calls = malloc((size_t)count * sizeof(struct call *));
+    struct uuid *ids = malloc((size_t)count * sizeof(struct uuid));
 
-    make_product("hot", 1, COUNT);
-    for (int i = 0; i < COUNT; i++) {
+    make_product(sku, 1, count);
+    for (int i = 0; i < count; i++) {
         ids[i] = storage_id();
-        tests[i] = storage_reserve(ids[i], "hot", 1, NULL, 0, 60);
+        tests[i] = storage_reserve(ids[i], sku, 1, NULL, 0, 60);
         calls[i] = &tests[i]->call;
     }
-    batch_run(&storage_service, own, calls, COUNT);
-    for (int i = 0; i < COUNT; i++) {
+    batch_run(&storage_service, pg, calls, (size_t)count);
+    for (int i = 0; i < count; i++) {
         call_fixture_free(tests[i]);
-        ck_assert_int_eq(storage_do(own, storage_confirm(storage_id(), ids[i]), NULL), ERR_OK);
+        ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), ids[i]), NULL), ERR_OK);
     }
-    expect_product("hot", "200 0 0 200");
-    pg_free(own); /* a backend tells its counts when it ends */
-    for (int tries = 0; tries < 200; tries++) {
-        all = pg_fixture_int(fixture.conninfo, "SELECT sum(n_tup_upd) FROM pg_stat_user_tables"
-                                               " WHERE relname LIKE 'hold%%'");
-        if (all >= COUNT)
-            break;
-        usleep(10000);
+    free(ids);
+    free(calls);
+    free(tests);
+}
+
+struct updates {
+    long long hot, all;
+};
+
+/* What the server has counted so far; this backend tells its own counts first. */
+static struct updates
+updates_of(const char *tables)
+{
+    struct updates updates;
+
+    ck_assert_int_eq(pg_run(pg, "SELECT pg_stat_force_next_flush()"), ERR_OK);
+    updates.hot = pg_fixture_int(fixture.conninfo,
+                                 "SELECT sum(n_tup_hot_upd) FROM pg_stat_user_tables"
+                                 " WHERE relname LIKE '%s'",
+                                 tables);
+    updates.all = pg_fixture_int(fixture.conninfo,
+                                 "SELECT sum(n_tup_upd) FROM pg_stat_user_tables"
+                                 " WHERE relname LIKE '%s'",
+                                 tables);
+    return updates;
+}
+
+static bool
+are_hot(struct updates before, struct updates after, long long least)
+{
+    ck_assert_msg(after.all - before.all >= least, "%lld updates were counted, not %lld",
+                  after.all - before.all, least);
+    return (after.hot - before.hot) * 10 >= (after.all - before.all) * 9;
+}
+
+/* A page that another process looks at in this moment is not pruned, and then an update finds no room
+ * on it; on a busy machine a round may meet that. An index that mentions a changed column spoils every
+ * round. */
+START_TEST(updates_stay_hot)
+{
+    enum { COUNT = 200, ROUNDS = 5 };
+    bool are_holds_hot = false, are_products_hot = false;
+    char sku[16];
+
+    for (int i = 0; i < ROUNDS && !(are_holds_hot && are_products_hot); i++) {
+        struct updates holds = updates_of("hold%"), products = updates_of("product");
+
+        snprintf(sku, sizeof sku, "hot-%d", i);
+        sell_out(sku, COUNT);
+        expect_product(sku, "200 0 0 200");
+        are_holds_hot = are_hot(holds, updates_of("hold%"), COUNT);
+        are_products_hot = are_hot(products, updates_of("product"), COUNT);
     }
-    hot = pg_fixture_int(fixture.conninfo, "SELECT sum(n_tup_hot_upd) FROM pg_stat_user_tables"
-                                           " WHERE relname LIKE 'hold%%'");
-    ck_assert_msg(all >= COUNT && hot * 10 >= all * 9, "holds: %lld of %lld are HOT", hot, all);
-    hot = pg_fixture_int(fixture.conninfo, "SELECT n_tup_hot_upd * 100 / n_tup_upd FROM"
-                                           " pg_stat_user_tables WHERE relname = 'product'");
-    ck_assert_msg(hot >= 90, "products: %lld %% are HOT", hot);
+    ck_assert_msg(are_holds_hot, "holds: fewer than nine in ten updates are HOT");
+    ck_assert_msg(are_products_hot, "products: fewer than nine in ten updates are HOT");
 }
 END_TEST
 
@@ -465,7 +503,7 @@ int
 main(void)
 {
     const TTest *const tests[] = {
-        updates_stay_hot, /* first: the others change holds by hand */
+        updates_stay_hot,
         reserve_confirm_release,
         repeat_gets_the_same_answer,
         release_first_then_a_late_reserve,
