@@ -764,7 +764,7 @@ static bool
 compare(const struct walk *walk, enum compare how, const json_t *a, const json_t *b,
         bool *ret_is_true)
 {
-    int ordered;
+    int ordered = 0;
 
     if (how == COMPARE_EQ || how == COMPARE_NE) {
         *ret_is_true = is_equal(a, b) == (how == COMPARE_EQ);
