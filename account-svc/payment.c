@@ -214,10 +214,21 @@ amount_agrees(const struct payment *payment, const struct observation *observati
            strcmp(observation->currency, payment->currency) == 0;
 }
 
+/* Printable ASCII that no JSON need escape and no line of ours can be broken by. */
+static bool
+text_is_plain(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~' || *text == '"' || *text == '\\')
+            return false;
+    }
+    return true;
+}
+
 static bool
 text_is_news(const char *known, const char *heard)
 {
-    return heard != NULL && heard[0] != '\0' && strcmp(known, heard) != 0;
+    return heard != NULL && heard[0] != '\0' && text_is_plain(heard) && strcmp(known, heard) != 0;
 }
 
 static void
@@ -250,7 +261,8 @@ observe_registers(struct payment *payment, const struct observation *observation
         changes |= CHANGE_OBSERVED;
     }
     for (size_t i = 0; i < observation->refund_count; i++) {
-        if (refund_add(payment, &observation->refunds[i], arena))
+        if (text_is_plain(observation->refunds[i].id) &&
+            refund_add(payment, &observation->refunds[i], arena))
             changes |= CHANGE_REFUNDS;
     }
     /* A quarantined payment is nobody's: a person decides. */

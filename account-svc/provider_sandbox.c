@@ -125,7 +125,7 @@ refund_heard(struct observation *observation, const char *id, const json_t *amou
     struct refunded *refund = &observation->refunds[observation->refund_count];
 
     if (id == NULL || id[0] == '\0' || strlen(id) > PAYMENT_REFERENCE_BYTES_MAX ||
-        strpbrk(id, "\n") != NULL || observation->refund_count == PAYMENT_REFUNDS_MAX ||
+        observation->refund_count == PAYMENT_REFUNDS_MAX ||
         !provider_amount(amount, currency, &refund->amount_minor))
         return;
     refund->id = id;
