@@ -17,7 +17,9 @@ build_tree() {
             cmake -S "$ROOT" -B "$tree" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo "$@" ||
             die "CMake could not configure $tree."
     fi
-    long_work "building ${tree##*/}" "$RUN/log/build-${tree##*/}.log" cmake --build "$tree" ||
+    # shellcheck disable=SC2086
+    long_work "building ${tree##*/}" "$RUN/log/build-${tree##*/}.log" \
+        cmake --build "$tree" ${BUILD_TARGETS:+--target $BUILD_TARGETS} ||
         die "it does not compile."
 }
 

@@ -2,10 +2,11 @@
 
 PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev
     protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
-    librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev'
+    libcjose-dev librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev'
 PACKAGES_RUN='postgresql'
 PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-jsonschema'
+PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='git clang-format-14'
 
 package_is_installed() {

@@ -11,6 +11,7 @@ interop | yes | a client not written here: Debian'\''s gRPC for Python
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit and store once more under AddressSanitizer and UBSan
+fuzz    | --seconds 30 | what strangers send: HTTP, webhooks, definitions, messages [--seconds N] each
 tsan    | yes | queue, batch and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
@@ -191,6 +192,9 @@ suite_asan() {
 }
 
 # libgrpc is built without ThreadSanitizer, so only what does without it.
+suite_fuzz() {
+    fuzz_run "$@"
+}
 suite_tsan() {
     build_tree build-tsan -DMESH_LIBRARY_ONLY=ON -DMESH_SANITIZE=thread
     test_postgres

@@ -437,7 +437,7 @@ engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due)
     }
     /* It was evaluated when the state was entered, on the same context. */
     if (!task_inputs(instance, step, &problem, &call->inputs))
-        assert(!"an Input that could be evaluated before");
+        assert(false && "an Input that could be evaluated before");
     state = &instance->definition->states[step->state];
     ret_due->call_count = 1;
     call->activation = step->activation;

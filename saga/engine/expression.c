@@ -956,7 +956,7 @@ evaluate(const struct walk *walk, const struct node *node, json_t **ret_value)
     case NODE_KIND_COUNT:
         break;
     }
-    assert(!"a node of a kind that does not exist");
+    assert(false && "a node of a kind that does not exist");
     return false;
 }
 

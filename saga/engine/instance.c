@@ -429,7 +429,7 @@ instance_fold(struct instance *instance, const struct record *record)
         fold_signal(instance, record);
         break;
     case RECORD_KIND_COUNT:
-        assert(!"a record of no kind");
+        assert(false && "a record of no kind");
     }
 }
 

@@ -581,7 +581,7 @@ task_answer(struct turn *turn, const struct answer *answer)
     case OUTCOME_COUNT:
         break;
     }
-    assert(!"an answer that is none");
+    assert(false && "an answer that is none");
     return TURN_WAITS;
 }
 

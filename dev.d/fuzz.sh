@@ -1,0 +1,56 @@
+# fuzz.sh -- libFuzzer on everything that strangers send. A finding becomes a row in a test.
+
+fuzz_targets() {
+    sed -n 's/^  mesh_fuzz(\([a-z0-9_]*\) .*/\1/p' "$ROOT/CMakeLists.txt"
+}
+
+# fuzz_seeds TARGET: a folder of good inputs to begin with, if there is one.
+fuzz_seeds() {
+    case $1 in
+    definition) echo "$ROOT/saga/definitions" ;;
+    esac
+}
+
+# fuzz_run [TARGET] [--seconds N]: one target, or all of them, N seconds each.
+fuzz_run() {
+    local seconds=60 wanted='' target found=0
+    while (($# > 0)); do
+        case $1 in
+        --seconds)
+            seconds=${2:?--seconds needs a number}
+            shift 2
+            ;;
+        *)
+            wanted=$1
+            shift
+            ;;
+        esac
+    done
+    [[ $seconds =~ ^[0-9]+$ ]] || die "--seconds must be a whole number, not '$seconds'."
+    packages_need $PACKAGES_BUILD $PACKAGES_FUZZ
+    local targets=()
+    for target in $(fuzz_targets); do
+        [[ -z $wanted || $wanted == "$target" ]] && targets+=("$target")
+    done
+    ((${#targets[@]} > 0)) || die "there is no target '$wanted'." "There are: $(fuzz_targets | tr '\n' ' ')"
+    BUILD_TARGETS="${targets[*]/#/fuzz_}" CC=clang build_tree build-fuzz -DMESH_FUZZ=ON
+    for target in "${targets[@]}"; do
+        mkdir -p "$RUN/fuzz/$target"
+        if long_work "fuzzing $target for $seconds s" "$RUN/log/fuzz-$target.log" \
+            build-fuzz/fuzz_"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+            -artifact_prefix="$RUN/fuzz/$target-" "$RUN/fuzz/$target" $(fuzz_seeds "$target"); then
+            ((++found))
+            count 1 0 0
+        else
+            count 0 1 0
+            say "  the input that did it is $RUN/fuzz/$target-*: make it a row of a test"
+        fi
+    done
+    ((found == ${#targets[@]}))
+}
+
+word_fuzz() {
+    run_open
+    COUNTS=/dev/null
+    fuzz_run "$@"
+}
