@@ -12,7 +12,7 @@ kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached:
 kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit and store once more under AddressSanitizer and UBSan
 fuzz    | --seconds 30 | what strangers send: HTTP, webhooks, definitions, messages [--seconds N] each
-tsan    | yes | queue, batch and engine under ThreadSanitizer
+tsan    | yes | queue, batch, reader and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
 
@@ -191,10 +191,11 @@ suite_asan() {
     checks_run build-asan -L '^(unit|store)$'
 }
 
-# libgrpc is built without ThreadSanitizer, so only what does without it.
 suite_fuzz() {
     fuzz_run "$@"
 }
+
+# libgrpc is built without ThreadSanitizer, so only what does without it.
 suite_tsan() {
     build_tree build-tsan -DMESH_LIBRARY_ONLY=ON -DMESH_SANITIZE=thread
     test_postgres
@@ -203,7 +204,7 @@ suite_tsan() {
     if setarch -R true 2>/dev/null; then
         export CHECK_WRAPPER='setarch -R'
     fi
-    checks_run build-tsan -R '^test_(base_queue|store_batch|engine)'
+    checks_run build-tsan -R '^test_(base_queue|store_batch|store_reader|engine)'
 }
 
 # ---- whole meshes, in Python -------------------------------------------------------------------
