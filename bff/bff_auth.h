@@ -1,0 +1,44 @@
+/* bff_auth.h -- Who is asking: bearer tokens (JWT, RFC 7519) checked against a set of keys.
+ *
+ * A key has one algorithm, by its kind: oct HS256, RSA RS256, P-256 ES256. A token is checked by the
+ * key that its header names and only if its header names that key's algorithm too, so neither "none"
+ * nor a public key used as a secret gets through.
+ *
+ * Thread    auth_check: any, at once; the set does not change.
+ * Memory    The set is the caller's to free.
+ * Errors    auth_open: ERR_BAD_REQUEST, the problem says which key and why.
+ * Units     *_us microseconds since 1970 UTC.
+ */
+#ifndef BFF_AUTH_H
+#define BFF_AUTH_H
+
+#include "mesh/base/check.h"
+#include "mesh/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    AUTH_KEYS_MAX = 32,
+    AUTH_TOKEN_BYTES_MAX = 8192,
+    AUTH_LEEWAY_SECONDS = 60, /* how far two machines' clocks may be apart */
+};
+
+struct auth;
+
+struct principal {
+    char customer_id[CUSTOMER_ID_BYTES_MAX + 1]; /* sub */
+    bool is_operator;                            /* "operator" is in its scope */
+};
+
+/* A JWK set (RFC 7517), as text. */
+enum error auth_open(const char *jwks, size_t bytes, struct problem *problem,
+                     struct auth **ret_auth);
+enum error auth_open_file(const char *path, struct problem *problem, struct auth **ret_auth);
+struct auth *auth_free(struct auth *auth);
+
+/* authorization is the header, or "". False: *ret_because is the reason, a literal. */
+bool auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
+                struct principal *ret_principal, const char **ret_because);
+
+#endif

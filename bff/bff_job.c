@@ -1,0 +1,231 @@
+#include "bff/bff.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/observe/trace.h"
+#include "mesh/wire/rpc_message.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { ATTEMPTS_MAX = 3, ATTEMPT_US = 2 * SECOND_US };
+
+struct job *
+job_open(struct http_exchange *exchange)
+{
+    struct job *job = arena_take(exchange->arena, sizeof *job);
+
+    job->exchange = exchange;
+    job->arena = exchange->arena;
+    job->bff = exchange->owner;
+    job->began_us = clock_steady_us();
+    return job;
+}
+
+struct job *
+job_open_with_token(struct http_exchange *exchange)
+{
+    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
+    struct job *job = job_open(exchange);
+    const char *because;
+
+    if (auth_check(job->bff->auth, http_header_find(exchange->request, "authorization"),
+                   clock_now_us(), &job->principal, &because))
+        return job;
+    job_problem(job, 401, "UNAUTHENTICATED", NULL, because, challenge);
+    return NULL;
+}
+
+bool
+job_may_act_for(struct job *job, const char *customer_id, const char *pointer)
+{
+    if (job->principal.is_operator || strcmp(job->principal.customer_id, customer_id) == 0)
+        return true;
+    job_problem(job, 403, "NOT_YOURS", pointer, "this token is of another customer", NULL);
+    return false;
+}
+
+bool
+job_read_body(struct job *job, const struct body_field *fields, void *values)
+{
+    const struct http_request *request = job->exchange->request;
+    struct body_problem problem;
+
+    if (body_read(request->body, request->body_bytes, fields, values, job->arena, &problem))
+        return true;
+    job_problem(job, 400, "BAD_REQUEST", problem.pointer, problem.detail, NULL);
+    return false;
+}
+
+const char *
+job_read_key(struct job *job)
+{
+    const char *header = http_header_find(job->exchange->request, "idempotency-key");
+    const char *because = "is required here", *key = NULL;
+
+    if (header[0] != '\0')
+        key = idempotency_key_read(header, job->arena, &because);
+    if (key == NULL)
+        job_problem(job, 400, header[0] == '\0' ? "IDEMPOTENCY_KEY_MISSING" : "BAD_REQUEST", NULL,
+                    arena_print(job->arena, "the header Idempotency-Key %s", because), NULL);
+    return key;
+}
+
+const char *
+job_read_query(struct job *job, const char *name)
+{
+    const char *value = http_query_find(job->exchange->request, name, job->arena);
+
+    return value == NULL ? "" : value;
+}
+
+bool
+job_read_page_size(struct job *job, int32_t *ret_size)
+{
+    const char *text = job_read_query(job, "pageSize");
+    char *end;
+    long size = strtol(text, &end, 10);
+
+    if (text[0] == '\0' || (*end == '\0' && size >= 1 && size <= PAGE_SIZE_MAX)) {
+        *ret_size = (int32_t)size;
+        return true;
+    }
+    job_problem(job, 400, "BAD_REQUEST", NULL, "the parameter pageSize must be 1 to 1000", NULL);
+    return false;
+}
+
+/* ---- calls ---- */
+
+static void
+request_done(struct rpc_request *request, const struct rpc_result *result)
+{
+    struct job *job = (struct job *)request;
+    char trace[TRACE_ID_BYTES + 1];
+
+    log_set_trace(trace_id(job->exchange->traceparent, trace) ? trace : NULL);
+    job->answered(job, result);
+    log_set_trace(NULL);
+}
+
+static void
+send_request(struct job *job, int service, const char *method, const ProtobufCMessage *message,
+             void (*answered)(struct job *job, const struct rpc_result *result))
+{
+    struct rpc_request *request = &job->request;
+    size_t bytes = protobuf_c_message_get_packed_size(message);
+    uint8_t *packed = arena_take(job->arena, bytes);
+
+    protobuf_c_message_pack(message, packed);
+    request->method = method;
+    request->message = packed;
+    request->message_bytes = bytes;
+    request->done = request_done;
+    request->attempt = 0;
+    request->was_unknown = false;
+    trace_child(job->exchange->traceparent, request->traceparent);
+    job->answered = answered;
+    rpc_client_send(job->bff->clients[service], request);
+}
+
+void
+job_send(struct job *job, int service, const char *method, const ProtobufCMessage *message,
+         void (*answered)(struct job *job, const struct rpc_result *result))
+{
+    job->request.timeout_us = ATTEMPT_US;
+    job->request.attempts_max = ATTEMPTS_MAX;
+    job->request.must_go_alone = false;
+    send_request(job, service, method, message, answered);
+}
+
+void
+job_send_waiting(struct job *job, int service, const char *method, const ProtobufCMessage *message,
+                 int wait_ms, void (*answered)(struct job *job, const struct rpc_result *result))
+{
+    job->request.timeout_us = ATTEMPT_US + wait_ms * INT64_C(1000);
+    job->request.attempts_max = 1;
+    job->request.must_go_alone = true;
+    send_request(job, service, method, message, answered);
+}
+
+const void *
+job_reply(struct job *job, const struct rpc_result *result,
+          const ProtobufCMessageDescriptor *descriptor)
+{
+    ProtobufCMessage *message;
+    struct problem problem;
+
+    if (result->code != WIRE_OK) {
+        job_fail(job, result);
+        return NULL;
+    }
+    if (rpc_message_unpack(descriptor, result->reply, result->reply_bytes, job->arena, &problem,
+                           &message) == ERR_OK)
+        return message;
+    log_error("method=%s because=\"its reply cannot be read: %s\"", job->request.method,
+              problem.text);
+    job_problem(job, 500, "INTERNAL", NULL, "an answer behind this one could not be read", NULL);
+    return NULL;
+}
+
+/* ---- answers ---- */
+
+void
+job_answer_bytes(struct job *job, int status, const char *content_type, const char *body,
+                 size_t body_bytes, const char *const *headers)
+{
+    metrics_count(job->bff->metrics, job->exchange->route, status,
+                  clock_steady_us() - job->began_us);
+    http_answer(job->exchange, status, content_type, body, body_bytes, headers);
+}
+
+void
+job_answer(struct job *job, int status, struct json_writer *json, const char *const *headers)
+{
+    struct json_writer written = *json;
+
+    job_answer_bytes(job, status, "application/json", written.text, written.bytes, headers);
+    json_writer_free(&written);
+}
+
+void
+job_problem(struct job *job, int status, const char *code, const char *pointer, const char *detail,
+            const char *const *headers)
+{
+    struct json_writer json = { 0 };
+    char trace[TRACE_ID_BYTES + 1];
+
+    json_open_object(&json, NULL);
+    json_put_text(&json, "type", "about:blank");
+    json_put_text(&json, "title", http_status_text(status));
+    json_put_int(&json, "status", status);
+    json_put_text(&json, "detail", detail);
+    json_put_text(&json, "code", code);
+    if (trace_id(job->exchange->traceparent, trace))
+        json_put_text(&json, "trace_id", trace);
+    if (pointer != NULL) {
+        json_open_array(&json, "errors");
+        json_open_object(&json, NULL);
+        json_put_text(&json, "pointer", pointer);
+        json_put_text(&json, "detail", detail);
+        json_close_object(&json);
+        json_close_array(&json);
+    }
+    json_close_object(&json);
+    job_answer_bytes(job, status, "application/problem+json", json.text, json.bytes, headers);
+    json_writer_free(&json);
+}
+
+char *
+time_print(int64_t time_us, char text[TIME_TEXT_BYTES + 1])
+{
+    time_t seconds = (time_t)(time_us / SECOND_US);
+    struct tm when;
+    char day[32], whole[64];
+
+    gmtime_r(&seconds, &when);
+    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &when);
+    snprintf(whole, sizeof whole, "%.19s.%06dZ", day, (int)(time_us % SECOND_US));
+    memcpy(text, whole, TIME_TEXT_BYTES);
+    text[TIME_TEXT_BYTES] = '\0';
+    return text;
+}

@@ -1,0 +1,220 @@
+/* bff_metrics.c -- What Prometheus reads: answers by route and status, how long they took, calls made.
+ *
+ * Text format 0.0.4. Counters are per process and start at 0.
+ */
+#include "bff/bff.h"
+#include "mesh/base/clock.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUTES_MAX = 16, STATUS_MAX = 600 };
+
+/* Upper bounds of the durations, as semantic conventions for HTTP servers have them. */
+/* clang-format off */
+static const struct bucket {
+    const char *text;
+    int64_t us;
+} buckets[] = {
+    { "0.005", 5000 },   { "0.01", 10000 },   { "0.025", 25000 },   { "0.05", 50000 },
+    { "0.075", 75000 },  { "0.1", 100000 },   { "0.25", 250000 },   { "0.5", 500000 },
+    { "0.75", 750000 },  { "1", 1000000 },    { "2.5", 2500000 },   { "5", 5000000 },
+    { "7.5", 7500000 },  { "10", 10000000 },  { "+Inf", INT64_MAX },
+};
+/* clang-format on */
+enum { BUCKET_COUNT = sizeof buckets / sizeof *buckets };
+
+/* Of one route; adding is all that request threads do. */
+struct route_metrics {
+    const struct http_route *route;
+    atomic_uint_fast64_t answers[STATUS_MAX];
+    atomic_uint_fast64_t took[BUCKET_COUNT], took_us;
+};
+
+struct metrics {
+    struct route_metrics routes[ROUTES_MAX];
+    size_t count;
+};
+
+static void
+add_routes(struct metrics *metrics, const struct http_route *routes)
+{
+    for (; routes->method != NULL; routes++) {
+        if (metrics->count == ROUTES_MAX)
+            abort();
+        metrics->routes[metrics->count++].route = routes;
+    }
+}
+
+struct metrics *
+metrics_new(void)
+{
+    struct metrics *metrics = memory_take(sizeof *metrics);
+
+    add_routes(metrics, bff_routes);
+    add_routes(metrics, bff_webhook_routes);
+    return metrics;
+}
+
+struct metrics *
+metrics_free(struct metrics *metrics)
+{
+    free(metrics);
+    return NULL;
+}
+
+void
+metrics_count(struct metrics *metrics, const struct http_route *route, int status, int64_t took_us)
+{
+    struct route_metrics *of_route = metrics->routes;
+    size_t bucket = 0;
+
+    while (of_route->route != route)
+        of_route++;
+    while (took_us > buckets[bucket].us)
+        bucket++;
+    atomic_fetch_add(&of_route->answers[status], 1);
+    atomic_fetch_add(&of_route->took[bucket], 1);
+    atomic_fetch_add(&of_route->took_us, (uint64_t)took_us);
+}
+
+/* ---- as text ---- */
+
+static void
+page_head(FILE *page, const char *name, const char *type, const char *help)
+{
+    fprintf(page, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+show_answers(FILE *page, const struct metrics *metrics)
+{
+    page_head(page, "bff_http_answers_total", "counter", "Requests answered by a handler.");
+    for (size_t i = 0; i < metrics->count; i++) {
+        const struct route_metrics *of_route = &metrics->routes[i];
+
+        for (int status = 100; status < STATUS_MAX; status++) {
+            uint64_t count = atomic_load(&of_route->answers[status]);
+
+            if (count > 0)
+                fprintf(page,
+                        "bff_http_answers_total{method=\"%s\",route=\"%s\",status=\"%d\"} %" PRIu64
+                        "\n",
+                        of_route->route->method, of_route->route->path, status, count);
+        }
+    }
+}
+
+static void
+show_durations(FILE *page, const struct metrics *metrics)
+{
+    page_head(page, "http_server_request_duration_seconds", "histogram",
+              "From the handler's start to its answer.");
+    for (size_t i = 0; i < metrics->count; i++) {
+        const struct route_metrics *of_route = &metrics->routes[i];
+        uint64_t sum = 0;
+
+        for (int j = 0; j < BUCKET_COUNT; j++) {
+            sum += atomic_load(&of_route->took[j]);
+            fprintf(page,
+                    "http_server_request_duration_seconds_bucket{method=\"%s\",route=\"%s\","
+                    "le=\"%s\"} %" PRIu64 "\n",
+                    of_route->route->method, of_route->route->path, buckets[j].text, sum);
+        }
+        fprintf(page,
+                "http_server_request_duration_seconds_sum{method=\"%s\",route=\"%s\"} %" PRIu64
+                ".%06" PRIu64 "\n",
+                of_route->route->method, of_route->route->path,
+                atomic_load(&of_route->took_us) / SECOND_US,
+                atomic_load(&of_route->took_us) % SECOND_US);
+        fprintf(page,
+                "http_server_request_duration_seconds_count{method=\"%s\",route=\"%s\"} %" PRIu64
+                "\n",
+                of_route->route->method, of_route->route->path, sum);
+    }
+}
+
+static void
+show_servers(FILE *page, const struct bff *bff)
+{
+    /* clang-format off */
+    static const struct {
+        const char *name, *type, *help;
+        size_t offset;
+    } rows[] = {
+        { "bff_http_connections_total", "counter", "Connections accepted.",                 offsetof(struct http_server_counters, connections) },
+        { "bff_http_requests_total",    "counter", "Requests read, also those refused.",    offsetof(struct http_server_counters, requests) },
+        { "bff_http_refused_total",     "counter", "Requests refused before any handler.",  offsetof(struct http_server_counters, refused) },
+        { "bff_http_timeouts_total",    "counter", "Deadlines that passed.",                offsetof(struct http_server_counters, timeouts) },
+        { "bff_http_dropped_total",     "counter", "Answers whose client had gone.",        offsetof(struct http_server_counters, dropped) },
+    };
+    /* clang-format on */
+    const struct {
+        const char *name;
+        const struct http_server *server;
+    } servers[] = { { "api", bff->server }, { "webhooks", bff->webhooks } };
+    struct http_server_counters counters[2];
+
+    for (int i = 0; i < 2; i++)
+        http_server_count(servers[i].server, &counters[i]);
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        page_head(page, rows[row].name, rows[row].type, rows[row].help);
+        for (int i = 0; i < 2; i++)
+            fprintf(page, "%s{port=\"%s\"} %" PRIu64 "\n", rows[row].name, servers[i].name,
+                    *(const uint64_t *)((const char *)&counters[i] + rows[row].offset));
+    }
+    page_head(page, "bff_http_connections_open", "gauge", "Connections now.");
+    for (int i = 0; i < 2; i++)
+        fprintf(page, "bff_http_connections_open{port=\"%s\"} %zu\n", servers[i].name,
+                counters[i].open);
+}
+
+static void
+show_calls(FILE *page, const struct bff *bff)
+{
+    /* clang-format off */
+    static const struct {
+        const char *name, *help;
+        size_t offset;
+    } rows[] = {
+        { "bff_rpc_calls_total",     "Unary calls sent.",                       offsetof(struct rpc_client_counters, calls) },
+        { "bff_rpc_envelopes_total", "Envelopes sent.",                         offsetof(struct rpc_client_counters, envelopes) },
+        { "bff_rpc_items_total",     "Calls sent in envelopes.",                offsetof(struct rpc_client_counters, items) },
+        { "bff_rpc_retries_total",   "Calls sent again.",                       offsetof(struct rpc_client_counters, retries) },
+        { "bff_rpc_failed_total",    "Requests whose last answer was not OK.",  offsetof(struct rpc_client_counters, failed) },
+    };
+    /* clang-format on */
+    struct rpc_client_counters counters[BFF_SERVICE_COUNT];
+
+    for (int i = 0; i < BFF_SERVICE_COUNT; i++)
+        rpc_client_count(bff->clients[i], &counters[i]);
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        page_head(page, rows[row].name, "counter", rows[row].help);
+        for (int i = 0; i < BFF_SERVICE_COUNT; i++)
+            fprintf(page, "%s{service=\"%s\"} %" PRIu64 "\n", rows[row].name, bff_service_names[i],
+                    *(const uint64_t *)((const char *)&counters[i] + rows[row].offset));
+    }
+}
+
+void
+metrics_show(struct http_exchange *exchange)
+{
+    struct job *job = job_open(exchange);
+    char *text;
+    size_t bytes;
+    FILE *page = open_memstream(&text, &bytes);
+
+    if (page == NULL)
+        abort();
+    show_answers(page, job->bff->metrics);
+    show_durations(page, job->bff->metrics);
+    show_servers(page, job->bff);
+    show_calls(page, job->bff);
+    if (fclose(page) != 0)
+        abort();
+    job_answer_bytes(job, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes, NULL);
+    free(text);
+}

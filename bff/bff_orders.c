@@ -1,0 +1,187 @@
+/* bff_orders.c -- Orders that there are: one, many, and the wish to cancel one. */
+#include "bff/bff.h"
+#include "bff/bff_order.h"
+#include "mesh/base/clock.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The orderNo of the path. False: 404 was answered; what is no id names no order. */
+static bool
+read_order_no(struct job *job)
+{
+    const char *order_no = job->exchange->parameters[0];
+    struct uuid id;
+
+    if (uuid_parse(order_no, strlen(order_no), &id))
+        return true;
+    job_problem(job, 404, "NOT_FOUND", NULL, "no such order", NULL);
+    return false;
+}
+
+static void
+ask_for_order(struct job *job, void (*answered)(struct job *job, const struct rpc_result *result))
+{
+    Sagamesh__Order__V1__GetRequest get = SAGAMESH__ORDER__V1__GET_REQUEST__INIT;
+
+    get.order_id = (char *)job->exchange->parameters[0];
+    job_send(job, BFF_ORDER, ORDER_SERVICE "Get", &get.base, answered);
+}
+
+/* NULL: answered. Somebody else's order is not there, so that nobody learns which numbers exist. */
+static const Sagamesh__Order__V1__Order *
+order_of(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Order__V1__GetResponse *response =
+        job_reply(job, result, &sagamesh__order__v1__get_response__descriptor);
+
+    if (response == NULL)
+        return NULL;
+    if (response->order != NULL &&
+        (job->principal.is_operator ||
+         strcmp(response->order->customer_id, job->principal.customer_id) == 0))
+        return response->order;
+    job_problem(job, 404, "NOT_FOUND", NULL, "no such order", NULL);
+    return NULL;
+}
+
+/* ---- one ---- */
+
+/* If-None-Match: a list of tags, weak ones too (RFC 9110, 13.1.2), or "*". */
+static bool
+tags_have(const char *list, const char *tag)
+{
+    size_t bytes = strlen(tag);
+
+    while (*list != '\0') {
+        list += strspn(list, " \t,");
+        if (*list == '*')
+            return true;
+        if (strncmp(list, "W/", 2) == 0)
+            list += 2;
+        if (strncmp(list, tag, bytes) == 0 && (list[bytes] == '\0' || strchr(" \t,", list[bytes])))
+            return true;
+        list += strcspn(list, ",");
+    }
+    return false;
+}
+
+static void
+order_shown(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Order__V1__Order *order = order_of(job, result);
+    struct json_writer json = { 0 };
+    const char *tag, *headers[3] = { NULL, "Cache-Control: private, no-cache", NULL };
+
+    if (order == NULL)
+        return;
+    if (order->status == ORDER_STATUS(WAITING_PAYMENT) && order->payment_id[0] != '\0')
+        watchers_look(job->bff, order->payment_id, job->exchange->traceparent);
+    tag = arena_print(job->arena, "\"v%" PRId32 "\"", order->version);
+    headers[0] = arena_print(job->arena, "ETag: %s", tag);
+    if (tags_have(http_header_find(job->exchange->request, "if-none-match"), tag)) {
+        job_answer_bytes(job, 304, NULL, NULL, 0, headers);
+        return;
+    }
+    order_write(&json, NULL, order);
+    job_answer(job, 200, &json, headers);
+}
+
+void
+order_get(struct http_exchange *exchange)
+{
+    struct job *job = job_open_with_token(exchange);
+
+    if (job != NULL && read_order_no(job))
+        ask_for_order(job, order_shown);
+}
+
+/* ---- many ---- */
+
+static void
+orders_shown(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Order__V1__ListResponse *list =
+        job_reply(job, result, &sagamesh__order__v1__list_response__descriptor);
+    struct json_writer json = { 0 };
+
+    if (list == NULL)
+        return;
+    json_open_object(&json, NULL);
+    json_open_array(&json, "orders");
+    for (size_t i = 0; i < list->n_orders; i++)
+        order_write(&json, NULL, list->orders[i]);
+    json_close_array(&json);
+    if (list->next_page_token[0] != '\0')
+        json_put_text(&json, "nextPageToken", list->next_page_token);
+    json_close_object(&json);
+    job_answer(job, 200, &json, NULL);
+}
+
+void
+order_list(struct http_exchange *exchange)
+{
+    struct job *job = job_open_with_token(exchange);
+    Sagamesh__Order__V1__ListRequest list = SAGAMESH__ORDER__V1__LIST_REQUEST__INIT;
+    const char *customer_id;
+    struct problem problem;
+
+    if (job == NULL || !job_read_page_size(job, &list.page_size))
+        return;
+    customer_id = job_read_query(job, "customerId");
+    if (customer_id[0] == '\0' && !job->principal.is_operator)
+        customer_id = job->principal.customer_id;
+    if (customer_id[0] != '\0' && check_customer(&problem, "customerId", customer_id) != ERR_OK) {
+        job_problem(job, 400, "BAD_REQUEST", NULL,
+                    arena_print(job->arena, "the parameter customerId %s", problem.text), NULL);
+        return;
+    }
+    if (customer_id[0] != '\0' && !job_may_act_for(job, customer_id, NULL))
+        return;
+    list.customer_id = (char *)customer_id;
+    list.page_token = (char *)job_read_query(job, "pageToken");
+    job_send(job, BFF_ORDER, ORDER_SERVICE "List", &list.base, orders_shown);
+}
+
+/* ---- cancel ---- */
+
+static void
+canceled(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Order__V1__CancelResponse *response =
+        job_reply(job, result, &sagamesh__order__v1__cancel_response__descriptor);
+    struct json_writer json = { 0 };
+
+    if (response == NULL)
+        return;
+    json_open_object(&json, NULL);
+    json_put_text(&json, "orderNo", job->exchange->parameters[0]);
+    json_put_text(&json, "status", order_status_name(response->status));
+    json_put_bool(&json, "cancelRequested", response->cancel_requested);
+    json_close_object(&json);
+    job_answer(job, 202, &json, NULL);
+}
+
+/* A wish wished twice is one wish, so each request may have an id of its own. */
+static void
+cancel_known(struct job *job, const struct rpc_result *result)
+{
+    Sagamesh__Order__V1__CancelRequest cancel = SAGAMESH__ORDER__V1__CANCEL_REQUEST__INIT;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (order_of(job, result) == NULL)
+        return;
+    cancel.request_id = uuid_print(uuid_v7(clock_now_us()), id);
+    cancel.order_id = (char *)job->exchange->parameters[0];
+    job_send(job, BFF_ORDER, ORDER_SERVICE "Cancel", &cancel.base, canceled);
+}
+
+void
+order_cancel(struct http_exchange *exchange)
+{
+    struct job *job = job_open_with_token(exchange);
+
+    if (job != NULL && read_order_no(job))
+        ask_for_order(job, cancel_known);
+}

@@ -1,0 +1,64 @@
+/* bff_problem.c -- What a failed call behind us is to the one who asked over HTTP. */
+#include "bff/bff.h"
+#include "mesh/base/log.h"
+#include "mesh/wire/rpc_status.h"
+
+#include <string.h>
+
+/* For reasons that are none of ours: a domain's own, or a foreign service. gRPC's own mapping
+ * (google.rpc.code.proto), but that a rule of a domain is a conflict with the state, not a bad request. */
+/* clang-format off */
+static const int statuses[] = {
+    [WIRE_OK] = 200,                  [WIRE_CANCELLED] = 503,         [WIRE_UNKNOWN] = 500,
+    [WIRE_INVALID_ARGUMENT] = 400,    [WIRE_DEADLINE_EXCEEDED] = 504, [WIRE_NOT_FOUND] = 404,
+    [WIRE_ALREADY_EXISTS] = 409,      [WIRE_PERMISSION_DENIED] = 403, [WIRE_RESOURCE_EXHAUSTED] = 429,
+    [WIRE_FAILED_PRECONDITION] = 409, [WIRE_ABORTED] = 409,           [WIRE_OUT_OF_RANGE] = 400,
+    [WIRE_UNIMPLEMENTED] = 501,       [WIRE_INTERNAL] = 500,          [WIRE_UNAVAILABLE] = 503,
+    [WIRE_DATA_LOSS] = 500,           [WIRE_UNAUTHENTICATED] = 401,
+};
+static const char *const codes[] = {
+    [WIRE_OK] = "OK",                                   [WIRE_CANCELLED] = "STOPPING",
+    [WIRE_UNKNOWN] = "UNCERTAIN",                       [WIRE_INVALID_ARGUMENT] = "BAD_REQUEST",
+    [WIRE_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",     [WIRE_NOT_FOUND] = "NOT_FOUND",
+    [WIRE_ALREADY_EXISTS] = "ID_REUSED",                [WIRE_PERMISSION_DENIED] = "PERMISSION_DENIED",
+    [WIRE_RESOURCE_EXHAUSTED] = "BUSY",                 [WIRE_FAILED_PRECONDITION] = "REFUSED",
+    [WIRE_ABORTED] = "CONFLICT",                        [WIRE_OUT_OF_RANGE] = "BAD_REQUEST",
+    [WIRE_UNIMPLEMENTED] = "UNIMPLEMENTED",             [WIRE_INTERNAL] = "INTERNAL",
+    [WIRE_UNAVAILABLE] = "UNAVAILABLE",                 [WIRE_DATA_LOSS] = "INTERNAL",
+    [WIRE_UNAUTHENTICATED] = "UNAUTHENTICATED",
+};
+/* clang-format on */
+
+static int
+status_of(const struct rpc_result *result)
+{
+    if (strcmp(result->domain, RPC_STATUS_DOMAIN) == 0) {
+        for (int error = ERR_OK + 1; error < ERR_COUNT; error++) {
+            if (strcmp(result->reason, error_name((enum error)error)) == 0)
+                return error_http_status((enum error)error);
+        }
+    }
+    return result->code <= WIRE_UNAUTHENTICATED ? statuses[result->code] : 500;
+}
+
+void
+job_fail(struct job *job, const struct rpc_result *result)
+{
+    static const char *const again[] = { "Retry-After: 1", NULL };
+    int status = status_of(result);
+    const char *detail = result->message[0] == '\0' ? "refused" : result->message;
+    const char *code = result->reason[0] != '\0'              ? result->reason
+                       : result->code <= WIRE_UNAUTHENTICATED ? codes[result->code]
+                                                              : "INTERNAL";
+
+    if (status >= 500) {
+        log_warn("method=%s status=%d code=%s because=\"%s\"", job->request.method, status, code,
+                 result->message);
+        /* The reason is for our log; a stranger learns whether to come again. */
+        if (result->reason[0] == '\0')
+            detail =
+                "a service behind this one did not answer; ask again, with the same key if any";
+    }
+    job_problem(job, status, code, NULL, detail,
+                status == 429 || status == 503 || status == 504 ? again : NULL);
+}

@@ -1,0 +1,44 @@
+/* bff_products.c -- What there is to buy. */
+#include "bff/bff.h"
+
+#include <sagamesh/storage/v1/storage_service.pb-c.h>
+
+static void
+products_shown(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Storage__V1__ListProductsResponse *list =
+        job_reply(job, result, &sagamesh__storage__v1__list_products_response__descriptor);
+    struct json_writer json = { 0 };
+
+    if (list == NULL)
+        return;
+    json_open_object(&json, NULL);
+    json_open_array(&json, "products");
+    for (size_t i = 0; i < list->n_products; i++) {
+        json_open_object(&json, NULL);
+        json_put_text(&json, "sku", list->products[i]->sku);
+        json_put_int(&json, "unitPrice", list->products[i]->unit_price_minor);
+        json_put_text(&json, "currency", list->products[i]->currency);
+        json_put_int(&json, "free", list->products[i]->free);
+        json_close_object(&json);
+    }
+    json_close_array(&json);
+    if (list->next_page_token[0] != '\0')
+        json_put_text(&json, "nextPageToken", list->next_page_token);
+    json_close_object(&json);
+    job_answer(job, 200, &json, NULL);
+}
+
+void
+product_list(struct http_exchange *exchange)
+{
+    struct job *job = job_open_with_token(exchange);
+    Sagamesh__Storage__V1__ListProductsRequest list =
+        SAGAMESH__STORAGE__V1__LIST_PRODUCTS_REQUEST__INIT;
+
+    if (job == NULL || !job_read_page_size(job, &list.page_size))
+        return;
+    list.page_token = (char *)job_read_query(job, "pageToken");
+    job_send(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,
+             products_shown);
+}

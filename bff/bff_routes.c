@@ -1,0 +1,35 @@
+/* bff_routes.c -- What can be asked over HTTP: a row for each. */
+#include "bff/bff.h"
+
+enum {
+    BODY_BYTES_MAX = 1 << 20,
+    WEBHOOK_BYTES_MAX = 256 * 1024,
+    PLACE_MS = 25000, /* three attempts to place, the wait, three attempts to store the answer */
+    WEBHOOK_MS = 10000,
+};
+
+#define JSON "application/json"
+
+/* clang-format off */
+const struct http_route bff_routes[] = {
+    /* method  path                                      handler         body bytes       its type deadline    without Redis */
+    { "POST",  "/api/v1/orders",                         order_place,    BODY_BYTES_MAX,  JSON,    PLACE_MS,   "works" },
+    { "GET",   "/api/v1/orders",                         order_list,     0,               NULL,    0,          "works" },
+    { "GET",   "/api/v1/orders/{orderNo}",               order_get,      0,               NULL,    0,          "works" },
+    { "POST",  "/api/v1/orders/{orderNo}/cancel",        order_cancel,   0,               NULL,    0,          "works" },
+    { "GET",   "/api/v1/products",                       product_list,   0,               NULL,    0,          "works" },
+    { "GET",   "/api/v1/wallets/{customerId}",           wallet_get,     0,               NULL,    0,          "works" },
+    { "POST",  "/api/v1/wallets/{customerId}/topups",    wallet_top_up,  BODY_BYTES_MAX,  JSON,    0,          "works" },
+    { "GET",   "/livez",                                 health_live,    0,               NULL,    0,          "works" },
+    { "GET",   "/readyz",                                health_ready,   0,               NULL,    0,          "works" },
+    { "GET",   "/metrics",                               metrics_show,   0,               NULL,    0,          "works" },
+    { "GET",   "/openapi.json",                          openapi_show,   0,               NULL,    0,          "works" },
+    { 0 },
+};
+
+/* On a port of its own: the one that providers can reach. */
+const struct http_route bff_webhook_routes[] = {
+    { "POST",  "/webhooks/{provider}",                   webhook_take,   WEBHOOK_BYTES_MAX, NULL,  WEBHOOK_MS, "works" },
+    { 0 },
+};
+/* clang-format on */

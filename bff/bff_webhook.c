@@ -1,0 +1,76 @@
+/* bff_webhook.c -- What a provider says, passed on as it came.
+ *
+ * Nothing is read here: the signature is over the raw bytes, and only account-svc knows the secrets.
+ * A provider that gets a 2xx forgets, so it gets one only when account-svc has stored it.
+ */
+#include "bff/bff.h"
+#include "mesh/base/clock.h"
+
+#include <sagamesh/payment/v1/payment_service.pb-c.h>
+
+static const char *
+outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
+{
+    switch (outcome) {
+    case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_STORED:
+        return "STORED";
+    case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_DUPLICATE:
+        return "DUPLICATE";
+    case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_QUERY:
+        return "QUERY";
+    default:
+        return "IGNORED";
+    }
+}
+
+static void
+observed(struct job *job, const struct rpc_result *result)
+{
+    const Sagamesh__Payment__V1__ObserveResponse *response =
+        job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor);
+    struct json_writer json = { 0 };
+
+    if (response == NULL)
+        return;
+    json_open_object(&json, NULL);
+    json_put_text(&json, "outcome", outcome_name(response->outcome));
+    json_close_object(&json);
+    job_answer(job, 200, &json, NULL);
+}
+
+static void
+headers_copy(struct job *job, Sagamesh__Payment__V1__Webhook *webhook)
+{
+    const struct http_request *request = job->exchange->request;
+
+    webhook->n_headers = request->header_count;
+    webhook->headers = arena_take(job->arena, request->header_count * sizeof *webhook->headers);
+    for (size_t i = 0; i < request->header_count; i++) {
+        Sagamesh__Payment__V1__Header *header = arena_take(job->arena, sizeof *header);
+
+        sagamesh__payment__v1__header__init(header);
+        header->name = (char *)request->headers[i].name;
+        header->value = (char *)request->headers[i].value;
+        webhook->headers[i] = header;
+    }
+}
+
+void
+webhook_take(struct http_exchange *exchange)
+{
+    struct job *job = job_open(exchange);
+    Sagamesh__Payment__V1__ObserveRequest observe = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
+    Sagamesh__Payment__V1__Webhook webhook = SAGAMESH__PAYMENT__V1__WEBHOOK__INIT;
+    char id[UUID_TEXT_BYTES + 1];
+
+    observe.request_id = uuid_print(uuid_v7(clock_now_us()), id);
+    observe.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_WEBHOOK;
+    observe.webhook = &webhook;
+    webhook.provider = (char *)exchange->parameters[0];
+    webhook.remote_address = (char *)exchange->remote_address;
+    webhook.body.data = (uint8_t *)exchange->request->body;
+    webhook.body.len = exchange->request->body_bytes;
+    headers_copy(job, &webhook);
+    job_send(job, BFF_ACCOUNT, "sagamesh.payment.v1.PaymentService/Observe", &observe.base,
+             observed);
+}
