@@ -1,0 +1,350 @@
+/* provider_desk.c -- The desk's loop, its timers, and how calls are answered. */
+#include "sandbox/provider/provider_desk.h"
+#include "mesh/base/arena.h"
+#include "mesh/base/clock.h"
+#include "sandbox/provider/provider_record.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALLS_MAX = 20000, TURN_MAX = 256 };
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+/* A heap, earliest first. An entry that is not the payment's timer_us any more is dropped when its
+ * time comes. */
+struct timer {
+    int64_t due_us;
+    struct payment *payment;
+};
+
+static void
+timers_add(struct desk *desk, int64_t due_us, struct payment *payment)
+{
+    size_t i = desk->timer_count++;
+
+    if (desk->timer_count > desk->timer_size) {
+        desk->timer_size = desk->timer_count * 2;
+        desk->timers = memory_grow(desk->timers, desk->timer_size * sizeof *desk->timers);
+    }
+    for (; i > 0 && desk->timers[(i - 1) / 2].due_us > due_us; i = (i - 1) / 2)
+        desk->timers[i] = desk->timers[(i - 1) / 2];
+    desk->timers[i] = (struct timer){ due_us, payment };
+}
+
+static struct timer
+timers_take(struct desk *desk)
+{
+    struct timer first = desk->timers[0], last = desk->timers[--desk->timer_count];
+    size_t i = 0, child;
+
+    while ((child = 2 * i + 1) < desk->timer_count) {
+        if (child + 1 < desk->timer_count &&
+            desk->timers[child + 1].due_us < desk->timers[child].due_us)
+            child++;
+        if (last.due_us <= desk->timers[child].due_us)
+            break;
+        desk->timers[i] = desk->timers[child];
+        i = child;
+    }
+    desk->timers[i] = last;
+    return first;
+}
+
+static void
+timer_set(struct desk *desk, struct payment *payment)
+{
+    int64_t due_us = payment_due_us(payment);
+
+    if (due_us >= payment->timer_us)
+        return;
+    payment->timer_us = due_us;
+    timers_add(desk, due_us, payment);
+}
+
+/* ---- webhooks -------------------------------------------------------------------------------- */
+
+static void
+delivery_make(struct desk *desk, struct payment *payment, size_t index)
+{
+    struct delivery *delivery = memory_take(sizeof *delivery);
+    struct notice *notice = &payment->notices[index];
+    struct json_writer body = { 0 };
+
+    notice_body_write(&body, payment, notice);
+    snprintf(delivery->payment_id, sizeof delivery->payment_id, "%s", payment->id);
+    snprintf(delivery->webhook_id, sizeof delivery->webhook_id, "msg_%s_%d", payment->id,
+             (int)notice->number);
+    delivery->notice_index = index;
+    delivery->url =
+        strdup(payment->webhook_url[0] != '\0' ? payment->webhook_url : desk->books->webhook_url);
+    delivery->body = body.text;
+    delivery->body_bytes = body.bytes;
+    delivery->is_forged = notice->is_forged;
+    notice->is_sending = true;
+    delivery->item.next = (struct queue_item *)desk->outbox;
+    desk->outbox = delivery;
+}
+
+/* Backwards, because the outbox is: a payment's notices leave in their order. */
+static void
+notices_collect(struct desk *desk, struct payment *payment, int64_t now_us)
+{
+    for (size_t i = payment->notice_count; i-- > 0;) {
+        const struct notice *notice = &payment->notices[i];
+
+        if (notice->state == NOTICE_WAITING && !notice->is_sending && notice->due_us <= now_us)
+            delivery_make(desk, payment, i);
+    }
+}
+
+static void
+timers_run(struct desk *desk, int64_t now_us)
+{
+    while (desk->timer_count > 0 && desk->timers[0].due_us <= now_us) {
+        struct timer timer = timers_take(desk);
+        struct payment *payment = timer.payment;
+
+        if (timer.due_us != payment->timer_us)
+            continue;
+        payment->timer_us = NEVER_US;
+        payment_turn(desk->books, payment, now_us);
+        notices_collect(desk, payment, now_us);
+        timer_set(desk, payment);
+    }
+}
+
+/* The sender's thread. */
+static void
+delivery_done(void *owner, struct delivery *delivery)
+{
+    struct desk *desk = owner;
+
+    if (!queue_push_always(desk->delivered, &delivery->item)) {
+        delivery_free(delivery); /* we are ending; after a restart it is sent again */
+        return;
+    }
+    queue_wake(desk->calls);
+}
+
+static void
+delivered_take(struct desk *desk, int64_t now_us)
+{
+    size_t count;
+    struct queue_item *item;
+
+    while ((item = queue_take(desk->delivered, 1, 0, &count)) != NULL) {
+        struct delivery *delivery = (struct delivery *)item;
+
+        notice_answered(desk->books, books_find(desk->books, delivery->payment_id),
+                        delivery->notice_index, delivery->http_status, now_us);
+        delivery_free(delivery);
+    }
+}
+
+static void
+outbox_send(struct desk *desk)
+{
+    while (desk->outbox != NULL) {
+        struct delivery *delivery = desk->outbox;
+
+        desk->outbox = (struct delivery *)delivery->item.next;
+        webhook_send(desk->sender, delivery);
+    }
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static void
+call_answer(struct call *call)
+{
+    struct json_writer body = call->body; /* the call goes with its exchange */
+    const char *headers[] = { "Cache-Control: no-store", NULL, NULL };
+
+    if (call->location != NULL)
+        headers[1] = arena_print(call->exchange->arena, "Location: %s", call->location);
+    http_answer(call->exchange, call->status, call->content_type, body.text, body.bytes, headers);
+    json_writer_free(&body);
+}
+
+/* Those whose time has come; the others wait on. */
+static void
+answers_send(struct desk *desk, int64_t now_us)
+{
+    struct call *call = desk->delayed, *next;
+
+    desk->delayed = NULL;
+    for (; call != NULL; call = next) {
+        next = call->next;
+        if (call->answer_us <= now_us) {
+            call_answer(call);
+            continue;
+        }
+        call->next = desk->delayed;
+        desk->delayed = call;
+    }
+    for (call = desk->answers, desk->answers = NULL; call != NULL; call = next) {
+        next = call->next;
+        if (call->answer_us <= now_us) {
+            call_answer(call);
+            continue;
+        }
+        call->next = desk->delayed;
+        desk->delayed = call;
+    }
+}
+
+static int64_t
+wait_us(const struct desk *desk)
+{
+    int64_t due_us = desk->timer_count > 0 ? desk->timers[0].due_us : NEVER_US, now_us;
+
+    for (const struct call *call = desk->delayed; call != NULL; call = call->next)
+        due_us = call->answer_us < due_us ? call->answer_us : due_us;
+    if (due_us == NEVER_US)
+        return -1;
+    now_us = clock_now_us();
+    return due_us > now_us ? due_us - now_us : 0;
+}
+
+static void
+calls_run(struct desk *desk, struct queue_item *item, int64_t now_us)
+{
+    while (item != NULL) {
+        struct call *call = (struct call *)item;
+
+        item = item->next;
+        call->now_us = now_us;
+        call->act(desk, call);
+        call->next = desk->answers;
+        desk->answers = call;
+    }
+}
+
+static void *
+desk_run(void *owner)
+{
+    struct desk *desk = owner;
+    bool is_over = false;
+
+    while (!is_over) {
+        size_t count;
+        struct queue_item *item = queue_take(desk->calls, TURN_MAX, wait_us(desk), &count);
+        int64_t now_us = clock_now_us();
+
+        is_over = item == NULL && queue_is_closed(desk->calls);
+        delivered_take(desk, now_us);
+        timers_run(desk, now_us);
+        calls_run(desk, item, now_us);
+        for (struct payment *payment = desk->books->changed; payment != NULL;
+             payment = payment->next_changed)
+            timer_set(desk, payment);
+        journal_write(desk->journal, desk->books, desk->has_new_faults);
+        desk->has_new_faults = false;
+        outbox_send(desk);
+        answers_send(desk, is_over ? NEVER_US : now_us);
+    }
+    return NULL;
+}
+
+void
+desk_open(struct desk *desk)
+{
+    desk->calls = queue_new(CALLS_MAX);
+    desk->delivered = queue_new(CALLS_MAX);
+    for (size_t i = 0; i < desk->books->bucket_count; i++) {
+        for (struct payment *payment = desk->books->buckets[i]; payment != NULL;
+             payment = payment->next_in_bucket)
+            timer_set(desk, payment);
+    }
+}
+
+void
+desk_start(struct desk *desk, const struct webhook_secrets *secrets)
+{
+    desk->sender = webhook_sender_start(secrets, delivery_done, desk);
+    if (pthread_create(&desk->thread, NULL, desk_run, desk) != 0)
+        abort();
+}
+
+void
+desk_take(struct desk *desk, struct http_exchange *exchange, bool is_api,
+          void (*act)(struct desk *desk, struct call *call))
+{
+    struct call *call = arena_take(exchange->arena, sizeof *call);
+
+    call->exchange = exchange;
+    call->is_api = is_api;
+    call->act = act;
+    if (!queue_push(desk->calls, &call->item))
+        http_answer_problem(exchange, 503, "BUSY", "too many requests wait", NULL);
+}
+
+void
+desk_close(struct desk *desk)
+{
+    struct queue_item *item;
+    size_t count;
+
+    queue_close(desk->calls);
+    pthread_join(desk->thread, NULL);
+    queue_close(desk->delivered);
+    desk->sender = webhook_sender_stop(desk->sender);
+    while ((item = queue_take(desk->delivered, 1, 0, &count)) != NULL)
+        delivery_free((struct delivery *)item);
+    queue_free(desk->calls);
+    queue_free(desk->delivered);
+    free(desk->timers);
+}
+
+/* ---- for acts -------------------------------------------------------------------------------- */
+
+void
+call_payment(struct desk *desk, struct call *call, int status, const struct payment *payment)
+{
+    call->status = status;
+    call->content_type = "application/json";
+    payment_answer_write(&call->body, NULL, payment, desk->base_url);
+}
+
+void
+call_refuse(struct desk *desk, struct call *call, const struct problem *problem,
+            const struct payment *payment)
+{
+    call->status = error_http_status(problem->error);
+    call->content_type = "application/problem+json";
+    json_writer_reset(&call->body);
+    json_open_object(&call->body, NULL);
+    json_put_text(&call->body, "title", error_text(problem->error));
+    json_put_int(&call->body, "status", call->status);
+    json_put_text(&call->body, "code", problem->reason);
+    if (problem->field[0] != '\0')
+        json_put_text(&call->body, "field", problem->field);
+    json_put_text(&call->body, "detail", problem->text);
+    if (payment != NULL && payment->is_made)
+        payment_answer_write(&call->body, "payment", payment, desk->base_url);
+    json_close_object(&call->body);
+}
+
+bool
+call_may_act(struct desk *desk, struct call *call, struct payment *payment)
+{
+    struct faults *faults = &payment->faults;
+    struct problem problem = { 0 };
+
+    if (!call->is_api)
+        return true;
+    if (fault_use(faults, FAULT_ERROR_500)) {
+        payment_changed(desk->books, payment);
+        problem_set(&problem, ERR_INTERNAL, NULL, "this is what was asked for: error-500");
+        call_refuse(desk, call, &problem, NULL);
+        return false;
+    }
+    if (fault_use(faults, FAULT_SLOW)) {
+        payment_changed(desk->books, payment);
+        call->answer_us = call->now_us + faults->of[FAULT_SLOW].value_ms * 1000;
+    }
+    return true;
+}

@@ -1,0 +1,497 @@
+/* provider_http.c -- The routes of the provider, and what each asks of the books.
+ *
+ * A row of api[] is the life of a request: `needs_key` is asked on the server's loop, `act` runs at the
+ * desk and fills the answer, which leaves once the journal is on disk.
+ */
+#include "sandbox/provider/provider_http.h"
+#include "mesh/base/arena.h"
+#include "sandbox/provider/provider_page.h"
+#include "sandbox/provider/provider_record.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BODY_BYTES_MAX = 16 * 1024, AUTOPAY_MS_MAX = 24 * 3600 * 1000 };
+
+static void create_act(struct desk *desk, struct call *call);
+static void query_act(struct desk *desk, struct call *call);
+static void cancel_act(struct desk *desk, struct call *call);
+static void refund_act(struct desk *desk, struct call *call);
+static void page_act(struct desk *desk, struct call *call);
+static void payer_act(struct desk *desk, struct call *call);
+static void faults_act(struct desk *desk, struct call *call);
+static void books_act(struct desk *desk, struct call *call);
+static void record_act(struct desk *desk, struct call *call);
+static void live_act(struct desk *desk, struct call *call);
+
+struct api_row {
+    const char *method, *path;
+    void (*act)(struct desk *desk, struct call *call);
+    size_t body_bytes_max;
+    bool needs_key, is_api;
+    const char *what;
+};
+
+/* clang-format off */
+static const struct api_row api[] = {
+    /* method  path                        act         body            key    faults what */
+    { "POST", "/v1/payments",              create_act, BODY_BYTES_MAX, true,  true,  "makes a payment, once for each id" },
+    { "GET",  "/v1/payments/{id}",         query_act,  0,              true,  true,  "how it stands" },
+    { "POST", "/v1/payments/{id}/cancel",  cancel_act, BODY_BYTES_MAX, true,  true,  "nobody shall pay it any more" },
+    { "POST", "/v1/payments/{id}/refunds", refund_act, BODY_BYTES_MAX, true,  true,  "gives money back, once for each refund id" },
+    { "GET",  "/checkout/{id}",            page_act,   0,              false, false, "what the payer sees" },
+    { "POST", "/checkout/{id}/{event}",    payer_act,  BODY_BYTES_MAX, false, false, "pay, fail, pend, authorize" },
+    { "POST", "/faults",                   faults_act, BODY_BYTES_MAX, true,  false, "what shall go wrong" },
+    { "GET",  "/books",                    books_act,  0,              true,  false, "every payment with its history" },
+    { "GET",  "/books/{id}",               record_act, 0,              true,  false, "one of them" },
+    { "GET",  "/livez",                    live_act,   0,              false, false, "the desk works" },
+};
+/* clang-format on */
+
+enum { API_COUNT = sizeof api / sizeof *api };
+
+static struct http_route routes[API_COUNT + 1];
+
+/* ---- the server's loop ----------------------------------------------------------------------- */
+
+static bool
+has_key(const struct provider *provider, const struct http_request *request)
+{
+    const char *authorization = http_header_find(request, "authorization");
+    size_t bytes = strlen(provider->api_key);
+
+    return strncmp(authorization, "Bearer ", 7) == 0 && strlen(authorization + 7) == bytes &&
+           CRYPTO_memcmp(authorization + 7, provider->api_key, bytes) == 0;
+}
+
+static void
+take(struct http_exchange *exchange)
+{
+    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
+    struct provider *provider = exchange->owner;
+    const struct api_row *row = &api[exchange->route - routes];
+
+    if (row->needs_key && !has_key(provider, exchange->request)) {
+        http_answer_problem(exchange, 401, "UNAUTHENTICATED", "the API key is missing or wrong",
+                            challenge);
+        return;
+    }
+    desk_take(&provider->desk, exchange, row->is_api, row->act);
+}
+
+const struct http_route *
+provider_routes(void)
+{
+    for (size_t i = 0; i < API_COUNT; i++)
+        routes[i] = (struct http_route){ .method = api[i].method,
+                                         .path = api[i].path,
+                                         .handler = take,
+                                         .body_bytes_max = api[i].body_bytes_max,
+                                         .deadline_ms = 2 * FAULT_MS_MAX,
+                                         .without_redis = "works" };
+    return routes;
+}
+
+/* ---- bodies ---------------------------------------------------------------------------------- */
+
+/* NULL: refused. The caller's to decref. An empty body is an empty object. */
+static json_t *
+body_read(struct desk *desk, struct call *call)
+{
+    const struct http_request *request = call->exchange->request;
+    struct problem problem = { 0 };
+    json_t *body = NULL;
+
+    if (request->body_bytes == 0)
+        return json_object();
+    if (json_read((const char *)request->body, request->body_bytes, "body", &problem, &body) ==
+            ERR_OK &&
+        json_is_object(body))
+        return body;
+    if (body != NULL)
+        problem_set(&problem, ERR_BAD_REQUEST, "body", "must be a JSON object");
+    json_decref(body);
+    call_refuse(desk, call, &problem, NULL);
+    return NULL;
+}
+
+/* A text, or "" when it is not there. False: it is something else. */
+static bool
+text_read(const json_t *body, const char *key, struct problem *problem, const char **ret_text)
+{
+    const json_t *value = json_object_get(body, key);
+
+    if (value != NULL &&
+        (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))) {
+        problem_set(problem, ERR_BAD_REQUEST, key, "must be a text");
+        return false;
+    }
+    *ret_text = value == NULL ? "" : json_string_value(value);
+    return true;
+}
+
+/* An integer; a number with a point is none. */
+static bool
+int_read(const json_t *body, const char *key, int64_t min, int64_t max, struct problem *problem,
+         int64_t *ret_number)
+{
+    const json_t *value = json_object_get(body, key);
+
+    if (value == NULL)
+        return true;
+    if (!json_is_integer(value) || json_integer_value(value) < min ||
+        json_integer_value(value) > max) {
+        problem_set(problem, ERR_BAD_REQUEST, key, "must be an integer from %lld to %lld",
+                    (long long)min, (long long)max);
+        return false;
+    }
+    *ret_number = json_integer_value(value);
+    return true;
+}
+
+static bool
+id_read(const json_t *body, struct problem *problem, const char **ret_id)
+{
+    if (!text_read(body, "id", problem, ret_id))
+        return false;
+    if (payment_id_is_valid(*ret_id))
+        return true;
+    problem_set(problem, ERR_BAD_REQUEST, "id", "must be 1 to %d letters, digits, - and _",
+                PAYMENT_ID_BYTES_MAX);
+    return false;
+}
+
+static bool
+autopay_read(const json_t *body, struct payment_request *request, struct problem *problem)
+{
+    const json_t *autopay = json_object_get(body, "autopay");
+    const char *outcome;
+    int64_t after_ms = 0;
+
+    request->autopay = PAYMENT_EVENT_COUNT;
+    if (autopay == NULL)
+        return true;
+    if (!json_is_object(autopay))
+        return problem_set(problem, ERR_BAD_REQUEST, "autopay", "must be an object") == ERR_OK;
+    if (!text_read(autopay, "outcome", problem, &outcome) ||
+        !int_read(autopay, "afterMs", 0, AUTOPAY_MS_MAX, problem, &after_ms))
+        return false;
+    request->autopay = payment_event_of(outcome);
+    request->autopay_after_us = after_ms * 1000;
+    if (strcmp(outcome, "none") == 0 || request->autopay < PAYMENT_EXPIRE)
+        return true;
+    problem_set(problem, ERR_BAD_REQUEST, "autopay.outcome",
+                "must be pay, fail, pend, authorize or none");
+    return false;
+}
+
+static bool
+request_read(const json_t *body, struct payment_request *request, struct problem *problem)
+{
+    const char *expires;
+
+    if (!id_read(body, problem, &request->id) ||
+        !int_read(body, "amount", 1, AMOUNT_MINOR_MAX, problem, &request->amount_minor) ||
+        !text_read(body, "currency", problem, &request->currency) ||
+        !text_read(body, "description", problem, &request->description) ||
+        !text_read(body, "returnUrl", problem, &request->return_url) ||
+        !text_read(body, "webhookUrl", problem, &request->webhook_url) ||
+        !text_read(body, "expiresAt", problem, &expires) ||
+        !faults_read(json_object_get(body, "faults"), -1, &request->faults, problem) ||
+        !autopay_read(body, request, problem))
+        return false;
+    if (expires[0] == '\0' || time_read(expires, &request->expires_us))
+        return true;
+    problem_set(problem, ERR_BAD_REQUEST, "expiresAt", "must be a time like 2026-11-21T12:00:00Z");
+    return false;
+}
+
+/* ---- the merchant ---------------------------------------------------------------------------- */
+
+/* After what was asked for is done: the answer may get lost. */
+static void
+answer_lose(struct desk *desk, struct call *call, struct payment *payment)
+{
+    struct problem problem = { 0 };
+
+    if (!fault_use(&payment->faults, FAULT_TIMEOUT_AFTER))
+        return;
+    payment_changed(desk->books, payment);
+    problem_set(&problem, ERR_UNCERTAIN, NULL, "this is what was asked for: timeout-after");
+    call_refuse(desk, call, &problem, NULL);
+    call->answer_us = call->now_us + payment->faults.of[FAULT_TIMEOUT_AFTER].value_ms * 1000;
+}
+
+/* The payment that the path names, with what time has done to it. NULL: refused. */
+static struct payment *
+payment_asked(struct desk *desk, struct call *call)
+{
+    struct payment *payment = books_find(desk->books, call->exchange->parameters[0]);
+    struct problem problem = { 0 };
+
+    if (payment != NULL)
+        payment_turn(desk->books, payment, call->now_us);
+    if (payment != NULL && !call_may_act(desk, call, payment))
+        return NULL;
+    if (payment != NULL && payment->is_made)
+        return payment;
+    problem_set(&problem, ERR_NOT_FOUND, "id", "there is no such payment");
+    call_refuse(desk, call, &problem, NULL);
+    return NULL;
+}
+
+/* Faults that come with the request are those of a payment that is new. */
+static void
+create(struct desk *desk, struct call *call, const struct payment_request *request)
+{
+    struct payment *payment = books_find(desk->books, request->id);
+    struct problem problem = { 0 };
+    bool is_new = payment == NULL || !payment->is_made;
+    int status = is_new ? 201 : 200;
+
+    if (payment == NULL && (payment = books_meet(desk->books, request->id)) != NULL) {
+        for (size_t i = 0; i < FAULT_COUNT; i++) {
+            if (fault_is_on(&request->faults, (enum fault)i))
+                payment->faults.of[i] = request->faults.of[i];
+        }
+    }
+    if (payment == NULL) {
+        problem_set(&problem, ERR_BUSY, NULL, "the books are full");
+        call_refuse(desk, call, &problem, NULL);
+        return;
+    }
+    payment_turn(desk->books, payment, call->now_us);
+    if (!call_may_act(desk, call, payment))
+        return;
+    if (payment_create(desk->books, payment, request, call->now_us, &problem) != ERR_OK)
+        call_refuse(desk, call, &problem, payment);
+    else
+        call_payment(desk, call, status, payment);
+    answer_lose(desk, call, payment);
+}
+
+static void
+create_act(struct desk *desk, struct call *call)
+{
+    struct payment_request request = { 0 };
+    struct problem problem = { 0 };
+    json_t *body = body_read(desk, call);
+
+    if (body == NULL)
+        return;
+    if (!request_read(body, &request, &problem) || payment_request_check(&request, &problem))
+        call_refuse(desk, call, &problem, NULL);
+    else
+        create(desk, call, &request);
+    json_decref(body);
+}
+
+static void
+query_act(struct desk *desk, struct call *call)
+{
+    struct payment *payment = payment_asked(desk, call);
+
+    if (payment == NULL)
+        return;
+    call_payment(desk, call, 200, payment);
+    answer_lose(desk, call, payment);
+}
+
+static void
+cancel_act(struct desk *desk, struct call *call)
+{
+    struct payment *payment = payment_asked(desk, call);
+    struct problem problem = { 0 };
+
+    if (payment == NULL)
+        return;
+    if (payment_do(desk->books, payment, PAYMENT_CANCEL, call->now_us, &problem) == ERR_OK)
+        call_payment(desk, call, 200, payment);
+    else
+        call_refuse(desk, call, &problem, payment);
+    answer_lose(desk, call, payment);
+}
+
+static void
+refund_answer(struct desk *desk, struct call *call, const struct payment *payment, size_t index)
+{
+    const struct refund *refund = &payment->refunds[index];
+
+    call->status = 200;
+    call->content_type = "application/json";
+    json_open_object(&call->body, NULL);
+    json_put_text(&call->body, "id", refund->id);
+    json_put_int(&call->body, "amount", refund->amount_minor);
+    json_put_text(&call->body, "status", "SUCCEEDED");
+    payment_answer_write(&call->body, "payment", payment, desk->base_url);
+    json_close_object(&call->body);
+}
+
+static void
+refund_act(struct desk *desk, struct call *call)
+{
+    json_t *body = body_read(desk, call);
+    struct problem problem = { 0 };
+    struct payment *payment;
+    const char *id = "";
+    int64_t amount_minor = 0;
+    size_t index;
+
+    if (body == NULL)
+        return;
+    if (!id_read(body, &problem, &id) ||
+        !int_read(body, "amount", 1, AMOUNT_MINOR_MAX, &problem, &amount_minor)) {
+        call_refuse(desk, call, &problem, NULL);
+    } else if ((payment = payment_asked(desk, call)) != NULL) {
+        if (payment_refund(desk->books, payment, id, amount_minor, call->now_us, &problem,
+                           &index) == ERR_OK)
+            refund_answer(desk, call, payment, index);
+        else
+            call_refuse(desk, call, &problem, payment);
+        answer_lose(desk, call, payment);
+    }
+    json_decref(body);
+}
+
+/* ---- the payer ------------------------------------------------------------------------------- */
+
+static void
+page_act(struct desk *desk, struct call *call)
+{
+    struct payment *payment = payment_asked(desk, call);
+    const char *page;
+
+    if (payment == NULL)
+        return;
+    page = page_write(call->exchange->arena, payment);
+    call->status = 200;
+    call->content_type = "text/html; charset=utf-8";
+    json_put_raw(&call->body, NULL, page, strlen(page));
+}
+
+/* A browser goes where the shop wants it; a program gets JSON. */
+static void
+payer_answer(struct desk *desk, struct call *call, const struct payment *payment)
+{
+    const struct http_request *request = call->exchange->request;
+
+    if (strstr(http_header_find(request, "accept"), "application/json") != NULL ||
+        strstr(http_header_find(request, "content-type"), "application/json") != NULL) {
+        call_payment(desk, call, 200, payment);
+        return;
+    }
+    call->status = 303;
+    call->content_type = "text/plain";
+    call->location = payment->return_url;
+    if (payment->return_url[0] == '\0')
+        call->location = arena_print(call->exchange->arena, "/checkout/%s", payment->id);
+}
+
+static void
+payer_act(struct desk *desk, struct call *call)
+{
+    enum payment_event event = payment_event_of(call->exchange->parameters[1]);
+    struct payment *payment = payment_asked(desk, call);
+    struct problem problem = { 0 };
+
+    if (payment == NULL)
+        return;
+    if (event >= PAYMENT_EXPIRE)
+        problem_set(&problem, ERR_NOT_FOUND, NULL, "payers can pay, fail, pend or authorize");
+    else
+        payment_do(desk->books, payment, event, call->now_us, &problem);
+    if (problem.error != ERR_OK)
+        call_refuse(desk, call, &problem, payment);
+    else
+        payer_answer(desk, call, payment);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static enum error
+faults_set(struct desk *desk, const json_t *body, struct problem *problem)
+{
+    const char *id = "";
+    struct payment *payment;
+    struct faults faults = { 0 };
+    int64_t times = -1;
+    bool is_all;
+
+    if (!text_read(body, "payment", problem, &id) ||
+        !int_read(body, "times", 0, FAULT_TIMES_MAX, problem, &times))
+        return problem->error;
+    is_all = strcmp(id, "*") == 0;
+    if (!is_all && !payment_id_is_valid(id))
+        return problem_set(problem, ERR_BAD_REQUEST, "payment", "must be an id, or *");
+    if (!faults_read(json_object_get(body, "faults"), is_all ? -1 : times, &faults, problem))
+        return problem->error;
+    if (is_all) {
+        desk->books->next_faults = faults;
+        desk->books->next_faults_left = times;
+        desk->has_new_faults = true;
+        return ERR_OK;
+    }
+    payment = books_meet(desk->books, id);
+    if (payment == NULL)
+        return problem_set(problem, ERR_BUSY, NULL, "the books are full");
+    payment->faults = faults;
+    payment_changed(desk->books, payment);
+    return ERR_OK;
+}
+
+static void
+faults_act(struct desk *desk, struct call *call)
+{
+    json_t *body = body_read(desk, call);
+    struct problem problem = { 0 };
+
+    if (body == NULL)
+        return;
+    if (faults_set(desk, body, &problem) != ERR_OK)
+        call_refuse(desk, call, &problem, NULL);
+    else
+        call->status = 204;
+    json_decref(body);
+}
+
+static void
+books_act(struct desk *desk, struct call *call)
+{
+    const struct books *books = desk->books;
+
+    call->status = 200;
+    call->content_type = "application/json";
+    json_open_object(&call->body, NULL);
+    json_open_array(&call->body, "payments");
+    for (size_t i = 0; i < books->bucket_count; i++) {
+        for (const struct payment *payment = books->buckets[i]; payment != NULL;
+             payment = payment->next_in_bucket) {
+            if (payment->is_made)
+                payment_record_write(&call->body, NULL, payment);
+        }
+    }
+    json_close_array(&call->body);
+    json_close_object(&call->body);
+}
+
+static void
+record_act(struct desk *desk, struct call *call)
+{
+    const struct payment *payment = payment_asked(desk, call);
+
+    if (payment == NULL)
+        return;
+    call->status = 200;
+    call->content_type = "application/json";
+    payment_record_write(&call->body, NULL, payment);
+}
+
+static void
+live_act(struct desk *desk, struct call *call)
+{
+    (void)desk;
+    call->status = 200;
+    call->content_type = "text/plain";
+    json_put_raw(&call->body, NULL, "ok\n", 3);
+}
