@@ -12,6 +12,7 @@
 enum account_table {
     LEDGER_OP, /* of payments' ops as well */
     LEDGER_TRANSFER,
+    LEDGER_HOLD, /* names accounts */
     LEDGER_ACCOUNT,
     PAYMENT_INBOX,
     PAYMENT_PAYMENT,

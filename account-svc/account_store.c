@@ -1,14 +1,12 @@
 /* account_store.c -- All tables of the database, in the order of loading, locking and saving. */
 #include "account-svc/account.h"
-#include "account-svc/ledger.h"
+#include "account-svc/ledger_hold.h"
 #include "account-svc/payment.h"
 
 static const struct batch_table tables[] = {
-    [LEDGER_OP] = OP_TABLE,
-    [LEDGER_TRANSFER] = TRANSFER_TABLE,
-    [LEDGER_ACCOUNT] = ACCOUNT_TABLE,
-    [PAYMENT_INBOX] = INBOX_TABLE,
-    [PAYMENT_PAYMENT] = PAYMENT_TABLE,
+    [LEDGER_OP] = OP_TABLE,        [LEDGER_TRANSFER] = TRANSFER_TABLE,
+    [LEDGER_HOLD] = FUNDS_TABLE,   [LEDGER_ACCOUNT] = ACCOUNT_TABLE,
+    [PAYMENT_INBOX] = INBOX_TABLE, [PAYMENT_PAYMENT] = PAYMENT_TABLE,
     [PAYMENT_TASK] = TASK_TABLE,
 };
 

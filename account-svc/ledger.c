@@ -133,9 +133,17 @@ move_touch(const void *op, struct batch_touch *touch)
     batch_touch_text(touch, LEDGER_ACCOUNT, move->credit_key);
 }
 
-/* Both sides of one transfer, or nothing: this is where debits stay equal to credits. */
-static void
-post(struct batch_rows *rows, struct account *debit, struct account *credit, int64_t amount_minor)
+/* What can be spent of a balance. */
+static int64_t
+account_free_minor(const struct account *account)
+{
+    return account_balance_minor(account) - account->held_minor;
+}
+
+/* This is where debits stay equal to credits. */
+void
+ledger_post(struct batch_rows *rows, struct account *debit, struct account *credit,
+            int64_t amount_minor)
 {
     bool is_over;
 
@@ -144,8 +152,8 @@ post(struct batch_rows *rows, struct account *debit, struct account *credit, int
     is_over = __builtin_add_overflow(debit->debits_minor, amount_minor, &debit->debits_minor) ||
               __builtin_add_overflow(credit->credits_minor, amount_minor, &credit->credits_minor);
     assert(!is_over); /* SUM_MINOR_MAX */
-    assert(debit->overdraft != OVERDRAFT_NEVER || account_balance_minor(debit) >= 0);
-    assert(credit->overdraft != OVERDRAFT_NEVER || account_balance_minor(credit) >= 0);
+    assert(debit->overdraft != OVERDRAFT_NEVER || account_free_minor(debit) >= 0);
+    assert(credit->overdraft != OVERDRAFT_NEVER || account_free_minor(credit) >= 0);
     batch_changed(rows, debit);
     batch_changed(rows, credit);
 }
@@ -155,7 +163,7 @@ static bool
 account_covers(const struct account *account, enum account_side side, int64_t amount_minor)
 {
     return account->overdraft == OVERDRAFT_ALWAYS || account->normal == (int32_t)side ||
-           amount_minor == 0 || account_balance_minor(account) >= amount_minor;
+           amount_minor == 0 || account_free_minor(account) >= amount_minor;
 }
 
 /* One side of a move, whose field it was named in: of the reasons to refuse, the first is the
@@ -202,33 +210,33 @@ transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
     return transfer;
 }
 
-/* A side of a move: the field that a refusal names, and whether the ledger makes the account itself
- * on first use. */
-struct side {
-    const char *field;
-    bool is_system;
-};
+enum error
+move_check(struct move *move, struct batch_rows *rows, struct side debit_side,
+           struct side credit_side)
+{
+    const struct account *debit = batch_find_text(rows, LEDGER_ACCOUNT, move->debit_key);
+    const struct account *credit = batch_find_text(rows, LEDGER_ACCOUNT, move->credit_key);
+
+    if (side_check(move, debit, move->debit_key, ACCOUNT_DEBIT, debit_side.field,
+                   debit_side.is_system) != ERR_OK)
+        return move->op.problem.error;
+    return side_check(move, credit, move->credit_key, ACCOUNT_CREDIT, credit_side.field,
+                      credit_side.is_system);
+}
 
 /* Decides a move of any kind and records it. NULL: a tombstone, its undo came first. */
 static struct transfer *
 move_decide(struct move *move, struct batch_rows *rows, const char *kind, struct side debit_side,
             struct side credit_side)
 {
-    struct account *debit, *credit;
-
     if (batch_find_uuid(rows, LEDGER_TRANSFER, move->op.id) != NULL) {
         problem_refuse(&move->op.problem, "CHARGE_UNDONE", NULL,
                        "this was undone before it arrived");
         return NULL;
     }
-    debit = batch_find_text(rows, LEDGER_ACCOUNT, move->debit_key);
-    credit = batch_find_text(rows, LEDGER_ACCOUNT, move->credit_key);
-    if (side_check(move, debit, move->debit_key, ACCOUNT_DEBIT, debit_side.field,
-                   debit_side.is_system) == ERR_OK &&
-        side_check(move, credit, move->credit_key, ACCOUNT_CREDIT, credit_side.field,
-                   credit_side.is_system) == ERR_OK)
-        post(rows, account_find_or_make(rows, move->debit_key),
-             account_find_or_make(rows, move->credit_key), move->amount_minor);
+    if (move_check(move, rows, debit_side, credit_side) == ERR_OK)
+        ledger_post(rows, account_find_or_make(rows, move->debit_key),
+                    account_find_or_make(rows, move->credit_key), move->amount_minor);
     return transfer_record(move, rows, kind);
 }
 
@@ -357,8 +365,9 @@ charge_reverse(struct batch_rows *rows, struct refund *refund, struct transfer *
     reversal->reference = charge->reference;
     reversal->reverses_id = charge->record.id;
     reversal->posted_at_us = refund->op.now_us;
-    post(rows, batch_find_text(rows, LEDGER_ACCOUNT, reversal->debit_key),
-         batch_find_text(rows, LEDGER_ACCOUNT, reversal->credit_key), reversal->amount_minor);
+    ledger_post(rows, batch_find_text(rows, LEDGER_ACCOUNT, reversal->debit_key),
+                batch_find_text(rows, LEDGER_ACCOUNT, reversal->credit_key),
+                reversal->amount_minor);
     charge->reversed_by = refund->op.id;
     batch_changed(rows, charge);
     payment_event(rows, &refund->op, charge, PAYMENT_REFUNDED, "payment.refunded", "REFUNDED");

@@ -47,6 +47,7 @@ struct account {
     int32_t normal;    /* enum account_side */
     int32_t overdraft; /* enum account_overdraft */
     int64_t debits_minor, credits_minor;
+    int64_t held_minor; /* of the balance, what holds have reserved (ledger_hold.h) */
 };
 
 /* On its normal side; below 0 when it is overdrawn. */
@@ -147,6 +148,23 @@ struct statement {
 extern const struct read ledger_reads[]; /* ledger_store.c */
 extern const struct pg_statement *const ledger_statements[];
 extern const struct method ledger_methods[]; /* ledger_rpc.c */
+
+/* ---- for ledger_hold.c ---- */
+
+/* A side of a move: the field that a refusal names, and whether the ledger makes the account itself
+ * on first use. */
+struct side {
+    const char *field;
+    bool is_system;
+};
+
+/* Of the reasons to refuse a move, the first; both accounts were touched. */
+enum error move_check(struct move *move, struct batch_rows *rows, struct side debit_side,
+                      struct side credit_side);
+
+/* Both sides of one transfer, or nothing. */
+void ledger_post(struct batch_rows *rows, struct account *debit, struct account *credit,
+                 int64_t amount_minor);
 
 /* ---- tables, for account_store.c ---- */
 

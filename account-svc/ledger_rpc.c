@@ -8,7 +8,7 @@
  *   encode   the op -> wire message                after COMMIT  here
  * Reads have no touch, decide and answer; ledger_reads (ledger_store.c) has theirs.
  */
-#include "account-svc/ledger.h"
+#include "account-svc/ledger_hold.h"
 #include "mesh/base/check.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
@@ -23,6 +23,9 @@ enum {
     SEED_TOPUP,
     SEED_CHARGE,
     SEED_REFUND,
+    SEED_HOLD_FUNDS,
+    SEED_POST_HOLD,
+    SEED_VOID_HOLD,
 };
 
 /* ---- names of accounts ---- */
@@ -80,6 +83,7 @@ account_message(const struct account *account, struct arena *arena)
     message->debits_minor = account->debits_minor;
     message->credits_minor = account->credits_minor;
     message->balance_minor = account_balance_minor(account);
+    message->held_minor = account->held_minor;
     return message;
 }
 
@@ -406,6 +410,142 @@ statement_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+/* ---- holds ---- */
+
+static enum error
+hold_funds_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Ledger__V1__HoldFundsRequest *request =
+        (const Sagamesh__Ledger__V1__HoldFundsRequest *)message;
+    struct hold_funds *hold = op;
+    struct move *move = &hold->move;
+    struct problem *problem = &move->op.problem;
+
+    move->amount_minor = request->amount_minor;
+    move->reference = request->reference;
+    hold->hold_seconds = request->hold_seconds;
+    if (check_id(problem, "request_id", request->request_id, &move->op.id) != ERR_OK ||
+        account_decode(problem, "debit_account", request->debit_account, request->currency, arena,
+                       &move->debit_key) != ERR_OK ||
+        account_decode(problem, "credit_account", request->credit_account, request->currency, arena,
+                       &move->credit_key) != ERR_OK ||
+        check_range(problem, "amount_minor", move->amount_minor, 1, AMOUNT_MINOR_MAX) != ERR_OK ||
+        check_range(problem, "hold_seconds", hold->hold_seconds, 1, FUNDS_SECONDS_MAX) != ERR_OK ||
+        check_text(problem, "reference", move->reference, 0, LEDGER_REFERENCE_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    if (strcmp(move->debit_key, move->credit_key) == 0)
+        return problem_set(problem, ERR_BAD_REQUEST, "credit_account",
+                           "must be another account than debit_account");
+    move->op.fingerprint =
+        hash_end(hash_int(move_fingerprint(move, SEED_HOLD_FUNDS), hold->hold_seconds));
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+hold_funds_encode(const void *op, struct arena *arena)
+{
+    const struct hold_funds *hold = op;
+    Sagamesh__Ledger__V1__HoldFundsResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__ledger__v1__hold_funds_response__init(response);
+    response->hold_id = id_message(hold->move.op.id, arena);
+    response->until_us = hold->until_us;
+    return &response->base;
+}
+
+static enum error
+end_funds_decode(struct end_funds *end, const char *request_id, const char *hold_id,
+                 int64_t amount_minor, int seed)
+{
+    struct problem *problem = &end->op.problem;
+    uint64_t hash = HASH_SEED + (uint64_t)seed;
+
+    end->amount_minor = amount_minor;
+    if (check_id(problem, "request_id", request_id, &end->op.id) != ERR_OK ||
+        check_id(problem, "hold_id", hold_id, &end->hold_id) != ERR_OK ||
+        check_range(problem, "amount_minor", amount_minor, 0, AMOUNT_MINOR_MAX) != ERR_OK)
+        return problem->error;
+    hash = hash_bytes(hash, &end->hold_id, sizeof end->hold_id);
+    end->op.fingerprint = hash_end(hash_int(hash, amount_minor));
+    return ERR_OK;
+}
+
+static enum error
+post_hold_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Ledger__V1__PostHoldRequest *request =
+        (const Sagamesh__Ledger__V1__PostHoldRequest *)message;
+
+    (void)arena;
+    return end_funds_decode(op, request->request_id, request->hold_id, request->amount_minor,
+                            SEED_POST_HOLD);
+}
+
+static ProtobufCMessage *
+post_hold_encode(const void *op, struct arena *arena)
+{
+    const struct end_funds *end = op;
+    Sagamesh__Ledger__V1__PostHoldResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__ledger__v1__post_hold_response__init(response);
+    response->transfer_id = id_message(end->funds.posted_by, arena);
+    response->posted_minor = end->funds.posted_minor;
+    return &response->base;
+}
+
+static enum error
+void_hold_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Ledger__V1__VoidHoldRequest *request =
+        (const Sagamesh__Ledger__V1__VoidHoldRequest *)message;
+
+    (void)arena;
+    return end_funds_decode(op, request->request_id, request->hold_id, 0, SEED_VOID_HOLD);
+}
+
+static ProtobufCMessage *
+void_hold_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Ledger__V1__VoidHoldResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__ledger__v1__void_hold_response__init(response);
+    response->state = (Sagamesh__Ledger__V1__HoldState)((const struct end_funds *)op)->funds.state;
+    return &response->base;
+}
+
+static enum error
+get_hold_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    struct get_funds *get = op;
+
+    (void)arena;
+    return check_id(&get->op.problem, "hold_id",
+                    ((const Sagamesh__Ledger__V1__GetHoldRequest *)message)->hold_id, &get->op.id);
+}
+
+static ProtobufCMessage *
+get_hold_encode(const void *op, struct arena *arena)
+{
+    const struct funds *funds = &((const struct get_funds *)op)->funds;
+    Sagamesh__Ledger__V1__GetHoldResponse *response = arena_take(arena, sizeof *response);
+    Sagamesh__Ledger__V1__Hold *hold = arena_take(arena, sizeof *hold);
+
+    sagamesh__ledger__v1__get_hold_response__init(response);
+    sagamesh__ledger__v1__hold__init(hold);
+    hold->hold_id = id_message(funds->id, arena);
+    hold->state = (Sagamesh__Ledger__V1__HoldState)funds->state;
+    hold->debit_account = (char *)account_key_name(arena, funds->debit_key);
+    hold->credit_account = (char *)account_key_name(arena, funds->credit_key);
+    hold->currency = (char *)account_key_currency(funds->debit_key);
+    hold->amount_minor = funds->amount_minor;
+    hold->posted_minor = funds->posted_minor;
+    hold->transfer_id = id_message(funds->posted_by, arena);
+    hold->reference = (char *)funds->reference;
+    hold->until_us = funds->until_us;
+    response->hold = hold;
+    return &response->base;
+}
+
 /* clang-format off */
 const struct method ledger_methods[] = {
     /* name          op                           decode               touch               decide               answer               encode */
@@ -413,6 +553,10 @@ const struct method ledger_methods[] = {
     { "Transfer",    sizeof(struct move),         transfer_decode,     move_touch,         transfer_decide,     move_answer,         transfer_encode     },
     { "GetAccount",  sizeof(struct get_account),  get_account_decode,  NULL,               NULL,                NULL,                get_account_encode  },
     { "GetTransfer", sizeof(struct get_transfer), get_transfer_decode, NULL,               NULL,                NULL,                get_transfer_encode },
+    { "HoldFunds",   sizeof(struct hold_funds),   hold_funds_decode,   hold_funds_touch,   hold_funds_decide,   hold_funds_answer,   hold_funds_encode   },
+    { "PostHold",    sizeof(struct end_funds),    post_hold_decode,    end_funds_touch,    post_funds_decide,   end_funds_answer,    post_hold_encode    },
+    { "VoidHold",    sizeof(struct end_funds),    void_hold_decode,    end_funds_touch,    void_funds_decide,   end_funds_answer,    void_hold_encode    },
+    { "GetHold",     sizeof(struct get_funds),    get_hold_decode,     NULL,               NULL,                NULL,                get_hold_encode     },
     { "OpenWallet",  sizeof(struct open_account), open_wallet_decode,  open_account_touch, open_wallet_decide,  open_account_answer, open_wallet_encode  },
     { "TopUp",       sizeof(struct move),         topup_decode,        move_touch,         topup_decide,        NULL,                topup_encode        },
     { "Charge",      sizeof(struct move),         charge_decode,       move_touch,         charge_decide,       NULL,                charge_encode       },

@@ -1,5 +1,5 @@
 /* ledger_store.c -- Rows of the ledger's tables to structs and back: all of its SQL. */
-#include "account-svc/ledger.h"
+#include "account-svc/ledger_hold.h"
 
 #include <string.h>
 
@@ -14,9 +14,10 @@ static const struct pg_column account_columns[] = {
     PG_COLUMN(struct account, overdraft, PG_INT4),
     PG_COLUMN(struct account, debits_minor, PG_INT8),
     PG_COLUMN(struct account, credits_minor, PG_INT8),
+    PG_COLUMN(struct account, held_minor, PG_INT8),
     { 0 },
 };
-#define ACCOUNT_COLUMNS "key, normal_side, overdraft, debits_minor, credits_minor"
+#define ACCOUNT_COLUMNS "key, normal_side, overdraft, debits_minor, credits_minor, held_minor"
 
 const struct pg_statement account_load = {
     .name = "account_load",
@@ -30,7 +31,7 @@ const struct pg_statement account_load = {
 const struct pg_statement account_insert = {
     .name = "account_insert",
     .sql = "INSERT INTO account (" ACCOUNT_COLUMNS ") SELECT * FROM unnest($1::text[], $2::int[],"
-           " $3::int[], $4::bigint[], $5::bigint[]) ON CONFLICT DO NOTHING",
+           " $3::int[], $4::bigint[], $5::bigint[], $6::bigint[]) ON CONFLICT DO NOTHING",
     .in = account_columns,
 };
 
@@ -38,14 +39,16 @@ static const struct pg_column account_update_columns[] = {
     PG_COLUMN(struct account, key, PG_TEXT),
     PG_COLUMN(struct account, debits_minor, PG_INT8),
     PG_COLUMN(struct account, credits_minor, PG_INT8),
+    PG_COLUMN(struct account, held_minor, PG_INT8),
     { 0 },
 };
 
 const struct pg_statement account_update = {
     .name = "account_update",
-    .sql = "UPDATE account a SET debits_minor = u.debits_minor, credits_minor = u.credits_minor"
-           " FROM unnest($1::text[], $2::bigint[], $3::bigint[])"
-           " AS u(key, debits_minor, credits_minor) WHERE a.key = u.key",
+    .sql = "UPDATE account a SET debits_minor = u.debits_minor, credits_minor = u.credits_minor,"
+           " held_minor = u.held_minor"
+           " FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])"
+           " AS u(key, debits_minor, credits_minor, held_minor) WHERE a.key = u.key",
     .in = account_update_columns,
 };
 
@@ -108,6 +111,56 @@ const struct pg_statement transfer_update = {
     .sql = "UPDATE transfer t SET reversed_by = u.reversed_by"
            " FROM unnest($1::uuid[], $2::uuid[]) AS u(id, reversed_by) WHERE t.id = u.id",
     .in = transfer_update_columns,
+};
+
+/* ---- ledger_hold ---- */
+
+static const struct pg_column funds_columns[] = {
+    PG_COLUMN(struct funds, id, PG_UUID),           PG_COLUMN(struct funds, state, PG_INT4),
+    PG_COLUMN(struct funds, debit_key, PG_TEXT),    PG_COLUMN(struct funds, credit_key, PG_TEXT),
+    PG_COLUMN(struct funds, amount_minor, PG_INT8), PG_COLUMN(struct funds, posted_minor, PG_INT8),
+    PG_COLUMN(struct funds, posted_by, PG_UUID),    PG_COLUMN(struct funds, reference, PG_TEXT),
+    PG_COLUMN(struct funds, until_us, PG_INT8),     { 0 },
+};
+#define FUNDS_COLUMNS                                                                              \
+    "id, state, debit_key, credit_key, amount_minor, posted_minor, posted_by, reference, until_us"
+
+const struct pg_statement funds_load = {
+    .name = "funds_load",
+    .sql = "SELECT " FUNDS_COLUMNS " FROM ledger_hold WHERE id = ANY($1::uuid[])"
+           " ORDER BY id FOR UPDATE",
+    .in = key_uuid,
+    .out = funds_columns,
+    .out_bytes = sizeof(struct funds),
+};
+
+const struct pg_statement funds_insert = {
+    .name = "funds_insert",
+    .sql = "INSERT INTO ledger_hold (" FUNDS_COLUMNS ") SELECT id, state, debit_key, credit_key,"
+           " amount_minor, posted_minor, " NULL_IF_NIL(
+               "posted_by") ", reference, until_us"
+                            " FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], "
+                            "$5::bigint[], $6::bigint[],"
+                            " $7::uuid[], $8::text[], $9::bigint[]) AS u(" FUNDS_COLUMNS
+                            ") ON CONFLICT DO NOTHING",
+    .in = funds_columns,
+};
+
+static const struct pg_column funds_update_columns[] = {
+    PG_COLUMN(struct funds, id, PG_UUID),
+    PG_COLUMN(struct funds, state, PG_INT4),
+    PG_COLUMN(struct funds, posted_minor, PG_INT8),
+    PG_COLUMN(struct funds, posted_by, PG_UUID),
+    { 0 },
+};
+
+const struct pg_statement funds_update = {
+    .name = "funds_update",
+    .sql = "UPDATE ledger_hold h SET state = u.state, posted_minor = u.posted_minor,"
+           " posted_by = " NULL_IF_NIL(
+               "u.posted_by") " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::uuid[])"
+                              " AS u(id, state, posted_minor, posted_by) WHERE h.id = u.id",
+    .in = funds_update_columns,
 };
 
 /* ---- reads ---- */
@@ -222,7 +275,43 @@ statement_read(struct pg *pg, struct op *const *ops, size_t count, struct arena 
     return error;
 }
 
+static const struct pg_statement funds_get = {
+    .name = "funds_get",
+    .sql = "SELECT " FUNDS_COLUMNS " FROM ledger_hold WHERE id = ANY($1::uuid[])"
+           " AND debit_key <> ''",
+    .in = key_uuid,
+    .out = funds_columns,
+    .out_bytes = sizeof(struct funds),
+};
+
+static enum error
+get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    const void **keys = arena_take(arena, count * sizeof *keys);
+    struct pg_step step = { .statement = &funds_get, .rows = keys, .count = count };
+    const struct funds *holds;
+    enum error error;
+
+    for (size_t i = 0; i < count; i++)
+        keys[i] = &ops[i]->id;
+    error = pg_round(pg, false, &step, 1, arena);
+    holds = step.ret_rows;
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct get_funds *get = (struct get_funds *)ops[i];
+
+        problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
+        for (size_t j = 0; j < step.ret_count; j++) {
+            if (uuid_equal(holds[j].id, get->op.id)) {
+                get->funds = holds[j];
+                get->op.problem.error = ERR_OK;
+            }
+        }
+    }
+    return error;
+}
+
 const struct read ledger_reads[] = {
+    { .name = "GetHold", .read = get_hold_read },
     { .name = "GetAccount", .read = get_account_read },
     { .name = "GetTransfer", .read = get_transfer_read },
     { .name = "Balance", .read = get_account_read },
@@ -230,9 +319,18 @@ const struct read ledger_reads[] = {
     { 0 },
 };
 
+static const struct pg_column due_columns[] = { { "id", PG_UUID, 0 }, { 0 } };
+
+const struct pg_statement funds_due = {
+    .name = "funds_due",
+    .sql = "SELECT id FROM ledger_hold WHERE state = 1"
+           " AND until_us <= (extract(epoch FROM now()) * 1000000)::bigint"
+           " ORDER BY until_us LIMIT 1000",
+    .is_single = true,
+    .out = due_columns,
+    .out_bytes = sizeof(struct uuid),
+};
+
 const struct pg_statement *const ledger_statements[] = {
-    &account_get,
-    &transfer_get,
-    &transfer_page,
-    NULL,
+    &funds_get, &funds_due, &account_get, &transfer_get, &transfer_page, NULL,
 };

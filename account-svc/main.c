@@ -2,6 +2,7 @@
  *
  *   ledger_rpc.c      the ledger's requests as callers see them: the table of methods
  *   ledger.c          its rules: Transfer, TopUp, Charge, Refund
+ *   ledger_hold.c     two-phase: HoldFunds, PostHold, VoidHold
  *   ledger_chart.def  the chart of accounts
  *   ledger_store.c    its tables, all SQL
  *
@@ -22,7 +23,7 @@
  * After each COMMIT the sagas of changed payments are told, and the provider thread is woken when a
  * task has become due.
  */
-#include "account-svc/ledger.h"
+#include "account-svc/ledger_hold.h"
 #include "account-svc/payment_rpc.h"
 #include "account-svc/payment_sweep.h"
 #include "account-svc/provider_thread.h"
@@ -141,7 +142,29 @@ sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
     return payment_sweep_signals(parts.signal, &parts.signals_seen_us, pg, arena);
 }
 
+static enum error
+expire_holds(struct service *service, struct pg *pg, struct arena *arena)
+{
+    static const char nothing;
+    const void *row = &nothing;
+    struct pg_step step = { .statement = &funds_due, .rows = &row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+    const struct uuid *due = step.ret_rows;
+    struct expire_funds *ops = arena_take(arena, step.ret_count * sizeof *ops);
+
+    if (error != ERR_OK)
+        return error;
+    for (size_t i = 0; i < step.ret_count; i++) {
+        ops[i].op.id = uuid_v7(clock_now_us());
+        ops[i].hold_id = due[i];
+    }
+    if (step.ret_count > 0)
+        service_run_ops(service, &ledger_expire_method, ops, step.ret_count, NULL);
+    return ERR_OK;
+}
+
 static const struct service_task tasks[] = {
+    { .name = "expire-holds", .period_us = SECOND_US / 2, .run = expire_holds },
     { .name = "end-abandons", .period_us = SECOND_US, .run = payment_sweep_abandons },
     { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
     { .name = "forget-webhooks", .period_us = 3600 * SECOND_US, .run = payment_sweep_inbox },

@@ -148,14 +148,19 @@ provider_time_us(const char *text)
 {
     struct tm tm = { 0 };
     int taken = 0, zone_hours = 0, zone_minutes = 0;
+    int64_t fraction_us = 0;
     char sign = '+';
 
     if (strlen(text) > 40 || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon,
                                     &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &taken) != 6)
         return 0;
     text += taken;
-    if (*text == '.')
-        text += 1 + strspn(text + 1, "0123456789");
+    if (*text == '.') {
+        int64_t unit_us = SECOND_US / 10;
+
+        for (text++; isdigit((unsigned char)*text); text++, unit_us /= 10)
+            fraction_us += (*text - '0') * unit_us;
+    }
     if (strcmp(text, "Z") != 0 &&
         (sscanf(text, "%c%2d:%2d%n", &sign, &zone_hours, &zone_minutes, &taken) != 3 ||
          text[taken] != '\0' || (sign != '+' && sign != '-')))
@@ -165,7 +170,7 @@ provider_time_us(const char *text)
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     zone_minutes = (zone_hours * 60 + zone_minutes) * (sign == '-' ? -1 : 1);
-    return ((int64_t)timegm(&tm) - zone_minutes * 60) * SECOND_US;
+    return ((int64_t)timegm(&tm) - zone_minutes * 60) * SECOND_US + fraction_us;
 }
 
 /* 404 of a query is an answer of its own. Time-outs, conflicts, throttling and the provider's own

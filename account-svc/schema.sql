@@ -56,6 +56,26 @@ CREATE INDEX IF NOT EXISTS transfer_out_of_wallet ON transfer (debit_key, id)
 CREATE INDEX IF NOT EXISTS transfer_into_wallet ON transfer (credit_key, id)
     WHERE state = 1 AND credit_key LIKE 'wallet/%';
 
+-- What holds have reserved of a balance: it may not be spent otherwise.
+ALTER TABLE account ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);
+
+-- Money reserved for a transfer; its op's record is in op. state: 1 held, 2 posted, 3 voided, 4 expired.
+-- A tombstone (voided before it arrived) names no accounts. A state changes once or twice, off the path
+-- of orders, so the sweep may have an index of what is held.
+CREATE TABLE IF NOT EXISTS ledger_hold (
+    id           uuid   NOT NULL PRIMARY KEY,
+    state        int    NOT NULL CHECK (state BETWEEN 1 AND 4),
+    debit_key    text   COLLATE "C" NOT NULL,
+    credit_key   text   COLLATE "C" NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+    posted_minor bigint NOT NULL CHECK (posted_minor BETWEEN 0 AND amount_minor),
+    posted_by    uuid,
+    reference    text   NOT NULL,
+    until_us     bigint NOT NULL,
+    CHECK ((state = 2) = (posted_by IS NOT NULL))
+) WITH (fillfactor = 80);
+CREATE INDEX IF NOT EXISTS ledger_hold_held ON ledger_hold (until_us) WHERE state = 1;
+
 -- The audit: what disagrees, with the stored and the recomputed sum. No rows: all is well.
 CREATE OR REPLACE FUNCTION ledger_check()
 RETURNS TABLE (what text, key text, stored_minor numeric, computed_minor numeric)
@@ -78,6 +98,15 @@ LANGUAGE sql STABLE AS $$
     UNION ALL
     SELECT 'debits and credits of a currency', right(a.key, 3), sum(a.debits_minor), sum(a.credits_minor)
     FROM account a GROUP BY right(a.key, 3) HAVING sum(a.debits_minor) <> sum(a.credits_minor)
+    UNION ALL
+    SELECT 'held of an account', a.key, a.held_minor, coalesce(h.held, 0)
+    FROM account a LEFT JOIN (SELECT debit_key, sum(amount_minor) AS held FROM ledger_hold
+                              WHERE state = 1 GROUP BY debit_key) h ON h.debit_key = a.key
+    WHERE a.held_minor <> CASE a.normal_side WHEN 2 THEN coalesce(h.held, 0) ELSE 0 END
+    UNION ALL
+    SELECT 'held more than there is', a.key, a.held_minor, a.credits_minor - a.debits_minor
+    FROM account a WHERE a.overdraft = 0 AND a.held_minor > a.credits_minor - a.debits_minor
+      AND a.normal_side = 2
     UNION ALL
     SELECT 'overdrawn by refunds', a.key, a.credits_minor, a.debits_minor
     FROM account a WHERE a.overdraft = 1

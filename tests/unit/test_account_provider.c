@@ -242,10 +242,10 @@ END_TEST
 /* clang-format off */
 static const struct {
     const char *text;
-    int64_t seconds; /* 0: no time */
+    int64_t us; /* 0: no time */
 } times[] = {
-    { "2026-11-21T12:00:00Z",           1795262400 }, { "2026-11-21T12:00:00.123456Z", 1795262400 },
-    { "2026-11-21T21:00:00+09:00",      1795262400 }, { "2026-11-21T06:30:00-05:30",   1795262400 },
+    { "2026-11-21T12:00:00Z",           1795262400000000 }, { "2026-11-21T12:00:00.1234567Z", 1795262400123456 },
+    { "2026-11-21T21:00:00+09:00",      1795262400000000 }, { "2026-11-21T06:30:00-05:30",   1795262400000000 },
     { "2026-11-21T12:00:00",            0 },          { "2026-11-21",                  0 },
     { "2026-13-21T12:00:00Z",           0 },          { "yesterday",                   0 },
     { "2026-11-21T12:00:00ZZ",          0 },          { "",                            0 },
@@ -254,7 +254,7 @@ static const struct {
 
 START_TEST(time_is_read)
 {
-    ck_assert_int_eq(provider_time_us(times[_i].text), times[_i].seconds * SECOND_US);
+    ck_assert_int_eq(provider_time_us(times[_i].text), times[_i].us);
 }
 END_TEST
 
