@@ -1,5 +1,6 @@
 #include "bff/bff_body.h"
 #include "mesh/base/json.h"
+#include "mesh/wire/rpc_message.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -280,10 +281,11 @@ refuse_text(struct reading *reading, const char *text, size_t bytes, const struc
         json_decref(json);
     else if (json_error_code(&error) == json_error_duplicate_key)
         pointer = pointer_at(text, (size_t)error.position, reading->arena);
+    /* jansson quotes what it could not read, which may be no UTF-8, or be cut. */
     return refuse(reading, pointer,
                   json == NULL && json_error_code(&error) == json_error_duplicate_key
                       ? "is there twice"
-                      : arena_copy(reading->arena, problem->text, strlen(problem->text)));
+                      : rpc_text_repair(problem->text, reading->arena));
 }
 
 bool

@@ -1,6 +1,7 @@
 /* bff_problem.c -- What a failed call behind us is to the one who asked over HTTP. */
 #include "bff/bff.h"
 #include "mesh/base/log.h"
+#include "mesh/wire/rpc_message.h"
 #include "mesh/wire/rpc_status.h"
 
 #include <string.h>
@@ -46,7 +47,9 @@ job_fail(struct job *job, const struct rpc_result *result)
 {
     static const char *const again[] = { "Retry-After: 1", NULL };
     int status = status_of(result);
-    const char *detail = result->message[0] == '\0' ? "refused" : result->message;
+    const char *detail = result->message[0] == '\0'
+                             ? "refused"
+                             : rpc_text_repair(result->message, job->arena); /* it may be cut */
     const char *code = result->reason[0] != '\0'              ? result->reason
                        : result->code <= WIRE_UNAUTHENTICATED ? codes[result->code]
                                                               : "INTERNAL";

@@ -1,5 +1,6 @@
 /* Bodies by tables: what is read, and every way to be refused, with the place and the rule. */
 #include "bff/bff_body.h"
+#include "mesh/wire/rpc_message.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ static const struct {
     { "a list",                      "[]",                                              "",              "must be an object, not a list" },
     { "a number",                    "1",                                               "",              "must be an object, not an integer" },
     { "bytes that are no UTF-8",     "{\"text\":\"\xc3\x28\"}",                         "",              "is not JSON" },
+    { "garbage that is no UTF-8",    "\n\n\")\\\xcb\x8a\xff\x14GG\\\xff\\",         "",              "is not JSON" },
     { "half a surrogate",            "{\"text\":\"\\ud800\"}",                          "",              "is not JSON" },
     { "a NUL in a text",             "{\"text\":\"a\\u0000b\"}",                        "",              "is not JSON" },
     { "an integer too large",        "{\"text\":\"a\",\"number\":9223372036854775808}", "",              "is not JSON" },
@@ -87,6 +89,8 @@ START_TEST(body_is_refused)
                   refused[_i].what, problem.pointer);
     ck_assert_msg(strstr(problem.detail, refused[_i].detail) != NULL, "%s: \"%s\"",
                   refused[_i].what, problem.detail);
+    ck_assert_msg(rpc_text_is_valid(problem.detail, strlen(problem.detail)), "%s: no UTF-8",
+                  refused[_i].what);
     arena_free(arena);
 }
 END_TEST
