@@ -149,6 +149,12 @@ http_answer_problem(struct http_exchange *exchange, int status, const char *code
                                                  code, detail, headers));
 }
 
+void
+http_drop(struct http_exchange *exchange)
+{
+    work_answer(work_of(exchange), NULL);
+}
+
 static void
 answer_deliver(struct http_server *server, struct work *work)
 {
@@ -162,6 +168,10 @@ answer_deliver(struct http_server *server, struct work *work)
         atomic_fetch_add(&server->dropped, 1);
         free(reply);
         work_give_back(work);
+        return;
+    }
+    if (reply == NULL) { /* http_drop() */
+        conn_close(conn);
         return;
     }
     conn_answer(conn, reply, http1_request(work->http1)->keeps_alive);

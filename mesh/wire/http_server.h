@@ -69,6 +69,9 @@ void http_answer(struct http_exchange *exchange, int status, const char *content
 void http_answer_problem(struct http_exchange *exchange, int status, const char *code,
                          const char *detail, const char *const *headers);
 
+/* Instead of an answer: the connection is closed without a word. For those who play a broken peer. */
+void http_drop(struct http_exchange *exchange);
+
 /* No new connections; requests in flight are answered with `connection: close`; at the latest after
  * grace_ms everything is closed. */
 void http_server_stop(struct http_server *server, int grace_ms);

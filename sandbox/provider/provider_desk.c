@@ -165,7 +165,11 @@ call_answer(struct call *call)
 
     if (call->location != NULL)
         headers[1] = arena_print(call->exchange->arena, "Location: %s", call->location);
-    http_answer(call->exchange, call->status, call->content_type, body.text, body.bytes, headers);
+    if (call->is_lost)
+        http_drop(call->exchange);
+    else
+        http_answer(call->exchange, call->status, call->content_type, body.text, body.bytes,
+                    headers);
     json_writer_free(&body);
 }
 

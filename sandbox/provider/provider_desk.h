@@ -44,6 +44,7 @@ struct call {
     const char *content_type, *location; /* location: NULL or where to go */
     struct json_writer body;
     int64_t answer_us; /* not before */
+    bool is_lost;      /* then the connection is closed instead */
     struct call *next;
 };
 

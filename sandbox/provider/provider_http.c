@@ -213,13 +213,10 @@ request_read(const json_t *body, struct payment_request *request, struct problem
 static void
 answer_lose(struct desk *desk, struct call *call, struct payment *payment)
 {
-    struct problem problem = { 0 };
-
     if (!fault_use(&payment->faults, FAULT_TIMEOUT_AFTER))
         return;
     payment_changed(desk->books, payment);
-    problem_set(&problem, ERR_UNCERTAIN, NULL, "this is what was asked for: timeout-after");
-    call_refuse(desk, call, &problem, NULL);
+    call->is_lost = true;
     call->answer_us = call->now_us + payment->faults.of[FAULT_TIMEOUT_AFTER].value_ms * 1000;
 }
 
