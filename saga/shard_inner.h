@@ -38,12 +38,6 @@ struct live {
     bool is_touched;       /* in this tick's list */
 };
 
-/* A saga that ended in this tick. */
-struct ending {
-    struct journal_row row;
-    struct live *live;
-};
-
 struct timer {
     int64_t at_us;
     struct uuid id;
