@@ -61,7 +61,7 @@ const char *claim_word(enum claim claim);
 enum observed observed_find(const char *word);
 
 struct payment {
-    struct batch_record record; /* first; a tombstone: abandoned before it arrived */
+    struct batch_record record; /* first; fingerprint 0: a tombstone, abandoned before it arrived */
     struct uuid order_id;
     const char *provider;
     int64_t amount_minor;
@@ -165,6 +165,7 @@ enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
 #define ABANDON_GIVE_UP_US (55 * SECOND_US) /* a sweep ends it within the 60 s promised */
 #define WATCHED_US (30 * SECOND_US)
 #define WATCHED_GAP_US (3 * SECOND_US)
+#define WATCHED_AGAIN_US (5 * SECOND_US) /* a watcher who says so more often changes nothing */
 #define QUERY_GAP_MIN_US (2 * SECOND_US) /* hints make no more than this of a payment's queries */
 #define EXPIRY_MARGIN_US                                                                           \
     (60 * SECOND_US) /* the last query comes this long after the checkout's end */
@@ -366,11 +367,13 @@ extern const struct pg_statement payment_load, payment_insert, payment_update;
 extern const struct pg_statement inbox_load, inbox_insert;
 extern const struct pg_statement task_load, task_insert, task_update;
 
+/* No table of records: looking for every charge's id in it would cost each order. Create leaves an op
+ * row as Abandon does. */
 /* clang-format off */
 #define PAYMENT_TABLE { \
     .name = "payment", .row_bytes = sizeof(struct payment), .key = BATCH_KEY_UUID, \
     .key_offset = 0, .load = &payment_load, .insert = &payment_insert, \
-    .update = &payment_update, .is_record = true, \
+    .update = &payment_update, \
 }
 #define INBOX_TABLE { \
     .name = "payment_inbox", .row_bytes = sizeof(struct inbox), .key = BATCH_KEY_TEXT, \

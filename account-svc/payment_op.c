@@ -110,11 +110,12 @@ create_payment_decide(void *op, struct batch_rows *rows)
     struct payment *payment;
     struct task *task;
 
-    if (batch_find_uuid(rows, PAYMENT_PAYMENT, create->op.id) != NULL) {
+    if (batch_find_uuid(rows, PAYMENT_PAYMENT, create->op.id) != NULL)
         problem_refuse(&create->op.problem, "PAYMENT_ABANDONED", NULL,
                        "this was abandoned before it arrived");
+    op_record(rows, LEDGER_OP, &create->op, "CreatePayment");
+    if (create->op.problem.error != ERR_OK)
         return;
-    }
     payment = payment_make(create, rows);
     task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
     task->provider = payment->provider;
@@ -150,6 +151,14 @@ inbox_take(const struct observe_payment *observe, struct batch_rows *rows)
     return false;
 }
 
+/* Those who watch say so every second or so; not each time is a change. */
+static void
+task_watch(struct task *task, int64_t now_us)
+{
+    if (task->watched_until_us < now_us + WATCHED_US - WATCHED_AGAIN_US)
+        task->watched_until_us = now_us + WATCHED_US;
+}
+
 /* A verified webhook is the provider's word; anything else makes a query due. The inbox row is the
  * record of a webhook, and a hint leaves none: both do nothing when repeated. */
 void
@@ -170,7 +179,7 @@ observe_payment_decide(void *op, struct batch_rows *rows)
     if (observe->is_verified)
         changes = payment_observe(subject.payment, &observe->observation, subject.arena, now_us);
     if (observe->hint == HINT_WATCHED)
-        subject.task->watched_until_us = now_us + WATCHED_US;
+        task_watch(subject.task, now_us);
     else if (!observe->is_verified || (changes & CHANGE_WANTS_QUERY) != 0)
         subject.task->query_wanted = true;
     changes |= payment_plan(subject.payment, subject.task, subject.arena, now_us);

@@ -123,7 +123,8 @@ static bool
 is_create_open(const struct payment *payment, const struct task *task, struct arena *arena)
 {
     (void)arena;
-    return payment->abandon_asked_us == 0 &&
+    return payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0 &&
+           !observed_is_final(payment->observed) &&
            (task->create_state == CREATE_UNSENT || task->create_state == CREATE_AGAIN);
 }
 
@@ -331,6 +332,7 @@ payment_plan(struct payment *payment, struct task *task, struct arena *arena, in
 {
     const struct plan_rule *rule;
     unsigned changes = 0;
+    int64_t due_us;
 
     if (abandon_waits(payment) && abandon_is_decided(payment, task))
         changes = abandon_decide(payment, now_us);
@@ -338,9 +340,20 @@ payment_plan(struct payment *payment, struct task *task, struct arena *arena, in
     if (task->is_leased)
         return changes;
     rule = plan_find(payment, task, arena);
+    due_us = rule->due(payment, task, now_us);
+    /* What waits already is not put off because somebody spoke meanwhile. */
+    if (task->kind != (int32_t)rule->kind || rule->kind == TASK_NONE || due_us < task->due_us)
+        task->due_us = due_us;
     task->kind = (int32_t)rule->kind;
-    task->due_us = rule->due(payment, task, now_us);
     return changes;
+}
+
+/* From here on the task may be planned anew: what was due was done. */
+static void
+lease_end(struct task *task)
+{
+    task->is_leased = false;
+    task->due_us = TASK_NEVER_US;
 }
 
 unsigned
@@ -361,7 +374,7 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
     if (task->due_us > now_us)
         return TASK_NONE;
     if (task->is_leased) { /* whoever had it is gone: it may have happened */
-        task->is_leased = false;
+        lease_end(task);
         payment_plan(payment, task, arena, now_us);
         if (task->due_us > now_us)
             return TASK_NONE;
@@ -464,7 +477,7 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
     if (outcome == OUTCOME_KNOWN && task->create_state != CREATE_THERE)
         task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
     if (task->is_leased && task->lease == lease) {
-        task->is_leased = false;
+        lease_end(task);
         learn_task_end(payment, task, outcome, now_us);
     }
     return changes | payment_plan(payment, task, arena, now_us);

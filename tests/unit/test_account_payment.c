@@ -303,6 +303,27 @@ START_TEST(one_lease_at_a_time)
 }
 END_TEST
 
+/* Whoever watches, and whatever webhook comes: a retry that waits is not put off by it. */
+START_TEST(nothing_puts_a_retry_off)
+{
+    struct payment payment = payment_of(OBSERVED_PENDING, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id,
+                         .create_state = CREATE_THERE,
+                         .attempts = 20 };
+    int64_t due_us;
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    due_us = task.due_us;
+    for (int i = 1; i < 100; i++) {
+        payment_plan(&payment, &task, arena, AFTER(i));
+        ck_assert_int_eq(task.due_us, due_us);
+    }
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, due_us), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_UNKNOWN, NULL, arena, due_us + SECOND_US);
+    ck_assert_int_gt(task.due_us, due_us + 200 * SECOND_US);
+}
+END_TEST
+
 START_TEST(abandon_before_anything_was_sent)
 {
     struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
@@ -334,6 +355,7 @@ main(void)
     tcase_add_loop_test(tests, plan_of, 0, sizeof plans / sizeof *plans);
     tcase_add_test(tests, no_herd);
     tcase_add_test(tests, one_lease_at_a_time);
+    tcase_add_test(tests, nothing_puts_a_retry_off);
     tcase_add_test(tests, abandon_before_anything_was_sent);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
