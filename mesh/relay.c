@@ -187,16 +187,23 @@ time_text(struct arena *arena, int64_t time_us)
     return arena_print(arena, "%s.%06dZ", date, (int)(time_us % SECOND_US));
 }
 
-/* The key is in the payload; an event without it (a defect) goes by its aggregate. */
+/* The key is in the payload; an event without it (a defect) goes by its aggregate. Nearly all are found
+ * without building a tree of the payload, which was a fifteenth of order-svc's time. */
 static const char *
 key_of(const struct event *event, const char *member, struct arena *arena)
 {
-    json_t *payload = json_loads(event->payload, 0, NULL);
-    const char *text = json_string_value(json_object_get(payload, member));
-    const char *key = text != NULL && text[0] != '\0'
-                          ? arena_copy(arena, text, strlen(text))
-                          : uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1));
+    const char *key;
+    json_t *payload;
+    size_t bytes;
 
+    if (json_peek_text(event->payload, member, &key, &bytes) && bytes > 0)
+        return arena_copy(arena, key, bytes);
+    payload = json_loads(event->payload, 0, NULL);
+    key = json_string_value(json_object_get(payload, member));
+    if (key != NULL && key[0] != '\0')
+        key = arena_copy(arena, key, strlen(key));
+    else
+        key = uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1));
     json_decref(payload);
     return key;
 }

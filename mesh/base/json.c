@@ -179,9 +179,77 @@ append_dumped(const char *text, size_t bytes, void *writer)
     return 0;
 }
 
+/* Not jansson's own dump: that one remembers the containers it is in, by printing their addresses
+ * into a hash table of its own, which costs more than the writing. A tree that was read, or that we
+ * built, has no loops. */
 void
 json_put_tree(struct json_writer *writer, const char *key, const json_t *tree)
 {
-    begin(writer, key);
-    json_dump_callback(tree, append_dumped, writer, JSON_COMPACT | JSON_ENCODE_ANY);
+    const char *member;
+    json_t *value, *container = (json_t *)(uintptr_t)tree; /* jansson's iterators want it so */
+    size_t index;
+
+    switch (json_typeof(tree)) {
+    case JSON_OBJECT:
+        json_open_object(writer, key);
+        json_object_foreach(container, member, value) json_put_tree(writer, member, value);
+        json_close_object(writer);
+        return;
+    case JSON_ARRAY:
+        json_open_array(writer, key);
+        json_array_foreach(container, index, value) json_put_tree(writer, NULL, value);
+        json_close_array(writer);
+        return;
+    case JSON_STRING:
+        json_put_text(writer, key, json_string_value(tree));
+        return;
+    case JSON_INTEGER:
+        json_put_int(writer, key, json_integer_value(tree));
+        return;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        json_put_bool(writer, key, json_is_true(tree));
+        return;
+    default: /* real numbers, and null */
+        begin(writer, key);
+        json_dump_callback(tree, append_dumped, writer, JSON_COMPACT | JSON_ENCODE_ANY);
+    }
+}
+
+/* Past the string that begins at *text; NULL when it does not end. */
+static const char *
+string_end(const char *text)
+{
+    for (text++; *text != '"'; text++) {
+        if (*text == '\\')
+            text++;
+        if (*text == '\0')
+            return NULL;
+    }
+    return text + 1;
+}
+
+bool
+json_peek_text(const char *text, const char *member, const char **ret_value, size_t *ret_bytes)
+{
+    size_t member_bytes = strlen(member);
+    int depth = 0;
+
+    while (text != NULL && *text != '\0') {
+        const char *end;
+
+        depth += (*text == '{' || *text == '[') - (*text == '}' || *text == ']');
+        if (*text++ != '"')
+            continue;
+        end = string_end(text - 1);
+        if (end != NULL && depth == 1 && (size_t)(end - text) == member_bytes + 1 &&
+            memcmp(text, member, member_bytes) == 0 && end[0] == ':' && end[1] == '"') {
+            *ret_value = end + 2;
+            end = string_end(end + 1);
+            *ret_bytes = end == NULL ? 0 : (size_t)(end - *ret_value) - 1;
+            return end != NULL && memchr(*ret_value, '\\', *ret_bytes) == NULL;
+        }
+        text = end;
+    }
+    return false;
 }

@@ -22,6 +22,11 @@ enum { JSON_DEPTH_MAX = 32 };
 enum error json_read(const char *text, size_t bytes, const char *field, struct problem *problem,
                      json_t **ret_json);
 
+/* The text of a member of an object that a json_writer wrote, found without building a tree; not
+ * NUL-terminated, inside of text. False: there is none, or it is written with escapes. */
+bool json_peek_text(const char *text, const char *member, const char **ret_value,
+                    size_t *ret_bytes);
+
 struct json_writer {
     char *text; /* NUL-terminated once anything was written */
     size_t bytes, size;
@@ -40,6 +45,8 @@ void json_put_text(struct json_writer *writer, const char *key, const char *text
 void json_put_int(struct json_writer *writer, const char *key, int64_t value);
 void json_put_bool(struct json_writer *writer, const char *key, bool value);
 void json_put_raw(struct json_writer *writer, const char *key, const char *json, size_t bytes);
+/* Without loops, which jansson can build only on purpose. Texts end at their first NUL, which no reader
+ * of ours lets in. */
 void json_put_tree(struct json_writer *writer, const char *key, const json_t *tree);
 
 #endif

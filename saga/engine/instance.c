@@ -152,7 +152,13 @@ context_depth(const json_t *value)
 size_t
 context_bytes(const json_t *context)
 {
-    return json_dumpb(context, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct json_writer writer = { 0 };
+    size_t bytes;
+
+    json_put_tree(&writer, NULL, context);
+    bytes = writer.bytes;
+    json_writer_free(&writer);
+    return bytes;
 }
 
 /* Only ever adds, so that it is cheap: an overwritten value is counted twice until somebody who is

@@ -109,7 +109,7 @@ END_TEST
 START_TEST(json_is_written)
 {
     struct json_writer writer = { 0 };
-    json_t *tree = json_pack("{s:[i,b]}", "t", 1, 0);
+    json_t *tree = json_pack("{s:[i,b,n,f,[],{}],s:s}", "t", 1, 0, 0.5, "e", "\"\n");
 
     for (int i = 0; i < 2; i++) { /* the second time into the same memory */
         json_writer_reset(&writer);
@@ -127,11 +127,50 @@ START_TEST(json_is_written)
         json_close_object(&writer);
         ck_assert_str_eq(writer.text,
                          "{\"a\\\"b\":\"x\\\\y\\u000a\\u0001\xc3\xa9\",\"n\":-9223372036854775808,"
-                         "\"l\":[true,{},false],\"r\":{},\"t\":{\"t\":[1,false]}}");
+                         "\"l\":[true,{},false],\"r\":{},\"t\":{\"t\":[1,false,null,0.5,[],{}],"
+                         "\"e\":\"\\\"\\u000a\"}}");
         ck_assert_uint_eq(writer.bytes, strlen(writer.text));
     }
     json_decref(tree);
     json_writer_free(&writer);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what, *text;
+    const char *found; /* NULL: not found */
+} peeks[] = {
+    { "the first member",                   "{\"k\":\"v\",\"l\":1}",                 "v"  },
+    { "the last member",                    "{\"l\":[1,{}],\"k\":\"v\"}",            "v"  },
+    { "an empty text",                      "{\"k\":\"\"}",                          ""   },
+    { "a member of that name deeper down",  "{\"l\":{\"k\":\"x\"},\"k\":\"v\"}",   "v"  },
+    { "only deeper down",                   "{\"l\":{\"k\":\"x\"}}",                 NULL },
+    { "a text that is like the name",       "{\"l\":\"k\",\"m\":\"k\"}",             NULL },
+    { "a text that holds the member",       "{\"l\":\"{\\\"k\\\":\\\"x\\\"\"}",    NULL },
+    { "brackets in a text before it",       "{\"l\":\"}]{\",\"k\":\"v\"}",           "v"  },
+    { "a longer name",                      "{\"kk\":\"v\"}",                        NULL },
+    { "a shorter name",                     "{\"\":\"v\"}",                          NULL },
+    { "a number",                           "{\"k\":1}",                             NULL },
+    { "a text with an escape",              "{\"k\":\"a\\\"b\"}",                   NULL },
+    { "a text that does not end",           "{\"k\":\"v",                           NULL },
+    { "a text that ends in a backslash",    "{\"k\":\"v\\",                         NULL },
+    { "an array",                           "[\"k\",\"v\"]",                         NULL },
+    { "nothing",                            "",                                      NULL },
+};
+/* clang-format on */
+
+START_TEST(member_is_peeked)
+{
+    const char *value;
+    size_t bytes;
+    bool is_found = json_peek_text(peeks[_i].text, "k", &value, &bytes);
+
+    ck_assert_msg(is_found == (peeks[_i].found != NULL), "%s", peeks[_i].what);
+    if (is_found) {
+        ck_assert_uint_eq(bytes, strlen(peeks[_i].found));
+        ck_assert_msg(memcmp(value, peeks[_i].found, bytes) == 0, "%s", peeks[_i].what);
+    }
 }
 END_TEST
 
@@ -267,6 +306,7 @@ main(void)
 
     tcase_add_loop_test(test, json_is_read_or_refused, 0, ROWS(jsons));
     tcase_add_test(test, json_is_written);
+    tcase_add_loop_test(test, member_is_peeked, 0, ROWS(peeks));
     tcase_add_loop_test(test, field_is_checked, 0, ROWS(fields));
     tcase_add_loop_test(test, page_size_is_checked, 0, ROWS(pages));
     tcase_add_test(test, page_token_is_an_id);
