@@ -13,6 +13,7 @@
 #include "mesh/base/log.h"
 #include "mesh/wire/rpc_client_parcel.h"
 #include "mesh/wire/rpc_client_wait.h"
+#include "mesh/wire/rpc_library.h"
 #include "mesh/wire/rpc_server.h"
 
 #include <grpc/grpc.h>
@@ -509,7 +510,7 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     grpc_slice nowhere = grpc_slice_from_static_string("/wake");
 
     assert(options->waiting_max > 0 && options->envelopes_max > 0);
-    grpc_init();
+    rpc_library_open();
     client->address = memory_take(strlen(options->address) + 1);
     strcpy(client->address, options->address);
     client->is_mesh = options->is_mesh;
@@ -544,7 +545,7 @@ grpc_close(struct rpc_client *client)
     while (event.type != GRPC_QUEUE_SHUTDOWN); /* a wake-up that came too late comes first */
     grpc_completion_queue_destroy(client->queue);
     parcel_way_close(&client->way);
-    grpc_shutdown();
+    rpc_library_close();
 }
 
 struct rpc_client *

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "mesh/wire/rpc_library.h"
 
 #include "mesh/base/log.h"
@@ -5,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -18,10 +20,27 @@ log_core(gpr_log_func_args *args)
              args->line, args->message);
 }
 
+/* Debian 12 builds Abseil, on whose mutexes the core stands, with its search for deadlocks on: each
+ * Lock looks into a graph of all mutexes, behind one lock for all of them. It is off in a release
+ * build of the core's own, and there is no word for it in C. Where the name is another, it stays on. */
 static void
-log_set(void)
+deadlock_search_stop(void)
+{
+    enum { IGNORE = 0 };
+    void (*mode_set)(int mode);
+    void *found = dlsym(RTLD_DEFAULT,
+                        "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
+
+    memcpy(&mode_set, &found, sizeof mode_set);
+    if (mode_set != NULL)
+        mode_set(IGNORE);
+}
+
+static void
+library_set(void)
 {
     gpr_set_log_function(log_core);
+    deadlock_search_stop();
 }
 
 void
@@ -29,7 +48,7 @@ rpc_library_open(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, log_set); /* the core reads it without a lock, so only once */
+    pthread_once(&once, library_set); /* the core reads it without a lock, so only once */
     grpc_init();
 }
 
