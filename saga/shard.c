@@ -1,5 +1,6 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
 
@@ -447,6 +448,7 @@ shard_send_due(struct shard *shard, struct live *live)
 static void
 finish_tick(struct shard *shard, struct tick *tick)
 {
+    hold_begin();
     for (size_t i = 0; i < tick->touched_count; i++) {
         struct live *live = tick->touched[i];
 
@@ -457,6 +459,7 @@ finish_tick(struct shard *shard, struct tick *tick)
         else
             shard_send_due(shard, live);
     }
+    hold_end();
     for (size_t i = 0; i < tick->answer_count; i++)
         tick->answers[i]->finish(tick->answers[i]);
     free(tick->touched);

@@ -1,6 +1,7 @@
 #include "mesh/base/queue.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/hold.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -41,6 +42,12 @@ queue_free(struct queue *queue)
     return NULL;
 }
 
+static void
+wake_taker(void *owner)
+{
+    pthread_cond_signal(&((struct queue *)owner)->filled);
+}
+
 static bool
 push(struct queue *queue, struct queue_item *item, size_t limit)
 {
@@ -56,8 +63,8 @@ push(struct queue *queue, struct queue_item *item, size_t limit)
     }
     must_wake = is_taken && queue->is_waiting;
     pthread_mutex_unlock(&queue->lock);
-    if (must_wake)
-        pthread_cond_signal(&queue->filled);
+    if (must_wake && !hold_wake(wake_taker, queue))
+        wake_taker(queue);
     return is_taken;
 }
 

@@ -1,6 +1,7 @@
 #include "mesh/store/batch.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "mesh/store/batch_rows.h"
 #include "mesh/store/event.h"
@@ -116,8 +117,10 @@ apply(struct run *run, struct arena *arena)
         return error;
     crash_point("store.after-commit");
     COUNT(run, commits, 1);
+    hold_begin();
     if (run->service->committed != NULL)
         run->service->committed(run->service->owner, rows);
+    hold_end();
     if (run->counted != NULL && run->counted->news != NULL && batch_rows_has_events(rows))
         run->counted->news(run->counted->news_owner);
     return ERR_OK;

@@ -10,6 +10,7 @@
  * send: a thread that is busy, or has every message under way, will look into the inbox anyway. */
 #include "mesh/wire/rpc_client.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "mesh/wire/rpc_client_parcel.h"
 #include "mesh/wire/rpc_client_wait.h"
@@ -76,10 +77,21 @@ wake(struct rpc_client *client)
     (void)error;
 }
 
+static void
+wake_sleeper(void *owner)
+{
+    struct rpc_client *client = owner;
+
+    pthread_mutex_lock(&client->lock);
+    if (client->wake != WAKE_NOBODY)
+        wake(client);
+    pthread_mutex_unlock(&client->lock);
+}
+
 void
 rpc_client_send(struct rpc_client *client, struct rpc_request *request)
 {
-    bool is_refused;
+    bool is_refused, must_wake;
 
     assert(request->timeout_us > 0 && request->attempts_max > 0);
     request->attempt = 0;
@@ -93,8 +105,9 @@ rpc_client_send(struct rpc_client *client, struct rpc_request *request)
         list_push(&client->inbox, request);
         atomic_fetch_add(&client->held_count, 1);
     }
-    if (client->wake == WAKE_FOR_ALL ||
-        (client->wake == WAKE_FOR_ALONE && (is_refused || request->must_go_alone)))
+    must_wake = client->wake == WAKE_FOR_ALL ||
+                (client->wake == WAKE_FOR_ALONE && (is_refused || request->must_go_alone));
+    if (must_wake && !hold_wake(wake_sleeper, client))
         wake(client);
     pthread_mutex_unlock(&client->lock);
 }
@@ -367,7 +380,9 @@ parcel_end(struct rpc_client *client, struct parcel *parcel)
     else
         atomic_fetch_sub(&client->held_count, 1);
     note_whether_away(client, parcel);
+    hold_begin();
     parcel_answer_all(parcel, answered, client);
+    hold_end();
     parcel_free(parcel);
 }
 

@@ -7,6 +7,7 @@
 #include "mesh/wire/rpc_status.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/hold.h"
 #include "mesh/observe/trace.h"
 
 #include <sagamesh/batch/v1/batch_service.pb-c.h>
@@ -222,8 +223,10 @@ items_submit(struct rpc_envelope *envelope, const Sagamesh__Batch__V1__CallReque
         envelope->items[i] = item_new(envelope);
     atomic_init(&envelope->waiting, request->n_items + 1);
     atomic_fetch_add_explicit(&server->items, request->n_items, memory_order_relaxed);
+    hold_begin();
     for (size_t i = 0; i < request->n_items; i++)
         item_submit(envelope->items[i], request->items[i], now_us);
+    hold_end();
     envelope_release(envelope);
 }
 
