@@ -126,6 +126,7 @@ provider_open(struct http_server **ret_server)
     else
         snprintf(desk->base_url, sizeof desk->base_url, "http://127.0.0.1:%d",
                  http_server_port(*ret_server));
+    log_info("serving=%s payments=%zu", desk->base_url, desk->books->payment_count);
     desk_start(desk, &secrets);
     return true;
 }
@@ -149,8 +150,6 @@ main(int argc, char **argv)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (!secrets_load() || !provider_open(&server))
         return 1;
-    log_info("serving=%s port=%d payments=%zu", settings.listen, http_server_port(server),
-             provider.desk.books->payment_count);
     if (!ready_file_write(http_server_port(server)))
         return 1;
     sigwait(&signals, &signal_number);
