@@ -53,6 +53,8 @@ program_command() {
         echo "--database=$(postgres_conninfo "$MESH_DIRECTORY/pg") dbname=$database"
     program_flags "$name" | while read -r flag; do
         flag=${flag//\{root\}/$ROOT}
+        flag=${flag//\{run\}/$MESH_DIRECTORY}
+        flag=${flag//\{webhook\}/$(program_address webhook)}
         flag=${flag//\{kafka\}/${MESH_KAFKA:-$(program_address broker)}}
         for other in $(programs_names); do
             flag=${flag//\{$other\}/$(program_address "$other")}
@@ -77,6 +79,7 @@ program_start() {
             printf '%s\n' "${command[@]}"
             stat -c '%Y %s %i' "$binary"
             [[ "${command[*]}" != *--definitions=* ]] || cat "$ROOT"/saga/definitions/*
+            [[ "${command[*]}" != *=$MESH_DIRECTORY/secrets/* ]] || cat "$MESH_DIRECTORY"/secrets/*
         } | sha256sum | cut -c1-16
     )
     if program_is_ready "$name" && [[ $(awk '{print $4}' "$record") == "$tag" ]]; then
@@ -117,6 +120,9 @@ mesh_start() {
     for name in $(programs_names); do
         port_keep "$MESH_DIRECTORY/ports/$name" "$(program_record "$name")" >/dev/null
     done
+    # bff listens to providers on a port of its own.
+    port_keep "$MESH_DIRECTORY/ports/webhook" "$(program_record bff)" >/dev/null
+    secrets_make "$MESH_DIRECTORY/secrets" "$(program_address provider)" "$(program_address webhook)"
     for name in $(programs_names); do
         database=$(program_column "$name" 3)
         schema=$(program_column "$name" 4)

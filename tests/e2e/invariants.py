@@ -6,8 +6,9 @@
     python3 tests/e2e/invariants.py      the same of the mesh that ./dev up runs
 
 Reads the four databases through psql and joins what they say here: no service is asked, and nothing
-that a service believes is believed. check() first waits until every order and its saga have ended;
-what has not ended by then is a violation too.
+that a service believes is believed. Payments are held against the provider's own books too. check()
+first waits until every order and its saga have ended, and no refund or signal is open; what has not
+ended by then is a violation too.
 
 A row of RULES is one thing that must hold: a function that is given the Facts and yields a text for
 each offence. A test that changes stock or money past orders undoes it before it checks.
@@ -15,6 +16,8 @@ each offence. A test that changes stock or money past orders undoes it before it
 
 import collections
 import dataclasses
+import http.client
+import json
 import pathlib
 import subprocess
 import sys
@@ -23,16 +26,24 @@ import time
 PENDING, WAITING, PAID, FAILED = 1, 2, 3, 4
 STATUS_NAMES = {PENDING: "PENDING", WAITING: "WAITING_PAYMENT", PAID: "PAID", FAILED: "FAILED"}
 REFUSED, HELD, CONFIRMED, RELEASED, EXPIRED = 0, 1, 2, 3, 4
+SUCCEEDED = 7  # of what is observed
+OPEN, TAKEN, ABANDONED, RETURNED = 1, 2, 3, 4
 
 # An order of a definition that nobody knows has no saga, and needs none: nothing was begun.
 REASONS_WITHOUT_SAGA = ("UNKNOWN_DEFINITION",)
 # Of each rule so many offences are spelled out.
 SHOWN_MAX = 20
 
-Order = collections.namedtuple("Order", "status version total currency reason payment customer")
+Order = collections.namedtuple(
+    "Order", "status version total currency reason payment customer method"
+)
 Saga = collections.namedtuple("Saga", "phase status compensation")
 Hold = collections.namedtuple("Hold", "id state total currency")
 Charge = collections.namedtuple("Charge", "id amount currency customer is_reversed")
+Payment = collections.namedtuple(
+    "Payment", "order observed claim amount currency is_quarantined refunds may_be_asked"
+)
+Booked = collections.namedtuple("Booked", "status amount currency refunds")
 
 
 @dataclasses.dataclass
@@ -59,7 +70,7 @@ class Facts:
             for row in mesh.psql(
                 "orders",
                 "SELECT id, status, version, total_minor, currency, failure_reason,"
-                " payment_reference, customer_id FROM orders",
+                " payment_reference, customer_id, payment_method FROM orders",
             )
         }
         self.holds = by_first(
@@ -78,6 +89,20 @@ class Facts:
                 " FROM transfer WHERE kind = 'charge' AND state = 1",
             )
         )
+        self.payments = {
+            row[0]: Payment(
+                row[1], int(row[2]), int(row[3]), int(row[4]), row[5], row[6] == "t",
+                read_refunds(row[7]), row[8] == "t",
+            )
+            for row in mesh.psql(
+                "account",
+                "SELECT p.id, p.order_id, p.observed, p.claim, p.amount_minor, p.currency,"
+                " p.is_quarantined, replace(p.refunds, E'\\n', ';'), NOT t.last_query_done"
+                " FROM payment p JOIN provider_task t ON t.payment_id = p.id"
+                " WHERE p.fingerprint <> 0 AND p.reason = ''",
+            )
+        }
+        self.books = read_books(mesh)
         self.parked = mesh.psql("saga", "SELECT id, phase FROM journal_parked")
         self.finals = {
             row[0]: Saga(*row[1:])
@@ -94,6 +119,13 @@ class Facts:
     def holds_of(self, reference, *states):
         return [hold for hold in self.holds.get(reference, ()) if hold.state in states]
 
+    def payments_of(self, order_id, *claims):
+        return {
+            id: payment
+            for id, payment in self.payments.items()
+            if payment.order == order_id and payment.claim in claims
+        }
+
     def charges_of(self, reference):
         """Those that stand."""
         return [charge for charge in self.charges.get(reference, ()) if not charge.is_reversed]
@@ -106,12 +138,41 @@ def by_first(pairs):
     return lists
 
 
+def read_refunds(text):
+    """Amounts by refund id; a line of the column is "amount id"."""
+    pairs = (line.split(" ", 1) for line in text.split(";") if line)
+    return {id: int(amount) for amount, id in pairs}
+
+
+def read_books(mesh):
+    """What the provider says of the payments that it knows, by our id; it must run."""
+    host, port = mesh.address("provider").split(":")
+    key = (mesh.secrets / "provider-key").read_text().strip()
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    try:
+        connection.request("GET", "/books", headers={"Authorization": f"Bearer {key}"})
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    assert answer.status == 200, text
+    return {
+        record["id"]: Booked(
+            record["status"], record["amount"], record["currency"],
+            {refund["id"]: refund["amount"] for refund in record["refunds"]},
+        )
+        for record in json.loads(text)["payments"]
+        if record["isMade"]
+    }
+
+
 def has_saga(order):
     return not (order.status == FAILED and order.reason in REASONS_WITHOUT_SAGA)
 
 
 def is_at_rest(mesh, acknowledged_count):
-    """No order is open, each that needs a saga has one that ended, and nothing is parked."""
+    """No order is open, each that needs a saga has one that ended, nothing is parked, and payments
+    have no claim, refund or signal open."""
     reasons = ", ".join(f"'{reason}'" for reason in REASONS_WITHOUT_SAGA)
     orders = mesh.psql(
         "orders",
@@ -120,6 +181,14 @@ def is_at_rest(mesh, acknowledged_count):
     )
     total, open_count, sagas = map(int, orders[0])
     if open_count or total < acknowledged_count:
+        return False
+    unsettled = mesh.psql(
+        "account",
+        "SELECT count(*) FROM payment WHERE reason = '' AND fingerprint <> 0 AND (claim = 1"
+        " OR signaled_version < version"
+        " OR (observed = 7 AND claim IN (3, 4) AND refunds = '' AND NOT is_quarantined))",
+    )
+    if int(unsettled[0][0]):
         return False
     ended = mesh.psql(
         "saga", "SELECT (SELECT count(*) FROM journal_final), (SELECT count(*) FROM journal_parked)"
@@ -223,6 +292,10 @@ def no_wallet_is_negative(facts):
 def paid_orders_have_one_charge(facts):
     for id, order in facts.with_status(PAID):
         charges = facts.charges_of(id)
+        if order.method == "external":
+            if charges:
+                yield f"PAID order {id} was paid at a provider, and charged: {charges}"
+            continue
         if len(charges) != 1:
             yield f"PAID order {id} has {len(charges)} charges"
             continue
@@ -230,6 +303,66 @@ def paid_orders_have_one_charge(facts):
         said = (charge.amount, charge.currency, charge.customer, charge.id)
         if said != (order.total, order.currency, order.customer, order.payment):
             yield f"PAID order {id}: {order}, charged as {charge}"
+
+
+def paid_orders_have_one_payment(facts):
+    for id, order in facts.with_status(PAID):
+        taken = facts.payments_of(id, TAKEN)
+        if order.method != "external":
+            if taken:
+                yield f"PAID order {id} was paid from a wallet, and took {taken}"
+            continue
+        if list(taken) != [order.payment]:
+            yield f"PAID order {id} names payment {order.payment} and took {taken}"
+            continue
+        payment = taken[order.payment]
+        said = (payment.observed, payment.amount, payment.currency, payment.refunds)
+        if said != (SUCCEEDED, order.total, order.currency, {}):
+            yield f"PAID order {id}: {order}, paid by {payment}"
+
+
+def failed_orders_have_no_payment(facts):
+    for id, order in facts.with_status(FAILED):
+        for payment_id, payment in facts.payments_of(id, OPEN, TAKEN).items():
+            yield f"FAILED order {id} ({order.reason}) has payment {payment_id}: {payment}"
+
+
+def unwanted_payments_are_paid_back(facts):
+    for id, payment in facts.payments.items():
+        if payment.is_quarantined:
+            continue
+        is_due = payment.observed == SUCCEEDED and payment.claim in (ABANDONED, RETURNED)
+        if payment.refunds != ({id: payment.amount} if is_due else {}):
+            yield f"payment {id}: {payment}, of which is due back: {is_due}"
+
+
+def payments_have_orders(facts):
+    for id, payment in facts.payments.items():
+        order = facts.orders.get(payment.order)
+        if order is None or order.method != "external":
+            yield f"payment {id} is for {payment.order}, which is {order}"
+
+
+def books_agree_with_the_provider(facts):
+    """Until a payment's last query is over, the provider may know of a success that we do not. What is
+    quarantined is left to a person."""
+    for id in facts.books.keys() - facts.payments.keys():
+        yield f"the provider has payment {id}, and we do not: {facts.books[id]}"
+    for id, payment in facts.payments.items():
+        booked = facts.books.get(id)
+        if booked is None:
+            if payment.observed == SUCCEEDED or payment.claim == TAKEN:
+                yield f"payment {id} is not in the provider's books: {payment}"
+            continue
+        if payment.is_quarantined:
+            continue
+        is_paid = booked.status == "SUCCEEDED"
+        if is_paid != (payment.observed == SUCCEEDED) and not (is_paid and payment.may_be_asked):
+            yield f"payment {id}: the provider says {booked}, we {payment}"
+        if (booked.amount, booked.currency) != (payment.amount, payment.currency):
+            yield f"payment {id}: the provider took {booked}, and we asked for {payment}"
+        if booked.refunds != payment.refunds:
+            yield f"payment {id}: the provider paid back {booked}, and we {payment}"
 
 
 def paid_orders_have_one_sale(facts):
@@ -312,6 +445,11 @@ RULES = (
     debits_equal_credits,
     no_wallet_is_negative,
     paid_orders_have_one_charge,
+    paid_orders_have_one_payment,
+    failed_orders_have_no_payment,
+    unwanted_payments_are_paid_back,
+    payments_have_orders,
+    books_agree_with_the_provider,
     paid_orders_have_one_sale,
     failed_orders_have_nothing,
     charges_have_orders,
@@ -340,6 +478,10 @@ def count_all(facts):
         "refused": holds.count(REFUSED),
         "charges": charges.count(False),
         "reversed": charges.count(True),
+        "payments": len(facts.payments),
+        "taken": sum(payment.claim == TAKEN for payment in facts.payments.values()),
+        "paid back": sum(bool(payment.refunds) for payment in facts.payments.values()),
+        "quarantined": sum(payment.is_quarantined for payment in facts.payments.values()),
         "sagas ended": len(facts.finals),
     }
 
@@ -361,6 +503,12 @@ def check(mesh, acknowledged=(), seconds=30):
 
 class RunningMesh:
     """The mesh of ./dev up."""
+
+    run = pathlib.Path(__file__).resolve().parents[2] / ".run"
+    secrets = run / "secrets"
+
+    def address(self, name):
+        return "127.0.0.1:" + (self.run / "ports" / name).read_text().strip()
 
     def psql(self, database, statement):
         dev = pathlib.Path(__file__).resolve().parents[2] / "dev"

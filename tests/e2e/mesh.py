@@ -42,6 +42,7 @@ from grpc.health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
 from sagamesh.batch.v1 import batch_service_pb2, batch_service_pb2_grpc  # noqa: E402
 from sagamesh.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc  # noqa: E402
 from sagamesh.order.v1 import order_service_pb2, order_service_pb2_grpc  # noqa: E402
+from sagamesh.payment.v1 import payment_service_pb2, payment_service_pb2_grpc  # noqa: E402
 from sagamesh.saga.v1 import saga_service_pb2, saga_service_pb2_grpc  # noqa: E402
 from sagamesh.storage.v1 import storage_service_pb2, storage_service_pb2_grpc  # noqa: E402
 
@@ -189,12 +190,14 @@ class Mesh:
         self.flags = flags or {}
         self.environment = environment or {}
         self.programs = {program.name: program for program in read_table()}
+        self.webhook_port = 0  # of bff, beside its port for frontends
         self.conninfo = None
         self.channels = {}
         self.order_pb = order_service_pb2
         self.storage_pb = storage_service_pb2
         self.ledger_pb = ledger_service_pb2
         self.saga_pb = saga_service_pb2
+        self.payment_pb = payment_service_pb2
         self.batch_pb = batch_service_pb2
         self.directory = None
         self.logs = None
@@ -217,8 +220,10 @@ class Mesh:
         try:
             self.start("postgres")
             for program in self.programs.values():
-                program.port = free_port({other.port for other in self.programs.values()})
+                program.port = free_port(self._ports())
                 self._make_database(program)
+            self.webhook_port = free_port(self._ports())
+            dev("secrets", str(self.secrets), self.address("provider"), self.address("webhook"))
             # Else the first crash would replay the making of every database, for seconds.
             self.psql("postgres", "CHECKPOINT")
             for name in self.programs:
@@ -228,6 +233,12 @@ class Mesh:
         except BaseException:
             self.close(keep_logs=True)
             raise
+
+    def token(self, customer_id, *flags):
+        """A bearer token for bff, by the mesh's own key; flags: "--operator", "--seconds=5"."""
+        key = f"--jwks={self.secrets}/jwks.json"
+        words = [self.build / "bff-token", key, *flags, customer_id]
+        return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def close(self, keep_logs=False):
         """Ends and removes everything. Logs that are kept are named on standard output."""
@@ -247,6 +258,14 @@ class Mesh:
             print(f"logs are kept in {self.logs}", flush=True)
         else:
             shutil.rmtree(self.logs, ignore_errors=True)
+
+    @property
+    def secrets(self):
+        """What the sandbox's programs share, as dev.d/secrets.sh makes it."""
+        return self.directory / "secrets"
+
+    def _ports(self):
+        return {self.webhook_port, *(program.port for program in self.programs.values())}
 
     def _make_database(self, program):
         if not program.database:
@@ -291,9 +310,9 @@ class Mesh:
         if program.database:
             words.append(f"--database={self.conninfo} dbname={program.database}")
         for flag in program.flags + self.flags.get(name, []):
-            flag = flag.replace("{root}", str(ROOT))
+            flag = flag.replace("{root}", str(ROOT)).replace("{run}", str(self.directory))
             flag = flag.replace("{kafka}", os.environ.get("MESH_KAFKA", "{broker}"))
-            words.append(re.sub(r"\{(\w+)\}", lambda m: self.programs[m[1]].address, flag))
+            words.append(re.sub(r"\{(\w+)\}", lambda m: self.address(m[1]), flag))
         return words
 
     def _ready_file(self, name):
@@ -416,6 +435,9 @@ class Mesh:
     # -- calls
 
     def address(self, name):
+        """"webhook" is the second port of bff."""
+        if name == "webhook":
+            return f"127.0.0.1:{self.webhook_port}"
         return self.programs[name].address
 
     def channel(self, name):
@@ -440,6 +462,10 @@ class Mesh:
     @property
     def ledger(self):
         return ledger_service_pb2_grpc.LedgerServiceStub(self.channel("account"))
+
+    @property
+    def payments(self):
+        return payment_service_pb2_grpc.PaymentServiceStub(self.channel("account"))
 
     @property
     def sagas(self):
@@ -507,8 +533,8 @@ class Mesh:
         request = ledger_service_pb2.BalanceRequest(customer_id=customer_id, currency=currency)
         return self.insist(self.ledger.Balance, request).balance_minor
 
-    def place_request(self, customer_id, lines, currency="EUR", flow="", order_id=None):
-        """lines: [(sku, quantity)]"""
+    def place_request(self, customer_id, lines, currency="EUR", flow="", order_id=None, provider=""):
+        """lines: [(sku, quantity)]. provider: it is paid there, and not from the wallet."""
         pb = order_service_pb2
         return pb.PlaceRequest(
             order_id=order_id or uuid7(),
@@ -516,6 +542,8 @@ class Mesh:
             currency=currency,
             lines=[pb.OrderLine(sku=sku, quantity=quantity) for sku, quantity in lines],
             flow=flow,
+            payment_method="external" if provider else "",
+            provider=provider,
         )
 
     def place(self, customer_id, lines, **options):

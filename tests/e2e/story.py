@@ -53,6 +53,10 @@ def short_budget(states):
     states["MarkPaid"]["BudgetSeconds"] = 1
 
 
+# Flows beside the shipped ones; a module of stories may add its own when it is loaded.
+flows = {"short_hold": short_hold, "short_budget": short_budget}
+
+
 class Shared:
     """The mesh of all stories, and the folder of its definitions."""
 
@@ -66,8 +70,8 @@ class Shared:
             self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
             for file in SHIPPED.glob("*.json"):
                 shutil.copy(file, self.definitions)
-            self.define(saga_named("short_hold", short_hold))
-            self.define(saga_named("short_budget", short_budget))
+            for name, change in flows.items():
+                self.define(saga_named(name, change))
             self.mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
             self.placed = []
             self.mesh.open()
