@@ -286,13 +286,17 @@ suite_kill() {
 # ---- benchmark ---------------------------------------------------------------------------------
 
 word_bench() {
-    [[ ${1:-} == orders ]] || die "what to measure?" "./dev bench orders [--seconds N] [--json]"
+    local what=${1:-}
+    [[ $what == orders || $what == http ]] ||
+        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]"
     shift
     run_open
     state_open
     packages_need $PACKAGES_BUILD $PACKAGES_RUN >&2
     build_tree build >&2
-    [[ -x build/bench-orders ]] || die "build/bench-orders was not built."
+    [[ -x build/bench-$what ]] || die "build/bench-$what was not built."
+    # A thousand connections for bff, where the usual limit is about that many files.
+    [[ $(ulimit -S -n) =~ ^[0-9]{1,3}$|^[1-3][0-9]{3}$ ]] && ulimit -S -n 4096 2>/dev/null || true
     trap suite_cleanup EXIT
     trap 'exit 130' INT TERM
     SCRATCH=$(scratch_new)
@@ -301,13 +305,29 @@ word_bench() {
     local name database programs='' arguments=()
     for name in $(programs_names); do
         database=$(program_column "$name" 3)
-        # The floor writes the same rows into databases of its own.
-        [[ $database == - ]] ||
-            postgres_database "$SCRATCH/pg" "floor_$database" "$(program_column "$name" 4)" >&2
         [[ $database == - ]] || arguments+=("--$name=$(program_address "$name")")
         programs+=${programs:+,}$name:$(record_pid "$(program_record "$name")")
     done
-    build/bench-orders "${arguments[@]}" --programs="$programs" \
+    "bench_$what"
+    "build/bench-$what" "${arguments[@]}" --programs="$programs" \
         --postgres="$(postgres_conninfo "$SCRATCH/pg")" \
         --postgres-pid="$(record_pid "$(postgres_record "$SCRATCH/pg")")" "$@"
+}
+
+# What a benchmark needs besides a mesh; they add to the caller's arguments.
+bench_orders() {
+    local name database
+    for name in $(programs_names); do
+        database=$(program_column "$name" 3)
+        # The floor writes the same rows into databases of its own.
+        [[ $database == - ]] ||
+            postgres_database "$SCRATCH/pg" "floor_$database" "$(program_column "$name" 4)" >&2
+    done
+}
+
+bench_http() {
+    [[ -n $(program_column bff 1) ]] || die "bff is not among the programs."
+    (umask 077 && build/bff-token --jwks="$SCRATCH/secrets/jwks.json" --operator >"$SCRATCH/token")
+    arguments+=(--bff="$(program_address bff)" --webhook="$(program_address webhook)"
+        --token-file="$SCRATCH/token" --webhook-secret="$SCRATCH/secrets/webhook-secret")
 }

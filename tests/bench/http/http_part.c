@@ -1,0 +1,188 @@
+/* The kinds of requests, and which answers are right. */
+#include "mesh/base/clock.h"
+#include "tests/bench/http/http_bench.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_BYTES_MAX = 1024, DIGEST_BYTES = 32, DIGEST_TEXT_BYTES = 44 };
+
+static char *
+new_id(char text[UUID_TEXT_BYTES + 1])
+{
+    return uuid_print(uuid_v7(clock_now_us()), text);
+}
+
+/* ---- POST /api/v1/orders ---- */
+
+static size_t
+post_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    uint64_t number = maker->written++;
+    char sku[BENCH_NAME_BYTES], customer[BENCH_NAME_BYTES], key[UUID_TEXT_BYTES + 1];
+    char body[BODY_BYTES_MAX];
+    int body_bytes;
+
+    bench_product_name((int64_t)(number % (uint64_t)maker->products), sku);
+    bench_customer_name((int64_t)(number % (uint64_t)maker->wallets), customer);
+    body_bytes = snprintf(body, sizeof body,
+                          "{\"customerId\":\"%s\",\"currency\":\"%s\","
+                          "\"items\":[{\"sku\":\"%s\",\"quantity\":1}],"
+                          "\"payment\":{\"method\":\"wallet\"}}",
+                          customer, BENCH_CURRENCY, sku);
+    *ret_tag = number;
+    return (size_t)snprintf(bytes, HTTP_REQUEST_BYTES_MAX,
+                            "POST /api/v1/orders HTTP/1.1\r\nHost: %s\r\n"
+                            "Authorization: Bearer %s\r\nIdempotency-Key: %s\r\n"
+                            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                            maker->authority, maker->token, new_id(key), body_bytes, body);
+}
+
+static void
+order_keep(struct http_maker *maker, const char *body)
+{
+    static const char name[] = "\"orderNo\":\"";
+    const char *at = strstr(body, name);
+
+    if (at == NULL || maker->order_count == HTTP_ORDERS_KEPT)
+        return;
+    snprintf(maker->orders[maker->order_count++], UUID_TEXT_BYTES + 1, "%.*s", UUID_TEXT_BYTES,
+             at + strlen(name));
+}
+
+/* 201 is PAID, as the wallets have plenty; 202 is an order that takes longer than bff waits. */
+static bool
+post_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    (void)tag;
+    if (answer->status == 202) {
+        maker->placed++;
+        maker->later++;
+        return strstr(answer->body, "\"status\":\"PENDING\"") != NULL;
+    }
+    if (answer->status != 201)
+        return false;
+    maker->placed++;
+    order_keep(maker, answer->body);
+    return strstr(answer->body, "\"status\":\"PAID\"") != NULL;
+}
+
+/* ---- GET /api/v1/orders/{orderNo} ---- */
+
+static size_t
+get_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    uint64_t index = maker->written++ % maker->order_count;
+
+    *ret_tag = index;
+    return (size_t)snprintf(bytes, HTTP_REQUEST_BYTES_MAX,
+                            "GET /api/v1/orders/%s HTTP/1.1\r\nHost: %s\r\n"
+                            "Authorization: Bearer %s\r\n\r\n",
+                            maker->orders[index], maker->authority, maker->token);
+}
+
+static bool
+get_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    return answer->status == 200 && strstr(answer->body, maker->orders[tag]) != NULL &&
+           strstr(answer->body, "\"status\":\"PAID\"") != NULL;
+}
+
+/* ---- POST /webhooks/sandbox ---- */
+
+/* Standard Webhooks: an HMAC of id, time and body. */
+static void
+signature_make(const struct http_maker *maker, const char *id, long long seconds, const char *body,
+               char text[DIGEST_TEXT_BYTES + 1])
+{
+    char content[BODY_BYTES_MAX + 128];
+    int bytes = snprintf(content, sizeof content, "%s.%lld.%s", id, seconds, body);
+    unsigned char digest[DIGEST_BYTES];
+    unsigned int digest_bytes = 0;
+
+    if (HMAC(EVP_sha256(), maker->secret, (int)maker->secret_bytes, (unsigned char *)content,
+             (size_t)bytes, digest, &digest_bytes) == NULL)
+        bench_fail("a webhook cannot be signed");
+    EVP_EncodeBlock((unsigned char *)text, digest, sizeof digest);
+}
+
+/* An event of a payment that account-svc has not made: verified, looked up and kept in the inbox, one
+ * row each, and no payment changes. */
+static size_t
+webhook_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    char event[UUID_TEXT_BYTES + 1], payment[UUID_TEXT_BYTES + 1];
+    char body[BODY_BYTES_MAX], signature[DIGEST_TEXT_BYTES + 1];
+    long long seconds = (long long)(clock_now_us() / SECOND_US);
+    int body_bytes;
+
+    *ret_tag = maker->written++;
+    body_bytes =
+        snprintf(body, sizeof body,
+                 "{\"type\":\"payment.updated\",\"timestamp\":\"2026-01-01T00:00:00Z\","
+                 "\"data\":{\"id\":\"%s\",\"status\":\"SUCCEEDED\",\"amount\":%d,"
+                 "\"currency\":\"%s\",\"occurredAt\":\"2026-01-01T00:00:00Z\",\"refunds\":[]}}",
+                 new_id(payment), BENCH_PRICE_MINOR, BENCH_CURRENCY);
+    new_id(event);
+    signature_make(maker, event, seconds, body, signature);
+    return (size_t)snprintf(bytes, HTTP_REQUEST_BYTES_MAX,
+                            "POST /webhooks/sandbox HTTP/1.1\r\nHost: %s\r\n"
+                            "webhook-id: %s\r\nwebhook-timestamp: %lld\r\n"
+                            "webhook-signature: v1,%s\r\n"
+                            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                            maker->authority, event, seconds, signature, body_bytes, body);
+}
+
+static bool
+webhook_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    (void)tag;
+    if (answer->status != 200 || strstr(answer->body, "\"STORED\"") == NULL)
+        return false;
+    maker->stored++;
+    return true;
+}
+
+void
+http_secret_read(struct http_maker *maker, const char *path)
+{
+    char text[256] = "", *base64 = text;
+    FILE *file = fopen(path, "r");
+    size_t bytes;
+    int decoded;
+
+    if (file == NULL || fgets(text, sizeof text, file) == NULL)
+        bench_fail("%s cannot be read", path);
+    fclose(file);
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strncmp(base64, "whsec_", 6) == 0)
+        base64 += 6;
+    bytes = strlen(base64);
+    if (bytes < 4 || bytes % 4 != 0 || bytes / 4 * 3 > sizeof maker->secret)
+        bench_fail("%s must hold whsec_ and base64", path);
+    decoded = EVP_DecodeBlock(maker->secret, (const unsigned char *)base64, (int)bytes);
+    if (decoded < 0)
+        bench_fail("%s must hold whsec_ and base64", path);
+    maker->secret_bytes = (size_t)decoded - (base64[bytes - 1] == '=') - (base64[bytes - 2] == '=');
+}
+
+/* ---- the floor ---- */
+
+bool
+http_floor_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    (void)tag;
+    return answer->status == maker->floor_status && answer->body_bytes == maker->floor_bytes;
+}
+
+/* clang-format off */
+const struct http_kind http_kinds[HTTP_KINDS] = {
+    /*                 name           title                            status         write          is_right */
+    [HTTP_POST]    = { "post_orders", "POST /api/v1/orders",           201, false,    post_write,    post_is_right    },
+    [HTTP_GET]     = { "get_order",   "GET /api/v1/orders/{orderNo}",  200, false,    get_write,     get_is_right     },
+    [HTTP_WEBHOOK] = { "webhooks",    "POST /webhooks/sandbox",        200, true,     webhook_write, webhook_is_right },
+};
+/* clang-format on */
