@@ -1,0 +1,593 @@
+"""bff over HTTP: orders with a key, what a token may see, bad input, and services that are away.
+
+Every answer is checked against the document that bff serves at /openapi.json.
+"""
+
+import base64
+import concurrent.futures
+import hashlib
+import hmac
+import http.client
+import json
+import re
+import socket
+import time
+from urllib.parse import quote
+
+import external
+import jsonschema
+from mesh import uuid7, wait_until
+from story import Story, shared
+
+
+class Answer:
+    def __init__(self, response, body):
+        self.status, self.headers, self.text = response.status, response.headers, body
+        self.type = (response.headers.get("Content-Type") or "").split(";")[0]
+        self.json = json.loads(body) if self.type.endswith("json") and body else None
+
+    def __repr__(self):
+        return f"{self.status} {dict(self.headers)} {self.text[:500]!r}"
+
+
+class Document:
+    """openapi.json, and answers checked by it."""
+
+    def __init__(self, text):
+        self.json = json.loads(text)
+        self.resolver = jsonschema.RefResolver("", self.json)
+
+    def follow(self, node):
+        return self.resolver.resolve(node["$ref"])[1] if "$ref" in node else node
+
+    def operation(self, method, path):
+        for pattern, item in self.json["paths"].items():
+            if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(pattern)), path):
+                return item.get(method.lower())
+        return None
+
+    def check(self, method, path, answer):
+        operation = self.operation("GET" if method == "HEAD" else method, path.split("?")[0])
+        if operation is None:
+            assert answer.status in (404, 405), answer
+            self.validate(self.json["components"]["schemas"]["Problem"], answer)
+            return
+        assert str(answer.status) in operation["responses"], f"not in the document: {answer}"
+        response = self.follow(operation["responses"][str(answer.status)])
+        if "content" not in response or method == "HEAD":
+            assert answer.text == b"", answer
+            return
+        assert answer.type in response["content"], answer
+        self.validate(response["content"][answer.type]["schema"], answer)
+
+    def validate(self, schema, answer):
+        if answer.json is None:
+            return
+        checker = jsonschema.Draft202012Validator(schema, resolver=self.resolver)
+        errors = [error.message for error in checker.iter_errors(answer.json)]
+        assert not errors, f"{errors}: {answer}"
+        if answer.type == "application/problem+json":
+            assert answer.json["status"] == answer.status, answer
+
+
+def unpadded(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Bff(Story):
+    document = None
+
+    def setUp(self):
+        super().setUp()
+        self.tokens = {}
+        self.operator = self.mesh.token("root", "--operator")
+
+    def ask(self, method, path, body=None, token=None, key=None, headers=None, port=None):
+        """One request on a connection of its own; the answer, which the document allows."""
+        lines = dict(headers or {})
+        if token:
+            lines["Authorization"] = f"Bearer {token}"
+        if key:
+            lines["Idempotency-Key"] = key
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        if body is not None:
+            lines.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", port or self.mesh.programs["bff"].port, timeout=40
+        )
+        try:
+            connection.request(method, path, body, lines)
+            response = connection.getresponse()
+            answer = Answer(response, response.read())
+        finally:
+            connection.close()
+        if Bff.document is None and path != "/openapi.json":
+            Bff.document = Document(self.ask("GET", "/openapi.json").text)
+        if path != "/openapi.json":
+            Bff.document.check(method, path, answer)
+        return answer
+
+    def token(self, customer):
+        if customer not in self.tokens:
+            self.tokens[customer] = self.mesh.token(customer)
+        return self.tokens[customer]
+
+    def wish(self, customer, items, **payment):
+        return {
+            "customerId": customer,
+            "currency": "EUR",
+            "items": [{"sku": sku, "quantity": quantity} for sku, quantity in items],
+            "payment": payment or {"method": "wallet"},
+        }
+
+    def post(self, customer, body, key=None):
+        answer = self.ask("POST", "/api/v1/orders", body, self.token(customer), key or uuid7())
+        if answer.status in (201, 202):
+            shared.placed.append(answer.json["orderNo"])
+        return answer
+
+    def problem(self, answer, status, code, pointer=None):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.type, "application/problem+json")
+        self.assertEqual(answer.json["code"], code, answer)
+        if pointer is not None:
+            self.assertEqual(answer.json["errors"][0]["pointer"], pointer, answer)
+
+
+class Orders(Bff):
+    def test_placed_and_paid(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        answer = self.post(customer, self.wish(customer, [(sku, 2)]))
+        self.assertEqual(answer.status, 201, answer)
+        self.assertEqual(answer.json["status"], "PAID")
+        self.assertEqual(answer.json["total"], 1000)
+        self.assertEqual(answer.json["payment"]["status"], "PAID")
+        path = f"/api/v1/orders/{answer.json['orderNo']}"
+        self.assertEqual(answer.headers["Location"], path)
+        self.assert_paid(answer.json["orderNo"], total_minor=1000)
+        self.assertEqual(self.mesh.balance(customer), 1000)
+        seen = self.ask("GET", path, token=self.token(customer))
+        self.assertEqual(seen.json, answer.json)
+
+    def test_refused_orders_are_orders(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(100)
+        answer = self.post(customer, self.wish(customer, [(sku, 2)]))
+        self.assertEqual((answer.status, answer.json["status"]), (201, "FAILED"), answer)
+        self.assertEqual(answer.json["reason"], "NO_FUNDS")
+        self.assertEqual(answer.json["payment"]["status"], "NOT_PAID")
+
+    def test_the_same_key_gets_the_same_answer(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        wish, key = self.wish(customer, [(sku, 1)]), uuid7()
+        first = self.post(customer, wish, key)
+        # Written otherwise, bare or quoted: it is the same request.
+        again = self.post(customer, json.dumps(wish, indent=2).encode(), f'"{key}"')
+        self.assertEqual((again.status, again.text), (first.status, first.text))
+        self.assertIsNone(first.headers["Idempotent-Replayed"])
+        self.assertEqual(again.headers["Idempotent-Replayed"], "true")
+        self.assertEqual(again.headers["Location"], first.headers["Location"])
+        self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def test_the_same_key_for_another_order_is_refused(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        self.post(customer, self.wish(customer, [(sku, 1)]), key)
+        answer = self.post(customer, self.wish(customer, [(sku, 2)]), key)
+        self.problem(answer, 422, "IDEMPOTENCY_KEY_REUSED")
+
+    def test_the_same_key_of_another_customer_is_another_key(self):
+        sku, ada, bob, key = self.product(500, 10), self.wallet(900), self.wallet(900), uuid7()
+        first = self.post(ada, self.wish(ada, [(sku, 1)]), key)
+        second = self.post(bob, self.wish(bob, [(sku, 1)]), key)
+        self.assertEqual(second.status, 201)
+        self.assertNotEqual(first.json["orderNo"], second.json["orderNo"])
+
+    def test_at_once_with_one_key_is_one_order(self):
+        sku, customer, key = self.product(500, pieces=100), self.wallet(9000), uuid7()
+        wish = self.wish(customer, [(sku, 1)])
+        self.token(customer)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: self.post(customer, wish, key), range(8)))
+        self.assertLessEqual({answer.status for answer in answers}, {201, 409})
+        orders = {answer.json["orderNo"] for answer in answers if answer.status == 201}
+        self.assertEqual(len(orders), 1, answers)
+        for answer in answers:
+            if answer.status == 409:
+                self.problem(answer, 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
+                self.assertEqual(answer.headers["Retry-After"], "1")
+        self.assertEqual(self.mesh.balance(customer), 8500)
+
+    def test_longer_than_two_seconds_is_accepted(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish = self.wish(customer, [(sku, 1)])
+        self.mesh.pause("storage")
+        try:
+            began = time.monotonic()
+            answer = self.post(customer, wish, key)
+            self.assertGreater(time.monotonic() - began, 1.9)
+        finally:
+            self.mesh.resume("storage")
+        self.assertEqual(answer.status, 202, answer)
+        path = answer.headers["Location"]
+        self.assertEqual(path, f"/api/v1/orders/{answer.json['orderNo']}")
+        self.assert_paid(answer.json["orderNo"], total_minor=500)
+        again = self.post(customer, wish, key)
+        self.assertEqual((again.status, again.text), (202, answer.text))
+        self.assertEqual(again.headers["Location"], path)
+
+    def test_bff_killed_before_its_answer_goes_on_with_the_same_order(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish = self.wish(customer, [(sku, 1)])
+        self.token(customer)
+        before = self.count_orders(customer)
+        self.mesh.pause("storage")
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(self.post, customer, wish, key)
+                wait_until(lambda: self.count_orders(customer) > before, 10, "the order placed")
+                self.mesh.restart("bff")
+                self.assertRaises((OSError, http.client.HTTPException), asked.result)
+        finally:
+            self.mesh.resume("storage")
+        self.problem(self.post(customer, wish, key), 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
+        answer = wait_until(
+            lambda: (lambda found: found if found.status != 409 else None)(
+                self.post(customer, wish, key)
+            ),
+            15,
+            "the lock of the first has run out",
+        )
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.count_orders(customer), before + 1)
+        self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def count_orders(self, customer):
+        rows = self.mesh.psql(
+            "orders", f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
+        )
+        return int(rows[0][0])
+
+    def test_etag(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        order = self.post(customer, self.wish(customer, [(sku, 1)])).json
+        path, token = f"/api/v1/orders/{order['orderNo']}", self.token(customer)
+        tag = self.ask("GET", path, token=token).headers["ETag"]
+        self.assertEqual(tag, f'"v{order["version"]}"')
+        # what is asked | is it as known?
+        for known, status in (
+            (tag, 304),
+            (f"W/{tag}", 304),
+            (f'"x", {tag}', 304),
+            ("*", 304),
+            ('"v1"', 200),
+            (tag.strip('"'), 200),
+            ("", 200),
+        ):
+            answer = self.ask("GET", path, token=token, headers={"If-None-Match": known})
+            self.assertEqual((known, answer.status), (known, status))
+            self.assertEqual(answer.headers["ETag"], tag)
+
+    def test_list_by_pages(self):
+        sku, customer = self.product(10, pieces=10), self.wallet(2000)
+        placed = [
+            self.post(customer, self.wish(customer, [(sku, 1)])).json["orderNo"] for _ in range(3)
+        ]
+        token, seen, page = self.token(customer), [], ""
+        for _ in range(3):
+            answer = self.ask("GET", f"/api/v1/orders?pageSize=2{page}", token=token)
+            self.assertEqual(answer.status, 200, answer)
+            seen += [order["orderNo"] for order in answer.json["orders"]]
+            if "nextPageToken" not in answer.json:
+                break
+            page = "&pageToken=" + answer.json["nextPageToken"]
+        self.assertEqual(seen, placed[::-1])
+        by_operator = self.ask("GET", f"/api/v1/orders?customerId={quote(customer)}", token=self.operator)
+        self.assertEqual(len(by_operator.json["orders"]), 3)
+        for query in ("pageSize=0", "pageSize=1001", "pageSize=x", "pageToken=x", "customerId=a/b"):
+            answer = self.ask("GET", f"/api/v1/orders?{query}", token=token)
+            self.problem(answer, 400, "BAD_REQUEST")
+
+    def test_cancel(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        self.mesh.pause("storage")
+        try:
+            order = self.post(customer, self.wish(customer, [(sku, 1)])).json
+            path = f"/api/v1/orders/{order['orderNo']}/cancel"
+            answer = self.ask("POST", path, token=self.token(customer))
+            self.assertEqual((answer.status, answer.json["cancelRequested"]), (202, True), answer)
+        finally:
+            self.mesh.resume("storage")
+        self.assert_failed(order["orderNo"], "CANCELED")
+        self.problem(self.ask("POST", path, token=self.token(customer)), 409, "TOO_LATE")
+
+
+class Access(Bff):
+    def test_each_customer_sees_its_own(self):
+        sku, ada, bob = self.product(500, pieces=10), self.wallet(2000), self.wallet(2000)
+        order = self.post(ada, self.wish(ada, [(sku, 1)])).json
+        path = f"/api/v1/orders/{order['orderNo']}"
+        for asked, method in ((path, "GET"), (path + "/cancel", "POST")):
+            self.problem(self.ask(method, asked, token=self.token(bob)), 404, "NOT_FOUND")
+        self.assertEqual(self.ask("GET", path, token=self.operator).status, 200)
+        answer = self.post(bob, self.wish(ada, [(sku, 1)]))
+        self.problem(answer, 403, "NOT_YOURS", "/customerId")
+        for asked in (f"/api/v1/wallets/{quote(ada)}?currency=EUR", f"/api/v1/orders?customerId={quote(ada)}"):
+            self.problem(self.ask("GET", asked, token=self.token(bob)), 403, "NOT_YOURS")
+
+    def test_no_such_order(self):
+        for order_no in (uuid7(), "x", "0" * 36):
+            answer = self.ask("GET", f"/api/v1/orders/{order_no}", token=self.operator)
+            self.problem(answer, 404, "NOT_FOUND")
+
+    def test_bad_tokens(self):
+        good = self.mesh.token("ada")
+        header, claims, signature = good.split(".")
+        changed = unpadded(json.dumps({"sub": "ada", "exp": 9e9, "scope": "operator"}).encode())
+        none = unpadded(json.dumps({"alg": "none", "kid": "sandbox"}).encode())
+        # what | the token
+        for what, token in (
+            ("none at all", None),
+            ("expired", self.expired()),
+            ("other claims", f"{header}.{changed}.{signature}"),
+            ("alg none", f"{none}.{claims}."),
+            ("cut off", f"{header}.{claims}"),
+            ("garbage", "a.b.c"),
+        ):
+            answer = self.ask("GET", "/api/v1/products", token=token)
+            self.problem(answer, 401, "UNAUTHENTICATED")
+            self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer", what)
+        self.assertEqual(self.ask("GET", "/api/v1/products", token=good).status, 200)
+
+    def expired(self):
+        """Signed by the right key, two minutes ago for one."""
+        keys = json.loads((self.mesh.secrets / "jwks.json").read_text())
+        text = keys["keys"][0]["k"]
+        secret = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        head = unpadded(json.dumps({"alg": "HS256", "kid": "sandbox"}).encode())
+        body = unpadded(json.dumps({"sub": "ada", "exp": int(time.time()) - 61}).encode())
+        mac = hmac.new(secret, f"{head}.{body}".encode(), hashlib.sha256).digest()
+        return f"{head}.{body}.{unpadded(mac)}"
+
+
+class Wallets(Bff):
+    def test_top_up_and_balance(self):
+        customer, key = f"c-{uuid7()}", uuid7()
+        path = f"/api/v1/wallets/{customer}"
+        self.problem(
+            self.ask("GET", f"{path}?currency=EUR", token=self.token(customer)), 404, "NOT_FOUND"
+        )
+        body = {"amount": 700, "currency": "EUR", "reference": "cash"}
+        first = self.ask("POST", f"{path}/topups", body, self.operator, key)
+        self.assertEqual(first.status, 201, first)
+        again = self.ask("POST", f"{path}/topups", body, self.operator, f'"{key}"')
+        self.assertEqual((again.status, again.text), (201, first.text))
+        other = self.ask("POST", f"{path}/topups", {**body, "amount": 1}, self.operator, key)
+        self.problem(other, 422, "IDEMPOTENCY_KEY_REUSED")
+        seen = self.ask("GET", f"{path}?currency=EUR", token=self.token(customer))
+        self.assertEqual(seen.json, {"customerId": customer, "currency": "EUR", "balance": 700})
+
+    def test_refused(self):
+        customer, body = f"c-{uuid7()}", {"amount": 700, "currency": "EUR"}
+        path = f"/api/v1/wallets/{customer}/topups"
+        answer = self.ask("POST", path, body, self.token(customer), uuid7())
+        self.problem(answer, 403, "OPERATORS_ONLY")
+        answer = self.ask("POST", path, body, self.operator, "not-a-uuid")
+        self.problem(answer, 400, "BAD_REQUEST")
+        answer = self.ask("POST", path, body, self.operator)
+        self.problem(answer, 400, "IDEMPOTENCY_KEY_MISSING")
+        answer = self.ask("POST", path, {**body, "amount": 0}, self.operator, uuid7())
+        self.problem(answer, 400, "BAD_REQUEST", "/amount")
+        answer = self.ask("GET", f"/api/v1/wallets/{customer}", token=self.operator)
+        self.problem(answer, 400, "BAD_REQUEST")
+
+    def test_products(self):
+        sku = self.product(500, pieces=3)
+        page, seen = "", []
+        while True:
+            answer = self.ask("GET", f"/api/v1/products?pageSize=50{page}", token=self.token("ada"))
+            seen += [product for product in answer.json["products"] if product["sku"] == sku]
+            if "nextPageToken" not in answer.json:
+                break
+            page = "&pageToken=" + answer.json["nextPageToken"]
+        self.assertEqual(seen, [{"sku": sku, "unitPrice": 500, "currency": "EUR", "free": 3}])
+
+
+class BadInput(Bff):
+    def test_bodies(self):
+        customer = "ada"
+        good = self.wish(customer, [("tea", 1)])
+        item = good["items"][0]
+        # the body | where
+        for body, pointer in (
+            (b"", ""),
+            (b"{", ""),
+            (b"[]", ""),
+            (b'{"customerId":"\xff"}', ""),
+            (b"[" * 5000, ""),
+            (b'{"customerId":"a","customerId":"b"}', "/customerId"),
+            (b'{"items":[{"sku":"a"},{"sku":"b","sku":"c"}]}', "/items/1/sku"),
+            ({**good, "colour": 1}, "/colour"),
+            ({**good, "items": [{**item, "a/b~": 1}]}, "/items/0/a~1b~0"),
+            ({**good, "items": []}, "/items"),
+            ({**good, "items": [item] * 101}, "/items"),
+            ({**good, "items": [item, item]}, "/items/1/sku"),
+            ({**good, "items": [{**item, "quantity": "1"}]}, "/items/0/quantity"),
+            ({**good, "items": [{**item, "quantity": 1.0}]}, "/items/0/quantity"),
+            ({**good, "items": [{**item, "quantity": 0}]}, "/items/0/quantity"),
+            ({**good, "items": [{"quantity": 1}]}, "/items/0/sku"),
+            ({**good, "currency": "eur"}, "/currency"),
+            ({**good, "payment": None}, "/payment"),
+            ({**good, "payment": {"method": "cash"}}, "/payment/method"),
+            ({**good, "payment": {"method": "wallet", "provider": "x"}}, "/payment/provider"),
+            ({**good, "customerId": "a/b"}, "/customerId"),
+        ):
+            with self.subTest(pointer=pointer, body=str(body)[:60]):
+                self.problem(self.post(customer, body), 400, "BAD_REQUEST", pointer)
+
+    def test_keys(self):
+        wish, token = self.wish("ada", [("tea", 1)]), self.token("ada")
+        answer = self.ask("POST", "/api/v1/orders", wish, token)
+        self.problem(answer, 400, "IDEMPOTENCY_KEY_MISSING")
+        for key in ("k" * 256, '"open', '""', '"a" "b"'):
+            answer = self.ask("POST", "/api/v1/orders", wish, token, key)
+            self.problem(answer, 400, "BAD_REQUEST")
+
+    def test_too_large(self):
+        answer = self.post("ada", b" " * ((1 << 20) + 1))
+        self.assertEqual(answer.status, 413)
+
+    def test_method_type_and_path(self):
+        answer = self.ask("DELETE", "/api/v1/orders", token=self.operator)
+        self.assertEqual(answer.status, 405)
+        self.assertEqual(answer.headers["Allow"], "POST, GET, HEAD, OPTIONS")
+        answer = self.ask(
+            "POST", "/api/v1/orders", b"{}", self.operator, uuid7(), {"Content-Type": "text/plain"}
+        )
+        self.assertEqual(answer.status, 415)
+        self.assertEqual(self.ask("GET", "/api/v2", token=self.operator).status, 404)
+        # Webhooks have a port of their own.
+        self.assertEqual(self.ask("POST", "/webhooks/sandbox", b"{}").status, 404)
+
+    def test_smuggling_shapes_are_refused(self):
+        for lines in ("Content-Length: 2\r\nContent-Length: 3", "Content-Length: 2\r\nTransfer-Encoding: chunked"):
+            with socket.create_connection(("127.0.0.1", self.mesh.programs["bff"].port)) as raw:
+                raw.settimeout(10)
+                raw.sendall(f"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\n{lines}\r\n\r\n{{}}".encode())
+                self.assertTrue(raw.recv(64).startswith(b"HTTP/1.1 400 "), lines)
+
+
+class AtTheProvider(Bff):
+    def setUp(self):
+        super().setUp()
+        self.provider = external.Provider(self.mesh)
+
+    def post_external(self, **payment):
+        """(customer, order as answered)"""
+        sku, customer = self.product(500, pieces=10), f"c-{uuid7()}"
+        wish = self.wish(customer, [(sku, 2)], method="external", provider="sandbox", **payment)
+        answer = self.post(customer, wish)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "WAITING_PAYMENT"), answer)
+        return customer, answer.json
+
+    def look_until_paid(self, customer, order_no, seconds):
+        path, token = f"/api/v1/orders/{order_no}", self.token(customer)
+        return wait_until(
+            lambda: (lambda order: order if order["status"] != "WAITING_PAYMENT" else None)(
+                self.ask("GET", path, token=token).json
+            ),
+            seconds,
+            "decided",
+        )
+
+    def test_paid(self):
+        customer, order = self.post_external(returnUrl="https://shop.example/back")
+        self.assertEqual((order["total"], order["payment"]["status"]), (1000, "WAITING"))
+        self.assertIn(self.mesh.address("provider"), order["payment"]["url"])
+        self.assertGreater(order["payment"]["expiresAt"], order["placedAt"])
+        self.provider.pay(order["payment"]["id"])
+        paid = self.look_until_paid(customer, order["orderNo"], 20)
+        self.assertEqual((paid["status"], paid["payment"]["status"]), ("PAID", "PAID"))
+        self.assertNotIn("url", paid["payment"])
+
+    def test_somebody_who_looks_needs_no_webhook(self):
+        customer, order = self.post_external()
+        payment = order["payment"]["id"]
+        self.provider.faults("lost", payment=payment)
+        self.provider.pay(payment)
+        # The service itself would ask after a minute.
+        paid = self.look_until_paid(customer, order["orderNo"], 30)
+        self.assertEqual(paid["status"], "PAID")
+
+    def test_webhooks_are_checked_and_known_again(self):
+        customer, order = self.post_external()
+        payment, event = order["payment"]["id"], f"msg_{uuid7()}"
+        paid = {"id": payment, "status": "SUCCEEDED", "amount": 1000, "currency": "EUR"}
+        status, answer = self.provider.say(event, secret="whsec_" + "A" * 32, **paid)
+        self.assertEqual((status, answer["code"]), (401, "BAD_SIGNATURE"))
+        path = f"/api/v1/orders/{order['orderNo']}"
+        answer = self.ask("GET", path, token=self.token(customer))
+        self.assertEqual(answer.json["status"], "WAITING_PAYMENT")
+        pending = {**paid, "status": "PENDING"}
+        self.assertEqual(self.provider.say(event, **pending), (200, {"outcome": "STORED"}))
+        self.assertEqual(self.provider.say(event, **pending), (200, {"outcome": "DUPLICATE"}))
+        self.provider.pay(payment)
+        self.look_until_paid(customer, order["orderNo"], 20)
+
+    def test_unknown_provider(self):
+        sku, customer = self.product(500, pieces=10), f"c-{uuid7()}"
+        wish = self.wish(customer, [(sku, 1)], method="external", provider="nobody")
+        answer = self.post(customer, wish)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "FAILED"), answer)
+        self.assertEqual(answer.json["reason"], "UNKNOWN_PROVIDER")
+
+
+class Webhooks(Bff):
+    def test_unknown_provider(self):
+        answer = self.ask("POST", "/webhooks/nobody", b"{}", port=self.mesh.webhook_port)
+        self.problem(answer, 404, "UNKNOWN_PROVIDER")
+
+    def test_too_large(self):
+        body = b"x" * (256 * 1024 + 1)
+        answer = self.ask("POST", "/webhooks/nobody", body, port=self.mesh.webhook_port)
+        self.assertEqual(answer.status, 413)
+
+    def test_nothing_else_on_that_port(self):
+        for path in ("/api/v1", "/openapi.jsonx", "/webhooks", "/webhooks/a/b"):
+            answer = self.ask("GET", path, port=self.mesh.webhook_port)
+            self.problem(answer, 404, "NOT_FOUND")
+        with self.assertRaisesRegex(AssertionError, "not in the document.*no such path here"):
+            self.ask("GET", "/api/v1/products", port=self.mesh.webhook_port)
+
+
+class Health(Bff):
+    def is_ready(self):
+        return self.ask("GET", "/readyz").status == 200
+
+    def test_services_away(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish = self.wish(customer, [(sku, 1)])
+        wait_until(self.is_ready, 10, "ready")
+        self.mesh.kill("order")
+        try:
+            wait_until(lambda: not self.is_ready(), 10, "not ready")
+            answer = self.ask("GET", "/readyz")
+            self.assertEqual(answer.json["services"]["order"], "NOT_SERVING")
+            self.assertEqual(answer.json["services"]["storage"], "SERVING")
+            self.assertEqual(self.ask("GET", "/livez").status, 200)
+            answer = self.post(customer, wish, key)
+            self.assertEqual(answer.status, 503, answer)
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        finally:
+            self.mesh.start("order")
+        wait_until(self.is_ready, 10, "ready again")
+        answer = self.post(customer, wish, key)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def test_webhooks_wait_for_the_service(self):
+        self.mesh.kill("account")
+        try:
+            answer = self.ask("POST", "/webhooks/sandbox", b"{}", port=self.mesh.webhook_port)
+            self.assertEqual(answer.status, 503, answer)
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        finally:
+            self.mesh.start("account")
+
+    def test_metrics(self):
+        self.ask("GET", "/livez")
+        answer = self.ask("GET", "/metrics")
+        self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        samples = {}
+        for line in answer.text.decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                self.assertNotIn(name, samples)
+                samples[name] = float(value)
+        name = 'bff_http_answers_total{method="GET",route="/livez",status="200"}'
+        self.assertGreaterEqual(samples[name], 1)
+        bounds = [v for k, v in samples.items() if "_bucket" in k and '"/livez"' in k]
+        self.assertEqual(bounds, sorted(bounds))
+
+    def test_head(self):
+        answer = self.ask("HEAD", "/livez")
+        self.assertEqual((answer.status, answer.headers["Content-Length"]), (200, "18"))
