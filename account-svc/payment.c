@@ -198,12 +198,6 @@ payment_is_tombstone(const struct payment *payment)
     return payment->record.fingerprint == 0;
 }
 
-const char *
-payment_url_shown(const struct payment *payment)
-{
-    return payment->abandon_asked_us != 0 ? "" : payment->url;
-}
-
 /* What says nothing of an amount cannot say that it was paid. */
 static bool
 amount_agrees(const struct payment *payment, const struct observation *observation)
@@ -280,7 +274,7 @@ observe_particulars(struct payment *payment, const struct observation *observati
 {
     unsigned changes = 0;
 
-    if (text_is_news(payment->url, observation->url)) {
+    if (payment->abandon_asked_us == 0 && text_is_news(payment->url, observation->url)) {
         payment->url = arena_copy(arena, observation->url, strlen(observation->url));
         changes |= CHANGE_OTHER;
     }
@@ -323,7 +317,8 @@ payment_abandon(struct payment *payment, int64_t now_us)
     if (payment->claim != CLAIM_OPEN || payment->abandon_asked_us != 0)
         return 0;
     payment->abandon_asked_us = now_us;
-    payment_touched(payment, now_us); /* its URL is gone */
+    payment->url = ""; /* nobody is to pay there any more */
+    payment_touched(payment, now_us);
     return CHANGE_OTHER;
 }
 
@@ -336,8 +331,10 @@ payment_return(struct payment *payment, int64_t now_us)
         return 0;
     /* On an open claim this is Abandon by a saga that has gone on to undo: were the claim left open, a
      * late success would be taken by nobody. */
-    if (payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0)
+    if (payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0) {
         payment->abandon_asked_us = now_us;
+        payment->url = "";
+    }
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;
@@ -380,7 +377,7 @@ payment_registers(const struct payment *payment, struct arena *arena, struct jso
     put_identity(payment, writer);
     json_put_text(writer, "observed", observed_word((enum observed)payment->observed));
     json_put_text(writer, "claim", claim_word((enum claim)payment->claim));
-    json_put_text(writer, "url", payment_url_shown(payment));
+    json_put_text(writer, "url", payment->url);
     json_put_int(writer, "expiresAtUs", payment->expires_at_us);
     json_put_int(writer, "version", payment->version);
     json_put_bool(writer, "refundDue", payment_refund_is_open(payment, arena));

@@ -74,7 +74,7 @@ struct payment {
     int64_t abandon_asked_us; /* 0: not asked. From then on no create is sent and no URL is shown */
     int32_t version;
     int32_t signaled_version; /* what the saga has acknowledged */
-    const char *url;
+    const char *url;       /* where the customer pays; "" before it is known, and once abandoned */
     const char *reference; /* the provider's own name for it */
     int64_t expires_at_us;
     const char *refunds;    /* one a line, "amount_minor refund_id", in the order of the ids */
@@ -96,7 +96,6 @@ bool observed_is_final(int32_t observed);
 bool payment_is_tombstone(const struct payment *payment);
 bool payment_refund_is_due(const struct payment *payment); /* the rule, done or not */
 bool payment_refund_is_open(const struct payment *payment, struct arena *arena); /* due, not done */
-const char *payment_url_shown(const struct payment *payment);
 
 /* ---- what is heard ---- */
 

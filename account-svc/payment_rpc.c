@@ -62,7 +62,7 @@ payment_message(const struct payment *payment, struct arena *arena)
     message->observed = (Sagamesh__Payment__V1__Observed)payment->observed;
     message->claim = (Sagamesh__Payment__V1__Claim)payment->claim;
     message->version = payment->version;
-    message->url = (char *)payment_url_shown(payment);
+    message->url = (char *)payment->url;
     message->expires_at_us = payment->expires_at_us;
     message->provider_reference = (char *)payment->reference;
     message->refund_due = payment_refund_is_open(payment, arena);
