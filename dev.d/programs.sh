@@ -148,7 +148,7 @@ mesh_stop_programs() {
 
 addresses() {
     local name
-    say "addresses (gRPC, with health and reflection):"
+    say "addresses (gRPC, with health and reflection; bff and provider speak HTTP, broker Kafka):"
     for name in $(programs_names); do
         printf '  %-9s %s\n' "$name" "$(program_address "$name")"
     done
@@ -160,7 +160,7 @@ word_up() {
     local began=$SECONDS
     run_open
     state_lock
-    packages_need $PACKAGES_BUILD $PACKAGES_RUN
+    packages_need $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_DEMO
     build_tree build
     mesh_use "$RUN" "$STATE/pids"
     mesh_start
@@ -168,6 +168,7 @@ word_up() {
     # The mark lies with the data: new databases get new demo orders.
     if [[ ! -e $RUN/pg/demo ]]; then
         place_demo
+        place_demo_http
         : >"$RUN/pg/demo"
     fi
     addresses
@@ -187,6 +188,7 @@ word_demo() {
     mesh_use "$RUN" "$STATE/pids"
     mesh_status >/dev/null || die "not everything runs." "./dev up starts it, ./dev status shows what is missing."
     place_demo
+    place_demo_http
 }
 
 programs_down() {

@@ -152,7 +152,8 @@ class NotPaid(External):
         self.assertTrue(order.cancel_requested)
         self.assert_settled(order_id, "CANCELED", "ABANDONED")
         self.assert_stock(sku, free=10)
-        self.assertEqual(self.payment(order_id).url, "")
+        get = self.mesh.payment_pb.GetRequest(payment_id=payment.id)
+        self.assertEqual(self.mesh.payments.Get(get, timeout=5).payment.url, "")
         status, answer = self.provider.ask("POST", f"/checkout/{payment.id}/pay")
         self.assertEqual(status, 409, answer)
 
