@@ -10,8 +10,8 @@ stories | yes | all processes: orders paid, refused, cancelled, undone, services
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
-asan    | yes | unit and store once more under AddressSanitizer and UBSan
-fuzz    | --seconds 30 | what strangers send: HTTP, webhooks, definitions, messages [--seconds N] each
+asan    | yes | unit, store and stories once more under AddressSanitizer and UBSan
+fuzz    | --seconds 60 | what strangers send: HTTP, webhooks, definitions, messages [--seconds N] each
 tsan    | yes | queue, batch, reader and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
@@ -189,6 +189,8 @@ suite_asan() {
     test_postgres
     export CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
     checks_run build-asan -L '^(unit|store)$'
+    e2e_prepare
+    MESH_BUILD=build-asan python_run run.py stories "$@"
 }
 
 suite_fuzz() {

@@ -369,7 +369,7 @@ START_TEST(abandoned_and_cancelled)
     abandon(id);
     wait_for(id, "claim = 3 AND observed = 6");
     EXPECT(cancels, 1);
-    EXPECT(queries, 1); /* before the cancel, whose answer said how it ended */
+    EXPECT(queries, 1);     /* before the cancel, whose answer said how it ended */
     world_set("SUCCEEDED"); /* paid after all */
     come_back(id);
     wait_for(id, "observed = 7 AND refunds <> '' AND kind = 0");

@@ -18,35 +18,30 @@
     "'Type':'WaitForEvent','Event':'pay','Until':'[pay]?.state == "                                \
     "\"yes\"','TimeoutSeconds':60," keys
 
-static const char
-    usual
-        [] =
-            MACHINE("'A':{" TASK("A") ",'CompensateState':'undoA','Input':[{'state':'$.[pay]?."
-                                      "state'}],'Next':'W'},"
-                                      "'W':{" WAIT(
-                                          "'Deadline':'$.[pay]?.until','TimeoutNext':'L','Next':'B'"
-                                          ","
-                                          "'Catch':[{'Exceptions':['sagamesh.Canceled'],'Next':'T'}"
-                                          "]") "},"
-                                               "'L':{" TASK(
-                                                   "L") ",'Next':'V'},"
-                                                        "'B':{" TASK(
-                                                            "B") ",'Input':[{'state':'$.[pay]?."
-                                                                 "state'}],'Next':'V'},"
-                                                                 "'V':{'Type':'WaitForEvent','"
-                                                                 "Event':'pay','Until':'[pay] != "
-                                                                 "null','TimeoutSeconds':5},"
-                                                                 "'undoA':{" TASK(
-                                                                     "undoA") "},'T':{'Type':'"
-                                                                              "CompensationTrigger'"
-                                                                              ",'Next':'F'},"
-                                                                              "'F':{" TASK(
-                                                                                  "F") ",'Next':'X'"
-                                                                                       "},'X':{'"
-                                                                                       "Type':'"
-                                                                                       "Fail','"
-                                                                                       "ErrorCode':"
-                                                                                       "'FAILED'}");
+static const char usual[] = MACHINE("'A':{" TASK(
+    "A") ",'CompensateState':'undoA','Input':[{'state':'$.[pay]?."
+         "state'}],'Next':'W'},"
+         "'W':{" WAIT(
+             "'Deadline':'$.[pay]?.until','TimeoutNext':'L','Next':'B'"
+             ","
+             "'Catch':[{'Exceptions':['sagamesh.Canceled'],'Next':'T'}"
+             "]") "},"
+                  "'L':{" TASK("L") ",'Next':'V'},"
+                                    "'B':{" TASK("B") ",'Input':[{'state':'$.[pay]?."
+                                                      "state'}],'Next':'V'},"
+                                                      "'V':{'Type':'WaitForEvent','"
+                                                      "Event':'pay','Until':'[pay] != "
+                                                      "null','TimeoutSeconds':5},"
+                                                      "'undoA':{" TASK(
+                                                          "undoA") "},'T':{'Type':'"
+                                                                   "CompensationTrigger'"
+                                                                   ",'Next':'F'},"
+                                                                   "'F':{" TASK("F") ",'Next':'X'"
+                                                                                     "},'X':{'"
+                                                                                     "Type':'"
+                                                                                     "Fail','"
+                                                                                     "ErrorCode':"
+                                                                                     "'FAILED'}");
 
 #define PIVOT(keys)                                                                                \
     MACHINE(                                                                                       \
