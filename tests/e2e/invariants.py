@@ -102,6 +102,7 @@ class Facts:
                 " WHERE p.fingerprint <> 0 AND p.reason = ''",
             )
         }
+        self.payment_ids = by_first((payment.order, id) for id, payment in self.payments.items())
         self.books = read_books(mesh)
         self.parked = mesh.psql("saga", "SELECT id, phase FROM journal_parked")
         self.finals = {
@@ -120,11 +121,9 @@ class Facts:
         return [hold for hold in self.holds.get(reference, ()) if hold.state in states]
 
     def payments_of(self, order_id, *claims):
-        return {
-            id: payment
-            for id, payment in self.payments.items()
-            if payment.order == order_id and payment.claim in claims
-        }
+        ids = self.payment_ids.get(order_id, ())
+        payments = {id: self.payments[id] for id in ids}
+        return {id: payment for id, payment in payments.items() if payment.claim in claims}
 
     def charges_of(self, reference):
         """Those that stand."""

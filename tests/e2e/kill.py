@@ -4,32 +4,44 @@ kill -9 in the middle of it all.
 
 Two passes, each on a mesh of its own, under a closed loop that keeps --orders orders open:
 
-  kills   at least --kills seeded kills, each followed by a restart: the four services, PostgreSQL's
-          backends (ended by an operator, or killed: then PostgreSQL recovers from a crash), and
-          the postmaster. Some come back late, some are killed as they start, some two at a time.
-          Budgets and back-offs are the defaults.
+  kills   at least --kills seeded kills, each followed by a restart: the four services, bff, the
+          provider and the broker, PostgreSQL's backends (ended by an operator, or killed: then
+          PostgreSQL recovers from a crash), and the postmaster. Some come back late, some are killed
+          as they start, some two at a time. Budgets and back-offs are the defaults.
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
 
+A part of the orders is paid at the provider, some of those are placed over HTTP, and half of the
+payments meet with a fault, each kind of them by seed: webhooks lost, doubled, late, reordered, badly
+signed or about another amount, calls that fail, are slow or whose answer is lost, payers who are
+declined, or pay when all is over.
+
 When the last one is over, no more orders are placed, everything drains, and the books are compared
-(invariants.py). The seed gives the victims, in order, and how many orders become final in between;
-what each was doing when it was hit is up to chance.
+(invariants.py), ours and the provider's. The seed gives the victims, in order, and how many orders
+become final in between; what each was doing when it was hit is up to chance. Draining takes up to a
+minute: a payment that is in doubt is asked after with pauses that grow.
 """
 
 import argparse
+import collections
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 
 import invariants
+import kill_outside
 from kill_load import Load
 from mesh import Mesh, wait_until
 
 SERVICES = ("storage", "account", "order", "saga")
+OTHERS = ("bff", "provider", "broker")
+VICTIMS = SERVICES + OTHERS
 DATABASES = ("orders", "storage", "account", "saga")
 BATCH_SERVICES = ("storage", "account", "order")
 # A point, who passes it, and up to which pass it is let live: most are passed once a batch.
@@ -61,6 +73,10 @@ MEANWHILE_AT = 0.85  # of an outage another program is killed
 LIFE_SECONDS = 10
 SLOW_SECONDS = 20  # a kill comes at the latest after this
 STANDSTILL_SECONDS = 150  # no order became final for so long: something hangs
+# Of the provider's books and ours. A payment is asked after for the last time 60 s after its
+# checkout has ended, and that is open for 60 s.
+SETTLE_SECONDS = 180
+SETTLE_QUIET_SECONDS = 3
 DRAIN_SECONDS = 420  # a budget before the pivot, and what follows it
 
 
@@ -95,7 +111,7 @@ def kill_schedule(kills, rng):
     for i in range(max(1, kills * 20 // 100)):
         victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
     for i in range(kills - len(victims)):
-        victims.append((SERVICES[i % len(SERVICES)], "kill"))
+        victims.append((VICTIMS[i % len(VICTIMS)], "kill"))
     rng.shuffle(victims)
     has_outages = kills >= OUTAGES_FROM
     schedule = [Kill(victim, how, has_outages, rng) for victim, how in victims]
@@ -111,7 +127,11 @@ class Pass:
     def __init__(self, name, build, orders, seed, keeps_logs):
         self.name = name
         self.keeps_logs = keeps_logs
-        self.mesh = Mesh(build=build)
+        self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
+        kill_outside.write_definitions(self.definitions)
+        faults = [f"--seed={seed}", f"--fault-rate={kill_outside.FAULT_PERCENT}"]
+        flags = {"saga": [f"--definitions={self.definitions}"], "provider": faults}
+        self.mesh = Mesh(build=build, flags=flags)
         self.load = Load(self.mesh, orders, seed)
         self.kills = {}
         self.points = {}
@@ -119,6 +139,7 @@ class Pass:
         self.began = time.monotonic()
         self.said_at = self.began
         self.moved_at, self.moved_count = self.began, 0
+        self.differences = []
 
     def seconds(self):
         return time.monotonic() - self.began
@@ -166,7 +187,7 @@ class Pass:
         load, until = self.load, time.monotonic() + DRAIN_SECONDS
         load.stop_filling()
         began = time.monotonic()
-        while not load.wait(lambda: load.open_count == 0, 1):
+        while not load.wait(load.is_drained, 1):
             self.check_alive()
             if time.monotonic() > until:
                 raise AssertionError(f"{load.open_count} orders are open after {DRAIN_SECONDS} s")
@@ -179,6 +200,21 @@ class Pass:
             DRAIN_SECONDS,
             "no open saga",
         )
+        self.settle()
+
+    def settle(self):
+        """Until the provider's books and ours say the same, and go on to."""
+        began = quiet_since = time.monotonic()
+        self.differences = kill_outside.differences(self.mesh)
+        while time.monotonic() - quiet_since < SETTLE_QUIET_SECONDS:
+            pause(1)
+            self.differences = kill_outside.differences(self.mesh)
+            if self.differences:
+                quiet_since = time.monotonic()
+            if time.monotonic() - began > SETTLE_SECONDS:
+                break
+        count, took = len(self.differences), quiet_since - began
+        say(f"{self.name}: the provider's books and ours differ in {count} payments, {took:.1f} s on")
 
     def show_counts(self):
         mesh, load = self.mesh, self.load
@@ -191,6 +227,7 @@ class Pass:
         slowest = sorted(load.latencies)
         say(f"{self.name}: orders {len(load.orders)}: {rows.get('3', 0)} paid, {rows.get('4', 0)}"
             f" failed ({', '.join(f'{count} {reason}' for reason, count in reasons)})")
+        self.show_outside()
         say(f"{self.name}: kills {sum(self.kills.values())}:"
             f" {', '.join(f'{count} {what}' for what, count in sorted(self.kills.items()))}")
         for (program, point), count in sorted(self.points.items()):
@@ -202,7 +239,26 @@ class Pass:
             f" longest {slowest[-1]:.1f} s")
         if self.name == "kills":
             say(f"{self.name}: up to {self.parked_most} sagas were parked when a program was killed")
-        say(f"{self.name}: memory {', '.join(self.memory(name) for name in SERVICES)}")
+        say(f"{self.name}: memory {', '.join(self.memory(name) for name in VICTIMS)}")
+
+    def show_outside(self):
+        """What came from outside, and what the provider did to it."""
+        load, name = self.load, self.name
+        books = kill_outside.provider_books(self.mesh).values()
+        faults = collections.Counter(
+            fault.split(":")[0] for record in books for fault in record["faults"]
+        )
+        webhooks = [webhook for record in books for webhook in record["webhooks"]]
+        states = collections.Counter(record["status"] for record in books)
+        refunds = sum(bool(record["refunds"]) for record in books)
+        answers = collections.Counter(webhook["state"] for webhook in webhooks)
+        sent = sum(webhook["attempts"] for webhook in webhooks)
+        say(f"{name}: orders paid at the provider {load.external_count}, of which"
+            f" {load.http_count} over HTTP (answered: {listed(load.shoppers.counts)})")
+        say(f"{name}: payers: {listed(load.payers.counts)}; pressed again {load.payers.repeats} x")
+        say(f"{name}: the provider has {listed(states)}; paid back {refunds}; its faults:"
+            f" {listed(faults)}")
+        say(f"{name}: webhooks {len(webhooks)}, sent {sent} x: {listed(answers)}")
 
     def memory(self, name):
         status = pathlib.Path(f"/proc/{self.mesh.pid(name)}/status").read_text()
@@ -214,6 +270,7 @@ class Pass:
         self.mesh.open()
         keeps_logs = True
         try:
+            kill_outside.raise_rate(self.mesh)
             self.load.prepare()
             self.began = self.moved_at = time.monotonic()
             self.load.start()
@@ -230,7 +287,8 @@ class Pass:
             raise
         finally:
             self.mesh.close(keep_logs=keeps_logs)
-        return len(invariants.RULES) + 1 - failed, failed
+            shutil.rmtree(self.definitions, ignore_errors=True)
+        return len(invariants.RULES) + 3 - failed, failed
 
     def check_books(self):
         """How many rules do not hold."""
@@ -242,6 +300,10 @@ class Pass:
         if report.counts["orders"] != len(self.load.orders):
             failed += 1
             say(f"{self.name}: VIOLATED {len(self.load.orders)} orders were placed")
+        for offences in (self.differences, kill_outside.unpaid_and_unreturned(self.mesh)):
+            failed += bool(offences)
+            for offence in offences[: invariants.SHOWN_MAX]:
+                say(f"{self.name}: VIOLATED {offence}")
         return failed
 
     def show_open(self):
@@ -298,6 +360,12 @@ def postgres_answers(mesh):
         return None
 
 
+def listed(counts):
+    """A text of counts by name, the greatest first."""
+    rows = sorted(counts.items(), key=lambda row: -row[1])
+    return ", ".join(f"{count} {name}" for name, count in rows) or "none"
+
+
 def pause(seconds):
     threading.Event().wait(seconds)
 
@@ -337,7 +405,7 @@ def do_kills(schedule, rng):
             one.check_alive()
             if kill.gap:
                 one.move_on(kill.gap)
-        for name in SERVICES:
+        for name in VICTIMS:
             one.mesh.wait_ready(name)
 
     return act

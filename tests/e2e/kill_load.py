@@ -2,16 +2,19 @@
 
 A shop on a busy day: one hot product, one that runs out, one that nobody sells; a few wallets that
 everybody uses, some that run dry, customers without one; some orders cancelled while they run; some
-calls sent twice. The client is a careful one: it repeats a Place or a Cancel with the same id until
+calls sent twice; some orders are paid at a provider, and some of those come over HTTP (see
+kill_outside.py). The client is a careful one: it repeats a Place or a Cancel with the same id until
 there is an answer, and counts as placed only what was acknowledged.
 """
 
+import collections
 import heapq
 import random
 import threading
 import time
 
 import grpc
+from kill_outside import Payers, Shoppers
 from mesh import ASK_AGAIN, PENDING_STATES, uuid7
 
 ENVELOPE_ITEMS = 256
@@ -20,6 +23,10 @@ CYCLE_SECONDS = 0.05
 LOOK_FIRST_SECONDS = 0.3
 LOOK_LAST_SECONDS = 1.5
 SEND_AGAIN_SECONDS = 0.2
+
+# Of all orders, and of those that are open at the same time: they take their time.
+EXTERNAL_SHARE = 0.2
+EXTERNAL_OPEN_SHARE = 0.2
 
 RICH = 4
 POOR = 3
@@ -44,14 +51,19 @@ class Wrong(AssertionError):
 class Placed:
     """An order as its caller knows it."""
 
-    __slots__ = ("order_id", "request", "cancel", "is_acknowledged", "is_final", "pause", "began")
+    __slots__ = (
+        "order_id", "request", "cancel", "is_external", "is_acknowledged", "is_final", "has_payer",
+        "pause", "began",
+    )
 
-    def __init__(self, order_id, request, cancel, began):
+    def __init__(self, order_id, request, cancel, is_external, began):
         self.order_id = order_id
         self.request = request
         self.cancel = cancel  # the Cancel to send once the Place is acknowledged, or None
+        self.is_external = is_external
         self.is_acknowledged = False
         self.is_final = False
+        self.has_payer = False
         self.pause = LOOK_FIRST_SECONDS
         self.began = began
 
@@ -71,7 +83,13 @@ class Load:
         self.places = []
         self.cancels = []
         self.looks = []
+        self.arrived = collections.deque()  # order ids from shoppers
+        self.payers = Payers(mesh, seed)
+        self.shoppers = Shoppers(mesh, self, draw_lines, seed)
         self.open_count = 0
+        self.external_open = 0
+        self.external_count = 0
+        self.http_count = 0
         self.final_count = 0
         self.place_repeats = 0
         self.troubles = {}
@@ -94,14 +112,27 @@ class Load:
             mesh.open_wallet(f"poor{i}", CURRENCY, POOR_MINOR)
 
     def start(self):
+        self.payers.start()
         self.thread.start()
+        self.shoppers.start()
 
     def stop_filling(self):
         self.is_filling = False
+        self.shoppers.finish()
+
+    def is_drained(self):
+        return self.shoppers.are_gone() and not self.arrived and self.open_count == 0
+
+    def arrive(self, order_id):
+        """An order that was placed over HTTP."""
+        self.arrived.append(order_id)
 
     def end(self):
+        self.shoppers.end()
+        self.payers.end()
         self.must_end = True
-        self.thread.join(CALL_SECONDS * 4)
+        if self.thread.ident:
+            self.thread.join(CALL_SECONDS * 4)
 
     def wait(self, condition, seconds):
         """Until condition(); False when that takes too long, or the thread has ended."""
@@ -124,6 +155,12 @@ class Load:
             self.changed.notify_all()
 
     def _turn(self, now):
+        for others in (self.payers, self.shoppers):
+            if others.error:
+                raise others.error
+        while self.arrived:
+            self._adopt(self.arrived[0], now)
+            self.arrived.popleft()  # only now: until then it counts as arrived, from then as open
         if self.is_filling:
             for _ in range(self.target - self.open_count):
                 self._make(now)
@@ -137,21 +174,38 @@ class Load:
     def _get_request(self, placed):
         return self.mesh.order_pb.GetRequest(order_id=placed.order_id).SerializeToString()
 
+    def _adopt(self, order_id, now):
+        placed = Placed(order_id, None, None, True, now)
+        placed.is_acknowledged = True
+        self.http_count += 1
+        self._count_open(placed)
+        self._look_later(placed)
+
+    def _count_open(self, placed):
+        self.orders[placed.order_id] = placed
+        self.open_count += 1
+        if placed.is_external:
+            self.external_count += 1
+            self.external_open += 1
+
     def _make(self, now):
         rng, pb = self.rng, self.mesh.order_pb
         order_id = uuid7()
+        has_room = self.external_open < self.target * EXTERNAL_OPEN_SHARE
+        is_external = rng.random() < EXTERNAL_SHARE and has_room
         request = pb.PlaceRequest(
             order_id=order_id,
             customer_id=draw_customer(rng),
             currency=CURRENCY,
             lines=[pb.OrderLine(sku=sku, quantity=quantity) for sku, quantity in draw_lines(rng)],
+            payment_method="external" if is_external else "wallet",
+            provider="sandbox" if is_external else "",
         )
         cancel = None
         if rng.random() < 0.04:
             cancel = pb.CancelRequest(request_id=uuid7(), order_id=order_id).SerializeToString()
-        placed = Placed(order_id, request.SerializeToString(), cancel, now)
-        self.orders[order_id] = placed
-        self.open_count += 1
+        placed = Placed(order_id, request.SerializeToString(), cancel, is_external, now)
+        self._count_open(placed)
         heapq.heappush(self.places, (now, placed))
 
     # -- envelopes
@@ -239,11 +293,15 @@ class Load:
             raise Wrong(f"{placed.order_id} is acknowledged, and Get says: {result.status.message}")
         order = self.mesh.order_pb.GetResponse.FromString(result.response).order
         if order.status in PENDING_STATES:
+            if order.payment_url and not placed.has_payer:
+                placed.has_payer = True
+                self.payers.meet(order.payment_id)
             self._look_later(placed)
             return
         placed.is_final = True
         self.latencies.append(time.monotonic() - placed.began)
         self.open_count -= 1
+        self.external_open -= placed.is_external
         self.final_count += 1
 
 
