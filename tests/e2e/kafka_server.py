@@ -19,8 +19,8 @@ SEPARATOR = "\x1f"
 class Kafka:
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
-        self.port = free_port(set())
-        self.controller = free_port({self.port})
+        self.port = free_port()
+        self.controller = free_port()
         self.log = self.directory / "kafka.log"
         self.process = None
 

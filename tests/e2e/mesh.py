@@ -121,8 +121,12 @@ def wait_until(condition, seconds, what):
         time.sleep(0.05)
 
 
-def free_port(taken):
-    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance."""
+ports_given = set()
+
+
+def free_port():
+    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance, and
+    that no mesh of this process was given."""
     while True:
         port = random.SystemRandom().randrange(12000, 20000)
         with socket.socket() as probe:
@@ -131,7 +135,8 @@ def free_port(taken):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in taken:
+        if port not in ports_given:
+            ports_given.add(port)
             return port
 
 
@@ -220,9 +225,9 @@ class Mesh:
         try:
             self.start("postgres")
             for program in self.programs.values():
-                program.port = free_port(self._ports())
+                program.port = free_port()
                 self._make_database(program)
-            self.webhook_port = free_port(self._ports())
+            self.webhook_port = free_port()
             dev("secrets", str(self.secrets), self.address("provider"), self.address("webhook"))
             # Else the first crash would replay the making of every database, for seconds.
             self.psql("postgres", "CHECKPOINT")
@@ -263,9 +268,6 @@ class Mesh:
     def secrets(self):
         """What the sandbox's programs share, as dev.d/secrets.sh makes it."""
         return self.directory / "secrets"
-
-    def _ports(self):
-        return {self.webhook_port, *(program.port for program in self.programs.values())}
 
     def _make_database(self, program):
         if not program.database:

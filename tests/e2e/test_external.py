@@ -7,7 +7,6 @@ import story
 from external import External
 from mesh import wait_until
 
-story.flows["pay_within_a_minute"] = external.pay_within_a_minute
 story.flows["pay_in_seconds"] = external.pay_in_seconds
 
 
@@ -44,20 +43,6 @@ class Paid(External):
             lambda: self.bff("GET", path)[1]["status"] == "PAID", 20, "PAID for the one who looks"
         )
         self.assertEqual(self.assert_settled(order["orderNo"], "SUCCEEDED", "TAKEN").webhooks, 0)
-
-    def test_without_bff_the_service_itself_asks(self):
-        """One whose webhook is lost, and one that nobody ever pays."""
-        with self.away("bff"):
-            paid, sku = self.place_external(flow="pay_within_a_minute")
-            left, _ = self.place_external(flow="pay_within_a_minute")
-            self.waiting(left)
-            self.provider.pay(self.waiting(paid).id)
-            seconds = external.OWN_POLL_SECONDS
-            wait_until(lambda: self.status(paid) == "PAID", seconds, "PAID by the service's poll")
-            self.assert_failed(left, "PAYMENT_EXPIRED")
-        self.assert_paid(paid, total_minor=1000)
-        self.assert_settled(paid, "SUCCEEDED", "TAKEN")
-        self.assert_settled(left, "EXPIRED", "ABANDONED")
 
     def test_the_webhook_comes_twice(self):
         order_id, _ = self.place_external(faults=["doubled"])
