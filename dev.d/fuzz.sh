@@ -13,7 +13,7 @@ fuzz_seeds() {
 
 # fuzz_run [TARGET] [--seconds N]: one target, or all of them, N seconds each.
 fuzz_run() {
-    local seconds=60 wanted='' target found=0
+    local seconds=60 wanted='' target
     while (($# > 0)); do
         case $1 in
         --seconds)
@@ -34,19 +34,34 @@ fuzz_run() {
     done
     ((${#targets[@]} > 0)) || die "there is no target '$wanted'." "There are: $(fuzz_targets | tr '\n' ' ')"
     BUILD_TARGETS="${targets[*]/#/fuzz_}" CC=clang build_tree build-fuzz -DMESH_FUZZ=ON
+    # Two at a time: a fuzzer uses one core.
+    local failed=0 running=0
     for target in "${targets[@]}"; do
-        mkdir -p "$RUN/fuzz/$target"
-        if long_work "fuzzing $target for $seconds s" "$RUN/log/fuzz-$target.log" \
-            build-fuzz/fuzz_"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-            -artifact_prefix="$RUN/fuzz/$target-" "$RUN/fuzz/$target" $(fuzz_seeds "$target"); then
-            ((++found))
-            count 1 0 0
-        else
-            count 0 1 0
-            say "  the input that did it is $RUN/fuzz/$target-*: make it a row of a test"
+        fuzz_one "$target" "$seconds" &
+        if ((++running == 2)); then
+            wait -n || ((++failed))
+            ((--running)) || true
         fi
     done
-    ((found == ${#targets[@]}))
+    while ((running > 0)); do
+        wait -n || ((++failed))
+        ((--running)) || true
+    done
+    ((failed == 0))
+}
+
+fuzz_one() {
+    local target=$1 seconds=$2
+    mkdir -p "$RUN/fuzz/$target"
+    if long_work "fuzzing $target for $seconds s" "$RUN/log/fuzz-$target.log" \
+        build-fuzz/fuzz_"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -artifact_prefix="$RUN/fuzz/$target-" "$RUN/fuzz/$target" $(fuzz_seeds "$target"); then
+        count 1 0 0
+        return
+    fi
+    count 0 1 0
+    say "  the input that did it is $RUN/fuzz/$target-*: make it a row of a test"
+    return 1
 }
 
 word_fuzz() {
