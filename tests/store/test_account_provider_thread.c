@@ -412,6 +412,8 @@ main(void)
     tcase_add_test(tests, abandoned_and_cancelled);
     tcase_add_test(tests, lost_answer_to_the_refund);
     suite_add_tcase(suite, tests);
+    /* Each test has a world of its own, also where CK_FORK=no is set. */
+    srunner_set_fork_status(runner, CK_FORK);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
