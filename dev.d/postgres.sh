@@ -185,14 +185,23 @@ postgres_database() {
 }
 
 # Servers made by tests are below the state directory, each beside the identity of the process that
-# asked for it. Those whose owner is gone (it was killed) are ended and removed.
+# asked for it. Those whose owner is gone (it was killed) are ended and removed. One at a time: a
+# directory that has no owner yet must not be taken for one that has lost it.
 scratch_new() {
-    local owner=${1:-$$} directory
-    scratch_sweep
+    (
+        flock -w 60 8 || die "another ./dev has made a scratch directory for a minute." \
+            "See what it does: fuser -v $STATE/scratch.lock"
+        scratch_sweep >&2
+        scratch_make "${1:-$$}"
+    ) 8>"$STATE/scratch.lock"
+}
+
+scratch_make() {
+    local directory
     directory=$(mktemp -d "$STATE/scratch/XXXXXXXX")
     chmod 0711 "$directory"
     mkdir -m 0700 "$directory/pids"
-    process_identity "$owner" >"$directory/owner"
+    process_identity "$1" >"$directory/owner"
     echo "$directory"
 }
 
