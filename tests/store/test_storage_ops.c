@@ -1,4 +1,5 @@
 /* Storage on a real PostgreSQL: what a product and a hold are after each op, and after its repeat. */
+#include "tests/store/hot_fixture.h"
 #include "tests/store/pg_fixture.h"
 #include "tests/store/storage_fixture.h"
 
@@ -422,80 +423,23 @@ START_TEST(any_sequence_keeps_the_sums)
 END_TEST
 
 /* A change of a product or a hold writes no index: it stays on its page. */
-/* All pieces of a new product are held at once, and the holds confirmed one by one. */
-static void
-sell_out(const char *sku, int count)
-{
-    struct test_call **tests = malloc((size_t)count * sizeof(struct test_call *));
-    struct call **calls = malloc((size_t)count * sizeof(struct call *));
-    struct uuid *ids = malloc((size_t)count * sizeof(struct uuid));
-
-    make_product(sku, 1, count);
-    for (int i = 0; i < count; i++) {
-        ids[i] = storage_id();
-        tests[i] = storage_reserve(ids[i], sku, 1, NULL, 0, 60);
-        calls[i] = &tests[i]->call;
-    }
-    batch_run(&storage_service, pg, calls, (size_t)count);
-    for (int i = 0; i < count; i++) {
-        call_fixture_free(tests[i]);
-        ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), ids[i]), NULL), ERR_OK);
-    }
-    free(ids);
-    free(calls);
-    free(tests);
-}
-
-struct updates {
-    long long hot, all;
-};
-
-/* What the server has counted so far; this backend tells its own counts first. */
-static struct updates
-updates_of(const char *tables)
-{
-    struct updates updates;
-
-    ck_assert_int_eq(pg_run(pg, "SELECT pg_stat_force_next_flush()"), ERR_OK);
-    updates.hot = pg_fixture_int(fixture.conninfo,
-                                 "SELECT sum(n_tup_hot_upd) FROM pg_stat_user_tables"
-                                 " WHERE relname LIKE '%s'",
-                                 tables);
-    updates.all = pg_fixture_int(fixture.conninfo,
-                                 "SELECT sum(n_tup_upd) FROM pg_stat_user_tables"
-                                 " WHERE relname LIKE '%s'",
-                                 tables);
-    return updates;
-}
-
-static bool
-are_hot(struct updates before, struct updates after, long long least)
-{
-    ck_assert_msg(after.all - before.all >= least, "%lld updates were counted, not %lld",
-                  after.all - before.all, least);
-    return (after.hot - before.hot) * 10 >= after.all - before.all;
-}
-
-/* An update of a column that an index mentions is never HOT: then there are none at all. How many of
- * the others are depends on the room in their pages, and so on pruning, which an open transaction in
- * any database of the server puts off: the other tests'. One in ten says that HOT is possible. */
 START_TEST(updates_stay_hot)
 {
-    enum { COUNT = 200, ROUNDS = 5 };
-    bool are_holds_hot = false, are_products_hot = false;
-    char sku[16];
+    enum { HOLDS = 10 };
+    struct hot_count holds, products;
 
-    for (int i = 0; i < ROUNDS && !(are_holds_hot && are_products_hot); i++) {
-        struct updates holds = updates_of("hold%"), products = updates_of("product");
+    hot_begin(&fixture, pg, "hold", &holds);
+    hot_begin(&fixture, pg, "product", &products);
+    make_product("hot", 1, HOLDS); /* a new product, and then its stock */
+    for (int i = 0; i < HOLDS; i++) {
+        struct uuid id = storage_id();
 
-        snprintf(sku, sizeof sku, "hot-%d", i);
-        sell_out(sku, COUNT);
-        expect_product(sku, "200 0 0 200");
-        are_holds_hot = are_hot(holds, updates_of("hold%"), COUNT);
-        are_products_hot = are_hot(products, updates_of("product"), COUNT);
+        ck_assert_int_eq(storage_do(pg, storage_reserve(id, "hot", 1, NULL, 0, 600), NULL), ERR_OK);
+        ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), id), NULL), ERR_OK);
     }
-    ck_assert_msg(are_holds_hot, "holds: fewer than one in ten updates are HOT");
-    ck_assert_msg(are_products_hot, "products: fewer than one in ten updates are HOT");
+    expect_product("hot", "10 0 0 10");
+    ck_assert_int_eq(hot_end(&fixture, pg, &holds, HOLDS), 0);
+    ck_assert_int_eq(hot_end(&fixture, pg, &products, 1 + 2 * HOLDS), 0);
 }
 END_TEST
 
