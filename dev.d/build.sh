@@ -66,7 +66,7 @@ word_clean() {
         postgres_remove "$RUN/pg"
     fi
     scratch_sweep
-    rm -rf "$RUN" "$ROOT"/build "$ROOT"/build-asan "$ROOT"/build-tsan "$ROOT"/build-crash
+    rm -rf "$RUN" "$ROOT"/build "$ROOT"/build-*
     # Another user's leftovers are theirs to remove.
     rm -rf "$STATE"
     say "clean"
