@@ -41,9 +41,9 @@ static const struct pg_column own_in[] = {
 static const struct pg_column own_out[] = {
     PG_COLUMN(struct own_row, epoch, PG_INT8),
     PG_COLUMN(struct own_row, floor_page, PG_INT8),
-    PG_COLUMN(struct own_row, next_page, PG_INT8),
     { 0 },
 };
+static const struct pg_column next_out[] = { PG_COLUMN(struct own_row, next_page, PG_INT8), { 0 } };
 static const struct pg_column epoch_out[] = { PG_COLUMN(struct own_row, epoch, PG_INT8), { 0 } };
 static const struct pg_column page_in[] = {
     PG_COLUMN(struct page_row, shard, PG_INT4),
@@ -105,12 +105,32 @@ static const struct pg_column final_page_in[] = {
  * whether that one's COMMIT happened. */
 static const struct pg_statement journal_take = {
     .name = "journal_own",
-    .sql = "UPDATE journal_shard s SET epoch = epoch + 1, owner = $2 WHERE shard = $1"
-           " RETURNING epoch, floor_page, (SELECT coalesce(max(page) + 1, s.floor_page)"
-           " FROM journal_page p WHERE p.shard = s.shard)",
+    .sql = "UPDATE journal_shard SET epoch = epoch + 1, owner = $2 WHERE shard = $1"
+           " RETURNING epoch, floor_page",
     .in = own_in,
     .is_single = true,
     .out = own_out,
+    .out_bytes = sizeof(struct own_row),
+};
+
+/* A statement of its own, after that one: the page that it waited for is in no snapshot taken before
+ * the wait. */
+static const struct pg_statement next_find = {
+    .name = "journal_next",
+    .sql = "SELECT coalesce((SELECT max(page) + 1 FROM journal_page p WHERE p.shard = s.shard),"
+           " floor_page) FROM journal_shard s WHERE s.shard = $1",
+    .in = shard_in,
+    .is_single = true,
+    .out = next_out,
+    .out_bytes = sizeof(struct own_row),
+};
+
+static const struct pg_statement owner_find = {
+    .name = "journal_owner",
+    .sql = "SELECT epoch FROM journal_shard WHERE shard = $1 AND owner = $2",
+    .in = own_in,
+    .is_single = true,
+    .out = epoch_out,
     .out_bytes = sizeof(struct own_row),
 };
 
@@ -219,9 +239,9 @@ static const struct pg_statement final_save = {
 };
 
 static const struct pg_statement *const statements[] = {
-    &journal_take, &raise_epoch, &page_insert, &page_scan,   &floor_set,     &page_delete,
-    &parked_find,  &final_find,  &final_page,  &parked_save, &parked_delete, &final_save,
-    &parked_index, &op_load,     &op_insert,   NULL,
+    &journal_take,  &next_find,   &owner_find,   &raise_epoch, &page_insert, &page_scan,
+    &floor_set,     &page_delete, &parked_find,  &final_find,  &final_page,  &parked_save,
+    &parked_delete, &final_save,  &parked_index, &op_load,     &op_insert,   NULL,
 };
 
 /* ---- */
@@ -264,6 +284,13 @@ journal_free(struct journal *journal)
     return NULL;
 }
 
+static enum error
+lost(const struct journal *journal)
+{
+    log_error("journal=lost shard=%d because=\"another orchestrator owns it now\"", journal->shard);
+    return ERR_CONFLICT;
+}
+
 enum error
 journal_connect(struct journal *journal)
 {
@@ -285,18 +312,37 @@ enum error
 journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next)
 {
     struct own_row row = { .shard = journal->shard, .owner = journal->owner };
-    struct pg_step step;
-    enum error error = ask(journal, false, &journal_take, &row, journal->arena, &step);
+    const void *row_pointer = &row;
+    struct pg_step steps[2] = {
+        { .statement = &journal_take, .rows = &row_pointer, .count = 1 },
+        { .statement = &next_find, .rows = &row_pointer, .count = 1 },
+    };
+    enum error error = pg_connect(journal->pg);
 
-    if (error == ERR_OK && step.ret_count != 1)
+    if (error == ERR_OK)
+        error = pg_round(journal->pg, false, steps, 2, journal->arena);
+    if (error == ERR_OK && (steps[0].ret_count != 1 || steps[1].ret_count != 1))
         error = ERR_INTERNAL; /* the schema makes the shard rows */
     if (error == ERR_OK) {
-        const struct own_row *answer = step.ret_rows;
+        const struct own_row *taken = steps[0].ret_rows, *next = steps[1].ret_rows;
 
-        journal->epoch = answer->epoch;
-        *ret_floor = answer->floor_page;
-        *ret_next = answer->next_page;
+        journal->epoch = taken->epoch;
+        *ret_floor = taken->floor_page;
+        *ret_next = next->next_page;
     }
+    arena_reset(journal->arena);
+    return error;
+}
+
+enum error
+journal_check(struct journal *journal)
+{
+    struct own_row row = { .shard = journal->shard, .owner = journal->owner };
+    struct pg_step step;
+    enum error error = ask(journal, false, &owner_find, &row, journal->arena, &step);
+
+    if (error == ERR_OK && step.ret_count != 1)
+        error = lost(journal);
     arena_reset(journal->arena);
     return error;
 }
@@ -454,6 +500,8 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
     error = pg_round(journal->pg, true, steps, count, journal->arena);
     if (error == ERR_OK && steps[0].ret_changed != 1)
         return ERR_TOO_LATE; /* no such epoch any more */
+    if (error == ERR_CONFLICT && pg_is_duplicate(journal->pg))
+        return ERR_INTERNAL; /* under our own epoch, nobody else was first: again would be for ever */
     return error;
 }
 
@@ -482,11 +530,9 @@ journal_write(struct journal *journal, int64_t page, const struct journal_tick *
         journal->is_in_doubt = true;
         return ERR_STORE_DOWN;
     case ERR_TOO_LATE:
-        log_error("journal=lost shard=%d because=\"another orchestrator owns it now\"",
-                  journal->shard);
-        return ERR_CONFLICT;
+        return lost(journal);
     case ERR_CONFLICT:
-        return journal->is_in_doubt ? ERR_CONFLICT : ERR_STORE_DOWN; /* a lock: again */
+        return journal->is_in_doubt ? lost(journal) : ERR_STORE_DOWN; /* a lock: again */
     default:
         return error;
     }

@@ -59,6 +59,9 @@ enum error journal_connect(struct journal *journal);
  * *ret_next the number of the next page. */
 enum error journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next);
 
+/* Still ours? ERR_CONFLICT: another owner took it over. For a shard that has nothing to write. */
+enum error journal_check(struct journal *journal);
+
 /* Pages from `from` on, at most `max`, in order. */
 struct journal_page {
     int64_t page;

@@ -19,7 +19,7 @@ struct pg {
     const struct pg_statement **statements; /* ends with NULL */
     PGconn *connection;                     /* NULL: not connected */
     int64_t failed_at_us, planned_at_us;
-    bool was_connected, in_transaction;
+    bool was_connected, in_transaction, is_duplicate;
     struct pg_buffer buffer; /* parameters of the statement that is being sent */
 };
 
@@ -58,6 +58,12 @@ pg_free(struct pg *pg)
     free(pg->statements);
     free(pg);
     return NULL;
+}
+
+bool
+pg_is_duplicate(const struct pg *pg)
+{
+    return pg->is_duplicate;
 }
 
 void
@@ -133,6 +139,14 @@ judge(const PGresult *result, const char *name)
              "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
              error_name(error), one_line(PQresultErrorMessage(result), words));
     return error;
+}
+
+static bool
+is_duplicate(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return state != NULL && strcmp(state, "23505") == 0;
 }
 
 static void
@@ -277,6 +291,7 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
         break;
     default:
         error = judge(result, name);
+        pg->is_duplicate = is_duplicate(result);
     }
     PQclear(result);
     if (!next_result(pg, until_us, &end)) {

@@ -97,6 +97,9 @@ enum error pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t ste
 enum error pg_commit(struct pg *pg);
 void pg_rollback(struct pg *pg);
 
+/* Was the last ERR_CONFLICT a unique violation, and no lock? */
+bool pg_is_duplicate(const struct pg *pg);
+
 /* Closes a connection that is in doubt; the next pg_connect() opens another. */
 void pg_disconnect(struct pg *pg);
 

@@ -106,6 +106,21 @@ pg_fixture_int(const char *conninfo, const char *format, ...)
     return strtoll(text, NULL, 10);
 }
 
+/* While a standby is named that does not exist, every COMMIT of the server is done and then waits: a
+ * backend that is ended there has committed, and its client does not know. "" ends that. It is the
+ * whole server's, so tests that use it wait for each other; admin holds the lock until it is closed. */
+static inline void
+pg_fixture_standby(PGconn *admin, const char *name)
+{
+    char sql[128], text[PG_FIXTURE_TEXT_BYTES];
+
+    if (name[0] != '\0')
+        pg_fixture_ask(admin, "SELECT pg_advisory_lock(7)", text);
+    snprintf(sql, sizeof sql, "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    pg_fixture_ask(admin, sql, text);
+    pg_fixture_ask(admin, "SELECT pg_reload_conf()", text);
+}
+
 /* The path of a file of the checkout: this header knows where it lies itself. */
 static inline void
 pg_fixture_path(const char *file, char path[1024])

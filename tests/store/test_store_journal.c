@@ -1,0 +1,402 @@
+/* The journal on a real PostgreSQL: who owns a shard, what becomes of a page whose COMMIT is in doubt,
+ * and which pages and rows are there afterwards. */
+#include "mesh/base/clock.h"
+#include "mesh/store/journal.h"
+#include "tests/store/pg_fixture.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { SHARD = 0 };
+
+static struct pg_fixture fixture;
+static struct journal *first, *second; /* two orchestrators */
+static struct arena *arena;
+
+static void
+open_journals(void)
+{
+    pg_fixture_run(fixture.conninfo, "TRUNCATE journal_page, journal_parked, journal_final, op;"
+                                     " UPDATE journal_shard SET epoch = 0, floor_page = 1");
+    first = journal_new(fixture.conninfo, SHARD);
+    second = journal_new(fixture.conninfo, SHARD);
+    arena = arena_new();
+}
+
+static void
+close_journals(void)
+{
+    first = journal_free(first);
+    second = journal_free(second);
+    arena = arena_free(arena);
+}
+
+static void
+own(struct journal *journal, int64_t floor, int64_t next)
+{
+    int64_t is_floor = 0, is_next = 0;
+
+    ck_assert_int_eq(journal_own(journal, &is_floor, &is_next), ERR_OK);
+    ck_assert_int_eq(is_floor, floor);
+    ck_assert_int_eq(is_next, next);
+}
+
+static enum error
+write_text(struct journal *journal, int64_t page, const char *body)
+{
+    const struct journal_tick tick = { .body = body };
+
+    return journal_write(journal, page, &tick);
+}
+
+/* "1:a 2:b": the pages that are there. */
+static void
+expect_pages(const char *expected)
+{
+    char text[PG_FIXTURE_TEXT_BYTES];
+
+    pg_fixture_text(fixture.conninfo, text,
+                    "SELECT coalesce(string_agg(page || ':' || body, ' ' ORDER BY page), '')"
+                    " FROM journal_page WHERE shard = %d",
+                    SHARD);
+    ck_assert_str_eq(text, expected);
+}
+
+/* A backend of this test's database that waits for something; 0: none does. */
+static int
+find_backend(const char *condition)
+{
+    return (int)pg_fixture_int(fixture.admin,
+                               "SELECT coalesce(max(pid), 0) FROM pg_stat_activity"
+                               " WHERE datname = '%s' AND %s",
+                               fixture.database, condition);
+}
+
+/* The same, waited for. */
+static int
+await_backend(const char *condition)
+{
+    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    int pid;
+
+    while ((pid = find_backend(condition)) == 0 && clock_steady_us() < until_us)
+        usleep(5000);
+    ck_assert_msg(pid != 0, "no backend waits: %s", condition);
+    return pid;
+}
+
+/* ---- ownership ---- */
+
+START_TEST(pages_follow_each_other)
+{
+    own(first, 1, 1);
+    ck_assert_int_eq(write_text(first, 1, "a"), ERR_OK);
+    ck_assert_int_eq(write_text(first, 2, "b"), ERR_OK);
+    expect_pages("1:a 2:b");
+    own(second, 1, 3);
+}
+END_TEST
+
+START_TEST(a_stale_owner_writes_nothing)
+{
+    own(first, 1, 1);
+    ck_assert_int_eq(write_text(first, 1, "a"), ERR_OK);
+    own(second, 1, 2);
+    ck_assert_int_eq(write_text(first, 2, "stale"), ERR_CONFLICT);
+    ck_assert_int_eq(write_text(second, 2, "b"), ERR_OK);
+    ck_assert_int_eq(write_text(first, 3, "stale"), ERR_CONFLICT);
+    expect_pages("1:a 2:b");
+}
+END_TEST
+
+START_TEST(who_owns_it_can_be_asked)
+{
+    own(first, 1, 1);
+    ck_assert_int_eq(journal_check(first), ERR_OK);
+    own(second, 1, 1);
+    ck_assert_int_eq(journal_check(first), ERR_CONFLICT);
+    ck_assert_int_eq(journal_check(second), ERR_OK);
+}
+END_TEST
+
+struct takeover {
+    pthread_t thread;
+    enum error error;
+    int64_t floor, next;
+};
+
+static void *
+take_over(void *context)
+{
+    struct takeover *takeover = context;
+
+    takeover->error = journal_own(second, &takeover->floor, &takeover->next);
+    return NULL;
+}
+
+/* The page that the old owner is writing in this moment belongs to what the new one must read. */
+START_TEST(a_takeover_sees_the_page_it_waited_for)
+{
+    PGconn *old = pg_fixture_connect(fixture.conninfo);
+    char text[PG_FIXTURE_TEXT_BYTES];
+    struct takeover takeover = { .error = ERR_INTERNAL };
+
+    own(first, 1, 1);
+    pg_fixture_ask(old,
+                   "BEGIN; INSERT INTO journal_page (shard, page, epoch, body)"
+                   " SELECT s.shard, 1, s.epoch, 'old' FROM (SELECT shard, epoch FROM journal_shard"
+                   " WHERE shard = 0 FOR SHARE) AS s",
+                   text);
+    ck_assert_int_eq(pthread_create(&takeover.thread, NULL, take_over, &takeover), 0);
+    await_backend("wait_event_type = 'Lock'");
+    pg_fixture_ask(old, "COMMIT", text);
+    pthread_join(takeover.thread, NULL);
+    ck_assert_int_eq(takeover.error, ERR_OK);
+    ck_assert_int_eq(takeover.next, 2);
+    ck_assert_int_eq(write_text(second, takeover.next, "new"), ERR_OK);
+    expect_pages("1:old 2:new");
+    PQfinish(old);
+}
+END_TEST
+
+/* A page that is there already, under our own epoch, was numbered wrongly: a defect, and trying again
+ * for ever would hide it. */
+START_TEST(a_page_is_never_written_twice)
+{
+    own(first, 1, 1);
+    ck_assert_int_eq(write_text(first, 1, "a"), ERR_OK);
+    ck_assert_int_eq(write_text(first, 1, "b"), ERR_INTERNAL);
+    expect_pages("1:a");
+}
+END_TEST
+
+/* ---- COMMIT in doubt ---- */
+
+struct writer {
+    pthread_t thread;
+    int64_t page;
+    enum error error;
+    atomic_bool is_done;
+};
+
+static void *
+write_first(void *context)
+{
+    struct writer *writer = context;
+
+    writer->error = write_text(first, writer->page, "a");
+    atomic_store(&writer->is_done, true);
+    return NULL;
+}
+
+static void
+writer_start(struct writer *writer, int64_t page)
+{
+    writer->page = page;
+    atomic_store(&writer->is_done, false);
+    ck_assert_int_eq(pthread_create(&writer->thread, NULL, write_first, writer), 0);
+}
+
+/* A deferred trigger holds COMMIT up until the backend is killed: not done, and not said. */
+static void
+lose_commit(void)
+{
+    PGconn *holder = pg_fixture_connect(fixture.conninfo);
+    char text[PG_FIXTURE_TEXT_BYTES];
+    struct writer writer;
+    int pid;
+
+    pg_fixture_ask(holder,
+                   "CREATE OR REPLACE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS"
+                   " $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;"
+                   "CREATE CONSTRAINT TRIGGER hold_up AFTER INSERT ON journal_page"
+                   " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hold_up();"
+                   "SELECT pg_advisory_lock(42)",
+                   text);
+    writer_start(&writer, 1);
+    pid = await_backend("wait_event = 'advisory'");
+    pg_fixture_run(fixture.admin, "SELECT pg_terminate_backend(%d, 5000)", pid);
+    pthread_join(writer.thread, NULL);
+    ck_assert_int_eq(writer.error, ERR_STORE_DOWN);
+    pg_fixture_ask(holder, "DROP TRIGGER hold_up ON journal_page", text);
+    PQfinish(holder);
+    expect_pages("");
+}
+
+/* Asks for the page again, as its owner does, until that is answered. */
+static enum error
+write_again(int64_t page)
+{
+    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    enum error error;
+
+    while ((error = write_text(first, page, "a")) == ERR_STORE_DOWN && clock_steady_us() < until_us)
+        usleep(20 * 1000);
+    return error;
+}
+
+START_TEST(in_doubt_and_not_written)
+{
+    own(first, 1, 1);
+    lose_commit();
+    ck_assert_int_eq(write_again(1), ERR_OK);
+    ck_assert_int_eq(write_text(first, 2, "b"), ERR_OK);
+    expect_pages("1:a 2:b");
+}
+END_TEST
+
+/* The server commits, waits for a standby that does not exist, and is killed: done, and not said. */
+START_TEST(in_doubt_and_written)
+{
+    PGconn *admin = pg_fixture_connect(fixture.admin);
+    int64_t until_us = clock_steady_us() + 10 * SECOND_US, page = 0;
+    struct writer writer;
+    int pid = 0;
+
+    own(first, 1, 1);
+    pg_fixture_standby(admin, "ghost");
+    while (pid == 0 && clock_steady_us() < until_us) { /* the setting reaches a backend late */
+        writer_start(&writer, ++page);
+        while (pid == 0 && !atomic_load(&writer.is_done))
+            pid = find_backend("wait_event = 'SyncRep'");
+        if (pid == 0)
+            pthread_join(writer.thread, NULL);
+    }
+    if (pid != 0)
+        pg_fixture_run(fixture.admin, "SELECT pg_terminate_backend(%d, 5000)", pid);
+    pg_fixture_standby(admin, ""); /* before anything can fail: it is the whole server's */
+    PQfinish(admin);
+    ck_assert_int_ne(pid, 0);
+    pthread_join(writer.thread, NULL);
+    ck_assert_int_eq(writer.error, ERR_STORE_DOWN);
+    ck_assert_int_eq(write_again(page), ERR_OK);
+    ck_assert_int_eq(write_text(first, page + 1, "b"), ERR_OK);
+    own(second, 1, page + 2); /* no number twice, and none missing */
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM journal_page"),
+                     page + 1);
+}
+END_TEST
+
+/* Somebody else took the shard over while a COMMIT was in doubt: the old owner must end. */
+START_TEST(in_doubt_and_taken_over)
+{
+    own(first, 1, 1);
+    lose_commit();
+    own(second, 1, 1);
+    ck_assert_int_eq(write_again(1), ERR_CONFLICT);
+    expect_pages("");
+}
+END_TEST
+
+/* ---- rows and the floor ---- */
+
+static struct journal_row
+row_of(struct uuid id, const char *phase, const char *body)
+{
+    return (struct journal_row){
+        .id = id, .shard = SHARD, .page = 1, .fingerprint = 7, .phase = phase, .body = body
+    };
+}
+
+START_TEST(parked_then_final)
+{
+    struct uuid id = uuid_v7(clock_now_us()), other = uuid_v7(clock_now_us());
+    const struct uuid *gone = &id, ids[] = { id, other };
+    const struct journal_row waits = row_of(id, "WAITING", "{\"a\":1}");
+    const struct journal_row ended = row_of(id, "ENDED", "{\"a\":2}");
+    const struct journal_row *parked = &waits, *final = &ended;
+    const struct journal_tick park = { .body = "", .parked = &parked, .parked_count = 1 };
+    const struct journal_tick end = {
+        .body = "e", .finals = &final, .final_count = 1, .unparked = &gone, .unparked_count = 1
+    };
+    struct journal_row *found, *finals;
+    size_t found_count, final_count;
+
+    own(first, 1, 1);
+    ck_assert_int_eq(journal_write(first, 1, &park), ERR_OK);
+    ck_assert_int_eq(
+        journal_find(first, ids, 2, arena, &found, &found_count, &finals, &final_count), ERR_OK);
+    ck_assert_uint_eq(found_count, 1);
+    ck_assert_uint_eq(final_count, 0);
+    ck_assert_str_eq(found[0].body, "{\"a\":1}");
+    ck_assert_int_eq(journal_parked_index(first, arena, &found, &found_count), ERR_OK);
+    ck_assert_uint_eq(found_count, 1);
+    ck_assert_str_eq(found[0].phase, "WAITING");
+
+    ck_assert_int_eq(journal_write(first, 2, &end), ERR_OK);
+    ck_assert_int_eq(
+        journal_find(first, ids, 2, arena, &found, &found_count, &finals, &final_count), ERR_OK);
+    ck_assert_uint_eq(found_count, 0);
+    ck_assert_uint_eq(final_count, 1);
+    ck_assert_str_eq(finals[0].body, "{\"a\":2}");
+    ck_assert(finals[0].fingerprint == 7);
+}
+END_TEST
+
+START_TEST(pages_before_the_floor_go)
+{
+    const struct journal_tick tick = { .body = "d", .floor_page = 3 };
+    struct journal_page *pages;
+    size_t count;
+
+    own(first, 1, 1);
+    ck_assert_int_eq(write_text(first, 1, "a"), ERR_OK);
+    ck_assert_int_eq(write_text(first, 2, "b"), ERR_OK);
+    ck_assert_int_eq(write_text(first, 3, "c"), ERR_OK);
+    ck_assert_int_eq(journal_write(first, 4, &tick), ERR_OK);
+    expect_pages("3:c 4:d");
+    own(second, 3, 5);
+    ck_assert_int_eq(journal_pages(second, 3, 1, arena, &pages, &count), ERR_OK);
+    ck_assert_uint_eq(count, 1);
+    ck_assert_int_eq(pages[0].page, 3);
+    ck_assert_str_eq(pages[0].body, "c");
+}
+END_TEST
+
+/* The floor is kept when there is no page any more: numbers never come again. */
+START_TEST(numbers_never_come_again)
+{
+    const struct journal_tick tick = { .body = "", .floor_page = 5 };
+
+    own(first, 1, 1);
+    ck_assert_int_eq(journal_write(first, 4, &tick), ERR_OK);
+    pg_fixture_run(fixture.conninfo, "DELETE FROM journal_page");
+    own(second, 5, 5);
+}
+END_TEST
+
+int
+main(void)
+{
+    const TTest *const tests[] = {
+        pages_follow_each_other,
+        a_stale_owner_writes_nothing,
+        who_owns_it_can_be_asked,
+        a_takeover_sees_the_page_it_waited_for,
+        a_page_is_never_written_twice,
+        in_doubt_and_not_written,
+        in_doubt_and_written,
+        in_doubt_and_taken_over,
+        parked_then_final,
+        pages_before_the_floor_go,
+        numbers_never_come_again,
+    };
+    Suite *suite = suite_create("journal");
+    TCase *cases = tcase_create("journal");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, "journal", "saga/schema.sql");
+    tcase_set_timeout(cases, 30);
+    tcase_add_checked_fixture(cases, open_journals, close_journals);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        tcase_add_test(cases, tests[i]);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
