@@ -274,6 +274,23 @@ record_operator(struct turn *turn, const char *action, const char *comment, int 
     turn_fold(turn, record);
 }
 
+/* The error that what follows the trigger finds in the context: no participant's, a person's. */
+static void
+record_compensate(struct turn *turn, const char *comment)
+{
+    const struct instance *instance = turn->instance;
+    struct record *record = turn_record(turn, RECORD_OPERATOR);
+    struct trouble trouble = { CLASS_OPERATOR, "OPERATOR", "an operator had it undone" };
+
+    record->reason = "compensate";
+    record->message = turn_text(turn, comment);
+    if (record->message != NULL && record->message[0] != '\0')
+        trouble.message = record->message;
+    record->set = task_error_tree(
+        &trouble, instance->state == STATE_NONE ? "" : turn_state(turn, instance->state)->name);
+    turn_fold(turn, record);
+}
+
 /* The undoing that stopped goes on. */
 static int
 resume_undo(struct turn *turn, const struct step *last, const char *action, const char *comment)
@@ -369,7 +386,7 @@ take_compensate(struct turn *turn, const struct engine_event *event, struct prob
     if (is_too_late_to_undo(instance))
         return problem_set(problem, ERR_TOO_LATE, "saga_id",
                            "a step behind the pivot may have happened and cannot be undone");
-    record_operator(turn, "compensate", event->comment, STATE_NONE);
+    record_compensate(turn, event->comment);
     walk(turn, undo_begin(turn, instance->definition->trigger, true));
     return ERR_OK;
 }

@@ -14,6 +14,7 @@
 #define CLASS_NOT_DONE "sagamesh.NotDone"
 #define CLASS_UNKNOWN "sagamesh.Unknown"
 #define CLASS_CANCELED "sagamesh.Canceled"
+#define CLASS_OPERATOR "sagamesh.Operator"
 #define CLASS_TIMEOUT "sagamesh.Timeout"
 #define CLASS_DEFINITION "sagamesh.DefinitionError"
 

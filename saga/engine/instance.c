@@ -385,6 +385,8 @@ fold_operator(struct instance *instance, const struct record *record)
                           json_pack("{s:I, s:s, s:s}", "at", (json_int_t)record->time_us, "action",
                                     record->reason, "comment",
                                     record->message == NULL ? "" : record->message));
+    if (record->set != NULL)
+        context_update(instance, record->set);
     instance->is_stuck = false;
     instance->enter_after_undo = record->state;
     text_set(&instance->error_code, NULL);

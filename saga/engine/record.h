@@ -56,7 +56,8 @@ struct record {
     const char *event;                    /* SIGNAL: its name */
     int64_t version;                      /* SIGNAL */
     json_t *set;                          /* START: the input; DONE: what goes into the context;
-                                             SIGNAL: the payload */
+                                             SIGNAL: the payload;
+                                             OPERATOR: an error, or NULL */
     const struct definition *definition;  /* START; its name and hash are written */
     const char *traceparent;              /* START */
 };

@@ -34,12 +34,12 @@ catch_find(const struct state *state, const char *class)
     return NULL;
 }
 
-static json_t *
-error_tree(const struct trouble *trouble, const struct state *state)
+json_t *
+task_error_tree(const struct trouble *trouble, const char *state)
 {
     return json_pack("{s:{s:s, s:s, s:s, s:s}}", "_error_", "class", trouble->class, "reason",
                      trouble->reason == NULL ? "" : trouble->reason, "message",
-                     trouble->message == NULL ? "" : trouble->message, "state", state->name);
+                     trouble->message == NULL ? "" : trouble->message, "state", state);
 }
 
 /* Nobody catches it. */
@@ -105,7 +105,7 @@ task_end(struct turn *turn, const struct ending *ending)
     record->set = ending->set;
     if (was_raised) {
         assert(ending->set == NULL);
-        record->set = error_tree(trouble, state);
+        record->set = task_error_tree(trouble, state->name);
     }
     turn_fold(turn, record);
     if (is_undo)

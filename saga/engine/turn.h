@@ -57,6 +57,8 @@ void task_recovered(struct turn *turn);
 /* The current state's Input; false with the problem set. See struct call_due. */
 bool task_inputs(const struct instance *instance, const struct step *step, struct problem *problem,
                  json_t **ret_inputs);
+/* What `_error_` is in the context. */
+json_t *task_error_tree(const struct trouble *trouble, const char *state);
 int task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,
                   int64_t next_us);
 

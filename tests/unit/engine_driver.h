@@ -137,7 +137,7 @@ driver_start(struct driver *driver, const struct definition *definition, json_t 
 
 /* The steps as Seata's recorded outcomes write them: Name:status[/compensation], +u for an update, +c
  * for a compensation, +ign for one that another took the place of. */
-static void
+__attribute__((unused)) static void
 driver_trace(const struct instance *instance, char *text, size_t size)
 {
     size_t bytes = 0;
