@@ -278,11 +278,14 @@ answer_rest(struct parcel *parcel, const struct rpc_result *result, parcel_answe
     }
 }
 
+/* A foreign service may send any number; what gRPC does not define says nothing. */
 static void
-result_set(struct rpc_result *result, enum wire_code code, const char *message, size_t bytes)
+result_set(struct rpc_result *result, int code, const char *message, size_t bytes)
 {
+    bool is_known = code >= WIRE_OK && code <= WIRE_UNAUTHENTICATED;
+
     memset(result, 0, sizeof *result);
-    result->code = code;
+    result->code = is_known ? (enum wire_code)code : WIRE_UNKNOWN;
     if (bytes >= sizeof result->message)
         bytes = sizeof result->message - 1;
     memcpy(result->message, message, bytes);
@@ -305,8 +308,7 @@ result_of_failure(const struct parcel *parcel, struct rpc_result *result)
 {
     struct rpc_error_info info;
 
-    result_set(result, (enum wire_code)parcel->code,
-               (const char *)GRPC_SLICE_START_PTR(parcel->message),
+    result_set(result, (int)parcel->code, (const char *)GRPC_SLICE_START_PTR(parcel->message),
                GRPC_SLICE_LENGTH(parcel->message));
     for (size_t i = 0; i < parcel->trailing.count; i++) {
         const grpc_metadata *metadata = &parcel->trailing.metadata[i];
@@ -329,9 +331,7 @@ result_of_status(const uint8_t *bytes, size_t count, struct rpc_result *result)
 
     if (status == NULL)
         return false;
-    result_set(result, (enum wire_code)status->code, status->message, strlen(status->message));
-    if (status->code < 0 || status->code > WIRE_UNAUTHENTICATED)
-        result->code = WIRE_UNKNOWN;
+    result_set(result, status->code, status->message, strlen(status->message));
     rpc_status_read(status, &info);
     result_inform(result, &info);
     google__rpc__status__free_unpacked(status, NULL);

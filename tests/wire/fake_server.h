@@ -120,6 +120,8 @@ fake_do(struct fake_server *fake, const char *method, const uint8_t *bytes, size
         return fake_problem(ERR_UNCERTAIN, NULL, false, arena);
     } else if (strcmp(method, "fake.Service/Bare") == 0) {
         answer.code = WIRE_ABORTED;
+    } else if (strcmp(method, "fake.Service/Strange") == 0) {
+        answer.code = (enum wire_code)2000000;
     } else if (strcmp(method, "fake.Service/BusyTwice1") == 0) {
         return fake_times(fake, method) <= 2 ? fake_problem(ERR_BUSY, NULL, false, arena)
                                              : fake_text("at last", arena);

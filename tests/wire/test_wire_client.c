@@ -226,6 +226,7 @@ static const struct {
     { NAME("Busy"),         WIRE_RESOURCE_EXHAUSTED,  "BUSY",          true,  false },
     { NAME("Uncertain"),    WIRE_UNKNOWN,             "UNCERTAIN",     false, false },
     { NAME("Bare"),         WIRE_ABORTED,             "",              false, false },
+    { NAME("Strange"),      WIRE_UNKNOWN,             "",              false, false },
     { NAME("Nonsense"),     WIRE_UNIMPLEMENTED,       "UNIMPLEMENTED", false, false },
 };
 /* clang-format on */
