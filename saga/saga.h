@@ -72,7 +72,7 @@ struct saga_list {
     int32_t page_size;
     struct uuid before;     /* nil: from the newest */
     const char **histories; /* result, newest first, in the call's arena */
-    size_t count;
+    size_t count, bytes;
     bool has_more;
     size_t shard; /* how far the call has gone round the shards */
 };

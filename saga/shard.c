@@ -219,6 +219,11 @@ take_item(struct shard *shard, struct tick *tick, struct call *call)
 {
     struct answer_item *item = (struct answer_item *)call;
 
+    if (call->method != NULL && call->deadline_us <= clock_steady_us()) {
+        problem_set(&call->op->problem, ERR_EXPIRED, NULL, "%s", error_text(ERR_EXPIRED));
+        call->finish(call);
+        return;
+    }
     if (call->method != NULL) {
         shard_request(shard, tick, call);
         return;
@@ -228,29 +233,61 @@ take_item(struct shard *shard, struct tick *tick, struct call *call)
     free(item);
 }
 
-/* Sagas whose time has come; the parked ones among them are loaded first. */
+/* Whose time has come, up to a limit: an outage must not end in one page for all who waited. */
 static void
-take_timers(struct shard *shard, struct tick *tick)
+find_due(struct shard *shard, struct tick *tick)
 {
-    while (shard->timer_count > 0 && shard->timers[0].at_us <= shard->now_us) {
+    size_t limit = shard->timer_count < TICK_EVENTS_MAX ? shard->timer_count : TICK_EVENTS_MAX;
+
+    tick->due = arena_take(tick->arena, limit * sizeof *tick->due);
+    while (tick->due_count < limit && shard->timer_count > 0 &&
+           shard->timers[0].at_us <= shard->now_us) {
         struct timer timer = timer_pop(shard);
         struct live *live = live_find(shard, timer.id);
-        const struct engine_event event = { .kind = ENGINE_DUE };
-        struct problem problem;
 
         if (live == NULL || live->next_us != timer.at_us)
             continue; /* another timer took its place */
         live->next_us = 0;
-        for (size_t i = 0; live->instance == NULL && i < tick->found_parked_count; i++) {
-            if (uuid_equal(tick->found_parked[i].id, live->id))
-                shard_unpark(shard, live, &tick->found_parked[i]);
+        tick->due[tick->due_count++] = live;
+    }
+}
+
+/* Those for whom there is no room, or no row, come again. */
+static void
+put_off(struct shard *shard, struct tick *tick, size_t first, int64_t at_us)
+{
+    for (size_t i = first; i < tick->due_count; i++)
+        timer_set(shard, tick->due[i], at_us);
+    tick->due_count = first;
+}
+
+static void
+take_timer(struct shard *shard, struct tick *tick, struct live *live)
+{
+    const struct engine_event event = { .kind = ENGINE_DUE };
+    struct problem problem;
+
+    for (size_t i = 0; live->instance == NULL && i < tick->found_parked_count; i++) {
+        if (uuid_equal(tick->found_parked[i].id, live->id))
+            shard_unpark(shard, live, &tick->found_parked[i]);
+    }
+    if (live->instance == NULL) {
+        timer_set(shard, live, shard->now_us + STORE_RETRY_US); /* its row was not to be had */
+        return;
+    }
+    shard_decide(shard, tick, live, &event, &problem);
+    tick_touch(shard, tick, live);
+}
+
+static void
+take_timers(struct shard *shard, struct tick *tick)
+{
+    for (size_t i = 0; i < tick->due_count; i++) {
+        if (shard->page_bytes > TICK_BYTES_MAX) {
+            put_off(shard, tick, i, shard->now_us);
+            return;
         }
-        if (live->instance == NULL) {
-            timer_set(shard, live, shard->now_us + STORE_RETRY_US); /* its row was not to be had */
-            continue;
-        }
-        shard_decide(shard, tick, live, &event, &problem);
-        tick_touch(shard, tick, live);
+        take_timer(shard, tick, tick->due[i]);
     }
 }
 
@@ -274,21 +311,10 @@ want_id(struct shard *shard, struct ids *ids, const struct call *call)
         ids->items[ids->count++] = id;
 }
 
-static size_t
-due_timers(const struct shard *shard)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < shard->timer_count; i++)
-        count += shard->timers[i].at_us <= shard->now_us;
-    return count;
-}
-
 static enum error
 find_rows(struct shard *shard, struct tick *tick, const struct queue_item *items, size_t count)
 {
-    size_t timers = due_timers(shard), left = timers;
-    struct ids ids = { arena_take(tick->arena, (count + timers) * sizeof(struct uuid)),
+    struct ids ids = { arena_take(tick->arena, (count + tick->due_count) * sizeof(struct uuid)),
                        arena_take(tick->arena, count * sizeof(struct uuid)), 0, 0 };
     enum error error = ERR_OK;
 
@@ -296,15 +322,9 @@ find_rows(struct shard *shard, struct tick *tick, const struct queue_item *items
         if (((const struct call *)item)->method != NULL)
             want_id(shard, &ids, (const struct call *)item);
     }
-    for (size_t i = 0; left > 0 && i < shard->timer_count; i++) {
-        const struct live *live;
-
-        if (shard->timers[i].at_us > shard->now_us)
-            continue;
-        left--;
-        live = live_find(shard, shard->timers[i].id);
-        if (live != NULL && live->instance == NULL)
-            ids.items[ids.count++] = live->id;
+    for (size_t i = 0; i < tick->due_count; i++) {
+        if (tick->due[i]->instance == NULL)
+            ids.items[ids.count++] = tick->due[i]->id;
     }
     if (ids.count > 0)
         error =
@@ -313,7 +333,7 @@ find_rows(struct shard *shard, struct tick *tick, const struct queue_item *items
     if (error == ERR_OK && ids.op_count > 0)
         error = journal_find_ops(shard->journal, ids.ops, ids.op_count, tick->arena,
                                  &tick->found_ops, &tick->found_op_count);
-    if (error == ERR_OK && count + timers > 0)
+    if (error == ERR_OK && count + tick->due_count > 0)
         error = journal_connect(shard->journal);
     return error;
 }
@@ -421,7 +441,17 @@ shard_write(struct shard *shard, const struct tick *tick)
     }
     if (write.floor_page > 0)
         shard->floor_page = write.floor_page;
+    if (shard->page_bytes > 0)
+        shard->last_body_page = shard->next_page;
     shard->next_page++;
+}
+
+/* Whoever took the shard over is not met by one that has nothing to write. */
+static void
+shard_check(struct shard *shard)
+{
+    if (journal_check(shard->journal) == ERR_CONFLICT)
+        exit(1); /* logged */
 }
 
 static void
@@ -472,6 +502,8 @@ shard_end_tick(struct shard *shard, struct tick *tick)
     end_sagas(shard, tick);
     if (shard->page_bytes > 0 || tick->parked_count > 0 || tick->op_count > 0 || tick->floor_is_due)
         shard_write(shard, tick);
+    else if (tick->is_housekeeping)
+        shard_check(shard);
     finish_tick(shard, tick);
 }
 
@@ -503,6 +535,19 @@ wait_us(const struct shard *shard)
     return wait < 0 ? 0 : wait;
 }
 
+/* Once a second: idle sagas are parked, and pages that nobody needs any more are dropped. */
+static void
+keep_house(struct shard *shard, struct tick *tick)
+{
+    int64_t floor;
+
+    shard_park_idle(shard, tick);
+    shard->park_due_us = shard->now_us + PARK_EVERY_US;
+    floor = shard_floor(shard);
+    tick->floor_is_due = floor > shard->floor_page && shard->last_body_page >= shard->floor_page;
+    tick->is_housekeeping = true;
+}
+
 static void
 shard_tick(struct shard *shard, struct arena *arena)
 {
@@ -519,20 +564,19 @@ shard_tick(struct shard *shard, struct arena *arena)
     if (clock_now_us() > shard->now_us)
         shard->now_us = clock_now_us(); /* never backwards */
     shard->page_bytes = 0;
+    find_due(shard, &tick);
     is_store_up = find_rows(shard, &tick, items, count) == ERR_OK;
     if (is_store_up) {
         take_items(shard, &tick, items);
         take_timers(shard, &tick);
     } else {
+        put_off(shard, &tick, 0, shard->now_us);
         refuse_calls(shard, items);
         refuse_waiting(shard);
         wait_for_store();
     }
-    if (is_store_up && shard->now_us >= shard->park_due_us) {
-        shard_park_idle(shard, &tick);
-        shard->park_due_us = shard->now_us + PARK_EVERY_US;
-        tick.floor_is_due = shard_floor(shard) > shard->floor_page;
-    }
+    if (is_store_up && shard->now_us >= shard->park_due_us)
+        keep_house(shard, &tick);
     shard_end_tick(shard, &tick);
     watch_expire(shard, false);
 }

@@ -19,6 +19,7 @@ enum {
     PARK_MAX = 200,              /* rows of one tick */
     RECOVER_PAGES = 64,          /* read at once */
     RECOVER_SAGAS = 256,         /* parked rows read, or sagas resumed, at once */
+    LIST_BYTES_MAX = 1 << 20,    /* of histories in one answer to List; gRPC's clients take 4 MiB */
     WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
 };
@@ -32,6 +33,7 @@ struct live {
     int64_t first_page;    /* the oldest page it needs */
     int64_t parked_page;   /* a parked row is folded up to here; 0: there is no row */
     int64_t next_us;       /* the timer that was set; 0: none */
+    enum phase phase;      /* of one that is parked */
     int64_t touched_us;    /* of the last event */
     struct call *watchers; /* Watch calls that wait, linked by their items */
     bool is_under_way;     /* an attempt was sent and not answered */
@@ -49,6 +51,8 @@ struct tick {
     int64_t now_us;
     struct live **touched; /* sagas with something new */
     size_t touched_count, touched_size;
+    struct live **due; /* their timers have come */
+    size_t due_count;
     struct call **answers; /* to be finished after the commit */
     size_t answer_count, answer_size;
     const struct journal_row **finals, **parked;
@@ -57,7 +61,7 @@ struct tick {
     size_t unparked_count;
     struct op_row **ops;
     size_t op_count;
-    bool floor_is_due;
+    bool is_housekeeping, floor_is_due;
     /* rows found for ids that are not in memory */
     struct journal_row *found_parked, *found_finals;
     size_t found_parked_count, found_final_count;
@@ -81,6 +85,7 @@ struct shard {
     char *page; /* the tick's records, one a line */
     size_t page_bytes, page_size;
     int64_t next_page, floor_page, now_us, park_due_us;
+    int64_t last_body_page; /* the newest page that has records; 0: none is known */
     size_t watcher_count;
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     struct queue_item *left_over; /* taken from the queue, not fitting the last page */
@@ -116,8 +121,7 @@ void shard_end_tick(struct shard *shard, struct tick *tick);
 
 /* Decides one call; it is finished after the commit. */
 void shard_request(struct shard *shard, struct tick *tick, struct call *call);
-const char *history_text(struct shard *shard, const struct live *live, struct arena *arena);
-uint64_t start_fingerprint(const char *definition, const json_t *input);
+const char *history_text(struct shard *shard, const struct instance *instance, struct arena *arena);
 
 /* ---- shard_watch.c ---- */
 
@@ -136,7 +140,10 @@ void watch_expire(struct shard *shard, bool is_stopping);
  * when the program stops meanwhile. */
 bool shard_recover(struct shard *shard);
 
-/* A parked saga into memory. ERR_NOT_FOUND: its definition is not loaded. */
+/* The instance in a parked row; NULL when it cannot be read, which is logged. */
+struct instance *shard_row_read(struct shard *shard, const struct journal_row *row);
+
+/* A parked saga into memory. ERR_INTERNAL: it cannot be read. */
 enum error shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
 
 /* Idle sagas to rows, so that they pin no pages. */

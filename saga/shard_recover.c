@@ -16,15 +16,125 @@ find_definition(void *context, const char *name, const char *hash)
     return catalog_find((void *)shard->shards->options.catalog, name, hash);
 }
 
+/* ---- parked rows ---- */
+
+struct instance *
+shard_row_read(struct shard *shard, const struct journal_row *row)
+{
+    struct instance *instance = NULL;
+    struct problem problem = { 0 };
+
+    if (instance_read(row->body, strlen(row->body), find_definition, shard, &problem, &instance) !=
+        ERR_OK)
+        log_error("shard=%d because=\"a parked saga cannot be read: %s %s\"", shard->number,
+                  problem.field, problem.text);
+    return instance;
+}
+
+enum error
+shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row)
+{
+    assert(live->instance == NULL);
+    live->instance = shard_row_read(shard, row);
+    if (live->instance == NULL)
+        return ERR_INTERNAL;
+    live->first_page = shard->next_page;
+    live->parked_page = row->page;
+    live->fingerprint = row->fingerprint;
+    live->touched_us = shard->now_us;
+    return ERR_OK;
+}
+
+static enum phase
+phase_of(const char *text)
+{
+    enum phase phase = PHASE_NEW;
+
+    while (phase < PHASE_COUNT - 1 && strcmp(phase_text(phase), text) != 0)
+        phase++;
+    return phase;
+}
+
+/* Every saga of the shard that has a row: known, and left where it is. */
+static enum error
+load_parked(struct shard *shard)
+{
+    struct arena *arena = arena_new();
+    struct journal_row *rows;
+    size_t count = 0;
+    enum error error = journal_parked_index(shard->journal, arena, &rows, &count);
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct live *live = live_add(shard, rows[i].id);
+
+        live->parked_page = rows[i].page;
+        live->fingerprint = rows[i].fingerprint;
+        live->phase = phase_of(rows[i].phase);
+        if (rows[i].next_us != 0)
+            timer_set(shard, live, rows[i].next_us);
+    }
+    arena_free(arena);
+    return error;
+}
+
+/* Brings parked sagas into memory, as their rows are. */
+static enum error
+load_bodies(struct shard *shard, const struct uuid *ids, size_t count, struct arena *arena)
+{
+    struct journal_row *found, *finals;
+    size_t found_count = 0, final_count;
+    enum error error = count == 0 ? ERR_OK
+                                  : journal_find(shard->journal, ids, count, arena, &found,
+                                                 &found_count, &finals, &final_count);
+
+    for (size_t i = 0; error == ERR_OK && i < found_count; i++) {
+        struct live *live = live_find(shard, found[i].id);
+
+        error = shard_unpark(shard, live, &found[i]);
+        if (error != ERR_OK)
+            break;
+        live->first_page = found[i].page + 1; /* what came later is in the pages */
+        if (live->first_page < shard->floor_page)
+            live->first_page = shard->floor_page;
+        live->next_us = 0; /* its timer is set anew */
+    }
+    return error;
+}
+
 /* ---- folding pages ---- */
+
+/* Parked sagas of which a page tells more than their rows. */
+struct wanted {
+    struct uuid *ids;
+    size_t count, size;
+};
+
+typedef void record_visit(struct shard *shard, int64_t page, const struct record *record,
+                          struct wanted *wanted);
+
+static void
+want_record(struct shard *shard, int64_t page, const struct record *record, struct wanted *wanted)
+{
+    struct live *live = live_find(shard, record->saga_id);
+
+    if (live == NULL || live->instance != NULL || live->is_touched || live->parked_page >= page)
+        return;
+    live->is_touched = true; /* it is in the list */
+    if (wanted->count == wanted->size) {
+        wanted->size = wanted->size == 0 ? 64 : wanted->size * 2;
+        wanted->ids = memory_grow(wanted->ids, wanted->size * sizeof *wanted->ids);
+    }
+    wanted->ids[wanted->count++] = live->id;
+}
 
 /* Folds one record. One that belongs to a saga nobody knows is of a saga that ended: its first page
  * may be gone while its last is still there. */
 static void
-fold_record(struct shard *shard, int64_t page, const struct record *record)
+fold_record(struct shard *shard, int64_t page, const struct record *record, struct wanted *wanted)
 {
     struct live *live = live_find(shard, record->saga_id);
 
+    (void)wanted;
     if (live == NULL && record->kind != RECORD_START)
         return;
     if (live == NULL) {
@@ -40,7 +150,8 @@ fold_record(struct shard *shard, int64_t page, const struct record *record)
 }
 
 static void
-fold_page(struct shard *shard, const struct journal_page *page)
+visit_page(struct shard *shard, const struct journal_page *page, record_visit *visit,
+           struct wanted *wanted)
 {
     const char *at = page->body;
 
@@ -54,15 +165,36 @@ fold_page(struct shard *shard, const struct journal_page *page)
                       shard->number, (long long)page->page, problem.field, problem.text);
             exit(1); /* going on would forget an order; a person must look */
         }
-        fold_record(shard, page->page, &shard->records.items[0]);
+        visit(shard, page->page, &shard->records.items[0], wanted);
         at += bytes + (at[bytes] == '\n');
     }
+}
+
+/* Before pages are folded: whoever is told of in them comes into memory. */
+static enum error
+load_wanted(struct shard *shard, const struct journal_page *pages, size_t count,
+            struct arena *arena)
+{
+    struct wanted wanted = { 0 };
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; i < count; i++)
+        visit_page(shard, &pages[i], want_record, &wanted);
+    for (size_t i = 0; i < wanted.count; i++)
+        live_find(shard, wanted.ids[i])->is_touched = false;
+    for (size_t i = 0; error == ERR_OK && i < wanted.count; i += RECOVER_SAGAS)
+        error =
+            load_bodies(shard, wanted.ids + i,
+                        wanted.count - i < RECOVER_SAGAS ? wanted.count - i : RECOVER_SAGAS, arena);
+    free(wanted.ids);
+    return error;
 }
 
 static enum error
 fold_pages(struct shard *shard, int64_t from)
 {
     struct arena *arena = arena_new();
+    bool has_parked = shard->live_count > 0;
     size_t count = 0;
     enum error error;
 
@@ -70,79 +202,15 @@ fold_pages(struct shard *shard, int64_t from)
         struct journal_page *pages = NULL;
 
         error = journal_pages(shard->journal, from, RECOVER_PAGES, arena, &pages, &count);
+        if (error == ERR_OK && has_parked)
+            error = load_wanted(shard, pages, count, arena);
         for (size_t i = 0; error == ERR_OK && i < count; i++)
-            fold_page(shard, &pages[i]);
+            visit_page(shard, &pages[i], fold_record, NULL);
         if (error == ERR_OK && count > 0)
             from = pages[count - 1].page + 1;
         arena_reset(arena);
     } while (error == ERR_OK && count > 0);
     arena_free(arena);
-    return error;
-}
-
-/* ---- parked rows ---- */
-
-enum error
-shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row)
-{
-    struct problem problem = { 0 };
-    enum error error;
-
-    assert(live->instance == NULL);
-    error = instance_read(row->body, strlen(row->body), find_definition, shard, &problem,
-                          &live->instance);
-    if (error != ERR_OK) {
-        log_error("shard=%d because=\"a parked saga cannot be read: %s %s\"", shard->number,
-                  problem.field, problem.text);
-        return error;
-    }
-    live->first_page = shard->next_page;
-    live->parked_page = row->page;
-    live->fingerprint = row->fingerprint;
-    live->touched_us = shard->now_us;
-    return ERR_OK;
-}
-
-static enum error
-load_bodies(struct shard *shard, const struct journal_row *rows, size_t count, struct arena *arena)
-{
-    struct uuid *ids = arena_take(arena, count * sizeof *ids);
-    struct journal_row *found, *finals;
-    size_t found_count = 0, final_count;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        ids[i] = rows[i].id;
-    error = journal_find(shard->journal, ids, count, arena, &found, &found_count, &finals,
-                         &final_count);
-    for (size_t i = 0; error == ERR_OK && i < found_count; i++) {
-        struct live *live = live_add(shard, found[i].id);
-
-        if (shard_unpark(shard, live, &found[i]) != ERR_OK)
-            return ERR_INTERNAL;
-        live->first_page = found[i].page + 1; /* what came later is in the pages */
-        if (live->first_page < shard->floor_page)
-            live->first_page = shard->floor_page;
-    }
-    return error;
-}
-
-/* Every saga of the shard that has a row; the pages tell what became of it since. */
-static enum error
-load_parked(struct shard *shard)
-{
-    struct arena *index_arena = arena_new(), *arena = arena_new();
-    struct journal_row *rows;
-    size_t count = 0;
-    enum error error = journal_parked_index(shard->journal, index_arena, &rows, &count);
-
-    for (size_t i = 0; error == ERR_OK && i < count; i += RECOVER_SAGAS) {
-        error = load_bodies(shard, rows + i, count - i < RECOVER_SAGAS ? count - i : RECOVER_SAGAS,
-                            arena);
-        arena_reset(arena);
-    }
-    arena_free(arena);
-    arena_free(index_arena);
     return error;
 }
 
@@ -186,35 +254,101 @@ list_all(struct shard *shard, size_t *ret_count)
     return list;
 }
 
-/* Ended sagas are dropped; the others hear that the orchestrator was away: an attempt may have been
- * under way. What that makes is written before anything is sent. */
+/* May a call of it be under way? Not of one that is parked and whose time comes later. */
+static bool
+is_resumed(const struct shard *shard, const struct live *live)
+{
+    return live->instance != NULL ||
+           (live->next_us != 0 && live->next_us <= shard->now_us + RECOVERED_SKEW_US);
+}
+
+static enum error
+load_resumed(struct shard *shard, struct live *const *list, size_t count, struct arena *arena)
+{
+    struct uuid *ids = arena_take(arena, count * sizeof *ids);
+    size_t id_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (list[i]->instance == NULL && is_resumed(shard, list[i]))
+            ids[id_count++] = list[i]->id;
+    }
+    return load_bodies(shard, ids, id_count, arena);
+}
+
+/* Some of those that are known after the pages were folded. Ended ones are dropped; the others hear
+ * that the orchestrator was away: an attempt may have been under way. What that makes is written
+ * before anything is sent. */
 static void
-resume(struct shard *shard)
+resume_some(struct shard *shard, struct live *const *list, size_t count, struct arena *arena)
 {
     const struct engine_event event = { .kind = ENGINE_RECOVERED };
+    struct tick tick = { .arena = arena };
+    struct problem problem;
+
+    shard->page_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct live *live = list[i];
+
+        if (live->instance == NULL)
+            continue;
+        if (live->instance->is_ended) {
+            live_remove(shard, live);
+            continue;
+        }
+        shard_decide(shard, &tick, live, &event, &problem);
+        tick_touch(shard, &tick, live);
+    }
+    crash_point("saga.recovering");
+    shard_end_tick(shard, &tick);
+}
+
+static enum error
+resume(struct shard *shard)
+{
     struct arena *arena = arena_new();
     size_t count, done = 0;
     struct live **list = list_all(shard, &count);
+    enum error error = ERR_OK;
 
-    while (done < count) {
-        struct tick tick = { .arena = arena };
-        struct problem problem;
+    while (error == ERR_OK && done < count) {
+        size_t some = count - done < RECOVER_SAGAS ? count - done : RECOVER_SAGAS;
 
-        shard->page_bytes = 0;
-        for (size_t i = 0; done < count && i < RECOVER_SAGAS; i++, done++) {
-            if (list[done]->instance->is_ended) {
-                live_remove(shard, list[done]);
-                continue;
-            }
-            shard_decide(shard, &tick, list[done], &event, &problem);
-            tick_touch(shard, &tick, list[done]);
-        }
-        crash_point("saga.recovering");
-        shard_end_tick(shard, &tick);
+        error = load_resumed(shard, list + done, some, arena);
+        if (error == ERR_OK)
+            resume_some(shard, list + done, some, arena);
+        done += some;
         arena_reset(arena);
     }
     free(list);
     arena_free(arena);
+    return error;
+}
+
+/* Nothing is sent before everything is folded. What was resumed before the database went away again
+ * is written, and is folded and resumed once more. */
+static enum error
+load_and_resume(struct shard *shard)
+{
+    enum error error = load(shard);
+
+    if (error != ERR_OK)
+        return error;
+    shard->last_body_page = shard->next_page - 1;
+    if (clock_now_us() > shard->now_us)
+        shard->now_us = clock_now_us();
+    return resume(shard);
+}
+
+static size_t
+parked_count(const struct shard *shard)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next)
+            count += live->instance == NULL;
+    }
+    return count;
 }
 
 bool
@@ -224,18 +358,17 @@ shard_recover(struct shard *shard)
     int64_t started_us = clock_steady_us();
     enum error error;
 
-    while ((error = load(shard)) != ERR_OK) {
+    while ((error = load_and_resume(shard)) != ERR_OK) {
         if (error == ERR_INTERNAL)
             exit(1); /* logged; going on would forget a saga */
         if (queue_is_closed(shard->queue))
             return false;
         nanosleep(&pause, NULL);
     }
-    shard->now_us = clock_now_us();
-    resume(shard);
     shard->park_due_us = shard->now_us + PARK_EVERY_US;
-    log_info("shard=%d recovered=%zu floor=%lld next=%lld ms=%lld", shard->number,
-             shard->live_count, (long long)shard->floor_page, (long long)shard->next_page,
+    log_info("shard=%d recovered=%zu parked=%zu floor=%lld next=%lld ms=%lld", shard->number,
+             shard->live_count - parked_count(shard), parked_count(shard),
+             (long long)shard->floor_page, (long long)shard->next_page,
              (long long)((clock_steady_us() - started_us) / 1000));
     return true;
 }
@@ -255,6 +388,7 @@ park(struct shard *shard, struct tick *tick, struct live *live)
 {
     struct journal_row *row = arena_take(tick->arena, sizeof *row);
 
+    live->phase = instance_phase(live->instance);
     json_writer_reset(&shard->line);
     instance_write(live->instance, &shard->line);
     *row = (struct journal_row){ .id = live->id,
@@ -262,7 +396,7 @@ park(struct shard *shard, struct tick *tick, struct live *live)
                                  .page = shard->next_page,
                                  .fingerprint = live->fingerprint,
                                  .next_us = live->next_us,
-                                 .phase = phase_text(instance_phase(live->instance)),
+                                 .phase = phase_text(live->phase),
                                  .body =
                                      arena_copy(tick->arena, shard->line.text, shard->line.bytes) };
     tick->parked[tick->parked_count++] = row;

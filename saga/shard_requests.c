@@ -1,42 +1,10 @@
+#include "mesh/base/clock.h"
 #include "saga/shard_inner.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- helpers ---- */
-
-/* Order of members does not matter; order of elements does. */
-static uint64_t
-hash_json(uint64_t seed, const json_t *json)
-{
-    uint64_t sum = 0;
-    const char *key;
-    json_t *value;
-    size_t i;
-
-    switch (json_typeof(json)) {
-    case JSON_OBJECT:
-        json_object_foreach((json_t *)json, key, value) sum +=
-            hash_end(hash_json(hash_text(HASH_SEED, key), value));
-        return hash_int(seed, (int64_t)sum);
-    case JSON_ARRAY:
-        json_array_foreach(json, i, value) seed = hash_json(seed, value);
-        return hash_int(seed, (int64_t)json_array_size(json));
-    case JSON_STRING:
-        return hash_bytes(hash_int(seed, 1), json_string_value(json), json_string_length(json));
-    case JSON_INTEGER:
-        return hash_int(hash_int(seed, 2), json_integer_value(json));
-    default:
-        return hash_int(hash_int(seed, 3 + (int)json_typeof(json)),
-                        (int64_t)(json_number_value(json) * 1e6));
-    }
-}
-
-uint64_t
-start_fingerprint(const char *definition, const json_t *input)
-{
-    return hash_end(hash_json(hash_text(HASH_SEED, definition), input));
-}
 
 static const struct journal_row *
 row_find(const struct journal_row *rows, size_t count, struct uuid id)
@@ -261,10 +229,10 @@ take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news)
 /* ---- Get, List ---- */
 
 const char *
-history_text(struct shard *shard, const struct live *live, struct arena *arena)
+history_text(struct shard *shard, const struct instance *instance, struct arena *arena)
 {
     json_writer_reset(&shard->line);
-    instance_history(live->instance, &shard->line);
+    instance_history(instance, &shard->line);
     return arena_copy(arena, shard->line.text, shard->line.bytes);
 }
 
@@ -275,14 +243,24 @@ get(struct shard *shard, struct tick *tick, struct saga_get *get, struct arena *
     const struct journal_row *row = final_find(tick, get->op.id);
 
     if (live != NULL)
-        get->history = history_text(shard, live, arena);
+        get->history = history_text(shard, live->instance, arena);
     else if (row != NULL)
         get->history = arena_copy(arena, row->body, strlen(row->body));
     else
         problem_set(&get->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
 }
 
-/* False: it waits, and is answered later. */
+/* When a Watch is answered at the latest: its caller does not listen longer than its deadline. */
+static int64_t
+watch_until_us(const struct shard *shard, const struct call *call)
+{
+    int64_t wait_us = ((const struct saga_watch *)call->op)->wait_ms * INT64_C(1000);
+    int64_t left_us = call->deadline_us - clock_steady_us();
+
+    return shard->now_us + (wait_us < left_us ? wait_us : left_us);
+}
+
+/* False: it waits, and is answered later. One that has ended changes no more. */
 static bool
 watch(struct shard *shard, struct tick *tick, struct call *call)
 {
@@ -290,10 +268,11 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
     struct live *live = open_find(shard, tick, watch->op.id);
     const struct journal_row *row = final_find(tick, watch->op.id);
 
-    if (live != NULL && watch->known_version != live->instance->version) {
-        watch->history = history_text(shard, live, call->arena);
+    if (live != NULL &&
+        (live->instance->is_ended || watch->known_version != live->instance->version)) {
+        watch->history = history_text(shard, live->instance, call->arena);
     } else if (live != NULL && watch->wait_ms > 0) {
-        watch->until_us = shard->now_us + watch->wait_ms * INT64_C(1000);
+        watch->until_us = watch_until_us(shard, call);
         watch_add(shard, live, call);
         return false;
     } else if (live == NULL && row != NULL) {
@@ -313,19 +292,65 @@ compare_newest_first(const void *a, const void *b)
 static bool
 is_listed(const struct saga_list *list, const struct live *live)
 {
+    enum phase phase = live->instance == NULL ? live->phase : instance_phase(live->instance);
+
     if (!uuid_is_nil(list->before) && uuid_compare(&live->id, &list->before) >= 0)
         return false;
-    return live->instance == NULL || list->phase[0] == '\0' ||
-           strcmp(phase_text(instance_phase(live->instance)), list->phase) == 0;
+    return list->phase[0] == '\0' || strcmp(phase_text(phase), list->phase) == 0;
 }
 
-/* Open sagas are in memory; those that are parked are brought there, for an operator who looks. */
+/* False: the page is full, by number or by bytes, and this one is for the next. */
+static bool
+list_add(struct saga_list *list, const char *history)
+{
+    size_t bytes = strlen(history);
+
+    list->has_more = list->count == (size_t)list->page_size ||
+                     (list->count > 0 && list->bytes + bytes > LIST_BYTES_MAX);
+    if (list->has_more)
+        return false;
+    list->bytes += bytes;
+    list->histories[list->count++] = history;
+    return true;
+}
+
+/* Rows of those among the next ones that are parked, in one round. They are read and stay parked. */
+static enum error
+list_rows(struct shard *shard, struct live *const *found, size_t count, struct arena *arena,
+          struct journal_row **ret_rows, size_t *ret_count)
+{
+    struct uuid *ids = arena_take(arena, count * sizeof *ids);
+    struct journal_row *finals;
+    size_t id_count = 0, final_count;
+
+    *ret_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (found[i]->instance == NULL)
+            ids[id_count++] = found[i]->id;
+    }
+    return id_count == 0 ? ERR_OK
+                         : journal_find(shard->journal, ids, id_count, arena, ret_rows, ret_count,
+                                        &finals, &final_count);
+}
+
+static const char *
+parked_history(struct shard *shard, const struct journal_row *row, struct arena *arena)
+{
+    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row);
+    const char *history = instance == NULL ? NULL : history_text(shard, instance, arena);
+
+    instance_free(instance);
+    return history;
+}
+
+/* Open sagas are known in memory; of the parked ones, only those of this page are read. */
 static enum error
 list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
 {
     struct live **found = arena_take(tick->arena, shard->live_count * sizeof *found);
-    size_t count = 0;
-    enum error error = ERR_OK;
+    size_t count = 0, page = (size_t)list->page_size - list->count + 1, row_count;
+    struct journal_row *rows = NULL;
+    enum error error;
 
     for (size_t i = 0; i < SHARD_BUCKETS; i++) {
         for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
@@ -334,21 +359,17 @@ list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct
         }
     }
     qsort(found, count, sizeof *found, compare_newest_first);
+    count = count < page ? count : page;
+    error = list_rows(shard, found, count, tick->arena, &rows, &row_count);
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        if (list->count > (size_t)list->page_size)
-            break;
-        if (found[i]->instance == NULL) {
-            struct journal_row *finals;
-            size_t final_count;
+        const struct instance *instance = found[i]->instance;
+        const char *history =
+            instance != NULL
+                ? history_text(shard, instance, arena)
+                : parked_history(shard, row_find(rows, row_count, found[i]->id), arena);
 
-            error = journal_find(shard->journal, &found[i]->id, 1, tick->arena, &tick->found_parked,
-                                 &tick->found_parked_count, &finals, &final_count);
-            if (error != ERR_OK || open_find(shard, tick, found[i]->id) == NULL)
-                continue;
-            tick_touch(shard, tick, found[i]);
-        }
-        if (is_listed(list, found[i]))
-            list->histories[list->count++] = history_text(shard, found[i], arena);
+        if (history != NULL && !list_add(list, history))
+            break;
     }
     return error;
 }
@@ -362,8 +383,8 @@ list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struc
                                           tick->arena, &rows, &count);
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        if (list->count <= (size_t)list->page_size)
-            list->histories[list->count++] = arena_copy(arena, rows[i].body, strlen(rows[i].body));
+        if (!list_add(list, arena_copy(arena, rows[i].body, strlen(rows[i].body))))
+            break;
     }
     return error;
 }
@@ -379,16 +400,13 @@ list(struct shard *shard, struct tick *tick, struct call *call)
 
     if (list->histories == NULL)
         list->histories =
-            arena_take(call->arena, ((size_t)list->page_size + 1) * sizeof *list->histories);
+            arena_take(call->arena, (size_t)list->page_size * sizeof *list->histories);
     error = is_ended ? list_ended(shard, tick, list, call->arena)
                      : list_open(shard, tick, list, call->arena);
     if (error != ERR_OK) {
         problem_set(&list->op.problem, error, NULL, "%s", error_text(error));
         return true;
     }
-    list->has_more = list->count > (size_t)list->page_size;
-    if (list->has_more)
-        list->count--;
     if (list->has_more || ++list->shard >= shard->shards->count)
         return true;
     shards_submit(shard->shards, call);

@@ -46,7 +46,7 @@ watch_changed(struct shard *shard, struct live *live)
             watch_add(shard, live, call);
             continue;
         }
-        watch->history = history_text(shard, live, call->arena);
+        watch->history = history_text(shard, live->instance, call->arena);
         finish(shard, call);
     }
 }

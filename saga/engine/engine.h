@@ -14,12 +14,17 @@
  *           them is kept but references to JSON values, which must not be changed afterwards. A due
  *           request is the caller's to decref.
  * Errors    ERR_OK, or why the event was refused (nothing was recorded then).
- * Units     *_us microseconds since 1970 UTC, by the database's clock.
+ * Units     *_us microseconds since 1970 UTC, by the caller's clock, which may be
+ *           behind after a restart by RECOVERED_SKEW_US; of one instance time never runs backwards.
  */
 #ifndef SAGA_ENGINE_ENGINE_H
 #define SAGA_ENGINE_ENGINE_H
 
 #include "saga/engine/instance.h"
+
+/* How far the clock may be behind after a restart, so that a call whose time has not come yet may be
+ * under way all the same. */
+#define RECOVERED_SKEW_US (60 * INT64_C(1000000))
 
 enum engine_event_kind {
     ENGINE_START,

@@ -5,14 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t
-input_fingerprint(const json_t *input)
+/* Order of members does not matter; order of elements does. */
+static uint64_t
+hash_json(uint64_t seed, const json_t *json)
 {
-    char *text = json_dumps(input, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    uint64_t hash = hash_end(hash_text(HASH_SEED, text == NULL ? "" : text));
+    uint64_t sum = 0;
+    const char *key;
+    json_t *value;
+    double real;
+    size_t i;
 
-    free(text);
-    return hash;
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        json_object_foreach((json_t *)json, key, value) sum +=
+            hash_end(hash_json(hash_text(HASH_SEED, key), value));
+        return hash_int(seed, (int64_t)sum);
+    case JSON_ARRAY:
+        json_array_foreach(json, i, value) seed = hash_json(seed, value);
+        return hash_int(seed, (int64_t)json_array_size(json));
+    case JSON_STRING:
+        return hash_bytes(hash_int(seed, 1), json_string_value(json), json_string_length(json));
+    case JSON_INTEGER:
+        return hash_int(hash_int(seed, 2), json_integer_value(json));
+    case JSON_REAL:
+        real = json_real_value(json);
+        return hash_bytes(hash_int(seed, 3), &real, sizeof real);
+    default:
+        return hash_int(seed, 4 + (int)json_typeof(json));
+    }
+}
+
+uint64_t
+start_fingerprint(const char *definition, const json_t *input)
+{
+    return hash_end(hash_json(hash_text(HASH_SEED, definition), input));
 }
 
 static void
@@ -86,7 +112,7 @@ instance_history(const struct instance *instance, struct json_writer *writer)
     char id[UUID_TEXT_BYTES + 1], fingerprint[17];
 
     snprintf(fingerprint, sizeof fingerprint, "%016llx",
-             (unsigned long long)input_fingerprint(instance->input));
+             (unsigned long long)start_fingerprint(instance->definition->name, instance->input));
     json_open_object(writer, NULL);
     json_put_text(writer, "sagaId", uuid_print(instance->id, id));
     json_put_text(writer, "definition", definition->name);
@@ -105,7 +131,7 @@ instance_history(const struct instance *instance, struct json_writer *writer)
     if (instance->cancel_requested)
         json_put_bool(writer, "cancelRequested", true);
     put_text(writer, "traceparent", instance->traceparent);
-    json_put_text(writer, "inputFingerprint", fingerprint);
+    json_put_text(writer, "startFingerprint", fingerprint);
     if (instance->signal_count > 0)
         signals_history(instance, writer);
     if (instance->audit != NULL)

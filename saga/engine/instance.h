@@ -110,15 +110,15 @@ void instance_write(const struct instance *instance, struct json_writer *writer)
 enum error instance_read(const char *text, size_t bytes, definition_find find, void *find_context,
                          struct problem *problem, struct instance **ret_instance);
 
-/* Of start parameters, whatever the order of their keys: for the same Start of a saga that has ended
- * and is only a history any more. */
-uint64_t input_fingerprint(const json_t *input);
+/* Of a Start, whatever the order of its input's keys: by it the same Start is known when the saga has
+ * ended, or is parked. */
+uint64_t start_fingerprint(const char *definition, const json_t *input);
 
 /* What `show` prints, without needing the definition: one JSON object
  *   {"sagaId", "definition", "definitionHash", "phase", "status", "compensationStatus", "state",
  *    "errorCode", "errorMessage", "startedAtUs", "changedAtUs", "version", "nextAttemptUs" (or when
  *    the wait ends), "cancelRequested", "traceparent", "signals": [{"event", "version"}],
- *    "inputFingerprint": "16 hex", "audit": [{"at", "action", "comment"}],
+ *    "startFingerprint": "16 hex", "audit": [{"at", "action", "comment"}],
  *    "context": {...},
  *    "steps": [{"state", "activationId", "call", "status", "attempts", "startedAtUs", "endedAtUs",
  *               "isCompensation", "compensationStatus", "errorClass", "errorReason",

@@ -595,6 +595,7 @@ task_recovered(struct turn *turn)
     if (turn->instance->current == STEP_NONE || instance_is_waiting(turn->instance))
         return;
     step = current_step(turn);
-    if (step->next_us <= turn->now_us && !step->is_unknown)
-        wait_for_retry(turn, &trouble, true, -1, turn->now_us);
+    if (step->next_us <= turn->now_us + RECOVERED_SKEW_US && !step->is_unknown)
+        wait_for_retry(turn, &trouble, true, -1,
+                       step->next_us > turn->now_us ? step->next_us : turn->now_us);
 }

@@ -464,7 +464,7 @@ static struct world_answer
 world_call(struct world *world, const char *method, const json_t *request, int64_t now_us)
 {
     const char *id = text_of(request, "requestId");
-    uint64_t fingerprint = input_fingerprint(request);
+    uint64_t fingerprint = start_fingerprint("", request);
     struct op *op = world_op(world, id);
 
     if (op != NULL) {

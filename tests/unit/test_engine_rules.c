@@ -393,6 +393,75 @@ START_TEST(attempts_share_an_id_and_back_off)
 }
 END_TEST
 
+/* Numbers that differ in their last digit differ, and the biggest there is can be told, too. */
+START_TEST(a_start_is_known_by_every_digit)
+{
+    static const char *const inputs[] = {
+        "{\"x\":0.1}", "{\"x\":0.1000000001}", "{\"x\":1e300}", "{\"x\":2e300}", "{\"x\":-1e300}",
+        "{\"x\":1}",   "{\"x\":1.0}",          "{\"x\":true}",  "{\"x\":null}",  "{\"x\":\"1\"}",
+        "{\"y\":1}",   "{\"x\":[1]}"
+    };
+    enum { COUNT = sizeof inputs / sizeof *inputs };
+    uint64_t prints[COUNT];
+
+    for (size_t i = 0; i < COUNT; i++) {
+        json_t *input = json_loads(inputs[i], 0, NULL);
+
+        prints[i] = start_fingerprint("m", input);
+        json_decref(input);
+        for (size_t j = 0; j < i; j++)
+            ck_assert_msg(prints[i] != prints[j], "%s and %s", inputs[i], inputs[j]);
+    }
+}
+END_TEST
+
+/* After a restart the clock may be behind: what is due soon may have been sent already, and what is due
+ * much later was not. */
+/* clang-format off */
+static const struct {
+    const char *what, *retry;
+    bool is_unknown;
+} restarts[] = {
+    { "the next attempt is due within a second",    "",                                                       true  },
+    { "the next attempt is due in minutes",         ",'Retry':[{'IntervalSeconds':600,'MaxAttempts':3}]",     false },
+};
+/* clang-format on */
+
+START_TEST(a_restart_with_a_clock_behind)
+{
+    struct story story = { .script = "A=!" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    const struct definition_options options = { .must_be_grpc = false };
+    struct definition *definition;
+    struct problem problem;
+    char text[1024];
+    json_t *input = json_object();
+    const struct step *step;
+    int64_t next_us;
+
+    snprintf(text, sizeof text,
+             "{'Name':'r','StartState':'A','States':{'A':{'Type':'ServiceTask','ServiceName':'s',"
+             "'ServiceMethod':'A'%s,'Next':'E'},'E':{'Type':'Succeed'}}}",
+             restarts[_i].retry);
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    ck_assert_msg(definition_read(text, strlen(text), &options, &problem, &definition) == ERR_OK,
+                  "%s %s", problem.field, problem.text);
+    driver_open(&driver);
+    driver_start(&driver, definition, input);
+    ck_assert(driver_step(&driver));
+    step = &driver.instance->steps[driver.instance->current];
+    next_us = step->next_us;
+    ck_assert_int_gt(next_us, driver.now_us);
+    driver_tell(&driver, &(struct engine_event){ .kind = ENGINE_RECOVERED }, definition);
+    ck_assert_msg(step->is_unknown == restarts[_i].is_unknown, "%s", restarts[_i].what);
+    ck_assert_int_eq(step->next_us, next_us); /* asked again no sooner */
+    driver_close(&driver);
+    json_decref(input);
+    definition_free(definition);
+}
+END_TEST
+
 START_TEST(a_start_is_the_same_or_refused)
 {
     struct story story = { .script = "" };
@@ -411,8 +480,9 @@ START_TEST(a_start_is_the_same_or_refused)
     ck_assert_uint_eq(driver.records.count, 0);
     driver_start(&driver, machine, other);
     ck_assert_int_eq(driver.error, ERR_ID_REUSED);
-    ck_assert(input_fingerprint(input) == input_fingerprint(same));
-    ck_assert(input_fingerprint(input) != input_fingerprint(other));
+    ck_assert(start_fingerprint("m", input) == start_fingerprint("m", same));
+    ck_assert(start_fingerprint("m", input) != start_fingerprint("m", other));
+    ck_assert(start_fingerprint("m", input) != start_fingerprint("n", input));
     driver_close(&driver);
     json_decref(input);
     json_decref(same);
@@ -505,6 +575,9 @@ main(void)
     tcase_add_loop_test(tcase, another_machine, 0, sizeof others / sizeof *others);
     tcase_add_test(tcase, attempts_share_an_id_and_back_off);
     tcase_add_test(tcase, a_start_is_the_same_or_refused);
+    tcase_add_test(tcase, a_start_is_known_by_every_digit);
+    tcase_add_loop_test(tcase, a_restart_with_a_clock_behind, 0,
+                        sizeof restarts / sizeof *restarts);
     tcase_add_test(tcase, the_error_is_in_the_context);
     tcase_add_test(tcase, records_are_few_and_small);
     tcase_add_test(tcase, a_late_answer_is_ignored);
