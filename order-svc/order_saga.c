@@ -1,4 +1,5 @@
 #include "order-svc/order_saga.h"
+#include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/log.h"
 #include "order-svc/order_event.h"
@@ -108,18 +109,27 @@ cancel_done(struct rpc_request *request, const struct rpc_result *result)
     send_free(send);
 }
 
-/* The wish of an order has one id, so that repeating it is one wish. */
+struct uuid
+order_saga_cancel_id(struct uuid order_id, int64_t now_us)
+{
+    int64_t time_us = uuid_time_us(order_id);
+    char seed[64], text[UUID_TEXT_BYTES + 1];
+
+    if (time_us < now_us - (ID_DAYS_KEPT - 1) * DAY_US)
+        time_us = now_us - now_us % DAY_US;
+    snprintf(seed, sizeof seed, "cancel %s", uuid_print(order_id, text));
+    return uuid_v8(time_us, seed, strlen(seed));
+}
+
 static void
 send_cancel(struct order_saga *saga, struct uuid order_id, const char *traceparent)
 {
     Sagamesh__Saga__V1__CancelRequest message = SAGAMESH__SAGA__V1__CANCEL_REQUEST__INIT;
-    char saga_id[UUID_TEXT_BYTES + 1], request_id[UUID_TEXT_BYTES + 1], seed[64];
+    char saga_id[UUID_TEXT_BYTES + 1], request_id[UUID_TEXT_BYTES + 1];
     struct send *send;
 
     message.saga_id = uuid_print(order_id, saga_id);
-    snprintf(seed, sizeof seed, "cancel %s", saga_id);
-    message.request_id =
-        uuid_print(uuid_v8(uuid_time_us(order_id), seed, strlen(seed)), request_id);
+    message.request_id = uuid_print(order_saga_cancel_id(order_id, clock_now_us()), request_id);
     send = send_new(saga, order_id, CANCEL_METHOD, &message.base, traceparent);
     send->request.done = cancel_done;
     atomic_fetch_add(&saga->in_flight, 1);

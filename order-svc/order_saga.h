@@ -37,6 +37,11 @@ bool order_saga_send(struct order_saga *saga, const struct order *order);
 /* Ends what is under way. NULL is fine. Returns NULL. */
 struct order_saga *order_saga_close(struct order_saga *saga);
 
+/* The id of the wish to cancel an order: always the same, so that repeating it is one wish. Of an order
+ * that is nearly older than answers are kept it is another one each day, since so old an id is refused;
+ * a second wish changes nothing. */
+struct uuid order_saga_cancel_id(struct uuid order_id, int64_t now_us);
+
 /* Is this answer a decision of the orchestrator that there is and will be no such saga? */
 bool order_saga_is_refusal(const struct rpc_result *result);
 
