@@ -40,7 +40,7 @@ word_kafka() {
     state_lock
     case ${1:-start} in
     fetch)
-        kafka_fetch >&2 || die "Maven Central cannot be reached." "The tests then use sandbox-broker alone."
+        kafka_fetch >&2 || die "Maven Central cannot be reached." "The stories then read the news from sandbox-broker alone."
         echo "$KAFKA_DIRECTORY/lib"
         ;;
     configure)

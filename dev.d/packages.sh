@@ -6,7 +6,7 @@ PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotob
 PACKAGES_RUN='postgresql'
 PACKAGES_DEMO='curl jq'
 PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc
-    python3-jsonschema'
+    python3-jsonschema kcat'
 PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='git clang-format-14'
 

@@ -1,5 +1,6 @@
 #include "mesh/relay.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
 #include "mesh/base/json.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
@@ -363,6 +364,8 @@ send_range(struct relay *relay, const struct horizon *horizon)
         has_more = step.ret_count == ROUND_MAX;
         error = send_events(relay, events, step.ret_count);
         if (error == ERR_OK) {
+            if (step.ret_count > 0)
+                crash_point("relay.after-send"); /* all of it comes once more */
             range.after = has_more ? events[step.ret_count - 1].seq : range.until;
             error = ask(relay, &relay_move, &range, &step);
         }

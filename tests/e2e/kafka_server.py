@@ -1,10 +1,7 @@
-"""A real Apache Kafka for tests: one node, started, killed and read.
-
-The jars are fetched and the data is formatted by `./dev kafka`; records are read with kcat, which
-nobody here wrote.
+"""A real Apache Kafka for tests: one node, started and killed. `./dev kafka` fetches the jars and formats
+the data.
 """
 
-import json
 import os
 import pathlib
 import signal
@@ -13,7 +10,6 @@ import subprocess
 from mesh import ROOT, dev, free_port, wait_until
 
 START_SECONDS = 90
-SEPARATOR = "\x1f"
 
 
 class Kafka:
@@ -54,17 +50,3 @@ class Kafka:
     def close(self):
         if self.process is not None and self.process.poll() is None:
             self.kill()
-
-    def read(self, topic):
-        """All records of a topic, partition by partition: dicts of partition, key, headers, value."""
-        text = subprocess.run(
-            ["kcat", "-b", self.address, "-C", "-t", topic, "-e", "-q", "-o", "beginning", "-X",
-             "isolation.level=read_committed", "-f", SEPARATOR.join(["%p", "%k", "%h", "%s"]) + "\n"],
-            capture_output=True, text=True, timeout=60, check=True).stdout
-        return [record_of(line) for line in text.splitlines() if line]
-
-
-def record_of(line):
-    partition, key, headers, value = line.split(SEPARATOR)
-    names = dict(pair.split("=", 1) for pair in headers.split(",") if "=" in pair)
-    return {"partition": int(partition), "key": key, "headers": names, "value": json.loads(value)}

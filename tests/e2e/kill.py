@@ -51,6 +51,7 @@ POINTS = (
     ("store.after-commit", BATCH_SERVICES, 60),
     ("store.before-reply", BATCH_SERVICES, 60),
     ("pg.command-sent", SERVICES, 60),
+    ("relay.after-send", ("account", "order"), 20),
     ("order.before-start", ("order",), 500),
     ("journal.before-commit", ("saga",), 60),
     ("journal.after-commit", ("saga",), 60),
