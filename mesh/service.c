@@ -484,6 +484,8 @@ close_parts(struct service *service)
     rpc_server_set_serving(service->server, false);
     if (service->reader != NULL)
         reader_stop(service->reader); /* reads that wait are answered with what there is */
+    if (service->spec->drain != NULL)
+        service->spec->drain(service);
     rpc_server_stop(service->server, (int)service->settings.drain_ms);
     if (service->batch != NULL)
         batch_stop(service->batch);

@@ -64,9 +64,11 @@ struct service_spec {
     const struct service_task *tasks;            /* ends with a row of zeros; or NULL */
     const struct service_partitions *partitions; /* ends with a row of zeros */
     const struct relay_route *routes;            /* of its events to Kafka; or NULL */
-    /* start: after the flags are read and before the first call. stop: after the last call was
+    /* start: after the flags are read and before the first call. drain: calls that wait for something
+     * to happen must be answered now; for programs with a submit. stop: after the last call was
      * answered. NULL: none. */
     enum error (*start)(struct service *service);
+    void (*drain)(struct service *service);
     void (*stop)(struct service *service);
 };
 

@@ -89,6 +89,13 @@ start(struct service *service)
 }
 
 static void
+drain(struct service *service)
+{
+    (void)service;
+    shards_end_watches(orchestrator.shards);
+}
+
+static void
 stop(struct service *service)
 {
     struct orchestrator *self = &orchestrator;
@@ -130,6 +137,7 @@ main(int argc, char **argv)
         .statements = no_statements,
         .partitions = partitions,
         .start = start,
+        .drain = drain,
         .stop = stop,
     };
 

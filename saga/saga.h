@@ -50,8 +50,9 @@ struct saga_watch {
     struct op op;
     int64_t known_version;
     int32_t wait_ms;
-    int64_t until_us;    /* when it is answered at the latest */
-    const char *history; /* result; NULL: nothing has changed */
+    int64_t until_us; /* when it is answered at the latest */
+    const char
+        *history; /* result, known_version's too once it has ended; NULL: nothing has changed */
 };
 
 enum signal_outcome { SIGNAL_TAKEN = 1, SIGNAL_KNOWN, SIGNAL_DROPPED };

@@ -301,9 +301,11 @@ watch_encode(const void *op, struct arena *arena)
     if (watch->history == NULL)
         return &response->base;
     history = history_read(watch->history);
-    response->has_changed = true;
-    response->saga = saga_message(history, arena);
-    response->steps = step_messages(history, arena, &response->n_steps);
+    response->has_changed = int_of(history, "version") != watch->known_version;
+    if (response->has_changed) {
+        response->saga = saga_message(history, arena);
+        response->steps = step_messages(history, arena, &response->n_steps);
+    }
     json_decref(history);
     return &response->base;
 }

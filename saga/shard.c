@@ -578,7 +578,7 @@ shard_tick(struct shard *shard, struct arena *arena)
     if (is_store_up && shard->now_us >= shard->park_due_us)
         keep_house(shard, &tick);
     shard_end_tick(shard, &tick);
-    watch_expire(shard, false);
+    watch_expire(shard);
 }
 
 static void *
@@ -594,7 +594,7 @@ shard_main(void *context)
             arena_reset(arena);
         }
     }
-    watch_expire(shard, true);
+    watch_expire(shard);
     arena_free(arena);
     return NULL;
 }
@@ -649,8 +649,17 @@ shards_submit(void *context, struct call *call)
 }
 
 void
+shards_end_watches(struct shards *shards)
+{
+    atomic_store(&shards->is_watching_over, true);
+    for (size_t i = 0; i < shards->count; i++)
+        queue_wake(shards->items[i].queue);
+}
+
+void
 shards_stop(struct shards *shards)
 {
+    shards_end_watches(shards);
     atomic_store(&shards->is_stopping, true);
     for (size_t i = 0; i < shards->count; i++)
         queue_close(shards->items[i].queue);

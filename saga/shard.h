@@ -12,7 +12,7 @@
  *   shard_requests.c  what callers ask: Start, Cancel, Get, List, Retry, Compensate
  *   shard_recover.c   after a crash, and in idle moments: rows to instances and back
  *
- * Thread    shards_open/stop/close: main. shards_submit: any.
+ * Thread    shards_open/end_watches/stop/close: main. shards_submit: any.
  * Errors    Calls are answered BUSY, STOPPING, STORE_DOWN (nothing was done).
  */
 #ifndef SAGA_SHARD_H
@@ -36,6 +36,9 @@ enum error shards_open(const struct shards_options *options, struct shards **ret
 
 /* Fits rpc_service.submit. */
 void shards_submit(void *shards, struct call *call);
+
+/* Watch calls that wait are answered with what there is, and no more of them wait. */
+void shards_end_watches(struct shards *shards);
 
 /* What waits is done; no more calls are sent. Before participants_close(). */
 void shards_stop(struct shards *shards);

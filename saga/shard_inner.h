@@ -95,7 +95,7 @@ struct shards {
     struct shards_options options;
     struct shard *items;
     size_t count;
-    atomic_bool is_stopping;
+    atomic_bool is_watching_over, is_stopping;
 };
 
 /* ---- shard.c ---- */
@@ -131,8 +131,8 @@ void watch_add(struct shard *shard, struct live *live, struct call *call);
 /* After the commit: answers those who know another version. */
 void watch_changed(struct shard *shard, struct live *live);
 
-/* Answers those whose time is up; all of them when the shard stops. */
-void watch_expire(struct shard *shard, bool is_stopping);
+/* Answers those whose time is up; all of them once watching is over. */
+void watch_expire(struct shard *shard);
 
 /* ---- shard_recover.c ---- */
 

@@ -271,7 +271,8 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
     if (live != NULL &&
         (live->instance->is_ended || watch->known_version != live->instance->version)) {
         watch->history = history_text(shard, live->instance, call->arena);
-    } else if (live != NULL && watch->wait_ms > 0) {
+    } else if (live != NULL && watch->wait_ms > 0 &&
+               !atomic_load(&shard->shards->is_watching_over)) {
         watch->until_us = watch_until_us(shard, call);
         watch_add(shard, live, call);
         return false;

@@ -41,7 +41,7 @@ watch_changed(struct shard *shard, struct live *live)
         struct saga_watch *watch = (struct saga_watch *)call->op;
 
         next = next_of(call);
-        if (watch->known_version == live->instance->version) {
+        if (watch->known_version == live->instance->version && !live->instance->is_ended) {
             shard->watcher_count--;
             watch_add(shard, live, call);
             continue;
@@ -52,14 +52,14 @@ watch_changed(struct shard *shard, struct live *live)
 }
 
 static void
-expire_some(struct shard *shard, struct live *live, bool is_stopping)
+expire_some(struct shard *shard, struct live *live, bool is_over)
 {
     struct call *call = live->watchers, *next;
 
     live->watchers = NULL;
     for (; call != NULL; call = next) {
         next = next_of(call);
-        if (is_stopping || ((struct saga_watch *)call->op)->until_us <= shard->now_us) {
+        if (is_over || ((struct saga_watch *)call->op)->until_us <= shard->now_us) {
             finish(shard, call);
             continue;
         }
@@ -69,14 +69,16 @@ expire_some(struct shard *shard, struct live *live, bool is_stopping)
 }
 
 void
-watch_expire(struct shard *shard, bool is_stopping)
+watch_expire(struct shard *shard)
 {
-    if (shard->watch_due_us == 0 || (!is_stopping && shard->watch_due_us > shard->now_us))
+    bool is_over = atomic_load(&shard->shards->is_watching_over);
+
+    if (shard->watch_due_us == 0 || (!is_over && shard->watch_due_us > shard->now_us))
         return;
     shard->watch_due_us = 0;
     for (size_t i = 0; i < SHARD_BUCKETS && shard->watcher_count > 0; i++) {
         for (struct live *live = shard->buckets[i]; live != NULL; live = live->next)
-            expire_some(shard, live, is_stopping);
+            expire_some(shard, live, is_over);
     }
     /* Looking through all of them is done so often at most. */
     if (shard->watch_due_us != 0 && shard->watch_due_us < shard->now_us + WATCH_GRAIN_US)
