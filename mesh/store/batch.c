@@ -32,6 +32,8 @@ struct run {
     struct pg *pg;
     struct call **calls;
     size_t count;
+    struct call **behind; /* not begun: they wait for this run to end */
+    size_t behind_count;
     struct batch *counted; /* NULL in batch_run() */
 };
 
@@ -40,6 +42,13 @@ struct run {
         if ((run)->counted != NULL)                                                                \
             atomic_fetch_add_explicit(&(run)->counted->what, (n), memory_order_relaxed);           \
     } while (0)
+
+static void
+refuse(struct call *call, enum error error)
+{
+    problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
+    call->finish(call);
+}
 
 static void
 finish_all(struct run *run)
@@ -53,8 +62,8 @@ static void
 fail_all(struct run *run, enum error error)
 {
     for (size_t i = 0; i < run->count; i++)
-        problem_set(&run->calls[i]->op->problem, error, NULL, "%s", error_text(error));
-    finish_all(run);
+        refuse(run->calls[i], error);
+    run->count = 0;
 }
 
 /* New, or known? A known id gets its recorded answer; a tombstone is for decide to see. */
@@ -148,10 +157,51 @@ drop_expired(struct run *run, enum error answer)
             run->calls[kept++] = call;
             continue;
         }
-        problem_set(&call->op->problem, answer, NULL, "%s", error_text(answer));
-        call->finish(call);
+        refuse(call, answer);
     }
     run->count = kept;
+}
+
+/* ---- a COMMIT in doubt ---- */
+
+/* For us long, whoever waits behind this run, or comes, hears at once that nothing was done. */
+static void
+refuse_others(struct run *run, int64_t us)
+{
+    struct queue *queue = run->counted == NULL ? NULL : run->counted->queue;
+    int64_t until_us = clock_steady_us() + us;
+
+    for (size_t i = 0; i < run->behind_count; i++)
+        refuse(run->behind[i], ERR_STORE_DOWN);
+    run->behind_count = 0;
+    for (; us > 0; us = until_us - clock_steady_us()) {
+        size_t count = 0;
+        struct queue_item *next,
+            *item = queue == NULL ? NULL : queue_take(queue, SIZE_MAX, us, &count);
+
+        if (item == NULL && (queue == NULL || queue_is_closed(queue)))
+            wait_a_little(us);
+        for (; item != NULL; item = next) {
+            next = item->next;
+            refuse((struct call *)item, ERR_STORE_DOWN);
+        }
+        COUNT(run, ops, count);
+    }
+}
+
+/* The last try ended with error. Calls leave UNCERTAIN at their deadlines, at until_us the latest;
+ * others need not wait for that when there is no database to do their work either. */
+static void
+wait_in_doubt(struct run *run, enum error error, int64_t until_us)
+{
+    if (clock_steady_us() >= until_us)
+        fail_all(run, ERR_UNCERTAIN);
+    else
+        drop_expired(run, ERR_UNCERTAIN);
+    if (error == ERR_STORE_DOWN || error == ERR_INTERNAL)
+        refuse_others(run, UNCERTAIN_WAIT_US);
+    else
+        wait_a_little(UNCERTAIN_WAIT_US);
 }
 
 static void run_calls(struct run *run);
@@ -166,7 +216,10 @@ run_one_by_one(struct run *run)
 
         one.calls = run->calls + i;
         one.count = 1;
+        one.behind = run->calls + i + 1;
+        one.behind_count = run->count - i - 1;
         run_calls(&one);
+        run->count = i + 1 + one.behind_count; /* 0 of them behind: they were refused */
     }
     run->count = 0;
 }
@@ -177,7 +230,7 @@ static void
 run_calls(struct run *run)
 {
     struct arena *arena = arena_new();
-    bool is_uncertain = false;
+    int64_t doubt_until_us = 0; /* 0: no COMMIT is in doubt */
     int attempts = 0;
 
     while (run->count > 0) {
@@ -194,15 +247,14 @@ run_calls(struct run *run)
         }
         pg_rollback(run->pg);
         attempts++;
-        if (error == ERR_UNCERTAIN && !is_uncertain) {
+        if (error == ERR_UNCERTAIN && doubt_until_us == 0) {
             COUNT(run, uncertain, 1);
             log_warn("batch=%s calls=%zu because=\"connection lost in COMMIT: looking again\"",
                      run->service->name, run->count);
-            is_uncertain = true;
+            doubt_until_us = clock_steady_us() + BATCH_DOUBT_US_MAX;
         }
-        if (is_uncertain) {
-            drop_expired(run, ERR_UNCERTAIN);
-            wait_a_little(UNCERTAIN_WAIT_US);
+        if (doubt_until_us != 0) {
+            wait_in_doubt(run, error, doubt_until_us);
         } else if (error == ERR_CONFLICT && attempts < BATCH_ATTEMPTS_MAX) {
             COUNT(run, again, 1);
             drop_expired(run, ERR_EXPIRED);
@@ -280,13 +332,6 @@ batch_open(const struct batch_options *options)
     if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)
         abort();
     return batch;
-}
-
-static void
-refuse(struct call *call, enum error error)
-{
-    problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
-    call->finish(call);
 }
 
 void

@@ -13,7 +13,9 @@
  *   then calls are finished.
  * A short row count, a unique violation, a deadlock: another writer was first; the batch runs again.
  * Another SQL error: op by op, and the guilty one gets INTERNAL. Connection lost in COMMIT: the same
- * batch again, which is safe because every op has its record; UNCERTAIN only once the deadline passes.
+ * batch again, which is safe because every op has its record; UNCERTAIN only once the deadline passes,
+ * or BATCH_DOUBT_US_MAX. While such a batch finds no database, whoever waits behind it, or comes, is
+ * answered STORE_DOWN at once.
  *
  * Thread    batch_open/stop/close: main. batch_submit: any. Table callbacks and methods' touch,
  *           decide, answer: the store thread. Locks are for truth: any number of processes may do this
@@ -32,7 +34,8 @@ struct event; /* mesh/store/event.h */
 
 enum {
     BATCH_TABLES_MAX = 8,
-    BATCH_ATTEMPTS_MAX = 20, /* runs of one batch against other writers */
+    BATCH_ATTEMPTS_MAX = 20,               /* runs of one batch against other writers */
+    BATCH_DOUBT_US_MAX = 10 * 1000 * 1000, /* a COMMIT in doubt is looked into, at most */
 };
 
 /* What a row is found by. */

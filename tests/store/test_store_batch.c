@@ -525,6 +525,156 @@ START_TEST(uncertain_only_at_the_deadline)
 }
 END_TEST
 
+/* ---- a COMMIT in doubt, and the server stays away ---- */
+
+struct doubt {
+    PGconn *admin, *holder;
+    struct batch *batch;
+    struct test_call *test; /* its COMMIT was sent, and nobody says what became of it */
+};
+
+static void
+submit_bounded(struct batch *batch, struct call *call)
+{
+    batch_submit(batch, call);
+}
+
+/* The call has a day, as one without a deadline. */
+static void
+doubt_begin(struct doubt *doubt)
+{
+    const struct batch_options options = {
+        .service = &counter_service, .conninfo = fixture.conninfo, .queue_max = 8, .batch_max = 4
+    };
+
+    doubt->admin = pg_fixture_connect(fixture.admin);
+    doubt->holder = hold_up_commits();
+    doubt->batch = batch_open(&options);
+    doubt->test = counter_call(new_id(), "a", NULL, 1);
+    doubt->test->call.deadline_us = clock_steady_us() + DAY_US;
+    batch_submit(doubt->batch, &doubt->test->call);
+    await_backend(doubt->admin, "wait_event = 'advisory'");
+    database_goes(doubt->admin);
+}
+
+static void
+doubt_end(struct doubt *doubt)
+{
+    batch_stop(doubt->batch);
+    batch_close(doubt->batch);
+    call_fixture_free(doubt->test);
+    PQfinish(doubt->holder);
+    PQfinish(doubt->admin);
+}
+
+static void
+database_comes_back_whole(struct doubt *doubt)
+{
+    database_comes_back(doubt->admin);
+    pg_fixture_run(fixture.conninfo, "DROP TRIGGER hold_up ON counter");
+}
+
+/* Callers and the program's own work: nothing was done, and they hear it within a second. */
+static void
+expect_refused_quickly(struct doubt *doubt)
+{
+    struct test_call *tests[4];
+    int64_t began_us = clock_steady_us();
+
+    for (int i = 0; i < 4; i++) {
+        tests[i] = counter_call(new_id(), "b", NULL, 1);
+        tests[i]->call.deadline_us = began_us + DAY_US;
+        (i % 2 == 0 ? submit_bounded : batch_submit_always)(doubt->batch, &tests[i]->call);
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_assert(call_fixture_wait(tests[i], began_us + SECOND_US - clock_steady_us()));
+        expect_answer(tests[i], ERR_STORE_DOWN);
+        ck_assert_int_eq(counter_op(tests[i])->decided, 0);
+        call_fixture_free(tests[i]);
+    }
+}
+
+START_TEST(nobody_waits_behind_a_commit_in_doubt)
+{
+    struct doubt doubt;
+
+    doubt_begin(&doubt);
+    for (int i = 0; i < 5; i++)
+        expect_refused_quickly(&doubt);
+    ck_assert(!call_fixture_wait(doubt.test, 0));
+    database_comes_back_whole(&doubt);
+    ck_assert(call_fixture_wait(doubt.test, 5 * SECOND_US)); /* its answer is the true one */
+    expect_answer(doubt.test, ERR_OK);
+    expect_value("a", 1);
+    expect_value("b", -1);
+    doubt_end(&doubt);
+}
+END_TEST
+
+START_TEST(doubt_ends_without_a_deadline_too)
+{
+    struct doubt doubt;
+    int64_t began_us = clock_steady_us();
+
+    doubt_begin(&doubt);
+    expect_refused_quickly(&doubt);
+    ck_assert(call_fixture_wait(doubt.test, BATCH_DOUBT_US_MAX + 5 * SECOND_US));
+    ck_assert(clock_steady_us() - began_us >= BATCH_DOUBT_US_MAX);
+    expect_answer(doubt.test, ERR_UNCERTAIN);
+    expect_refused_quickly(&doubt);
+    database_comes_back_whole(&doubt);
+    run_when_back(doubt.test->call.op->id);
+    expect_value("a", 1);
+    doubt_end(&doubt);
+}
+END_TEST
+
+struct run_all {
+    struct call **calls;
+    size_t count;
+};
+
+static void *
+run_all_main(void *context)
+{
+    struct run_all *all = context;
+
+    batch_run(&counter_service, pg, all->calls, all->count);
+    return NULL;
+}
+
+/* Of a batch with a poison op each runs alone; those behind the one in doubt hear that nothing was
+ * done for them. */
+START_TEST(nobody_waits_behind_a_doubt_in_a_poisoned_batch)
+{
+    enum { COUNT = 3 };
+    struct test_call *tests[COUNT] = { counter_call(new_id(), "a", NULL, 1),
+                                       counter_call(new_id(), "b", NULL, COUNTER_VALUE_MAX + 1),
+                                       counter_call(new_id(), "c", NULL, 1) };
+    struct call *calls[COUNT] = { &tests[0]->call, &tests[1]->call, &tests[2]->call };
+    PGconn *admin = pg_fixture_connect(fixture.admin), *holder = hold_up_commits();
+    struct run_all all = { calls, COUNT };
+    pthread_t thread;
+
+    tests[0]->call.deadline_us = clock_steady_us() + 2 * SECOND_US;
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_all_main, &all), 0);
+    await_backend(admin, "wait_event = 'advisory'");
+    database_goes(admin);
+    for (int i = 1; i < COUNT; i++) {
+        ck_assert(call_fixture_wait(tests[i], SECOND_US));
+        expect_answer(tests[i], ERR_STORE_DOWN);
+    }
+    pthread_join(thread, NULL);
+    expect_answer(tests[0], ERR_UNCERTAIN);
+    database_comes_back(admin);
+    pg_fixture_run(fixture.conninfo, "DROP TRIGGER hold_up ON counter");
+    for (int i = 0; i < COUNT; i++)
+        call_fixture_free(tests[i]);
+    PQfinish(holder);
+    PQfinish(admin);
+}
+END_TEST
+
 START_TEST(idle_connection_that_died_is_not_noticed)
 {
     PGconn *admin = pg_fixture_connect(fixture.admin);
@@ -708,6 +858,9 @@ main(void)
         lost_commit_that_happened,
         lost_commit_that_did_not_happen,
         uncertain_only_at_the_deadline,
+        nobody_waits_behind_a_commit_in_doubt,
+        doubt_ends_without_a_deadline_too,
+        nobody_waits_behind_a_doubt_in_a_poisoned_batch,
         idle_connection_that_died_is_not_noticed,
         database_away_is_said_quickly,
         no_server_at_all,
