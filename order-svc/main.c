@@ -114,7 +114,7 @@ start(struct service *service)
                                           .owner = &parts };
 
     parts.service = service;
-    parts.sweep = order_sweep_new();
+    parts.sweep = order_sweep_new(SWEEP_OPEN_MAX);
     return order_saga_open(&options, &parts.saga);
 }
 

@@ -256,6 +256,7 @@ struct sweep_candidate {
     struct uuid id;
     int64_t placed_at_us;
     bool is_last; /* of what was looked at: go on from here. It comes once more as itself if open */
+    int64_t oldest_us; /* with is_last: placed_at of the first that is not final; INT64_MAX: none */
 };
 
 extern const struct batch_service order_service; /* order_store.c */

@@ -347,6 +347,7 @@ static const struct pg_column candidate_columns[] = {
     PG_COLUMN(struct sweep_candidate, id, PG_UUID),
     PG_COLUMN(struct sweep_candidate, placed_at_us, PG_INT8),
     PG_COLUMN(struct sweep_candidate, is_last, PG_BOOL),
+    PG_COLUMN(struct sweep_candidate, oldest_us, PG_INT8),
     { 0 },
 };
 
@@ -354,17 +355,21 @@ static const struct pg_column candidate_columns[] = {
  * of final ones between two that are open. */
 const struct pg_statement order_open = {
     .name = "order_open",
-    .sql = "WITH page AS MATERIALIZED (SELECT id, placed_at_us, status FROM orders"
+    .sql = "WITH page AS MATERIALIZED (SELECT id, placed_at_us, status, cancel_wanted FROM orders"
            " WHERE (placed_at_us, id) > ($1, $2) AND placed_at_us <= $3"
            " ORDER BY placed_at_us, id LIMIT 5000)"
-           " SELECT id, placed_at_us, false FROM page WHERE status < 3 UNION ALL"
-           " (SELECT id, placed_at_us, true FROM page ORDER BY placed_at_us DESC, id DESC LIMIT 1)",
+           " SELECT id, placed_at_us, false, 0::bigint FROM page"
+           " WHERE status = 1 OR (status = 2 AND cancel_wanted) UNION ALL"
+           " (SELECT id, placed_at_us, true, (SELECT coalesce(min(placed_at_us),"
+           " 9223372036854775807) FROM page WHERE status < 3)"
+           " FROM page ORDER BY placed_at_us DESC, id DESC LIMIT 1)",
     .in = range_columns,
     .is_single = true,
     .out = candidate_columns,
     .out_bytes = sizeof(struct sweep_candidate),
 };
-_Static_assert(ORDER_WAITING < 3 && ORDER_PAID == 3 && ORDER_FAILED == 4, "as in order_open");
+_Static_assert(ORDER_PENDING == 1 && ORDER_WAITING == 2 && ORDER_PAID == 3 && ORDER_FAILED == 4,
+               "as in order_open");
 
 /* ---- keys of yesterday ---- */
 

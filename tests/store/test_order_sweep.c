@@ -16,7 +16,7 @@ set_up(void)
     pg = batch_pg_new(&order_service, fixture.conninfo);
     sweep_pg = pg_new(fixture.conninfo, "test", order_statements);
     ck_assert_int_eq(pg_connect(sweep_pg), ERR_OK);
-    sweep = order_sweep_new();
+    sweep = order_sweep_new(SWEEP_OPEN_MAX);
     arena = arena_new();
     steady_us = clock_steady_us();
     pg_fixture_run(fixture.conninfo, "TRUNCATE orders; UPDATE sweep SET floor_us = 0");
@@ -122,7 +122,7 @@ static const struct {
 } kinds[] = {
     { "pending",                       false, false, 0,            1, 1 },
     { "pending, to be undone",         false, true,  0,            1, 1 },
-    { "waiting for its payment",       true,  false, 0,            0, 1 },
+    { "waiting for its payment",       true,  false, 0,            0, 0 },
     { "waiting, to be undone",         true,  true,  0,            1, 1 },
     { "paid",                          false, false, ORDER_PAID,   0, 0 },
     { "paid, though it was cancelled", false, true,  ORDER_PAID,   0, 0 },
@@ -158,8 +158,8 @@ START_TEST(a_wish_is_passed_on_while_the_order_waits)
     run(order_waiting(order_id(), id, 5));
     ck_assert_int_eq(swept().count, 0);
     run(order_cancel(order_id(), id)); /* and the Cancel that follows the commit is lost */
-    steady_us += 60 * SECOND_US;
-    sent = swept();
+    for (int i = 0; i < 31 && (sent = swept()).count == 0; i++) /* by the next round */
+        steady_us += SECOND_US;
     ck_assert_int_eq(sent.count, 1);
     ck_assert(sent.cancel[0]);
 }
@@ -217,13 +217,103 @@ START_TEST(a_walk_crosses_pages)
 {
     pg_fixture_run(fixture.conninfo,
                    "INSERT INTO orders SELECT gen_random_uuid(), 1, '', '', 'x', 'JPY',"
-                   " E'1 pen\\n', 3, 2, 1, '', '', false, 1000 + i / 6000, 2000, 'f', 'wallet', ''"
+                   " E'1 pen\\n1 \"ink\\\\\\n', 3, 2, 1, '', '', false, 1000 + i / 6000, 2000, "
+                   "'f', 'wallet', ''"
                    " FROM generate_series(1, 12345) AS i");
     placed(10 * SECOND_US);
-    pg_fixture_run(fixture.conninfo, "UPDATE orders SET status = 2 WHERE id IN"
+    pg_fixture_run(fixture.conninfo, "UPDATE orders SET status = 1 WHERE id IN"
                                      " (SELECT id FROM orders WHERE status = 3 LIMIT 7)");
-    ck_assert_int_eq(swept().count, 1);
+    ck_assert_int_eq(swept().count, 8);
     ck_assert_uint_eq(order_sweep_open_count(sweep), 8);
+}
+END_TEST
+
+/* ---- many, and none is forgotten ---- */
+
+enum { MANY = 12000 };
+
+static int asked[MANY + 1]; /* how often, by the number that is the customer */
+
+static bool
+tally(void *owner, const struct order *order)
+{
+    (void)owner;
+    asked[atoi(order->customer_id)]++;
+    return true;
+}
+
+static void
+many_orders(int status)
+{
+    memset(asked, 0, sizeof asked);
+    pg_fixture_run(fixture.conninfo,
+                   "INSERT INTO orders SELECT gen_random_uuid(), 1, '', '', i::text, 'JPY',"
+                   " E'1 pen\\n', %d, 2, 1, '', '', false, 1000 + i, 2000, 'f', 'wallet', ''"
+                   " FROM generate_series(1, %d) AS i",
+                   status, MANY);
+}
+
+static int
+asked_least(int *ret_most)
+{
+    int least = asked[1];
+
+    *ret_most = asked[1];
+    for (int i = 2; i <= MANY; i++) {
+        least = asked[i] < least ? asked[i] : least;
+        *ret_most = asked[i] > *ret_most ? asked[i] : *ret_most;
+    }
+    return least;
+}
+
+static void
+sweep_once(void)
+{
+    arena_reset(arena);
+    ck_assert_int_eq(order_sweep_run(sweep, sweep_pg, arena, steady_us, tally, NULL), ERR_OK);
+    steady_us += SECOND_US;
+}
+
+/* A run asks for 2,000; an order that has waited longer goes before one that was asked for. */
+START_TEST(those_due_first_are_asked_for_first)
+{
+    int most;
+
+    many_orders(ORDER_PENDING);
+    for (int i = 0; i < MANY / SWEEP_SENDS_MAX; i++)
+        sweep_once();
+    ck_assert_int_eq(asked_least(&most), 1);
+    ck_assert_int_eq(most, 1);
+}
+END_TEST
+
+/* However many wait for their payment, a new order is found and asked for. */
+START_TEST(orders_that_wait_take_no_room)
+{
+    sweep = order_sweep_free(sweep);
+    sweep = order_sweep_new(100);
+    many_orders(ORDER_WAITING);
+    placed(10 * SECOND_US);
+    ck_assert_int_eq(swept().count, 1);
+    ck_assert_uint_eq(order_sweep_open_count(sweep), 1);
+}
+END_TEST
+
+/* More orders without a saga than there is memory for, and none of them ever moves: each has its
+ * turn, and turn after turn. */
+START_TEST(a_full_memory_starves_nobody)
+{
+    int most;
+
+    sweep = order_sweep_free(sweep);
+    sweep = order_sweep_new(1000);
+    many_orders(ORDER_PENDING);
+    for (int i = 0; i < 200 && asked_least(&most) < 8; i++) {
+        sweep_once();
+        ck_assert_uint_lt(order_sweep_open_count(sweep), 1000 + 5000);
+        steady_us += 60 * SECOND_US;
+    }
+    ck_assert_int_ge(asked_least(&most), 8); /* more than once in memory: found by a round */
 }
 END_TEST
 
@@ -264,7 +354,7 @@ START_TEST(the_floor_waits_for_the_oldest_open_order)
     }
     ck_assert_int_eq(store_floor(), middle_us - 1);
     order_sweep_free(sweep); /* a restart */
-    sweep = order_sweep_new();
+    sweep = order_sweep_new(SWEEP_OPEN_MAX);
     ck_assert_int_eq(swept().count, 2);
 }
 END_TEST
@@ -303,6 +393,9 @@ main(void)
     tcase_add_test(runs, what_could_not_be_sent_comes_next_time);
     tcase_add_test(runs, an_order_with_an_old_id_is_found);
     tcase_add_test(runs, a_walk_crosses_pages);
+    tcase_add_test(runs, those_due_first_are_asked_for_first);
+    tcase_add_test(runs, orders_that_wait_take_no_room);
+    tcase_add_test(runs, a_full_memory_starves_nobody);
     tcase_add_test(runs, the_floor_waits_for_the_oldest_open_order);
     tcase_add_test(runs, the_floor_never_goes_back);
     srunner_run_all(runner, CK_NORMAL);
