@@ -119,6 +119,7 @@ static void
 op_add(struct tick *tick, const struct op *op, const char *method)
 {
     struct op_row *row = arena_take(tick->arena, sizeof *row);
+    char *detail = arena_take(tick->arena, PROBLEM_DETAIL_BYTES_MAX);
 
     if (tick->ops == NULL)
         tick->ops = arena_take(tick->arena, 2 * TICK_EVENTS_MAX * sizeof(struct op_row *));
@@ -126,9 +127,7 @@ op_add(struct tick *tick, const struct op *op, const char *method)
     row->record.fingerprint = op->fingerprint;
     row->record.reason =
         arena_copy(tick->arena, problem_reason(&op->problem), strlen(problem_reason(&op->problem)));
-    row->record.detail = op->problem.error == ERR_OK
-                             ? ""
-                             : arena_copy(tick->arena, op->problem.text, strlen(op->problem.text));
+    row->record.detail = problem_detail(&op->problem, detail);
     row->method = method;
     tick->ops[tick->op_count++] = row;
 }

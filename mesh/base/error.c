@@ -79,9 +79,30 @@ problem_refuse(struct problem *problem, const char *reason, const char *field, c
     return ERR_REFUSED;
 }
 
-enum error
-problem_recall(struct problem *problem, const char *reason, const char *text)
+/* Between field and text of a detail. No field has it; a text may, from a caller's bytes, and then it
+ * stands behind one, so that the first of a detail is always this one. */
+static const char separator = '\x1f';
+
+const char *
+problem_detail(const struct problem *problem, char detail[PROBLEM_DETAIL_BYTES_MAX])
 {
+    _Static_assert(sizeof problem->field + sizeof problem->text <= PROBLEM_DETAIL_BYTES_MAX,
+                   "both fit, one end of a string makes room for the separator");
+    detail[0] = '\0';
+    if (problem->error == ERR_OK)
+        return detail;
+    if (problem->field[0] == '\0' && strchr(problem->text, separator) == NULL)
+        snprintf(detail, PROBLEM_DETAIL_BYTES_MAX, "%s", problem->text);
+    else
+        snprintf(detail, PROBLEM_DETAIL_BYTES_MAX, "%s%c%s", problem->field, separator,
+                 problem->text);
+    return detail;
+}
+
+enum error
+problem_recall(struct problem *problem, const char *reason, const char *detail)
+{
+    const char *end = strchr(detail, separator);
     enum error error = ERR_REFUSED;
 
     memset(problem, 0, sizeof *problem);
@@ -94,7 +115,9 @@ problem_recall(struct problem *problem, const char *reason, const char *text)
     problem->error = error;
     problem->is_stored = true;
     snprintf(problem->reason, sizeof problem->reason, "%s", reason);
-    snprintf(problem->text, sizeof problem->text, "%s", text);
+    if (end != NULL)
+        snprintf(problem->field, sizeof problem->field, "%.*s", (int)(end - detail), detail);
+    snprintf(problem->text, sizeof problem->text, "%s", end == NULL ? detail : end + 1);
     return error;
 }
 

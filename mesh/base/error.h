@@ -69,10 +69,12 @@ enum error problem_set(struct problem *problem, enum error error, const char *fi
 enum error problem_refuse(struct problem *problem, const char *reason, const char *field,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* A recorded decision read back: "" is OK; an error's name is that error; anything else ERR_REFUSED. */
-enum error problem_recall(struct problem *problem, const char *reason, const char *text);
-
-/* What is recorded of a decision: "" for OK. */
+/* What is recorded of a decision: "" and "" for OK. The detail is the text, with the field before it. */
+enum { PROBLEM_DETAIL_BYTES_MAX = 64 + 192 };
 const char *problem_reason(const struct problem *problem);
+const char *problem_detail(const struct problem *problem, char detail[PROBLEM_DETAIL_BYTES_MAX]);
+
+/* A recorded decision read back: "" is OK; an error's name is that error; anything else ERR_REFUSED. */
+enum error problem_recall(struct problem *problem, const char *reason, const char *detail);
 
 #endif

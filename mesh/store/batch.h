@@ -65,7 +65,7 @@ struct batch_record {
     struct uuid id;
     uint64_t fingerprint; /* 0: a tombstone, left by the undo of what never arrived */
     const char *reason;   /* "" accepted; else problem_recall() */
-    const char *detail;
+    const char *detail;   /* of problem_detail() */
 };
 
 struct batch_service {

@@ -286,13 +286,12 @@ batch_changed(struct batch_rows *rows, void *row)
 void
 batch_record_fill(struct batch_rows *rows, struct batch_record *record, const struct op *op)
 {
-    const char *reason = problem_reason(&op->problem);
-    const char *text = op->problem.error == ERR_OK ? "" : op->problem.text;
+    char detail[PROBLEM_DETAIL_BYTES_MAX];
 
     record->id = op->id;
     record->fingerprint = op->fingerprint;
-    record->reason = batch_keep(rows, reason);
-    record->detail = batch_keep(rows, text);
+    record->reason = batch_keep(rows, problem_reason(&op->problem));
+    record->detail = batch_keep(rows, problem_detail(&op->problem, detail));
 }
 
 void

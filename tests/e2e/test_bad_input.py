@@ -407,6 +407,7 @@ class OtherCalls(BadInput):
                     reason, call, request, "FAILED_PRECONDITION", reason, stored="true"
                 )
                 self.assertEqual(first.message, again.message)
+                self.assertEqual(first.metadata, again.metadata)
         self.assertEqual(contents(TRUTHS), before)
 
 

@@ -102,18 +102,24 @@ END_TEST
 START_TEST(refusal_is_kept)
 {
     struct uuid id = new_id();
+    struct test_call *first = counter_call(id, "a", NULL, -5);
     struct test_call *again = counter_call(id, "a", NULL, -5);
-    struct call *call = &again->call;
+    struct call *call = &first->call;
 
-    run_one(counter_call(id, "a", NULL, -5), ERR_REFUSED);
+    batch_run(&counter_service, pg, &call, 1);
+    expect_answer(first, ERR_REFUSED);
+    ck_assert_str_eq(first->call.op->problem.field, "amount");
+    call = &again->call;
     run_one(counter_call(new_id(), "a", NULL, 100), ERR_OK);
     batch_run(&counter_service, pg, &call, 1); /* now it would be possible */
     expect_answer(again, ERR_REFUSED);
     ck_assert_str_eq(again->call.op->problem.reason, "TOO_LOW");
     ck_assert_str_eq(again->call.op->problem.text, "'a' would fall below 0");
     ck_assert(again->call.op->problem.is_stored);
+    ck_assert_mem_eq(&again->call.op->problem, &first->call.op->problem, sizeof(struct problem));
     ck_assert_int_eq(counter_op(again)->decided, 0);
     expect_value("a", 100);
+    call_fixture_free(first);
     call_fixture_free(again);
 }
 END_TEST

@@ -241,6 +241,47 @@ START_TEST(decision_is_recalled)
 }
 END_TEST
 
+/* What a repeat hears is what the first call heard, to the letter. */
+/* clang-format off */
+static const struct {
+    const char *what, *field, *text;
+} refusals[] = {
+    { "a field and a rule",           "lines[2].quantity", "must be at least 1" },
+    { "no field",                     "",                  "the account has 3" },
+    { "neither",                      "",                  "" },
+    { "a field alone",                "amount_minor",      "" },
+    { "a stranger's separator",       "",                  "no such product: a\x1f" "b" },
+    { "a stranger's, and a field",    "sku",               "\x1f\x1f" },
+    { "the longest of both",
+      "123456789.123456789.123456789.123456789.123456789.123456789.123",
+      "123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789."
+      "123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1" },
+};
+/* clang-format on */
+
+START_TEST(refusal_is_recalled_whole)
+{
+    struct problem first, again;
+    char detail[PROBLEM_DETAIL_BYTES_MAX];
+
+    problem_refuse(&first, "NO_FUNDS", refusals[_i].field, "%s", refusals[_i].text);
+    first.is_stored = true;
+    problem_recall(&again, problem_reason(&first), problem_detail(&first, detail));
+    ck_assert_str_eq(again.field, refusals[_i].field);
+    ck_assert_str_eq(again.text, refusals[_i].text);
+    ck_assert_msg(memcmp(&first, &again, sizeof first) == 0, "%s", refusals[_i].what);
+}
+END_TEST
+
+START_TEST(ok_leaves_no_detail)
+{
+    const struct problem fine = { .error = ERR_OK, .text = "left over" };
+    char detail[PROBLEM_DETAIL_BYTES_MAX];
+
+    ck_assert_str_eq(problem_detail(&fine, detail), "");
+}
+END_TEST
+
 START_TEST(every_error_is_whole)
 {
     struct problem problem;
@@ -311,6 +352,8 @@ main(void)
     tcase_add_loop_test(test, page_size_is_checked, 0, ROWS(pages));
     tcase_add_test(test, page_token_is_an_id);
     tcase_add_loop_test(test, decision_is_recalled, 0, ROWS(recalls));
+    tcase_add_loop_test(test, refusal_is_recalled_whole, 0, ROWS(refusals));
+    tcase_add_test(test, ok_leaves_no_detail);
     tcase_add_test(test, every_error_is_whole);
     tcase_add_test(test, problem_cuts_what_is_too_long);
     tcase_add_test(test, arena_gives_zeroed_memory_again);
