@@ -147,7 +147,7 @@ static const struct pg_statement relay_move = {
     .is_single = true,
 };
 
-static const struct pg_statement *const statements[] = {
+const struct pg_statement *const relay_statements[] = {
     &relay_lock,   &relay_time, &relay_position, &relay_ticket,
     &relay_oldest, &relay_read, &relay_move,     NULL,
 };
@@ -486,7 +486,7 @@ relay_open(const struct relay_options *options)
     relay->options = *options;
     relay->queue = queue_new(1);
     relay->arena = arena_new();
-    relay->pg = pg_new(options->conninfo, options->source, statements);
+    relay->pg = pg_new(options->conninfo, options->source, relay_statements);
     relay->producer = kafka_producer_new(options->brokers, options->source);
     if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
         abort();

@@ -38,6 +38,9 @@ struct relay_options {
 
 struct relay;
 
+/* What a relay prepares. */
+extern const struct pg_statement *const relay_statements[];
+
 struct relay *relay_open(const struct relay_options *options);
 void relay_wake(struct relay *relay); /* events were committed */
 struct relay *relay_close(struct relay *relay);

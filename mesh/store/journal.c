@@ -238,7 +238,7 @@ static const struct pg_statement final_save = {
     .in = final_columns,
 };
 
-static const struct pg_statement *const statements[] = {
+const struct pg_statement *const journal_statements[] = {
     &journal_take,  &next_find,   &owner_find,   &raise_epoch, &page_insert, &page_scan,
     &floor_set,     &page_delete, &parked_find,  &final_find,  &final_page,  &parked_save,
     &parked_delete, &final_save,  &parked_index, &op_load,     &op_insert,   NULL,
@@ -266,7 +266,7 @@ journal_new(const char *conninfo, int shard)
 {
     struct journal *journal = memory_take(sizeof *journal);
 
-    journal->pg = pg_new(conninfo, "saga-svc", statements);
+    journal->pg = pg_new(conninfo, "saga-svc", journal_statements);
     journal->shard = shard;
     journal->owner = uuid_v7(clock_now_us());
     journal->arena = arena_new();

@@ -46,6 +46,9 @@ struct journal_tick {
     int64_t floor_page; /* 0: as it was; else pages before it are deleted */
 };
 
+/* What a journal prepares. */
+extern const struct pg_statement *const journal_statements[];
+
 /* How many shards the database has. */
 enum error journal_shard_count(const char *conninfo, int *ret_count);
 

@@ -1,5 +1,4 @@
-/* What is read from the ledger, what its schema refuses by itself, and that every statement has its
- * index. */
+/* What is read from the ledger, and what its schema refuses by itself. */
 #include "account-svc/payment.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
@@ -256,63 +255,6 @@ START_TEST(marking_a_charge_stays_hot)
 }
 END_TEST
 
-/* ---- plans ---- */
-
-/* Every scan of a table goes through an index, by a condition of it. */
-static void
-check_plan(PGconn *connection, const struct pg_statement *statement)
-{
-    char sql[4096], text[PG_FIXTURE_TEXT_BYTES];
-    size_t bytes, count = 0, scans = 0, conditions = 0;
-    PGresult *result;
-
-    while (statement->in != NULL && statement->in[count].name != NULL)
-        count++;
-    snprintf(sql, sizeof sql, "PREPARE %s AS %s", statement->name, statement->sql);
-    pg_fixture_ask(connection, sql, text);
-    bytes = (size_t)snprintf(sql, sizeof sql, "EXPLAIN (COSTS OFF) EXECUTE %s", statement->name);
-    for (size_t i = 0; i < count; i++)
-        bytes += (size_t)snprintf(sql + bytes, sizeof sql - bytes, "%sNULL%s", i == 0 ? "(" : ", ",
-                                  i + 1 == count ? ")" : "");
-    result = PQexec(connection, sql);
-    ck_assert_msg(PQresultStatus(result) == PGRES_TUPLES_OK, "%s: %s", statement->name,
-                  PQresultErrorMessage(result));
-    for (int i = 0; i < PQntuples(result); i++) {
-        const char *line = PQgetvalue(result, i, 0);
-
-        ck_assert_msg(strstr(line, "Seq Scan") == NULL, "%s: %s", statement->name, line);
-        scans += strstr(line, "Scan") != NULL && strstr(line, "Function Scan") == NULL &&
-                 strstr(line, "Bitmap Heap") == NULL && strstr(line, "Subquery") == NULL;
-        conditions += strstr(line, "Index Cond") != NULL;
-    }
-    ck_assert_msg(scans == conditions, "%s: %zu scans, %zu index conditions", statement->name,
-                  scans, conditions);
-    PQclear(result);
-}
-
-START_TEST(every_statement_has_its_index)
-{
-    PGconn *connection = pg_fixture_connect(fixture.conninfo);
-    char text[PG_FIXTURE_TEXT_BYTES];
-
-    pg_fixture_ask(connection,
-                   "SET plan_cache_mode = force_generic_plan; SET jit = off;"
-                   "SET enable_seqscan = off; SET enable_hashjoin = off;"
-                   "SET enable_mergejoin = off",
-                   text); /* as in pg.c */
-    for (size_t i = 0; ledger_statements[i] != NULL; i++)
-        check_plan(connection, ledger_statements[i]);
-    for (size_t i = 0; payment_statements[i] != NULL; i++)
-        check_plan(connection, payment_statements[i]);
-    for (size_t i = LEDGER_TRANSFER; i < account_service.table_count; i++) {
-        check_plan(connection, account_service.tables[i].load);
-        if (account_service.tables[i].update != NULL)
-            check_plan(connection, account_service.tables[i].update);
-    }
-    PQfinish(connection);
-}
-END_TEST
-
 #define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
 
 int
@@ -326,14 +268,12 @@ main(void)
     pg_fixture_open(&fixture, "account_reads", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_set_timeout(cases, 60);
-    tcase_add_test(cases, every_statement_has_its_index); /* on tables that are empty */
     tcase_add_test(cases, accounts_are_read_together);
     tcase_add_test(cases, only_posted_transfers_are_read);
     tcase_add_test(cases, statement_goes_page_by_page);
     tcase_add_loop_test(cases, schema_refuses, 0, ROWS(refused));
     tcase_add_loop_test(cases, audit_finds, 0, ROWS(broken));
     tcase_add_test(cases, marking_a_charge_stays_hot);
-    tcase_add_test(cases, every_statement_has_its_index); /* and on tables with rows in them */
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -259,37 +259,6 @@ START_TEST(events_are_listed_after_a_version)
 }
 END_TEST
 
-/* ---- plans ---- */
-
-/* With the settings of our sessions, and also on tables that were analyzed while empty. */
-START_TEST(reads_use_their_indexes)
-{
-    static const char *const reads[][2] = {
-        { "SELECT * FROM orders WHERE customer_id = 'a' AND id < gen_random_uuid()"
-          " ORDER BY id DESC LIMIT 10",
-          "orders_by_customer" },
-        { "SELECT * FROM orders WHERE id < gen_random_uuid() ORDER BY id DESC LIMIT 10",
-          "orders_pkey" },
-        { "SELECT id FROM orders WHERE (placed_at_us, id) > (5, gen_random_uuid())"
-          " AND placed_at_us <= 9 ORDER BY placed_at_us, id LIMIT 10",
-          "orders_by_placed_at" },
-    };
-    PGconn *connection = pg_fixture_connect(fixture.conninfo);
-    char sql[1024], text[PG_FIXTURE_TEXT_BYTES];
-
-    PQclear(PQexec(connection, "SET enable_seqscan = off"));
-    PQclear(PQexec(connection, "CREATE OR REPLACE FUNCTION plan(q text) RETURNS text LANGUAGE"
-                               " plpgsql AS $$ DECLARE l text; r text := ''; BEGIN FOR l IN"
-                               " EXECUTE 'EXPLAIN ' || q LOOP r := r || l; END LOOP; RETURN r;"
-                               " END $$"));
-    snprintf(sql, sizeof sql, "SELECT plan($q$%s$q$)", reads[_i][0]);
-    pg_fixture_ask(connection, sql, text);
-    ck_assert_msg(strstr(text, reads[_i][1]) != NULL, "%s", text);
-    ck_assert_msg(strstr(text, "Sort") == NULL, "%s", text);
-    PQfinish(connection);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -308,7 +277,6 @@ main(void)
     tcase_add_test(reads, a_list_comes_in_pages_newest_first);
     tcase_add_test(reads, a_list_without_a_customer_is_everybodys);
     tcase_add_test(reads, events_are_listed_after_a_version);
-    tcase_add_loop_test(reads, reads_use_their_indexes, 0, 3);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -1,0 +1,43 @@
+/* How PostgreSQL does the journal's statements: by their keys, whatever the statistics say. */
+#include "mesh/store/journal.h"
+#include "tests/store/plan_fixture.h"
+
+enum { WEEKS = 6, SAGAS_EACH = 2000 };
+
+static void
+fill(void)
+{
+    pg_fixture_run(plan_fixture.conninfo,
+                   "INSERT INTO journal_page SELECT i %% 4, i, 1, '{}' FROM generate_series(1, %d)"
+                   " AS i",
+                   10 * SAGAS_EACH);
+    pg_fixture_run(
+        plan_fixture.conninfo,
+        "INSERT INTO journal_final SELECT " PLAN_ID(
+            "week", "i") ", 0, 1, 'ended', '{}'"
+                         " FROM generate_series(0, %d) AS week, generate_series(1, %d) AS i",
+        WEEKS - 1, SAGAS_EACH);
+    pg_fixture_run(plan_fixture.conninfo, "INSERT INTO journal_parked SELECT id, 0, 1, 1, 0,"
+                                          " 'waiting', '{}' FROM journal_final");
+    pg_fixture_run(plan_fixture.conninfo,
+                   "INSERT INTO op SELECT id, 1, '', '', 'Cancel' FROM journal_final");
+}
+
+int
+main(void)
+{
+    static const struct pg_statement *const *const lists[] = { journal_statements, NULL };
+    static const char *const small[] = { "journal_shard", NULL };
+    static const char *const whole[] = { "journal_parked_index", NULL }; /* once, at start */
+    const struct plan_spec spec = {
+        .name = "saga_plans",
+        .schema = "saga/schema.sql",
+        .lists = lists,
+        .whole = whole,
+        .small = small,
+        .empty = "TRUNCATE journal_page, journal_parked, journal_final, op",
+        .fill = fill,
+    };
+
+    return plan_fixture_main(&spec);
+}
