@@ -115,6 +115,10 @@ void job_problem(struct job *job, int status, const char *code, const char *poin
 /* What a failed call is to the one who asked. */
 void job_fail(struct job *job, const struct rpc_result *result);
 
+/* The same, and when it makes sense to ask again it is after so long. */
+enum { RETRY_SECONDS = 1 };
+void job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds);
+
 /* ---- parts ---- */
 
 /* RFC 3339, UTC, in microseconds: "2026-11-21T10:00:00.000000Z". */

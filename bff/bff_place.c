@@ -4,11 +4,15 @@
  *     -> StoreAnswer -> 201, or 202 when it takes longer
  *
  * Nothing of this is remembered here. Whoever repeats the request with its key after a crash, of this
- * program or another, goes on with the same order once the lock of the first has run out.
+ * program or another, goes on with the same order once the lock of the first has run out. Who was told
+ * to come again need not wait for that: with such an answer the key is given back (ReleaseKey), and
+ * where that cannot be done Retry-After is as long as the lock.
  */
 #include "bff/bff.h"
 #include "bff/bff_order.h"
 #include "mesh/base/clock.h"
+
+#include "mesh/wire/rpc_message.h"
 
 #include <openssl/sha.h>
 #include <string.h>
@@ -69,6 +73,9 @@ struct placing {
     int status;       /* of the answer that is being stored */
     struct json_writer answer;
     bool was_answered; /* another answer was stored first: asked for that one */
+    bool is_claimed;
+    struct rpc_result failure; /* what is answered once the key is given back */
+    const char *failed_method;
 };
 
 static void place_send(struct job *job);
@@ -221,6 +228,46 @@ order_place(struct http_exchange *exchange)
     place_send(job);
 }
 
+/* ---- giving the key back ---- */
+
+static void
+released(struct job *job, const struct rpc_result *result)
+{
+    struct placing *placing = job->state;
+    const Sagamesh__Order__V1__ReleaseKeyResponse *response = NULL;
+    ProtobufCMessage *message;
+    struct problem problem;
+
+    if (result->code == WIRE_OK &&
+        rpc_message_unpack(&sagamesh__order__v1__release_key_response__descriptor, result->reply,
+                           result->reply_bytes, job->arena, &problem, &message) == ERR_OK)
+        response = (const Sagamesh__Order__V1__ReleaseKeyResponse *)message;
+    job->request.method = placing->failed_method;
+    job_fail_for(job, &placing->failure,
+                 response != NULL && response->is_free ? RETRY_SECONDS : LOCK_MS / 1000);
+}
+
+/* No answer was come to. Once only: while it is sent, the one who asked waits. */
+static void
+place_fail(struct job *job, const struct rpc_result *result)
+{
+    Sagamesh__Order__V1__ReleaseKeyRequest request = SAGAMESH__ORDER__V1__RELEASE_KEY_REQUEST__INIT;
+    struct placing *placing = job->state;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (!placing->is_claimed && result->nothing_done) {
+        job_fail(job, result);
+        return;
+    }
+    placing->failure = *result;
+    placing->failed_method = job->request.method;
+    request.request_id = uuid_print(uuid_v7(clock_now_us()), id);
+    request.scope = placing->idempotency.scope;
+    request.key = placing->idempotency.key;
+    request.claimed_by = placing->request.order_id;
+    job_send_waiting(job, BFF_ORDER, ORDER_SERVICE "ReleaseKey", &request.base, 0, released);
+}
+
 /* ---- what became of the key ---- */
 
 static const char *const *
@@ -238,9 +285,13 @@ claimed(struct job *job, const struct rpc_result *result)
 {
     static const char *const again[] = { "Retry-After: 1", NULL };
     struct placing *placing = job->state;
-    const Sagamesh__Order__V1__PlaceResponse *response =
-        job_reply(job, result, &sagamesh__order__v1__place_response__descriptor);
+    const Sagamesh__Order__V1__PlaceResponse *response;
 
+    if (result->code != WIRE_OK) {
+        place_fail(job, result);
+        return;
+    }
+    response = job_reply(job, result, &sagamesh__order__v1__place_response__descriptor);
     if (response == NULL)
         return;
     switch (response->idempotency_state) {
@@ -258,6 +309,7 @@ claimed(struct job *job, const struct rpc_result *result)
                          location_of(job, response->order_id, true));
         return;
     default:
+        placing->is_claimed = true;
         placing->order_id = response->order_id;
         /* Of an earlier claim's order that has moved on already, what there is will do. */
         placing->version = response->status == ORDER_STATUS(PENDING) ? response->version : 0;
@@ -283,6 +335,11 @@ stored(struct job *job, const struct rpc_result *result)
     struct json_writer answer = placing->answer;
 
     memset(&placing->answer, 0, sizeof placing->answer);
+    if (result->code != WIRE_OK) {
+        json_writer_free(&answer);
+        place_fail(job, result);
+        return;
+    }
     response = job_reply(job, result, &sagamesh__order__v1__store_answer_response__descriptor);
     if (response != NULL && (response->is_stored || placing->was_answered)) {
         job_answer(job, placing->status, &answer, location_of(job, placing->order_id, false));
@@ -339,8 +396,8 @@ looked(struct job *job, const struct rpc_result *result)
     const Sagamesh__Order__V1__GetResponse *response;
     struct json_writer json = { 0 };
 
-    /* Too many wait already: the order is placed all the same. */
-    if (result->code == WIRE_RESOURCE_EXHAUSTED) {
+    /* Too many wait already, or the service is away: the order is placed all the same. */
+    if (result->code != WIRE_OK) {
         answer_later(job);
         return;
     }

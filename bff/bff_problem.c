@@ -45,7 +45,13 @@ status_of(const struct rpc_result *result)
 void
 job_fail(struct job *job, const struct rpc_result *result)
 {
-    static const char *const again[] = { "Retry-After: 1", NULL };
+    job_fail_for(job, result, RETRY_SECONDS);
+}
+
+void
+job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds)
+{
+    const char *again[] = { arena_print(job->arena, "Retry-After: %d", retry_seconds), NULL };
     int status = status_of(result);
     const char *detail = result->message[0] == '\0'
                              ? "refused"

@@ -163,6 +163,13 @@ struct store_answer {
     bool is_stored; /* result */
 };
 
+struct release_key {
+    struct op op;
+    const char *key;
+    struct uuid claimed_by;
+    bool is_free; /* result */
+};
+
 struct cancel {
     struct op op;
     struct uuid order_id;
@@ -198,6 +205,9 @@ void place_answer(void *op, struct batch_rows *rows);
 void store_answer_touch(const void *op, struct batch_touch *touch);
 void store_answer_decide(void *op, struct batch_rows *rows);
 void store_answer_answer(void *op, struct batch_rows *rows);
+void release_key_touch(const void *op, struct batch_touch *touch);
+void release_key_decide(void *op, struct batch_rows *rows);
+void release_key_answer(void *op, struct batch_rows *rows);
 void cancel_touch(const void *op, struct batch_touch *touch);
 void cancel_decide(void *op, struct batch_rows *rows);
 void cancel_answer(void *op, struct batch_rows *rows);

@@ -131,3 +131,36 @@ store_answer_answer(void *op, struct batch_rows *rows)
     answer->is_stored =
         known->http_status == answer->http_status && bytes_equal(&known->body, &answer->body);
 }
+
+/* ---- ReleaseKey ---- */
+
+void
+release_key_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_text(touch, ORDER_IDEMPOTENCY, ((const struct release_key *)op)->key);
+}
+
+/* Whoever comes later may have claimed it meanwhile: that one's lock is not ours to end. */
+void
+release_key_decide(void *op, struct batch_rows *rows)
+{
+    struct release_key *release = op;
+    struct idempotency *known = batch_find_text(rows, ORDER_IDEMPOTENCY, release->key);
+
+    if (known == NULL || known->http_status != 0 ||
+        !uuid_equal(known->claimed_by, release->claimed_by) ||
+        known->locked_until_us <= release->op.now_us)
+        return;
+    known->locked_until_us = release->op.now_us;
+    batch_changed(rows, known);
+}
+
+void
+release_key_answer(void *op, struct batch_rows *rows)
+{
+    struct release_key *release = op;
+    const struct idempotency *known = batch_find_text(rows, ORDER_IDEMPOTENCY, release->key);
+
+    release->is_free =
+        known != NULL && (known->http_status != 0 || known->locked_until_us <= release->op.now_us);
+}

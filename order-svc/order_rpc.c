@@ -17,7 +17,15 @@
 #include <string.h>
 
 /* What sets the fingerprints of methods with the same fields apart. */
-enum { SALT_PLACE, SALT_CANCEL, SALT_WAITING, SALT_PAID, SALT_FAILED, SALT_STORE_ANSWER };
+enum {
+    SALT_PLACE,
+    SALT_CANCEL,
+    SALT_WAITING,
+    SALT_PAID,
+    SALT_FAILED,
+    SALT_STORE_ANSWER,
+    SALT_RELEASE_KEY
+};
 
 static char *
 id_text(struct uuid id, struct arena *arena)
@@ -234,6 +242,36 @@ store_answer_encode(const void *op, struct arena *arena)
 
     sagamesh__order__v1__store_answer_response__init(response);
     response->is_stored = ((const struct store_answer *)op)->is_stored;
+    return &response->base;
+}
+
+/* ---- ReleaseKey ---- */
+
+static enum error
+release_key_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Order__V1__ReleaseKeyRequest *request =
+        (const Sagamesh__Order__V1__ReleaseKeyRequest *)message;
+    struct release_key *release = op;
+    struct problem *problem = &release->op.problem;
+
+    if (check_id(problem, "request_id", request->request_id, &release->op.id) != ERR_OK ||
+        check_text(problem, "scope", request->scope, 1, SCOPE_BYTES_MAX) != ERR_OK ||
+        check_text(problem, "key", request->key, 1, KEY_BYTES_MAX) != ERR_OK ||
+        check_id(problem, "claimed_by", request->claimed_by, &release->claimed_by) != ERR_OK)
+        return problem->error;
+    release->key = idempotency_key(arena, request->scope, request->key);
+    release->op.fingerprint = hash_end(hash_text(HASH_SEED + SALT_RELEASE_KEY, release->key));
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+release_key_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Order__V1__ReleaseKeyResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__order__v1__release_key_response__init(response);
+    response->is_free = ((const struct release_key *)op)->is_free;
     return &response->base;
 }
 
@@ -571,6 +609,7 @@ const struct method order_methods[] = {
     /* name          op                           decode               touch               decide               answer               encode */
     { "Place",       sizeof(struct place),        place_decode,        place_touch,        place_decide,        place_answer,        place_encode        },
     { "StoreAnswer", sizeof(struct store_answer), store_answer_decode, store_answer_touch, store_answer_decide, store_answer_answer, store_answer_encode },
+    { "ReleaseKey",  sizeof(struct release_key),  release_key_decode,  release_key_touch,  release_key_decide,  release_key_answer,  release_key_encode  },
     { "Get",         sizeof(struct get_order),    get_decode,          NULL,               NULL,                NULL,                get_encode          },
     { "List",        sizeof(struct list_orders),  list_decode,         NULL,               NULL,                NULL,                list_encode         },
     { "ListEvents",  sizeof(struct list_events),  list_events_decode,  NULL,               NULL,                NULL,                list_events_encode  },

@@ -241,6 +241,57 @@ class Orders(Bff):
         self.assertEqual(self.count_orders(customer), before + 1)
         self.assertEqual(self.mesh.balance(customer), 1500)
 
+    def break_answers(self):
+        """From now on no answer can be stored, by a trigger of the database."""
+        self.mesh.psql(
+            "orders",
+            "CREATE FUNCTION break_answer() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE EXCEPTION 'broken by a test'; END$$;"
+            " CREATE TRIGGER break_answer BEFORE UPDATE ON idempotency FOR EACH ROW"
+            " WHEN (OLD.http_status <> NEW.http_status) EXECUTE FUNCTION break_answer()",
+        )
+
+    def mend_answers(self):
+        self.mesh.psql("orders", "DROP FUNCTION break_answer CASCADE")
+
+    def test_an_answer_without_effect_gives_the_key_back(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish, before = self.wish(customer, [(sku, 1)]), self.count_orders(customer)
+        self.break_answers()
+        try:
+            for _ in range(2):
+                self.problem(self.post(customer, wish, key), 500, "INTERNAL")
+        finally:
+            self.mend_answers()
+        answer = self.post(customer, wish, key)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.count_orders(customer), before + 1)
+        self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def test_who_comes_again_as_told_is_not_told_in_flight(self):
+        """Place was acknowledged, then order-svc goes away, so nobody can give the key back."""
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish, before = self.wish(customer, [(sku, 1)]), self.count_orders(customer)
+        self.token(customer)
+        self.mesh.pause("storage")
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(self.post, customer, wish, key)
+                wait_until(lambda: self.count_orders(customer) > before, 10, "the order placed")
+                self.mesh.kill("order")
+                answer = asked.result()
+            told = time.monotonic()
+            self.assertEqual(answer.status, 503, answer)
+        finally:
+            self.mesh.resume("storage")
+            self.mesh.start("order")
+        wait_until(
+            lambda: time.monotonic() - told > int(answer.headers["Retry-After"]), 10, "as told"
+        )
+        answer = self.post(customer, wish, key)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.count_orders(customer), before + 1)
+
     def count_orders(self, customer):
         rows = self.mesh.psql(
             "orders", f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"

@@ -113,6 +113,28 @@ store_answer(const char *key, struct uuid order, int32_t http_status, const char
     return error;
 }
 
+static bool
+release(const char *key, struct uuid claimed_by)
+{
+    ORDER(ReleaseKeyRequest) request = ORDER_INIT(RELEASE_KEY_REQUEST);
+    char text[UUID_TEXT_BYTES + 1], claimed_text[UUID_TEXT_BYTES + 1];
+    struct test_call *test;
+    struct call *call;
+    bool is_free;
+
+    request.request_id = uuid_print(order_id(), text);
+    request.scope = (char *)"alice";
+    request.key = (char *)key;
+    request.claimed_by = uuid_print(claimed_by, claimed_text);
+    test = order_call("ReleaseKey", &request.base);
+    call = &test->call;
+    batch_run(&order_service, pg, &call, 1);
+    ck_assert_int_eq(call->op->problem.error, ERR_OK);
+    is_free = ((struct release_key *)call->op)->is_free;
+    call_fixture_free(test);
+    return is_free;
+}
+
 static long long
 orders(void)
 {
@@ -172,6 +194,28 @@ START_TEST(a_crash_before_the_answer_is_gone_on_from)
     ck_assert_int_eq(store_answer("k", first, 201, "{}", &is_stored), ERR_OK);
     ck_assert(is_stored);
     ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_ANSWERED);
+    ck_assert_int_eq(orders(), 1);
+}
+END_TEST
+
+/* Who came to no answer gives the key back: the next one goes on at once, with the same order. */
+START_TEST(a_key_given_back_is_gone_on_from_at_once)
+{
+    struct uuid first = order_id(), second = order_id();
+    struct told told;
+
+    ck_assert(!release("k", first)); /* its Place did not arrive */
+    ck_assert_int_eq(place(first, "k", "f", 30000).claim, CLAIM_MINE);
+    ck_assert(!release("k", second)); /* not that one's to give */
+    ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
+    ck_assert(release("k", first));
+    ck_assert(release("k", first));
+    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+    told = place(second, "k", "f", 30000);
+    ck_assert_int_eq(told.claim, CLAIM_MINE);
+    ck_assert(uuid_equal(told.order_id, first));
+    ck_assert(!release("k", first)); /* a late one: the key is the second's by now */
+    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
     ck_assert_int_eq(orders(), 1);
 }
 END_TEST
@@ -354,6 +398,7 @@ main(void)
     tcase_add_checked_fixture(keys, open_pg, close_pg);
     tcase_add_test(keys, one_key_is_one_order_and_one_answer);
     tcase_add_test(keys, a_crash_before_the_answer_is_gone_on_from);
+    tcase_add_test(keys, a_key_given_back_is_gone_on_from_at_once);
     tcase_add_test(keys, a_batch_with_one_key_many_times_makes_one_order);
     tcase_add_test(keys, two_servers_with_one_key_make_one_order);
     tcase_add_test(keys, an_order_without_a_key_asks_nothing_of_the_keys);

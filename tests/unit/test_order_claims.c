@@ -219,6 +219,47 @@ START_TEST(answers_decide)
 }
 END_TEST
 
+/* clang-format off */
+static const struct {
+    const char *what;
+    bool is_known, is_mine; /* the claim is whose who gives it back */
+    int64_t lock_us;
+    int32_t http_status;
+    bool is_free;
+    int64_t lock_after_us;
+} releases[] = {
+    /*                          known  mine   lock http  free   lock after */
+    { "mine",                   true,  true,  1,   0,    true,  0  },
+    { "mine, it has run out",   true,  true,  -1,  0,    true,  -1 },
+    { "another's",              true,  false, 1,   0,    false, 1  },
+    { "another's, run out",     true,  false, -1,  0,    true,  -1 },
+    { "mine, answered",         true,  true,  1,   201,  true,  1  },
+    { "nobody's",               false, false, 0,   0,    false, 0  },
+};
+/* clang-format on */
+
+START_TEST(releases_decide)
+{
+    struct uuid order = uuid_v7(now_us), id = uuid_v7(now_us);
+    struct release_key release = { .op.id = uuid_v7(now_us),
+                                   .op.now_us = now_us,
+                                   .key = "k",
+                                   .claimed_by = releases[_i].is_mine ? order : id };
+    struct idempotency *known = NULL;
+
+    if (releases[_i].is_known)
+        known = known_key(order, "f", releases[_i].lock_us, releases[_i].http_status);
+    release_key_touch(&release, batch_rows_touch(rows));
+    release_key_decide(&release, rows);
+    ck_assert_int_eq(release.op.problem.error, ERR_OK);
+    release_key_answer(&release, rows);
+    ck_assert_msg(release.is_free == releases[_i].is_free, "%s: free", releases[_i].what);
+    if (known != NULL)
+        ck_assert_msg(known->locked_until_us == now_us + releases[_i].lock_after_us, "%s: lock",
+                      releases[_i].what);
+}
+END_TEST
+
 /* ---- requests ---- */
 
 static char long_text[300], huge[ANSWER_BYTES_MAX + 1];
@@ -346,6 +387,7 @@ main(void)
     tcase_add_test(keys, a_claim_asked_for_twice_is_the_same_claim);
     tcase_add_test(keys, a_placed_order_is_reported_when_its_key_is_gone);
     tcase_add_loop_test(keys, answers_decide, 0, ROWS(answers));
+    tcase_add_loop_test(keys, releases_decide, 0, ROWS(releases));
     tcase_add_loop_test(keys, keys_decode, 0, ROWS(requests));
     tcase_add_test(keys, a_key_has_its_scope);
     srunner_run_all(runner, CK_NORMAL);
