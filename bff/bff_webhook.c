@@ -5,8 +5,10 @@
  */
 #include "bff/bff.h"
 #include "mesh/base/clock.h"
+#include "mesh/wire/rpc_message.h"
 
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
+#include <string.h>
 
 static const char *
 outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
@@ -38,20 +40,25 @@ observed(struct job *job, const struct rpc_result *result)
     job_answer(job, 200, &json, NULL);
 }
 
+/* HTTP lets a value be Latin-1 or anything else; a message's text must be UTF-8. What is not is left
+ * out: no signature is, and the webhook must not be lost for a proxy's odd header. */
 static void
 headers_copy(struct job *job, Sagamesh__Payment__V1__Webhook *webhook)
 {
     const struct http_request *request = job->exchange->request;
 
-    webhook->n_headers = request->header_count;
     webhook->headers = arena_take(job->arena, request->header_count * sizeof *webhook->headers);
     for (size_t i = 0; i < request->header_count; i++) {
-        Sagamesh__Payment__V1__Header *header = arena_take(job->arena, sizeof *header);
+        const char *value = request->headers[i].value;
+        Sagamesh__Payment__V1__Header *header;
 
+        if (!rpc_text_is_valid(value, strlen(value)))
+            continue;
+        header = arena_take(job->arena, sizeof *header);
         sagamesh__payment__v1__header__init(header);
-        header->name = (char *)request->headers[i].name;
-        header->value = (char *)request->headers[i].value;
-        webhook->headers[i] = header;
+        header->name = (char *)request->headers[i].name; /* a token, so ASCII */
+        header->value = (char *)value;
+        webhook->headers[webhook->n_headers++] = header;
     }
 }
 

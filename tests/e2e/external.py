@@ -80,21 +80,25 @@ class Provider:
 
     def say(self, event_id, secret=None, timestamp=None, **data):
         """Posts a webhook of our own making, signed as the provider signs. Status and answer."""
+        body = json.dumps({"type": "payment.updated", "data": data})
+        headers = self.signed(event_id, body, secret, timestamp)
+        return http_json(
+            self.mesh.address("webhook"), "POST", "/webhooks/sandbox", body, headers
+        )
+
+    def signed(self, event_id, body, secret=None, timestamp=None):
+        """The headers of a webhook, as the provider signs them."""
         if secret is None:
             secret = (self.mesh.secrets / "webhook-secret").read_text().strip()
-        body = json.dumps({"type": "payment.updated", "data": data})
         stamp = str(int(time.time()) if timestamp is None else timestamp)
         key = base64.b64decode(secret.removeprefix("whsec_"))
         signed = hmac.new(key, f"{event_id}.{stamp}.{body}".encode(), hashlib.sha256).digest()
-        headers = {
+        return {
             "Content-Type": "application/json",
             "webhook-id": event_id,
             "webhook-timestamp": stamp,
             "webhook-signature": "v1," + base64.b64encode(signed).decode(),
         }
-        return http_json(
-            self.mesh.address("webhook"), "POST", "/webhooks/sandbox", body, headers
-        )
 
 
 def pay_within_a_minute(states):

@@ -573,6 +573,21 @@ class AtTheProvider(Bff):
 
 
 class Webhooks(Bff):
+    def test_a_header_that_is_no_utf8_loses_nothing(self):
+        """Latin-1 in one that some proxy has added, beside those that are signed."""
+        body, event = json.dumps({"type": "nothing.of.ours", "data": {}}), f"msg_{uuid7()}"
+        lines = external.Provider(self.mesh).signed(event, body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        with socket.create_connection(("127.0.0.1", self.mesh.webhook_port)) as raw:
+            raw.settimeout(20)
+            raw.sendall(
+                f"POST /webhooks/sandbox HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                f"X-City: K\xf6ln\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin-1")
+            )
+            answer = http.client.HTTPResponse(raw)
+            answer.begin()
+            self.assertEqual((answer.status, answer.read()), (200, b'{"outcome":"IGNORED"}'))
+
     def test_unknown_provider(self):
         answer = self.ask("POST", "/webhooks/nobody", b"{}", port=self.mesh.webhook_port)
         self.problem(answer, 404, "UNKNOWN_PROVIDER")
