@@ -129,6 +129,10 @@ char *time_print(int64_t time_us, char text[TIME_TEXT_BYTES + 1]);
 bool job_read_page_size(struct job *job, int32_t *ret_size);
 const char *job_read_query(struct job *job, const char *name); /* "" when there is none */
 
+/* Is each query parameter one of names (ended by NULL), there once, with a value that can be read?
+ * Else 400 was answered. To take a broken one for absent would show everybody's orders for one's. */
+bool job_check_query(struct job *job, const char *const *names);
+
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *metrics);
 void metrics_count(struct metrics *metrics, const struct http_route *route, int status,

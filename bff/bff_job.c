@@ -4,11 +4,17 @@
 #include "mesh/observe/trace.h"
 #include "mesh/wire/rpc_message.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-enum { ATTEMPTS_MAX = 3, ATTEMPT_US = 2 * SECOND_US };
+enum {
+    ATTEMPTS_MAX = 3,
+    ATTEMPT_US = 2 * SECOND_US,
+    PARAMETERS_MAX = 8, /* that a route knows */
+    NAME_SHOWN_BYTES_MAX = 64,
+};
 
 struct job *
 job_open(struct http_exchange *exchange)
@@ -77,6 +83,47 @@ job_read_query(struct job *job, const char *name)
     const char *value = http_query_find(job->exchange->request, name, job->arena);
 
     return value == NULL ? "" : value;
+}
+
+static const char *
+parameter_fault(const struct http_parameter *parameter, const char *const *names,
+                const char *const *seen, size_t seen_count)
+{
+    while (*names != NULL && strcmp(*names, parameter->name) != 0)
+        names++;
+    if (*names == NULL)
+        return "is not known here";
+    if (parameter->value == NULL)
+        return "is not well escaped UTF-8";
+    if (parameter->value[0] == '\0')
+        return "has no value";
+    for (size_t i = 0; i < seen_count; i++) {
+        if (strcmp(seen[i], parameter->name) == 0)
+            return "is there twice";
+    }
+    return NULL;
+}
+
+bool
+job_check_query(struct job *job, const char *const *names)
+{
+    const char *at = job->exchange->request->query, *seen[PARAMETERS_MAX], *fault;
+    struct http_parameter parameter;
+    size_t count = 0; /* what got so far is known and there once */
+
+    while (http_query_next(&at, job->arena, &parameter)) {
+        fault = parameter_fault(&parameter, names, seen, count);
+        if (fault != NULL) {
+            job_problem(job, 400, "BAD_REQUEST", NULL,
+                        arena_print(job->arena, "the parameter %.*s %s", NAME_SHOWN_BYTES_MAX,
+                                    parameter.name, fault),
+                        NULL);
+            return false;
+        }
+        assert(count < PARAMETERS_MAX);
+        seen[count++] = parameter.name;
+    }
+    return true;
 }
 
 bool

@@ -122,12 +122,13 @@ orders_shown(struct job *job, const struct rpc_result *result)
 void
 order_list(struct http_exchange *exchange)
 {
+    static const char *const names[] = { "customerId", "pageSize", "pageToken", NULL };
     struct job *job = job_open_with_token(exchange);
     Sagamesh__Order__V1__ListRequest list = SAGAMESH__ORDER__V1__LIST_REQUEST__INIT;
     const char *customer_id;
     struct problem problem;
 
-    if (job == NULL || !job_read_page_size(job, &list.page_size))
+    if (job == NULL || !job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
         return;
     customer_id = job_read_query(job, "customerId");
     if (customer_id[0] == '\0' && !job->principal.is_operator)

@@ -54,12 +54,13 @@ balance_shown(struct job *job, const struct rpc_result *result)
 void
 wallet_get(struct http_exchange *exchange)
 {
+    static const char *const names[] = { "currency", NULL };
     struct job *job = job_open_with_token(exchange);
     Sagamesh__Ledger__V1__BalanceRequest balance = SAGAMESH__LEDGER__V1__BALANCE_REQUEST__INIT;
     struct problem problem;
     const char *customer_id;
 
-    if (job == NULL || (customer_id = read_customer(job)) == NULL)
+    if (job == NULL || !job_check_query(job, names) || (customer_id = read_customer(job)) == NULL)
         return;
     balance.customer_id = (char *)customer_id;
     balance.currency = (char *)job_read_query(job, "currency");

@@ -56,6 +56,14 @@ const char *http_header_find(const struct http_request *request, const char *nam
 const char *http_query_find(const struct http_request *request, const char *name,
                             struct arena *arena);
 
+struct http_parameter {
+    const char *name;  /* as it came: ASCII, escapes and all */
+    const char *value; /* decoded; NULL: badly escaped or no UTF-8; "" also without a "=" */
+};
+
+/* The next parameter at *at, which begins at request->query and moves on; false at its end. */
+bool http_query_next(const char **at, struct arena *arena, struct http_parameter *ret_parameter);
+
 enum http1_state {
     HTTP1_NEEDS_MORE,
     HTTP1_HAS_HEAD, /* headers are complete: decide on the limit, send 100 Continue; then go on */

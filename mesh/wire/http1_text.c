@@ -227,23 +227,34 @@ http1_connection_has(const struct http_request *request, const char *token)
     return false;
 }
 
+bool
+http_query_next(const char **at, struct arena *arena, struct http_parameter *ret_parameter)
+{
+    size_t bytes, name_bytes, skip;
+    char *value;
+
+    *at += strspn(*at, "&");
+    if (**at == '\0')
+        return false;
+    bytes = strcspn(*at, "&");
+    name_bytes = strcspn(*at, "=&");
+    skip = name_bytes + (name_bytes < bytes);
+    value = arena_take(arena, bytes - skip + 1);
+    ret_parameter->name = arena_copy(arena, *at, name_bytes);
+    ret_parameter->value = http1_decode(*at + skip, bytes - skip, true, value) ? value : NULL;
+    *at += bytes;
+    return true;
+}
+
 const char *
 http_query_find(const struct http_request *request, const char *name, struct arena *arena)
 {
-    size_t name_bytes = strlen(name);
+    const char *at = request->query;
+    struct http_parameter parameter;
 
-    for (const char *at = request->query; *at != '\0';) {
-        size_t bytes = strcspn(at, "&");
-
-        if (bytes >= name_bytes && strncmp(at, name, name_bytes) == 0 &&
-            (bytes == name_bytes || at[name_bytes] == '=')) {
-            size_t skip = bytes == name_bytes ? bytes : name_bytes + 1;
-            char *value = arena_take(arena, bytes - skip + 1);
-
-            return http1_decode(at + skip, bytes - skip, true, value) ? value : NULL;
-        }
-        at += bytes;
-        at += *at == '&';
+    while (http_query_next(&at, arena, &parameter)) {
+        if (strcmp(parameter.name, name) == 0)
+            return parameter.value;
     }
     return NULL;
 }

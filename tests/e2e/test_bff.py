@@ -338,6 +338,29 @@ class Orders(Bff):
             answer = self.ask("GET", f"/api/v1/orders?{query}", token=token)
             self.problem(answer, 400, "BAD_REQUEST")
 
+    def test_parameters(self):
+        # path, query | the parameter at fault
+        for path, query, name in (
+            ("orders", "customerId=%zz", "customerId"),
+            ("orders", "customerId=%ff", "customerId"),
+            ("orders", "customerId=", "customerId"),
+            ("orders", "customerId", "customerId"),
+            ("orders", "custmerId=ada", "custmerId"),
+            ("orders", "customer%49d=ada", "customer%49d"),
+            ("orders", "customerId=ada&customerId=bob", "customerId"),
+            ("orders", "pageToken=%ff", "pageToken"),
+            ("orders", "pageSize=1&pageToken=%", "pageToken"),
+            ("products", "customerId=ada", "customerId"),
+            ("products", "pageToken=%e3%81", "pageToken"),
+            ("wallets/ada", "currency=%zz", "currency"),
+            ("wallets/ada", "currency=EUR&x=1", "x"),
+        ):
+            with self.subTest(query=query):
+                answer = self.ask("GET", f"/api/v1/{path}?{query}", token=self.operator)
+                self.problem(answer, 400, "BAD_REQUEST")
+                self.assertIn(f"the parameter {name} ", answer.json["detail"])
+        self.assertEqual(self.ask("GET", "/api/v1/orders?&pageSize=1&", token=self.operator).status, 200)
+
     def test_cancel(self):
         sku, customer = self.product(500, pieces=10), self.wallet(2000)
         self.mesh.pause("storage")

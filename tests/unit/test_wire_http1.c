@@ -345,6 +345,34 @@ START_TEST(fields_and_parameters_are_found)
 }
 END_TEST
 
+/* clang-format off */
+static const struct {
+    const char *query, *told; /* "name=value;" each, "!" for a value that cannot be read */
+} queries[] = {
+    { "",                  "" },
+    { "&&",                "" },
+    { "a=1&b=x%20y+z&c&a", "a=1;b=x y z;c=;a=;" },
+    { "&a==&=b&",          "a==;=b;" },
+    { "a=%zz&b=%ff&c=%00", "a!;b!;c!;" },
+    { "a%62=1",            "a%62=1;" },
+};
+/* clang-format on */
+
+START_TEST(parameters_are_read_one_by_one)
+{
+    struct arena *arena = arena_new();
+    struct http_parameter parameter;
+    const char *at = queries[_i].query, *told = "";
+
+    while (http_query_next(&at, arena, &parameter))
+        told = arena_print(arena, "%s%s%s%s;", told, parameter.name,
+                           parameter.value == NULL ? "!" : "=",
+                           parameter.value == NULL ? "" : parameter.value);
+    ck_assert_str_eq(told, queries[_i].told);
+    arena_free(arena);
+}
+END_TEST
+
 START_TEST(a_route_has_its_own_limit_and_the_next_request_the_first_one)
 {
     static const char bytes[] = HEAD "Content-Length: 9\r\n\r\n";
@@ -382,6 +410,7 @@ main(void)
     tcase_add_loop_test(cases, lengths_have_limits, 0, COUNT(long_rows));
     tcase_add_loop_test(cases, wishes_are_understood, 0, COUNT(wishes));
     tcase_add_test(cases, fields_and_parameters_are_found);
+    tcase_add_loop_test(cases, parameters_are_read_one_by_one, 0, sizeof queries / sizeof *queries);
     tcase_add_test(cases, a_route_has_its_own_limit_and_the_next_request_the_first_one);
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_NORMAL);
