@@ -76,8 +76,11 @@ struct job {
 
 struct job *job_open(struct http_exchange *exchange);
 
-/* The same for those who show a token. NULL: 401 was answered. */
+/* The same for a route that admits only who shows a token: with the principal. */
 struct job *job_open_with_token(struct http_exchange *exchange);
+
+/* The admission of such routes: 401 before a body is read. */
+bool bearer_admit(struct http_exchange *exchange, struct http_refusal *ret_refusal);
 
 /* May this caller act for customer_id? Else 403 was answered. */
 bool job_may_act_for(struct job *job, const char *customer_id, const char *pointer);

@@ -31,15 +31,27 @@ job_open(struct http_exchange *exchange)
 struct job *
 job_open_with_token(struct http_exchange *exchange)
 {
-    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
     struct job *job = job_open(exchange);
+
+    assert(exchange->admitted != NULL); /* the row of the route has bearer_admit */
+    job->principal = *(const struct principal *)exchange->admitted;
+    return job;
+}
+
+bool
+bearer_admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
+{
+    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
+    const struct bff *bff = exchange->owner;
+    struct principal *principal = arena_take(exchange->arena, sizeof *principal);
     const char *because;
 
-    if (auth_check(job->bff->auth, http_header_find(exchange->request, "authorization"),
-                   clock_now_us(), &job->principal, &because))
-        return job;
-    job_problem(job, 401, "UNAUTHENTICATED", NULL, because, challenge);
-    return NULL;
+    exchange->admitted = principal;
+    if (auth_check(bff->auth, http_header_find(exchange->request, "authorization"), clock_now_us(),
+                   principal, &because))
+        return true;
+    *ret_refusal = (struct http_refusal){ 401, "UNAUTHENTICATED", because, challenge };
+    return false;
 }
 
 bool

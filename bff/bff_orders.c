@@ -93,7 +93,7 @@ order_get(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
 
-    if (job != NULL && read_order_no(job))
+    if (read_order_no(job))
         ask_for_order(job, order_shown);
 }
 
@@ -128,7 +128,7 @@ order_list(struct http_exchange *exchange)
     const char *customer_id;
     struct problem problem;
 
-    if (job == NULL || !job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
+    if (!job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
         return;
     customer_id = job_read_query(job, "customerId");
     if (customer_id[0] == '\0' && !job->principal.is_operator)
@@ -183,6 +183,6 @@ order_cancel(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
 
-    if (job != NULL && read_order_no(job))
+    if (read_order_no(job))
         ask_for_order(job, cancel_known);
 }

@@ -217,9 +217,8 @@ order_place(struct http_exchange *exchange)
     struct placing *placing;
     const char *key;
 
-    if (job == NULL || (key = job_read_key(job)) == NULL ||
-        !job_read_body(job, wish_fields, &wish) || !check_wish(job, &wish) ||
-        !job_may_act_for(job, wish.customer_id, "/customerId"))
+    if ((key = job_read_key(job)) == NULL || !job_read_body(job, wish_fields, &wish) ||
+        !check_wish(job, &wish) || !job_may_act_for(job, wish.customer_id, "/customerId"))
         return;
     placing = job->state = arena_take(job->arena, sizeof *placing);
     fill_order(job, &wish, &placing->request);

@@ -37,7 +37,7 @@ product_list(struct http_exchange *exchange)
     Sagamesh__Storage__V1__ListProductsRequest list =
         SAGAMESH__STORAGE__V1__LIST_PRODUCTS_REQUEST__INIT;
 
-    if (job == NULL || !job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
+    if (!job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
         return;
     list.page_token = (char *)job_read_query(job, "pageToken");
     job_send(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,

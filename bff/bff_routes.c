@@ -12,24 +12,24 @@ enum {
 
 /* clang-format off */
 const struct http_route bff_routes[] = {
-    /* method  path                                      handler         body bytes       its type deadline    without Redis */
-    { "POST",  "/api/v1/orders",                         order_place,    BODY_BYTES_MAX,  JSON,    PLACE_MS,   "works" },
-    { "GET",   "/api/v1/orders",                         order_list,     0,               NULL,    0,          "works" },
-    { "GET",   "/api/v1/orders/{orderNo}",               order_get,      0,               NULL,    0,          "works" },
-    { "POST",  "/api/v1/orders/{orderNo}/cancel",        order_cancel,   0,               NULL,    0,          "works" },
-    { "GET",   "/api/v1/products",                       product_list,   0,               NULL,    0,          "works" },
-    { "GET",   "/api/v1/wallets/{customerId}",           wallet_get,     0,               NULL,    0,          "works" },
-    { "POST",  "/api/v1/wallets/{customerId}/topups",    wallet_top_up,  BODY_BYTES_MAX,  JSON,    0,          "works" },
-    { "GET",   "/livez",                                 health_live,    0,               NULL,    0,          "works" },
-    { "GET",   "/readyz",                                health_ready,   0,               NULL,    0,          "works" },
-    { "GET",   "/metrics",                               metrics_show,   0,               NULL,    0,          "works" },
-    { "GET",   "/openapi.json",                          openapi_show,   0,               NULL,    0,          "works" },
+    /* method  path                                      handler         body bytes       its type deadline    without Redis  who may come in */
+    { "POST",  "/api/v1/orders",                         order_place,    BODY_BYTES_MAX,  JSON,    PLACE_MS,   "works",       bearer_admit },
+    { "GET",   "/api/v1/orders",                         order_list,     0,               NULL,    0,          "works",       bearer_admit },
+    { "GET",   "/api/v1/orders/{orderNo}",               order_get,      0,               NULL,    0,          "works",       bearer_admit },
+    { "POST",  "/api/v1/orders/{orderNo}/cancel",        order_cancel,   0,               NULL,    0,          "works",       bearer_admit },
+    { "GET",   "/api/v1/products",                       product_list,   0,               NULL,    0,          "works",       bearer_admit },
+    { "GET",   "/api/v1/wallets/{customerId}",           wallet_get,     0,               NULL,    0,          "works",       bearer_admit },
+    { "POST",  "/api/v1/wallets/{customerId}/topups",    wallet_top_up,  BODY_BYTES_MAX,  JSON,    0,          "works",       bearer_admit },
+    { "GET",   "/livez",                                 health_live,    0,               NULL,    0,          "works",       NULL },
+    { "GET",   "/readyz",                                health_ready,   0,               NULL,    0,          "works",       NULL },
+    { "GET",   "/metrics",                               metrics_show,   0,               NULL,    0,          "works",       NULL },
+    { "GET",   "/openapi.json",                          openapi_show,   0,               NULL,    0,          "works",       NULL },
     { 0 },
 };
 
 /* On a port of its own: the one that providers can reach. */
 const struct http_route bff_webhook_routes[] = {
-    { "POST",  "/webhooks/{provider}",                   webhook_take,   WEBHOOK_BYTES_MAX, NULL,  WEBHOOK_MS, "works" },
+    { "POST",  "/webhooks/{provider}",                   webhook_take,   WEBHOOK_BYTES_MAX, NULL,  WEBHOOK_MS, "works",       NULL },
     { 0 },
 };
 /* clang-format on */

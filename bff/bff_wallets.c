@@ -60,7 +60,7 @@ wallet_get(struct http_exchange *exchange)
     struct problem problem;
     const char *customer_id;
 
-    if (job == NULL || !job_check_query(job, names) || (customer_id = read_customer(job)) == NULL)
+    if (!job_check_query(job, names) || (customer_id = read_customer(job)) == NULL)
         return;
     balance.customer_id = (char *)customer_id;
     balance.currency = (char *)job_read_query(job, "currency");
@@ -173,7 +173,7 @@ wallet_top_up(struct http_exchange *exchange)
     struct top_up *top_up;
     const char *customer_id, *key;
 
-    if (job == NULL || (customer_id = read_customer(job)) == NULL)
+    if ((customer_id = read_customer(job)) == NULL)
         return;
     if (!job->principal.is_operator) {
         job_problem(job, 403, "OPERATORS_ONLY", NULL,

@@ -30,6 +30,7 @@ enum {
     HEAD_MS = 10000,
     BODY_MS = 30000,
     IDLE_MS = 60000,
+    BODIES_BYTES = 64 << 20,
 };
 
 static void
@@ -39,56 +40,6 @@ server_unreference(struct http_server *server)
         return;
     pthread_mutex_destroy(&server->lock);
     free(server);
-}
-
-/* ---- works ----------------------------------------------------------------------------------- */
-
-struct work *
-work_take(struct conn *conn)
-{
-    struct http_server *server = conn->server;
-    struct work *work = server->pool;
-
-    if (work != NULL) {
-        server->pool = work->next;
-        server->pool_count--;
-    } else {
-        work = memory_take(sizeof *work);
-        work->arena = arena_new();
-        work->http1 = http1_new(work->arena, SIZE_MAX); /* the route's limit is set with the head */
-        work->server = server;
-    }
-    work->conn = conn;
-    return work;
-}
-
-static void
-work_free(struct work *work)
-{
-    free(work->reply);
-    http1_free(work->http1);
-    arena_free(work->arena);
-    free(work);
-}
-
-void
-work_give_back(struct work *work)
-{
-    struct http_server *server = work->server;
-
-    if (server->pool_count == POOL_MAX) {
-        work_free(work);
-        return;
-    }
-    free(work->reply);
-    work->reply = NULL;
-    work->conn = NULL;
-    work->is_handed = false;
-    memset(&work->exchange, 0, sizeof work->exchange);
-    http1_next(work->http1);
-    work->next = server->pool;
-    server->pool = work;
-    server->pool_count++;
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -517,6 +468,8 @@ options_set(struct http_server *server, const struct http_server_options *option
         own->body_timeout_ms = BODY_MS;
     if (own->idle_timeout_ms == 0)
         own->idle_timeout_ms = IDLE_MS;
+    if (own->bodies_bytes_max == 0)
+        own->bodies_bytes_max = BODIES_BYTES;
 }
 
 static void
@@ -597,4 +550,11 @@ http_server_count(const struct http_server *server, struct http_server_counters 
     ret_counters->timeouts = atomic_load(&server->timeouts);
     ret_counters->dropped = atomic_load(&server->dropped);
     ret_counters->open = atomic_load(&server->open);
+    ret_counters->bodies_bytes = atomic_load(&server->bodies_bytes);
+}
+
+uint64_t
+http_server_count_own(const struct http_server *server, int status)
+{
+    return atomic_load(&server->own_answers[status - HTTP_OWN_STATUS_MIN]);
 }

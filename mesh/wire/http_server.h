@@ -9,7 +9,8 @@
  * Memory    An exchange and its arena live until http_answer(), also when its client, its deadline or
  *           the server has gone meanwhile; the request's texts too.
  * Errors    What the server answers by itself is application/problem+json: 400, 404, 405 with Allow,
- *           408, 413, 414, 415, 417, 431, 501, 503 with Retry-After (too many connections), 504, 505.
+ *           408, 413, 414, 415, 417, 431, 501, 503 with Retry-After (too many connections, or bodies
+ *           beyond the budget), 504, 505; and what a route's admission says.
  * Units     *_ms milliseconds, *_bytes bytes. Deadlines are absolute per phase, never renewed per byte.
  */
 #ifndef MESH_WIRE_HTTP_SERVER_H
@@ -29,9 +30,21 @@ struct http_exchange {
     const char *remote_address; /* "127.0.0.1" */
     char traceparent[56];       /* the client's when valid, else a new one */
     void *owner;                /* http_server_options.owner */
+    void *admitted;             /* what the route's admission left for its handler */
 };
 
 typedef void (*http_handler)(struct http_exchange *exchange);
+
+/* Why a request is not let in. Texts are literals, or in the exchange's arena. */
+struct http_refusal {
+    int status;
+    const char *code, *detail;
+    const char *const *headers;
+};
+
+/* Asked on the loop thread when the head is there, before a body is read. A refusal's answer does not
+ * wait for the body: where one was announced, the connection ends. */
+typedef bool (*http_admission)(struct http_exchange *exchange, struct http_refusal *ret_refusal);
 
 struct http_route {
     const char *method;
@@ -41,16 +54,18 @@ struct http_route {
     const char *content_type;  /* of a request with a body; another is 415. NULL: any */
     int deadline_ms;           /* for the handler; then the server answers 504. 0: 30 s */
     const char *without_redis; /* what happens without Redis: "works", "503" */
+    http_admission admission;  /* NULL: everybody may come in */
 };
 
 struct http_server_options {
     const char *listen;              /* "127.0.0.1:8080"; port 0 picks a free one */
     const struct http_route *routes; /* ends with a row of zeros */
     void *owner;
-    size_t connections_max; /* one more is answered 503 and closed; 0: 10,000 */
-    int head_timeout_ms;    /* from the first byte to the end of the headers; 0: 10 s */
-    int body_timeout_ms;    /* for the whole body, and for taking an answer; 0: 30 s */
-    int idle_timeout_ms;    /* between requests; 0: 60 s */
+    size_t connections_max;  /* one more is answered 503 and closed; 0: 10,000 */
+    size_t bodies_bytes_max; /* of all bodies in memory; what comes beyond it is 503. 0: 64 MiB */
+    int head_timeout_ms;     /* from the first byte to the end of the headers; 0: 10 s */
+    int body_timeout_ms;     /* for the whole body, and for taking an answer; 0: 30 s */
+    int idle_timeout_ms;     /* between requests; 0: 60 s */
 };
 
 /* ERR_BAD_REQUEST: listen is no address. ERR_UNREACHABLE: it cannot be listened on. Both are logged. */
@@ -80,9 +95,16 @@ void http_server_stop(struct http_server *server, int grace_ms);
 struct http_server *http_server_close(struct http_server *server);
 
 struct http_server_counters {
-    uint64_t connections, requests, refused, timeouts, dropped;
-    size_t open;
+    uint64_t connections;
+    uint64_t requests; /* all that were answered, or are with a handler */
+    uint64_t refused;  /* answered before any handler; connections that were closed at once, too */
+    uint64_t timeouts, dropped;
+    size_t open, bodies_bytes; /* now */
 };
 void http_server_count(const struct http_server *server, struct http_server_counters *ret_counters);
+
+/* How many answers of this status the server gave by itself: refusals, and 504 for a late handler. */
+enum { HTTP_OWN_STATUS_MIN = 400, HTTP_OWN_STATUS_END = 600 };
+uint64_t http_server_count_own(const struct http_server *server, int status);
 
 #endif

@@ -144,6 +144,17 @@ conn_answer(struct conn *conn, struct reply *reply, bool keeps_alive)
     deadline_set(conn, server->options.body_timeout_ms);
 }
 
+static void
+own_count(struct conn *conn, int status)
+{
+    struct http_server *server = conn->server;
+
+    atomic_fetch_add(&server->refused, 1);
+    atomic_fetch_add(&server->own_answers[status - HTTP_OWN_STATUS_MIN], 1);
+    if (!conn->is_refusal)
+        atomic_fetch_add(&server->requests, 1);
+}
+
 /* The server's own no. Where a body was announced it is not waited for: the connection ends. */
 static void
 conn_problem(struct conn *conn, int status, const char *because, bool keeps_alive,
@@ -152,7 +163,7 @@ conn_problem(struct conn *conn, int status, const char *because, bool keeps_aliv
     const struct http_request *request =
         conn->work == NULL ? NULL : http1_request(conn->work->http1);
 
-    atomic_fetch_add(&conn->server->refused, 1);
+    own_count(conn, status);
     conn_answer(conn, reply_problem(request, NULL, status, NULL, because, headers), keeps_alive);
 }
 
@@ -251,6 +262,8 @@ conn_unrouted(struct conn *conn, int status, const char *allow)
     if (allow != NULL)
         lines[0] = arena_print(conn->work->arena, "Allow: %s", allow);
     if (status == 204)
+        atomic_fetch_add(&conn->server->requests, 1);
+    if (status == 204)
         conn_answer(conn, reply_new(request, 204, NULL, NULL, 0, lines), keeps_alive);
     else if (status == 405)
         conn_problem(conn, 405, "this path has other methods, see Allow", keeps_alive, lines);
@@ -267,6 +280,24 @@ conn_refuse_type(struct conn *conn, const struct http_route *route)
         conn, 415,
         arena_print(conn->work->arena, "the body must be %s, without a Content-Encoding", type),
         NULL);
+}
+
+/* False: answered. */
+static bool
+conn_admit(struct conn *conn, const struct http_route *route)
+{
+    struct http_exchange *exchange = &conn->work->exchange;
+    const struct http_request *request = exchange->request;
+    struct http_refusal refusal;
+
+    if (route->admission == NULL || route->admission(exchange, &refusal))
+        return true;
+    own_count(conn, refusal.status);
+    conn_answer(conn,
+                reply_problem(request, exchange->traceparent, refusal.status, refusal.code,
+                              refusal.detail, refusal.headers),
+                request->keeps_alive && !request->has_body);
+    return false;
 }
 
 static void
@@ -294,6 +325,9 @@ conn_head(struct conn *conn, bool has_more)
         conn_unrouted(conn, status, allow);
         return;
     }
+    exchange_fill(work, route);
+    if (!conn_admit(conn, route))
+        return;
     if (request->has_body && route->body_bytes_max > 0 && !route_takes_type(route, request)) {
         conn_refuse_type(conn, route);
         return;
@@ -303,7 +337,6 @@ conn_head(struct conn *conn, bool has_more)
         conn_refuse(conn, status, because, NULL);
         return;
     }
-    exchange_fill(work, route);
     conn->state = CONN_BODY;
     deadline_set(conn, conn->server->options.body_timeout_ms);
     if (request->wants_continue && !has_more)
@@ -328,6 +361,7 @@ conn_dispatch(struct conn *conn)
 static size_t
 conn_feed(struct conn *conn, const char *bytes, size_t count)
 {
+    static const char *const later[] = { "Retry-After: 1", NULL };
     size_t used, more = 0;
     enum http1_state state;
     const char *because;
@@ -344,7 +378,9 @@ conn_feed(struct conn *conn, const char *bytes, size_t count)
             return used;
         state = http1_read(conn->work->http1, bytes + used, count - used, &more);
     }
-    if (state == HTTP1_HAS_REQUEST) {
+    if (state != HTTP1_REFUSED && !work_measure(conn->work)) {
+        conn_refuse(conn, 503, "too many bodies are being read", later);
+    } else if (state == HTTP1_HAS_REQUEST) {
         conn_dispatch(conn);
     } else if (state == HTTP1_REFUSED) {
         status = http1_status(conn->work->http1, &because);
@@ -464,6 +500,7 @@ conn_expire(struct conn *conn)
             reply_problem(exchange->request, exchange->traceparent, 504, NULL,
                           "no answer was ready in time; it may have happened", NULL);
 
+        atomic_fetch_add(&server->own_answers[504 - HTTP_OWN_STATUS_MIN], 1);
         conn_answer(conn, reply, exchange->request->keeps_alive);
         work_leave(conn);
     } else {

@@ -51,6 +51,7 @@ struct work {
     struct http1 *http1;
     struct arena *arena;
     struct reply *reply; /* of http_answer() */
+    size_t body_bytes;   /* of the server's budget */
     bool is_handed;      /* to the handler */
     struct http_exchange exchange;
 };
@@ -91,12 +92,17 @@ struct http_server {
     char bytes[RECEIVE_BYTES];
 
     atomic_uint_fast64_t connections, requests, refused, timeouts, dropped;
-    atomic_size_t open;
+    atomic_uint_fast64_t own_answers[HTTP_OWN_STATUS_END - HTTP_OWN_STATUS_MIN];
+    atomic_size_t open, bodies_bytes;
 };
 
-/* http_server.c */
+/* http_server_work.c */
 void work_give_back(struct work *work);
 struct work *work_take(struct conn *conn);
+void work_free(struct work *work);
+
+/* Counts the body as far as it has come. False: with it, bodies have more than the server's budget. */
+bool work_measure(struct work *work);
 
 /* http_server_conn.c */
 struct conn *conn_open(struct http_server *server, int fd, const struct sockaddr *address);

@@ -412,6 +412,21 @@ class Access(Bff):
             self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer", what)
         self.assertEqual(self.ask("GET", "/api/v1/products", token=good).status, 200)
 
+    def test_a_body_is_not_read_before_the_token(self):
+        """401 comes while the body is still on its way."""
+        for lines in ("", "Expect: 100-continue\r\n"):
+            with socket.create_connection(("127.0.0.1", self.mesh.programs["bff"].port)) as raw:
+                raw.settimeout(10)
+                raw.sendall(
+                    f"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    f"{lines}Content-Length: 1000000\r\n\r\n".encode()
+                )
+                answer = http.client.HTTPResponse(raw)
+                answer.begin()
+                self.assertEqual(answer.status, 401)
+                self.assertEqual(answer.headers["Connection"], "close")
+                self.assertEqual(json.loads(answer.read())["code"], "UNAUTHENTICATED")
+
     def expired(self):
         """Signed by the right key, two minutes ago for one."""
         keys = json.loads((self.mesh.secrets / "jwks.json").read_text())

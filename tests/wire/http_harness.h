@@ -26,7 +26,7 @@ struct pending {
     size_t count;
 };
 
-static void
+static inline void
 handle_hello(struct http_exchange *exchange)
 {
     const char *text = arena_print(exchange->arena, "hello %s", exchange->parameters[0]);
@@ -34,7 +34,7 @@ handle_hello(struct http_exchange *exchange)
     http_answer(exchange, 200, "text/plain", text, strlen(text), NULL);
 }
 
-static void
+static inline void
 handle_two(struct http_exchange *exchange)
 {
     static const char *const headers[] = { "X-One: 1\r\nX-Two: 2", NULL }; /* an attempt at two */
@@ -44,33 +44,33 @@ handle_two(struct http_exchange *exchange)
     http_answer(exchange, 201, "text/plain", text, strlen(text), headers);
 }
 
-static void
+static inline void
 handle_echo(struct http_exchange *exchange)
 {
     http_answer(exchange, 200, "application/json", (const char *)exchange->request->body,
                 exchange->request->body_bytes, NULL);
 }
 
-static void
+static inline void
 handle_trace(struct http_exchange *exchange)
 {
     http_answer(exchange, 200, "text/plain", exchange->traceparent, strlen(exchange->traceparent),
                 NULL);
 }
 
-static void
+static inline void
 handle_no_content(struct http_exchange *exchange)
 {
     http_answer(exchange, 204, "text/plain", "dropped", 7, NULL);
 }
 
-static void
+static inline void
 handle_problem(struct http_exchange *exchange)
 {
     http_answer_problem(exchange, 409, "NO_STOCK", "nothing is \"left\"", NULL);
 }
 
-static void
+static inline void
 handle_big(struct http_exchange *exchange)
 {
     char *text = arena_take(exchange->arena, BIG_BYTES);
@@ -79,7 +79,7 @@ handle_big(struct http_exchange *exchange)
     http_answer(exchange, 200, "text/plain", text, BIG_BYTES, NULL);
 }
 
-static void
+static inline void
 handle_later(struct http_exchange *exchange)
 {
     struct pending *pending = exchange->owner;
@@ -91,6 +91,26 @@ handle_later(struct http_exchange *exchange)
     pthread_mutex_unlock(&pending->lock);
 }
 
+/* Who shows a pass may come in. */
+static inline bool
+admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
+{
+    static const char *const challenge[] = { "WWW-Authenticate: Pass", NULL };
+    const char *pass = http_header_find(exchange->request, "pass");
+
+    exchange->admitted = arena_print(exchange->arena, "%s is in", pass);
+    *ret_refusal = (struct http_refusal){ 401, "NO_PASS", "a pass is needed", challenge };
+    return pass[0] != '\0';
+}
+
+static inline void
+handle_guarded(struct http_exchange *exchange)
+{
+    const char *text = exchange->admitted;
+
+    http_answer(exchange, 200, "text/plain", text, strlen(text), NULL);
+}
+
 /* clang-format off */
 static const struct http_route routes[] = {
     { .method = "GET",    .path = "/hello/{name}",  .handler = handle_hello },
@@ -99,6 +119,8 @@ static const struct http_route routes[] = {
     { .method = "POST",   .path = "/echo",          .handler = handle_echo,  .body_bytes_max = 65536, .content_type = "application/json" },
     { .method = "PUT",    .path = "/any",           .handler = handle_echo,  .body_bytes_max = 64 },
     { .method = "POST",   .path = "/bodyless",      .handler = handle_no_content },
+    { .method = "POST",   .path = "/guarded",       .handler = handle_guarded, .body_bytes_max = 65536, .content_type = "text/plain", .admission = admit },
+    { .method = "POST",   .path = "/keep",          .handler = handle_later, .body_bytes_max = 65536 },
     { .method = "GET",    .path = "/trace",         .handler = handle_trace },
     { .method = "GET",    .path = "/problem",       .handler = handle_problem },
     { .method = "GET",    .path = "/big",           .handler = handle_big },
@@ -111,7 +133,7 @@ static const struct http_route routes[] = {
 static struct pending pending;
 static struct http_server *server;
 
-static void
+static inline void
 server_start(struct http_server_options options)
 {
     memset(&pending, 0, sizeof pending);
@@ -123,20 +145,20 @@ server_start(struct http_server_options options)
     ck_assert_int_eq(http_server_open(&options, &server), ERR_OK);
 }
 
-static void
+static inline void
 server_set_up(void)
 {
     server_start((struct http_server_options){ 0 });
 }
 
-static void
+static inline void
 server_tear_down(void)
 {
     server = http_server_close(server);
 }
 
 /* The next exchange that waits for its answer. */
-static struct http_exchange *
+static inline struct http_exchange *
 pending_take(void)
 {
     struct http_exchange *exchange;
@@ -156,13 +178,13 @@ pending_take(void)
     return exchange;
 }
 
-static void
+static inline void
 pending_answer(void)
 {
     http_answer(pending_take(), 200, "text/plain", "later", 5, NULL);
 }
 
-static int
+static inline int
 client_open(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET,
@@ -175,14 +197,14 @@ client_open(void)
     return fd;
 }
 
-static void
+static inline void
 client_say(int fd, const char *text)
 {
     ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
 /* More bytes of the answer: their number, 0 at its end, -1 after wait_ms or a reset. */
-static ssize_t
+static inline ssize_t
 client_hear(int fd, char *bytes, size_t size, int wait_ms)
 {
     struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -193,7 +215,7 @@ client_hear(int fd, char *bytes, size_t size, int wait_ms)
 }
 
 /* Everything up to the end of the connection; false when it does not end, or by a reset. */
-static bool
+static inline bool
 client_hear_end(int fd, char text[TEXT_BYTES])
 {
     size_t used = 0;
@@ -206,7 +228,7 @@ client_hear_end(int fd, char text[TEXT_BYTES])
 }
 
 /* One answer with a Content-Length (or none and no body); what comes behind it is a failure. */
-static const char *
+static inline const char *
 client_hear_one(int fd, char text[TEXT_BYTES])
 {
     size_t used = 0;
@@ -226,7 +248,7 @@ client_hear_one(int fd, char text[TEXT_BYTES])
     }
 }
 
-static void
+static inline void
 counters_wait(bool (*is_so)(const struct http_server_counters *))
 {
     struct http_server_counters counters;

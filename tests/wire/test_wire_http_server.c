@@ -48,6 +48,12 @@ static const struct {
     { "a GET with a body",   "GET /hello/a HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\na", "HTTP/1.1 413 ", "", NULL },
     { "another expectation", "PUT /any HTTP/1.1\r\n" H "Expect: x\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 417 ", "", NULL },
     { "no 100 for a 413",    "PUT /any HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 65\r\n\r\n", "HTTP/1.1 413 ", "", NULL },
+    { "a pass",              "POST /guarded HTTP/1.1\r\n" CLOSE "Pass: ada\r\n\r\n", "HTTP/1.1 200 ", "\r\n\r\nada is in", NULL },
+    { "no pass",             "POST /guarded HTTP/1.1\r\n" CLOSE "\r\n",         "HTTP/1.1 401 Unauthorized", "\"code\":\"NO_PASS\",\"trace_id\":", NULL },
+    { "a challenge",         "POST /guarded HTTP/1.1\r\n" CLOSE "\r\n",         "HTTP/1.1 401 ", "WWW-Authenticate: Pass\r\n", NULL },
+    { "no pass, not its type", "POST /guarded HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\n", "HTTP/1.1 401 ", "Connection: close\r\n", NULL },
+    { "no pass, a long body", "POST /guarded HTTP/1.1\r\n" H "Content-Length: 99999999\r\n\r\n", "HTTP/1.1 401 ", "Connection: close\r\n", NULL },
+    { "no 100 without a pass", "POST /guarded HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 401 ", "", NULL },
     { "an unknown method",   "BREW / HTTP/1.1\r\n" H "\r\n",                    "HTTP/1.1 501 ", "", NULL },
     { "another version",     "GET / HTTP/2.0\r\n" H "\r\n",                     "HTTP/1.1 505 ", "", NULL },
 };

@@ -39,10 +39,10 @@ constant_answer(struct http_exchange *exchange)
 
 /* clang-format off */
 static const struct http_route floor_routes[] = {
-    /* method  path                        handler          body_bytes_max  content_type        deadline_ms  without_redis */
-    { "POST",  "/api/v1/orders",           constant_answer, 65536,          "application/json", 0,           "works" },
-    { "GET",   "/api/v1/orders/{orderNo}", constant_answer, 0,              NULL,               0,           "works" },
-    { "POST",  "/webhooks/{provider}",     constant_answer, 65536,          NULL,               0,           "works" },
+    /* method  path                        handler          body_bytes_max  content_type        deadline_ms  without_redis admission */
+    { "POST",  "/api/v1/orders",           constant_answer, 65536,          "application/json", 0,           "works", NULL },
+    { "GET",   "/api/v1/orders/{orderNo}", constant_answer, 0,              NULL,               0,           "works", NULL },
+    { "POST",  "/webhooks/{provider}",     constant_answer, 65536,          NULL,               0,           "works", NULL },
     { 0 },
 };
 /* clang-format on */
