@@ -17,6 +17,7 @@
 
 #include "bff/bff_auth.h"
 #include "bff/bff_body.h"
+#include "bff/bff_field.h"
 #include "mesh/base/json.h"
 #include "mesh/wire/http_server.h"
 #include "mesh/wire/rpc_client.h"
@@ -70,6 +71,8 @@ struct job {
     struct arena *arena; /* the exchange's */
     struct principal principal;
     void *state; /* the handler's own */
+    const struct field_name
+        *fields; /* what a service refuses, in the words of this request; or NULL */
     void (*answered)(struct job *job, const struct rpc_result *result);
     int64_t began_us;
 };

@@ -119,6 +119,15 @@ orders_shown(struct job *job, const struct rpc_result *result)
     job_answer(job, 200, &json, NULL);
 }
 
+/* clang-format off */
+static const struct field_name list_names[] = {
+    { "customer_id", NULL, "customerId" },
+    { "page_size",   NULL, "pageSize" },
+    { "page_token",  NULL, "pageToken" },
+    { 0 },
+};
+/* clang-format on */
+
 void
 order_list(struct http_exchange *exchange)
 {
@@ -140,6 +149,7 @@ order_list(struct http_exchange *exchange)
     }
     if (customer_id[0] != '\0' && !job_may_act_for(job, customer_id, NULL))
         return;
+    job->fields = list_names;
     list.customer_id = (char *)customer_id;
     list.page_token = (char *)job_read_query(job, "pageToken");
     job_send(job, BFF_ORDER, ORDER_SERVICE "List", &list.base, orders_shown);

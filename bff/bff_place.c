@@ -63,6 +63,20 @@ static const struct body_field wish_fields[] = {
 };
 /* clang-format on */
 
+/* clang-format off */
+static const struct field_name place_names[] = {
+    { "customer_id",      "/customerId",          NULL },
+    { "currency",         "/currency",            NULL },
+    { "lines",            "/items",               NULL },
+    { "lines[].sku",      "/items/[]/sku",        NULL },
+    { "lines[].quantity", "/items/[]/quantity",   NULL },
+    { "payment_method",   "/payment/method",      NULL },
+    { "provider",         "/payment/provider",    NULL },
+    { "return_url",       "/payment/returnUrl",   NULL },
+    { 0 },
+};
+/* clang-format on */
+
 struct placing {
     Sagamesh__Order__V1__PlaceRequest request;
     Sagamesh__Order__V1__Idempotency idempotency;
@@ -220,6 +234,7 @@ order_place(struct http_exchange *exchange)
     if ((key = job_read_key(job)) == NULL || !job_read_body(job, wish_fields, &wish) ||
         !check_wish(job, &wish) || !job_may_act_for(job, wish.customer_id, "/customerId"))
         return;
+    job->fields = place_names;
     placing = job->state = arena_take(job->arena, sizeof *placing);
     fill_order(job, &wish, &placing->request);
     fill_idempotency(job, placing, key);

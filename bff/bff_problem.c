@@ -53,6 +53,9 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
 {
     const char *again[] = { arena_print(job->arena, "Retry-After: %d", retry_seconds), NULL };
     int status = status_of(result);
+    const char *pointer;
+    const struct field_name *name =
+        field_name_find(job->fields, result->field, job->arena, &pointer);
     const char *detail = result->message[0] == '\0'
                              ? "refused"
                              : rpc_text_repair(result->message, job->arena); /* it may be cut */
@@ -68,6 +71,8 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
             detail =
                 "a service behind this one did not answer; ask again, with the same key if any";
     }
-    job_problem(job, status, code, NULL, detail,
+    if (name != NULL && name->parameter != NULL)
+        detail = arena_print(job->arena, "the parameter %s %s", name->parameter, detail);
+    job_problem(job, status, code, pointer, detail,
                 status == 429 || status == 503 || status == 504 ? again : NULL);
 }

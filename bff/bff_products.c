@@ -29,6 +29,14 @@ products_shown(struct job *job, const struct rpc_result *result)
     job_answer(job, 200, &json, NULL);
 }
 
+/* clang-format off */
+static const struct field_name list_names[] = {
+    { "page_size",  NULL, "pageSize" },
+    { "page_token", NULL, "pageToken" },
+    { 0 },
+};
+/* clang-format on */
+
 void
 product_list(struct http_exchange *exchange)
 {
@@ -39,6 +47,7 @@ product_list(struct http_exchange *exchange)
 
     if (!job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
         return;
+    job->fields = list_names;
     list.page_token = (char *)job_read_query(job, "pageToken");
     job_send(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,
              products_shown);

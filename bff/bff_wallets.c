@@ -51,6 +51,13 @@ balance_shown(struct job *job, const struct rpc_result *result)
     job_answer(job, 200, &json, NULL);
 }
 
+/* clang-format off */
+static const struct field_name balance_names[] = {
+    { "currency", NULL, "currency" },
+    { 0 },
+};
+/* clang-format on */
+
 void
 wallet_get(struct http_exchange *exchange)
 {
@@ -62,6 +69,7 @@ wallet_get(struct http_exchange *exchange)
 
     if (!job_check_query(job, names) || (customer_id = read_customer(job)) == NULL)
         return;
+    job->fields = balance_names;
     balance.customer_id = (char *)customer_id;
     balance.currency = (char *)job_read_query(job, "currency");
     if (check_currency(&problem, "currency", balance.currency) != ERR_OK)
@@ -72,6 +80,15 @@ wallet_get(struct http_exchange *exchange)
 }
 
 /* ---- top-up ---- */
+
+/* clang-format off */
+static const struct field_name top_up_names[] = {
+    { "amount_minor", "/amount",    NULL },
+    { "currency",     "/currency",  NULL },
+    { "reference",    "/reference", NULL },
+    { 0 },
+};
+/* clang-format on */
 
 struct top_up {
     int64_t amount;
@@ -184,6 +201,7 @@ wallet_top_up(struct http_exchange *exchange)
     if ((key = job_read_key(job)) == NULL || !job_read_body(job, top_up_fields, top_up) ||
         !check_top_up(job, top_up) || !make_ids(job, key, top_up))
         return;
+    job->fields = top_up_names;
     open.request_id = top_up->open_id;
     open.customer_id = (char *)customer_id;
     open.currency = (char *)top_up->currency;

@@ -34,6 +34,7 @@ struct rpc_result {
     char message[256];
     char reason[32]; /* ErrorInfo.reason, or "" */
     char domain[64];
+    char field[64];    /* of the request, that a refusal is about ("lines[0].sku"); or "" */
     bool nothing_done; /* ErrorInfo said so, or the request was never sent; and no attempt of this
                           request before it ended unknown */
     bool is_stored;

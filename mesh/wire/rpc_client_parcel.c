@@ -296,8 +296,10 @@ result_inform(struct rpc_result *result, const struct rpc_error_info *info)
 {
     _Static_assert(sizeof result->reason == sizeof info->reason, "copied whole");
     _Static_assert(sizeof result->domain == sizeof info->domain, "copied whole");
+    _Static_assert(sizeof result->field == sizeof info->field, "copied whole");
     memcpy(result->reason, info->reason, sizeof result->reason);
     memcpy(result->domain, info->domain, sizeof result->domain);
+    memcpy(result->field, info->field, sizeof result->field);
     result->nothing_done = info->nothing_done;
     result->is_stored = info->is_stored;
 }
