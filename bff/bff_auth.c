@@ -24,6 +24,7 @@ struct auth {
     json_t *json;
     struct auth_key keys[AUTH_KEYS_MAX];
     size_t count;
+    const char *issuer, *audience; /* "": any */
 };
 
 /* What a key of this kind is for, and the member that must not be too short. */
@@ -119,6 +120,7 @@ auth_open(const char *jwks, size_t bytes, struct problem *problem, struct auth *
     struct auth *auth = memory_take(sizeof *auth);
     enum error error = json_read(jwks, bytes, "", problem, &auth->json);
 
+    auth_expect(auth, "", "");
     if (error == ERR_OK)
         error = keys_add(auth, problem);
     if (error == ERR_OK)
@@ -156,6 +158,13 @@ auth_free(struct auth *auth)
     json_decref(auth->json);
     free(auth);
     return NULL;
+}
+
+void
+auth_expect(struct auth *auth, const char *issuer, const char *audience)
+{
+    auth->issuer = issuer;
+    auth->audience = audience;
 }
 
 /* ---- a token ---- */
@@ -229,6 +238,31 @@ is_malformed_time(const json_t *claims, const char *name)
     return value != NULL && !json_is_number(value);
 }
 
+/* RFC 7519, 4.1.3: a text, or a list of texts. */
+static bool
+audience_has(const json_t *claim, const char *audience)
+{
+    if (json_is_string(claim))
+        return strcmp(json_string_value(claim), audience) == 0;
+    for (size_t i = 0; i < json_array_size(claim); i++) {
+        const char *text = json_string_value(json_array_get(claim, i));
+
+        if (text != NULL && strcmp(text, audience) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *
+check_parties(const struct auth *auth, const json_t *claims)
+{
+    if (auth->issuer[0] != '\0' && strcmp(text_of(claims, "iss"), auth->issuer) != 0)
+        return "the token is of another issuer";
+    if (auth->audience[0] != '\0' && !audience_has(json_object_get(claims, "aud"), auth->audience))
+        return "the token is for another audience";
+    return NULL;
+}
+
 static const char *
 check_claims(const json_t *claims, int64_t now_us, struct principal *principal)
 {
@@ -254,7 +288,8 @@ check_claims(const json_t *claims, int64_t now_us, struct principal *principal)
 }
 
 static const char *
-check_payload(cjose_jws_t *jws, int64_t now_us, struct principal *principal)
+check_payload(const struct auth *auth, cjose_jws_t *jws, int64_t now_us,
+              struct principal *principal)
 {
     struct problem problem;
     json_t *claims;
@@ -266,8 +301,10 @@ check_payload(cjose_jws_t *jws, int64_t now_us, struct principal *principal)
     if (!cjose_jws_get_plaintext(jws, &text, &bytes, &error) ||
         json_read((const char *)text, bytes, "", &problem, &claims) != ERR_OK)
         return "the token's claims are no JSON";
-    because = json_is_object(claims) ? check_claims(claims, now_us, principal)
+    because = json_is_object(claims) ? check_parties(auth, claims)
                                      : "the token's claims are no JSON object";
+    if (because == NULL)
+        because = check_claims(claims, now_us, principal);
     json_decref(claims);
     return because;
 }
@@ -293,7 +330,7 @@ auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
         return false;
     *ret_because = check_signature(auth, jws);
     if (*ret_because == NULL)
-        *ret_because = check_payload(jws, now_us, &principal);
+        *ret_because = check_payload(auth, jws, now_us, &principal);
     cjose_jws_release(jws);
     if (*ret_because == NULL)
         *ret_principal = principal;

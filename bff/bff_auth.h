@@ -37,6 +37,10 @@ enum error auth_open(const char *jwks, size_t bytes, struct problem *problem,
 enum error auth_open_file(const char *path, struct problem *problem, struct auth **ret_auth);
 struct auth *auth_free(struct auth *auth);
 
+/* From now on a token's iss must be issuer and its aud, a text or a list, have audience; "": whatever it
+ * says. The texts must live as long as the set. */
+void auth_expect(struct auth *auth, const char *issuer, const char *audience);
+
 /* authorization is the header, or "". False: *ret_because is the reason, a literal. */
 bool auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
                 struct principal *ret_principal, const char **ret_because);

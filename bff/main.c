@@ -22,7 +22,7 @@
 enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
 
 struct settings {
-    const char *listen, *webhook_listen, *ready_file, *jwks;
+    const char *listen, *webhook_listen, *ready_file, *jwks, *issuer, *audience;
     const char *addresses[BFF_SERVICE_COUNT];
     int64_t connections_max, drain_ms;
     bool debug;
@@ -34,6 +34,8 @@ static const struct config_key keys[] = {
     { "webhook-listen",  CONFIG_TEXT, "127.0.0.1:0", 0, 0,       "address and port for providers' webhooks", offsetof(struct settings, webhook_listen) },
     { "ready-file",      CONFIG_TEXT, "",            0, 0,       "file to write the ports into once it listens", offsetof(struct settings, ready_file) },
     { "jwks",            CONFIG_TEXT, NULL,          0, 0,       "file with the JWK set that tokens are checked by", offsetof(struct settings, jwks) },
+    { "token-issuer",    CONFIG_TEXT, "",            0, 0,       "what a token's iss must be; empty: anything", offsetof(struct settings, issuer) },
+    { "token-audience",  CONFIG_TEXT, "",            0, 0,       "what a token's aud must have; empty: anything", offsetof(struct settings, audience) },
     { "order",           CONFIG_TEXT, NULL,          0, 0,       "address of order-svc", offsetof(struct settings, addresses[BFF_ORDER]) },
     { "storage",         CONFIG_TEXT, NULL,          0, 0,       "address of storage-svc", offsetof(struct settings, addresses[BFF_STORAGE]) },
     { "account",         CONFIG_TEXT, NULL,          0, 0,       "address of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
@@ -83,6 +85,7 @@ open_parts(struct bff *bff, const struct settings *settings)
         log_error("jwks=%s field=%s because=\"%s\"", settings->jwks, problem.field, problem.text);
         return error;
     }
+    auth_expect(bff->auth, settings->issuer, settings->audience);
     bff->metrics = metrics_new();
     bff->watchers = watchers_new();
     error = open_clients(bff, settings);

@@ -4,7 +4,8 @@
 #
 #   provider-key     what we show the payment provider with every request
 #   webhook-secret   what its webhooks are signed with: whsec_ and base64 (Standard Webhooks)
-#   jwks.json        what bearer tokens are checked by: one HS256 key; ./dev token signs with it
+#   jwks.json        what bearer tokens are checked by: one HS256 key; ./dev token signs with it,
+#                    as issuer and for audience that programs.table tells bff
 #   providers.json   account-svc's providers: the sandbox, with the two files above
 
 # secrets_make DIRECTORY PROVIDER WEBHOOK: the two are addresses.

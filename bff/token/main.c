@@ -20,7 +20,7 @@
 enum { SECRET_BYTES = 32, FILE_BYTES_MAX = 65536 };
 
 struct settings {
-    const char *jwks;
+    const char *jwks, *issuer, *audience;
     int64_t seconds;
     bool is_operator, only_key;
 };
@@ -28,6 +28,8 @@ struct settings {
 /* clang-format off */
 static const struct config_key keys[] = {
     { "jwks",     CONFIG_TEXT, NULL,    0, 0,               "file with the key; made when it is not there", offsetof(struct settings, jwks) },
+    { "issuer",   CONFIG_TEXT, "sagamesh-sandbox", 0, 0,    "iss; bff's --token-issuer", offsetof(struct settings, issuer) },
+    { "audience", CONFIG_TEXT, "sagamesh-bff", 0, 0,        "aud; bff's --token-audience", offsetof(struct settings, audience) },
     { "seconds",  CONFIG_INT,  "86400", 1, 10 * 365 * 86400, "how long the token is good for", offsetof(struct settings, seconds) },
     { "operator", CONFIG_FLAG, NULL,    0, 0,               "with the scope operator, which sees all", offsetof(struct settings, is_operator) },
     { "only-key", CONFIG_FLAG, NULL,    0, 0,               "make the key if need be, and no token", offsetof(struct settings, only_key) },
@@ -103,6 +105,8 @@ claims_print(const struct settings *settings, const char *subject)
     struct json_writer json = { 0 };
 
     json_open_object(&json, NULL);
+    json_put_text(&json, "iss", settings->issuer);
+    json_put_text(&json, "aud", settings->audience);
     json_put_text(&json, "sub", subject);
     json_put_int(&json, "iat", now);
     json_put_int(&json, "exp", now + settings->seconds);

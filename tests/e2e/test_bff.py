@@ -403,6 +403,8 @@ class Access(Bff):
         for what, token in (
             ("none at all", None),
             ("expired", self.expired()),
+            ("for another", self.mesh.token("ada", "--audience=another-shop")),
+            ("of another", self.mesh.token("ada", "--issuer=somebody")),
             ("other claims", f"{header}.{changed}.{signature}"),
             ("alg none", f"{none}.{claims}."),
             ("cut off", f"{header}.{claims}"),
@@ -410,6 +412,8 @@ class Access(Bff):
         ):
             answer = self.ask("GET", "/api/v1/products", token=token)
             self.problem(answer, 401, "UNAUTHENTICATED")
+            if what == "expired":
+                self.assertEqual(answer.json["detail"], "the token has expired")
             self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer", what)
         self.assertEqual(self.ask("GET", "/api/v1/products", token=good).status, 200)
 
@@ -434,7 +438,8 @@ class Access(Bff):
         text = keys["keys"][0]["k"]
         secret = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         head = unpadded(json.dumps({"alg": "HS256", "kid": "sandbox"}).encode())
-        body = unpadded(json.dumps({"sub": "ada", "exp": int(time.time()) - 61}).encode())
+        claims = {"iss": "sagamesh-sandbox", "aud": "sagamesh-bff", "sub": "ada"}
+        body = unpadded(json.dumps({**claims, "exp": int(time.time()) - 61}).encode())
         mac = hmac.new(secret, f"{head}.{body}".encode(), hashlib.sha256).digest()
         return f"{head}.{body}.{unpadded(mac)}"
 

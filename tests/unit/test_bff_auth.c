@@ -165,6 +165,49 @@ START_TEST(token_is_checked)
 }
 END_TEST
 
+#define SUB "{\"sub\":\"ada\"," EXP
+
+/* clang-format off */
+static const struct {
+    const char *what, *issuer, *audience; /* that are expected */
+    const char *claims, *because;
+} parties[] = {
+    { "nothing is expected",       "",  "",  SUB "}",                                        NULL },
+    { "nothing, but it is there",  "",  "",  SUB ",\"iss\":\"x\",\"aud\":[\"x\"]}",  NULL },
+    { "as expected",               "i", "a", SUB ",\"iss\":\"i\",\"aud\":\"a\"}",    NULL },
+    { "one of a list",             "i", "a", SUB ",\"iss\":\"i\",\"aud\":[\"b\",1,\"a\"]}", NULL },
+    { "only the audience",         "",  "a", SUB ",\"aud\":[\"a\"]}",                    NULL },
+    { "only the issuer",           "i", "",  SUB ",\"iss\":\"i\"}",                      NULL },
+
+    { "no issuer",                 "i", "",  SUB "}",                                        "the token is of another issuer" },
+    { "another issuer",            "i", "",  SUB ",\"iss\":\"I\"}",                      "the token is of another issuer" },
+    { "an issuer that is longer",  "i", "",  SUB ",\"iss\":\"ii\"}",                     "the token is of another issuer" },
+    { "issuers",                   "i", "",  SUB ",\"iss\":[\"i\"]}",                    "the token is of another issuer" },
+    { "no audience",               "",  "a", SUB "}",                                        "the token is for another audience" },
+    { "another audience",          "",  "a", SUB ",\"aud\":\"b\"}",                      "the token is for another audience" },
+    { "words are no list",         "",  "a", SUB ",\"aud\":\"a b\"}",                    "the token is for another audience" },
+    { "an empty list",             "",  "a", SUB ",\"aud\":[]}",                           "the token is for another audience" },
+    { "others",                    "",  "a", SUB ",\"aud\":[\"b\",null,[\"a\"]]}",     "the token is for another audience" },
+    { "an object",                 "",  "a", SUB ",\"aud\":{\"a\":\"a\"}}",            "the token is for another audience" },
+};
+/* clang-format on */
+
+START_TEST(issuer_and_audience_are_checked)
+{
+    struct principal principal = { 0 };
+    const char *because;
+    char *token = token_make(SECRET, "HS256", "secret", NULL, parties[_i].claims);
+    bool is_good;
+
+    auth_expect(auth, parties[_i].issuer, parties[_i].audience);
+    is_good = auth_check(auth, token, NOW_US, &principal, &because);
+    auth_expect(auth, "", "");
+    free(token);
+    ck_assert_msg(is_good == (parties[_i].because == NULL), "%s", parties[_i].what);
+    ck_assert_pstr_eq(because, parties[_i].because);
+}
+END_TEST
+
 static bool
 is_good(const char *token)
 {
@@ -260,6 +303,8 @@ main(void)
 
     tcase_add_unchecked_fixture(tests, open_keys, close_keys);
     tcase_add_loop_test(tests, token_is_checked, 0, sizeof tokens / sizeof *tokens);
+    tcase_add_loop_test(tests, issuer_and_audience_are_checked, 0,
+                        sizeof parties / sizeof *parties);
     tcase_add_test(tests, token_is_tampered_with);
     tcase_add_loop_test(tests, token_is_malformed, 0, sizeof malformed / sizeof *malformed);
     tcase_add_test(tests, token_may_be_named_in_any_case);
