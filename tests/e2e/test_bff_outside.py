@@ -1,0 +1,162 @@
+"""bff between providers, services and those who watch over it: payments, webhooks, health, metrics."""
+
+import http.client
+import json
+import socket
+
+import external
+from frontend import Bff
+from mesh import uuid7, wait_until
+
+
+class AtTheProvider(Bff):
+    def setUp(self):
+        super().setUp()
+        self.provider = external.Provider(self.mesh)
+
+    def post_external(self, **payment):
+        """(customer, order as answered)"""
+        sku, customer = self.product(500, pieces=10), f"c-{uuid7()}"
+        wish = self.wish(customer, [(sku, 2)], method="external", provider="sandbox", **payment)
+        answer = self.post(customer, wish)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "WAITING_PAYMENT"), answer)
+        return customer, answer.json
+
+    def look_until_paid(self, customer, order_no, seconds):
+        path, token = f"/api/v1/orders/{order_no}", self.token(customer)
+        return wait_until(
+            lambda: (lambda order: order if order["status"] != "WAITING_PAYMENT" else None)(
+                self.ask("GET", path, token=token).json
+            ),
+            seconds,
+            "decided",
+        )
+
+    def test_paid(self):
+        customer, order = self.post_external(returnUrl="https://shop.example/back")
+        self.assertEqual((order["total"], order["payment"]["status"]), (1000, "WAITING"))
+        self.assertIn(self.mesh.address("provider"), order["payment"]["url"])
+        self.assertGreater(order["payment"]["expiresAt"], order["placedAt"])
+        self.provider.pay(order["payment"]["id"])
+        paid = self.look_until_paid(customer, order["orderNo"], 20)
+        self.assertEqual((paid["status"], paid["payment"]["status"]), ("PAID", "PAID"))
+        self.assertNotIn("url", paid["payment"])
+
+    def test_somebody_who_looks_needs_no_webhook(self):
+        customer, order = self.post_external()
+        payment = order["payment"]["id"]
+        self.provider.faults("lost", payment=payment)
+        self.provider.pay(payment)
+        # The service itself would ask after a minute.
+        paid = self.look_until_paid(customer, order["orderNo"], 30)
+        self.assertEqual(paid["status"], "PAID")
+
+    def test_webhooks_are_checked_and_known_again(self):
+        customer, order = self.post_external()
+        payment, event = order["payment"]["id"], f"msg_{uuid7()}"
+        paid = {"id": payment, "status": "SUCCEEDED", "amount": 1000, "currency": "EUR"}
+        status, answer = self.provider.say(event, secret="whsec_" + "A" * 32, **paid)
+        self.assertEqual((status, answer["code"]), (401, "BAD_SIGNATURE"))
+        path = f"/api/v1/orders/{order['orderNo']}"
+        answer = self.ask("GET", path, token=self.token(customer))
+        self.assertEqual(answer.json["status"], "WAITING_PAYMENT")
+        pending = {**paid, "status": "PENDING"}
+        self.assertEqual(self.provider.say(event, **pending), (200, {"outcome": "STORED"}))
+        self.assertEqual(self.provider.say(event, **pending), (200, {"outcome": "DUPLICATE"}))
+        self.provider.pay(payment)
+        self.look_until_paid(customer, order["orderNo"], 20)
+
+    def test_unknown_provider(self):
+        sku, customer = self.product(500, pieces=10), f"c-{uuid7()}"
+        wish = self.wish(customer, [(sku, 1)], method="external", provider="nobody")
+        answer = self.post(customer, wish)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "FAILED"), answer)
+        self.assertEqual(answer.json["reason"], "UNKNOWN_PROVIDER")
+
+
+class Webhooks(Bff):
+    def test_a_header_that_is_no_utf8_loses_nothing(self):
+        """Latin-1 in one that some proxy has added, beside those that are signed."""
+        body, event = json.dumps({"type": "nothing.of.ours", "data": {}}), f"msg_{uuid7()}"
+        lines = external.Provider(self.mesh).signed(event, body)
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        with socket.create_connection(("127.0.0.1", self.mesh.webhook_port)) as raw:
+            raw.settimeout(20)
+            raw.sendall(
+                f"POST /webhooks/sandbox HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                f"X-City: K\xf6ln\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin-1")
+            )
+            answer = http.client.HTTPResponse(raw)
+            answer.begin()
+            self.assertEqual((answer.status, answer.read()), (200, b'{"outcome":"IGNORED"}'))
+
+    def test_unknown_provider(self):
+        answer = self.ask("POST", "/webhooks/nobody", b"{}", port=self.mesh.webhook_port)
+        self.problem(answer, 404, "UNKNOWN_PROVIDER")
+
+    def test_too_large(self):
+        body = b"x" * (256 * 1024 + 1)
+        answer = self.ask("POST", "/webhooks/nobody", body, port=self.mesh.webhook_port)
+        self.assertEqual(answer.status, 413)
+
+    def test_nothing_else_on_that_port(self):
+        for path in ("/api/v1", "/openapi.jsonx", "/webhooks", "/webhooks/a/b"):
+            answer = self.ask("GET", path, port=self.mesh.webhook_port)
+            self.problem(answer, 404, "NOT_FOUND")
+        with self.assertRaisesRegex(AssertionError, "not in the document.*no such path here"):
+            self.ask("GET", "/api/v1/products", port=self.mesh.webhook_port)
+
+
+class Health(Bff):
+    def is_ready(self):
+        return self.ask("GET", "/readyz").status == 200
+
+    def test_services_away(self):
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish = self.wish(customer, [(sku, 1)])
+        wait_until(self.is_ready, 10, "ready")
+        self.mesh.kill("order")
+        try:
+            wait_until(lambda: not self.is_ready(), 10, "not ready")
+            answer = self.ask("GET", "/readyz")
+            self.assertEqual(answer.json["services"]["order"], "NOT_SERVING")
+            self.assertEqual(answer.json["services"]["storage"], "SERVING")
+            self.assertEqual(self.ask("GET", "/livez").status, 200)
+            answer = self.post(customer, wish, key)
+            self.assertEqual(answer.status, 503, answer)
+            # Whether Place arrived nobody knows, so it is as long as the lock of a key.
+            self.assertEqual(answer.headers["Retry-After"], "5")
+        finally:
+            self.mesh.start("order")
+        wait_until(self.is_ready, 10, "ready again")
+        answer = self.post(customer, wish, key)
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def test_webhooks_wait_for_the_service(self):
+        self.mesh.kill("account")
+        try:
+            answer = self.ask("POST", "/webhooks/sandbox", b"{}", port=self.mesh.webhook_port)
+            self.assertEqual(answer.status, 503, answer)
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        finally:
+            self.mesh.start("account")
+
+    def test_metrics(self):
+        self.ask("GET", "/livez")
+        answer = self.ask("GET", "/metrics")
+        self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        samples = {}
+        for line in answer.text.decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                self.assertNotIn(name, samples)
+                samples[name] = float(value)
+        name = 'bff_http_answers_total{method="GET",route="/livez",status="200"}'
+        self.assertGreaterEqual(samples[name], 1)
+        bounds = [v for k, v in samples.items() if "_bucket" in k and '"/livez"' in k]
+        self.assertEqual(bounds, sorted(bounds))
+
+    def test_head(self):
+        answer = self.ask("HEAD", "/livez")
+        self.assertEqual((answer.status, answer.headers["Content-Length"]), (200, "18"))
