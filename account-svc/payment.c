@@ -171,9 +171,8 @@ payment_refund_is_due(const struct payment *payment)
            (payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
 }
 
-/* Done is what adds up to the amount, whoever made it: the provider's back office counts as well. */
-bool
-payment_refund_is_open(const struct payment *payment, struct arena *arena)
+int64_t
+payment_refund_left(const struct payment *payment, struct arena *arena)
 {
     size_t count;
     const struct refunded *set = payment_refunds(payment, arena, &count);
@@ -181,7 +180,14 @@ payment_refund_is_open(const struct payment *payment, struct arena *arena)
 
     for (size_t i = 0; i < count && left_minor > 0; i++)
         left_minor -= set[i].amount_minor;
-    return payment_refund_is_due(payment) && left_minor > 0;
+    return left_minor > 0 ? left_minor : 0;
+}
+
+/* Done is what adds up to the amount, whoever made it: the provider's back office counts as well. */
+bool
+payment_refund_is_open(const struct payment *payment, struct arena *arena)
+{
+    return payment_refund_is_due(payment) && payment_refund_left(payment, arena) > 0;
 }
 
 /* ---- observations ---- */
@@ -259,6 +265,8 @@ observe_registers(struct payment *payment, const struct observation *observation
             refund_add(payment, &observation->refunds[i], arena))
             changes |= CHANGE_REFUNDS;
     }
+    if ((changes & CHANGE_REFUNDS) != 0 && payment_refund_left(payment, arena) == 0)
+        payment->needs_person = false;
     /* A quarantined payment is nobody's: a person decides. */
     if (payment->observed == OBSERVED_SUCCEEDED && !payment->is_quarantined &&
         payment->claim != (int32_t)claim_after((enum claim)payment->claim, CLAIM_SUCCESS)) {
@@ -338,6 +346,16 @@ payment_return(struct payment *payment, int64_t now_us)
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;
+}
+
+unsigned
+payment_call_person(struct payment *payment, int64_t now_us)
+{
+    if (payment->needs_person)
+        return 0;
+    payment->needs_person = true;
+    payment_touched(payment, now_us);
+    return CHANGE_OTHER;
 }
 
 /* ---- what others are told ---- */

@@ -71,6 +71,7 @@ struct payment {
     int32_t observed; /* enum observed */
     int32_t claim;    /* enum claim */
     bool is_quarantined;
+    bool needs_person; /* money may have to go back, and we cannot see to it: sagactl payments */
     int64_t abandon_asked_us; /* 0: not asked. From then on no create is sent and no URL is shown */
     int32_t version;
     int32_t signaled_version; /* what the saga has acknowledged */
@@ -97,6 +98,9 @@ bool payment_is_tombstone(const struct payment *payment);
 bool payment_refund_is_due(const struct payment *payment); /* the rule, done or not */
 bool payment_refund_is_open(const struct payment *payment, struct arena *arena); /* due, not done */
 
+/* What was paid and has not gone back, whoever gave it: what our refund asks for. */
+int64_t payment_refund_left(const struct payment *payment, struct arena *arena);
+
 /* ---- what is heard ---- */
 
 /* Only a query is the provider's own books. */
@@ -114,13 +118,14 @@ struct observation {
     size_t refund_count;
 };
 
-/* What an observation did; version has grown when any but the last is set. */
+/* What an observation did; version has grown when any but the last two is set. */
 enum change {
     CHANGE_OBSERVED = 1,
     CHANGE_CLAIM = 2,
     CHANGE_REFUNDS = 4,
-    CHANGE_OTHER = 8,        /* url, expiry, reference, quarantine */
-    CHANGE_WANTS_QUERY = 16, /* not to be believed by itself */
+    CHANGE_OTHER = 8,           /* url, expiry, reference, quarantine */
+    CHANGE_WANTS_QUERY = 16,    /* not to be believed by itself */
+    CHANGE_REFUND_REFUSED = 32, /* each time that the provider says no */
 };
 
 /* The one reducer: webhook, query, create's answer, all the same. */
@@ -142,9 +147,20 @@ unsigned payment_abandon(struct payment *payment, int64_t now_us);
 /* The saga's Refund: a taken payment is returned; an open one is abandoned. */
 unsigned payment_return(struct payment *payment, int64_t now_us);
 
+/* From here on sagactl lists it. */
+unsigned payment_call_person(struct payment *payment, int64_t now_us);
+
 /* ---- what is to be asked: payment_plan.c ---- */
 
-enum task_kind { TASK_NONE, TASK_CREATE, TASK_QUERY, TASK_CANCEL, TASK_REFUND, TASK_KIND_COUNT };
+enum task_kind {
+    TASK_NONE,
+    TASK_CREATE,
+    TASK_QUERY,
+    TASK_CANCEL,
+    TASK_REFUND,
+    TASK_QUERY_REFUND, /* how our own refund stands */
+    TASK_KIND_COUNT
+};
 const char *task_word(enum task_kind kind);
 
 /* What is known of the create at the provider. */
@@ -154,6 +170,13 @@ enum create_state {
     CREATE_AGAIN,   /* sent, and the provider did not know of it: sent again under the same key */
     CREATE_THERE,   /* the provider has it */
     CREATE_REFUSED, /* the provider will not have it */
+};
+
+/* What is known of our refund at the provider, while it is not in the set of refunds. */
+enum refund_state {
+    REFUND_READY,    /* it may be sent: it was not yet, or the provider did not know of it */
+    REFUND_IN_DOUBT, /* sent; how it stands is asked before it is sent again */
+    REFUND_DENIED,   /* the provider said no; its books say what is left to refund */
 };
 
 /* The steps by which a payment that nobody wants ends at the provider. */
@@ -177,7 +200,7 @@ struct task {
     bool is_leased;
     int32_t lease;    /* number of the newest lease */
     int32_t attempts; /* in a row that brought nothing */
-    int32_t create_state, abandon_step;
+    int32_t create_state, abandon_step, refund_state;
     int32_t polls; /* queries answered by the poll plan */
     bool query_wanted, last_query_done;
     int64_t queried_at_us, watched_until_us;

@@ -53,6 +53,11 @@ subject_end(struct subject *subject, unsigned changes)
     if (subject->task != NULL &&
         memcmp(&subject->task_before, subject->task, sizeof *subject->task) != 0)
         batch_changed(subject->rows, subject->task);
+    if ((changes & CHANGE_REFUND_REFUSED) != 0)
+        log_error("payment=%s provider=%s refund=refused left_minor=%lld"
+                  " because=\"it is tried again, ever more rarely; sagactl payments lists it\"",
+                  uuid_print(payment->record.id, id), payment->provider,
+                  (long long)payment_refund_left(payment, subject->arena));
     if (payment->version == subject->version_before)
         return;
     batch_changed(subject->rows, payment);
@@ -182,6 +187,8 @@ observe_payment_decide(void *op, struct batch_rows *rows)
         task_watch(subject.task, now_us);
     else if (!observe->is_verified || (changes & CHANGE_WANTS_QUERY) != 0)
         subject.task->query_wanted = true;
+    if ((changes & CHANGE_OBSERVED) != 0)
+        subject.task->attempts = 0; /* an answer, if not to our question */
     changes |= payment_plan(subject.payment, subject.task, subject.arena, now_us);
     subject_end(&subject, changes);
 }

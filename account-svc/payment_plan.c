@@ -24,7 +24,8 @@ const struct poll_step poll_plan_overdue[] = {
 const char *
 task_word(enum task_kind kind)
 {
-    static const char *const kinds[] = { "none", "create", "query", "cancel", "refund" };
+    static const char *const kinds[] = { "none",   "create", "query",
+                                         "cancel", "refund", "query-refund" };
 
     assert(kind < TASK_KIND_COUNT);
     return kinds[kind];
@@ -117,6 +118,19 @@ is_refund_open(const struct payment *payment, const struct task *task, struct ar
 {
     (void)task;
     return payment_refund_is_open(payment, arena);
+}
+
+/* What was sent may have been done; what was denied may have been done by others. */
+static bool
+is_refund_in_doubt(const struct payment *payment, const struct task *task, struct arena *arena)
+{
+    return task->refund_state == REFUND_IN_DOUBT && payment_refund_is_open(payment, arena);
+}
+
+static bool
+is_refund_denied(const struct payment *payment, const struct task *task, struct arena *arena)
+{
+    return task->refund_state == REFUND_DENIED && payment_refund_is_open(payment, arena);
 }
 
 static bool
@@ -266,6 +280,8 @@ static const struct plan_rule {
 } plan[] = {
     /* clang-format off */
     { is_quarantined,     TASK_NONE,   never,        "the provider's books differ from ours: a person decides" },
+    { is_refund_in_doubt, TASK_QUERY_REFUND, at_once, "the refund may have been made" },
+    { is_refund_denied,   TASK_QUERY,  at_once,      "the refund was refused: the books say what is left" },
     { is_refund_open,     TASK_REFUND, refund_when,  "paid, and the order does not take it" },
     { is_create_open,     TASK_CREATE, at_once,      "the provider has not heard of it" },
     { is_create_in_doubt, TASK_QUERY,  at_once,      "the create may have arrived" },
@@ -385,6 +401,8 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
         assert(payment->abandon_asked_us == 0);
         task->create_state = CREATE_MAYBE;
     }
+    if (task->kind == TASK_REFUND)
+        task->refund_state = REFUND_IN_DOUBT;
     task->is_leased = true;
     task->lease++;
     task->attempts++;
@@ -395,8 +413,12 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
 static void
 learn_query(const struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
 {
+    bool was_denied = task->refund_state == REFUND_DENIED;
+
     task->queried_at_us = now_us;
     task->query_wanted = false;
+    if (was_denied)
+        task->refund_state = REFUND_READY; /* of what is left, if anything is */
     if (now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
         task->last_query_done = true;
     if (outcome == OUTCOME_NOT_FOUND) {
@@ -408,8 +430,9 @@ learn_query(const struct payment *payment, struct task *task, enum outcome outco
     }
     task->create_state = CREATE_THERE;
     task->polls++;
-    /* A cancel that changed nothing is an attempt that brought nothing. */
-    if (task->abandon_step != ABANDON_QUERY_AGAIN || observed_is_final(payment->observed))
+    /* A cancel or a refund that changed nothing is an attempt that brought nothing. */
+    if (!was_denied &&
+        (task->abandon_step != ABANDON_QUERY_AGAIN || observed_is_final(payment->observed)))
         task->attempts = 0;
     if (payment->abandon_asked_us != 0 && !observed_is_final(payment->observed))
         task->abandon_step = ABANDON_CANCEL;
@@ -438,9 +461,31 @@ learn_cancel(struct task *task, enum outcome outcome)
         task->abandon_step = ABANDON_QUERY_AGAIN;
 }
 
-static void
-learn_task_end(const struct payment *payment, struct task *task, enum outcome outcome,
-               int64_t now_us)
+/* A payment that the provider does not find is not refunded there either. */
+static unsigned
+learn_refund(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
+{
+    if (outcome == OUTCOME_KNOWN) {
+        task->attempts = 0;
+        task->refund_state = REFUND_READY;
+    }
+    if (outcome != OUTCOME_REFUSED && outcome != OUTCOME_NOT_FOUND)
+        return 0;
+    task->refund_state = REFUND_DENIED;
+    return CHANGE_REFUND_REFUSED | payment_call_person(payment, now_us);
+}
+
+/* It is not there: it is sent again, by the backoff of its attempts. */
+static unsigned
+learn_query_refund(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
+{
+    if (outcome == OUTCOME_KNOWN || outcome == OUTCOME_NOT_FOUND)
+        task->refund_state = REFUND_READY;
+    return outcome == OUTCOME_REFUSED ? learn_refund(payment, task, outcome, now_us) : 0;
+}
+
+static unsigned
+learn_task_end(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
 {
     switch ((enum task_kind)task->kind) {
     case TASK_CREATE:
@@ -454,13 +499,14 @@ learn_task_end(const struct payment *payment, struct task *task, enum outcome ou
         learn_cancel(task, outcome);
         break;
     case TASK_REFUND:
-        if (outcome == OUTCOME_KNOWN)
-            task->attempts = 0;
-        break;
+        return learn_refund(payment, task, outcome, now_us);
+    case TASK_QUERY_REFUND:
+        return learn_query_refund(payment, task, outcome, now_us);
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
     }
+    return 0;
 }
 
 unsigned
@@ -478,7 +524,7 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
         task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
     if (task->is_leased && task->lease == lease) {
         lease_end(task);
-        learn_task_end(payment, task, outcome, now_us);
+        changes |= learn_task_end(payment, task, outcome, now_us);
     }
     return changes | payment_plan(payment, task, arena, now_us);
 }

@@ -34,6 +34,7 @@ static const struct pg_column payment_columns[] = {
     PG_COLUMN(struct payment, created_at_us, PG_INT8),
     PG_COLUMN(struct payment, changed_at_us, PG_INT8),
     PG_COLUMN(struct payment, traceparent, PG_TEXT),
+    PG_COLUMN(struct payment, needs_person, PG_BOOL),
     { 0 },
 };
 _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
@@ -42,7 +43,7 @@ _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MA
     "id, fingerprint, reason, detail, order_id, provider, amount_minor, currency, description,"    \
     " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
     " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
-    " traceparent"
+    " traceparent, needs_person"
 
 const struct pg_statement payment_load = {
     .name = "payment_load",
@@ -59,7 +60,8 @@ const struct pg_statement payment_insert = {
            " $2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[],"
            " $8::text[], $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[],"
            " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
-           " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[])"
+           " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],"
+           " $25::boolean[])"
            " ON CONFLICT DO NOTHING",
     .in = payment_columns,
 };
@@ -78,6 +80,7 @@ static const struct pg_column payment_update_columns[] = {
     PG_COLUMN(struct payment, refunds, PG_TEXT),
     PG_COLUMN(struct payment, occurred_at_us, PG_INT8),
     PG_COLUMN(struct payment, changed_at_us, PG_INT8),
+    PG_COLUMN(struct payment, needs_person, PG_BOOL),
     { 0 },
 };
 
@@ -87,12 +90,14 @@ const struct pg_statement payment_update = {
            " is_quarantined = u.is_quarantined, abandon_asked_us = u.abandon_asked_us,"
            " version = u.version, signaled_version = u.signaled_version, url = u.url,"
            " reference = u.reference, expires_at_us = u.expires_at_us, refunds = u.refunds,"
-           " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us"
+           " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us,"
+           " needs_person = u.needs_person"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
            " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
-           " $13::bigint[]) AS u(id, observed, claim, is_quarantined, abandon_asked_us, version,"
+           " $13::bigint[], $14::boolean[]) AS u(id, observed, claim, is_quarantined, "
+           "abandon_asked_us, version,"
            " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
-           " changed_at_us) WHERE p.id = u.id",
+           " changed_at_us, needs_person) WHERE p.id = u.id",
     .in = payment_update_columns,
 };
 
@@ -155,15 +160,17 @@ static const struct pg_column task_columns[] = {
     PG_COLUMN(struct task, queried_at_us, PG_INT8),
     PG_COLUMN(struct task, watched_until_us, PG_INT8),
     PG_COLUMN(struct task, give_up_us, PG_INT8),
+    PG_COLUMN(struct task, refund_state, PG_INT4),
     { 0 },
 };
 #define TASK_COLUMNS                                                                               \
     "payment_id, provider, kind, due_us, is_leased, lease, attempts, create_state, abandon_step,"  \
-    " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us"
+    " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us,"          \
+    " refund_state"
 #define TASK_ARRAYS                                                                                \
     "unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::boolean[], $6::int[], $7::int[]," \
     " $8::int[], $9::int[], $10::int[], $11::boolean[], $12::boolean[], $13::bigint[],"            \
-    " $14::bigint[], $15::bigint[])"
+    " $14::bigint[], $15::bigint[], $16::int[])"
 
 const struct pg_statement task_load = {
     .name = "task_load",
@@ -187,7 +194,8 @@ const struct pg_statement task_update = {
            " lease = u.lease, attempts = u.attempts, create_state = u.create_state,"
            " abandon_step = u.abandon_step, polls = u.polls, query_wanted = u.query_wanted,"
            " last_query_done = u.last_query_done, queried_at_us = u.queried_at_us,"
-           " watched_until_us = u.watched_until_us, give_up_us = u.give_up_us"
+           " watched_until_us = u.watched_until_us, give_up_us = u.give_up_us,"
+           " refund_state = u.refund_state"
            " FROM " TASK_ARRAYS " AS u(" TASK_COLUMNS ") WHERE t.payment_id = u.payment_id",
     .in = task_columns,
 };

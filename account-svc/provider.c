@@ -52,6 +52,9 @@ provider_ask(const struct provider *provider, enum task_kind kind, const struct 
     case TASK_REFUND:
         adapter->refund(provider, payment, now_us, arena, ret_request);
         return;
+    case TASK_QUERY_REFUND:
+        adapter->query_refund(provider, payment, now_us, arena, ret_request);
+        return;
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;

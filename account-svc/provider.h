@@ -108,7 +108,11 @@ struct provider_adapter {
                    struct arena *arena, struct provider_request *ret_request);
     void (*refund)(const struct provider *provider, const struct payment *payment, int64_t now_us,
                    struct arena *arena, struct provider_request *ret_request);
-    /* What an answer to a task says. */
+    /* Asks how the refund stands that was sent under the payment's id. */
+    void (*query_refund)(const struct provider *provider, const struct payment *payment,
+                         int64_t now_us, struct arena *arena, struct provider_request *ret_request);
+    /* What an answer to a task says. A refund is KNOWN when the provider says that ours, of what was
+     * left, is done: any other good answer is UNKNOWN. */
     enum outcome (*read)(const struct payment *payment, enum task_kind kind,
                          const struct provider_answer *answer, struct arena *arena,
                          struct observation *ret_observation);

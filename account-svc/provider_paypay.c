@@ -126,10 +126,10 @@ body_take(struct json_writer *writer, struct arena *arena)
 }
 
 static void
-put_amount(struct json_writer *writer, const struct payment *payment)
+put_amount(struct json_writer *writer, int64_t amount_minor, const struct payment *payment)
 {
     json_open_object(writer, "amount");
-    json_put_int(writer, "amount", payment->amount_minor); /* JPY has no minor units */
+    json_put_int(writer, "amount", amount_minor); /* JPY has no minor units */
     json_put_text(writer, "currency", payment->currency);
     json_close_object(writer);
 }
@@ -142,7 +142,7 @@ paypay_create(const struct provider *provider, const struct payment *payment, in
 
     json_open_object(&json, NULL);
     json_put_text(&json, "merchantPaymentId", id_text(payment, arena));
-    put_amount(&json, payment);
+    put_amount(&json, payment->amount_minor, payment);
     json_put_text(&json, "codeType", "ORDER_QR");
     json_put_text(&json, "orderDescription", payment->description);
     json_put_bool(&json, "isAuthorization", false);
@@ -185,11 +185,20 @@ paypay_refund(const struct provider *provider, const struct payment *payment, in
     json_open_object(&json, NULL);
     json_put_text(&json, "merchantRefundId", id_text(payment, arena));
     json_put_text(&json, "paymentId", payment->reference);
-    put_amount(&json, payment);
+    put_amount(&json, payment_refund_left(payment, arena), payment);
     json_put_int(&json, "requestedAt", now_us / SECOND_US);
     json_put_text(&json, "reason", "the order does not take this payment");
     json_close_object(&json);
     request_fill(request, provider, "POST", "/v2/refunds", body_take(&json, arena), now_us, arena);
+}
+
+static void
+paypay_query_refund(const struct provider *provider, const struct payment *payment, int64_t now_us,
+                    struct arena *arena, struct provider_request *request)
+{
+    request_fill(request, provider, "GET",
+                 arena_print(arena, "/v2/refunds/%s", id_text(payment, arena)), NULL, now_us,
+                 arena);
 }
 
 /* ---- what it says ---- */
@@ -231,6 +240,29 @@ refund_heard(const json_t *refund, struct arena *arena, struct observation *obse
     if (at->id != NULL && at->id[0] != '\0' &&
         amount_heard(refund, arena, &at->amount_minor, &currency))
         observation->refund_count++;
+}
+
+/* Our own refund. Done is ours with its word; the answer to a refund must also name what was asked for.
+ * One that PayPay has accepted is CREATED for a while: it is asked for again. */
+static enum outcome
+own_refund_heard(const struct payment *payment, const json_t *data, enum task_kind kind,
+                 struct arena *arena, struct observation *observation)
+{
+    const char *id = name_text(data, "merchantRefundId", arena);
+    const char *status = provider_text(data, "status", arena);
+    const char *currency = provider_text(json_object_get(data, "amount"), "currency", arena);
+
+    if (id == NULL || strcmp(id, id_text(payment, arena)) != 0)
+        return OUTCOME_UNKNOWN;
+    if (status != NULL && strcmp(status, "FAILED") == 0)
+        return OUTCOME_REFUSED;
+    refund_heard(data, arena, observation);
+    if (observation->refund_count == 1 && strcmp(currency, payment->currency) == 0 &&
+        (kind == TASK_QUERY_REFUND ||
+         observation->refunds[0].amount_minor == payment_refund_left(payment, arena)))
+        return OUTCOME_KNOWN;
+    observation->refund_count = 0;
+    return OUTCOME_UNKNOWN;
 }
 
 /* Seconds since 1970; 0 when it is none. */
@@ -288,8 +320,8 @@ result_outcome(const json_t *json, int status, struct arena *arena)
 }
 
 static enum outcome
-data_heard(const json_t *data, enum task_kind kind, struct arena *arena,
-           struct observation *observation)
+data_heard(const struct payment *payment, const json_t *data, enum task_kind kind,
+           struct arena *arena, struct observation *observation)
 {
     switch (kind) {
     case TASK_CREATE:
@@ -301,9 +333,9 @@ data_heard(const json_t *data, enum task_kind kind, struct arena *arena,
         payment_heard(data, arena, observation);
         return observation->observed == OBSERVED_NONE ? OUTCOME_UNKNOWN : OUTCOME_KNOWN;
     case TASK_REFUND:
+    case TASK_QUERY_REFUND:
         observation->source = SOURCE_REFUND;
-        refund_heard(data, arena, observation);
-        return observation->refund_count == 0 ? OUTCOME_UNKNOWN : OUTCOME_KNOWN;
+        return own_refund_heard(payment, data, kind, arena, observation);
     case TASK_CANCEL:
     case TASK_NONE:
     case TASK_KIND_COUNT:
@@ -322,13 +354,12 @@ paypay_read(const struct payment *payment, enum task_kind kind,
     enum outcome outcome;
     json_t *json = NULL;
 
-    (void)payment;
     *observation = (struct observation){ .source = SOURCE_QUERY };
     if (json_read(answer->body, answer->body_bytes, "answer", &problem, &json) != ERR_OK)
         return OUTCOME_UNKNOWN;
     outcome = result_outcome(json, answer->status, arena);
     if (outcome == OUTCOME_KNOWN)
-        outcome = data_heard(json_object_get(json, "data"), kind, arena, observation);
+        outcome = data_heard(payment, json_object_get(json, "data"), kind, arena, observation);
     json_decref(json);
     if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE) {
         observation->source = SOURCE_CREATE;
@@ -367,6 +398,7 @@ const struct provider_adapter provider_paypay = {
     .query = paypay_query,
     .cancel = paypay_cancel,
     .refund = paypay_refund,
+    .query_refund = paypay_query_refund,
     .read = paypay_read,
     .hear = paypay_hear,
 };

@@ -7,7 +7,8 @@
  *   POST BASE/v1/payments/ID/refunds     {"id","amount"}
  *
  * The id is ours: the idempotency key of the payment, and of its one refund. Each answer, and the data
- * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"}.
+ * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"};
+ * the answer to a refund is {"id","status","amount"} of the refund itself.
  */
 #include "account-svc/provider_webhook.h"
 #include "mesh/base/json.h"
@@ -111,7 +112,7 @@ sandbox_refund(const struct provider *provider, const struct payment *payment, i
                  arena);
     json_open_object(&json, NULL);
     json_put_text(&json, "id", id_text(payment, arena));
-    json_put_int(&json, "amount", payment->amount_minor);
+    json_put_int(&json, "amount", payment_refund_left(payment, arena));
     json_close_object(&json);
     request_body(request, &json, arena);
 }
@@ -180,6 +181,7 @@ source_of(enum task_kind kind)
     case TASK_REFUND:
         return SOURCE_REFUND;
     case TASK_QUERY:
+    case TASK_QUERY_REFUND:
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
@@ -187,14 +189,37 @@ source_of(enum task_kind kind)
     return SOURCE_QUERY;
 }
 
-/* A refund that was accepted is done, whatever else the answer says. */
+/* Done is our refund, of the amount that was asked for, with a word that says so. Accepted is not done:
+ * a query tells. */
 static enum outcome
-refund_read(const struct payment *payment, struct arena *arena, struct observation *observation)
+refund_read(const struct payment *payment, const json_t *json, struct arena *arena,
+            struct observation *observation)
 {
-    *observation = (struct observation){ .source = SOURCE_REFUND, .refund_count = 1 };
-    observation->refunds[0] =
-        (struct refunded){ .id = id_text(payment, arena), .amount_minor = payment->amount_minor };
-    return OUTCOME_KNOWN;
+    const char *status = provider_text(json, "status", arena);
+
+    refund_heard(observation, provider_text(json, "id", arena), json_object_get(json, "amount"),
+                 payment->currency);
+    if (observation->refund_count == 1 && status != NULL &&
+        observed_find(status) == OBSERVED_SUCCEEDED &&
+        strcmp(observation->refunds[0].id, id_text(payment, arena)) == 0 &&
+        observation->refunds[0].amount_minor == payment_refund_left(payment, arena))
+        return OUTCOME_KNOWN;
+    observation->refund_count = 0;
+    return OUTCOME_UNKNOWN;
+}
+
+static enum outcome
+payment_read(const struct payment *payment, const json_t *json, struct arena *arena,
+             struct observation *observation)
+{
+    const char *id = provider_text(json, "id", arena);
+
+    payment_heard(json, arena, observation);
+    /* Of another payment, or without a status: nothing was said. */
+    return id != NULL && strcmp(id, id_text(payment, arena)) == 0 &&
+                   observation->observed != OBSERVED_NONE
+               ? OUTCOME_KNOWN
+               : OUTCOME_UNKNOWN;
 }
 
 static enum outcome
@@ -205,27 +230,20 @@ sandbox_read(const struct payment *payment, enum task_kind kind,
     enum outcome outcome = provider_status_outcome(answer->status);
     struct problem problem = { 0 };
     json_t *json = NULL;
-    const char *id;
 
     *observation = (struct observation){ .source = source_of(kind) };
-    if (kind == TASK_CANCEL && answer->status == 409)
-        return OUTCOME_REFUSED; /* it is over; the query says how */
+    if ((kind == TASK_CANCEL || kind == TASK_REFUND) && answer->status == 409)
+        return OUTCOME_REFUSED; /* it is over, or not to be refunded so; the query says how it is */
     if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE)
         observation->observed = OBSERVED_FAILED;
     if (outcome != OUTCOME_KNOWN)
         return outcome;
-    if (kind == TASK_REFUND)
-        return refund_read(payment, arena, observation);
     if (json_read(answer->body, answer->body_bytes, "answer", &problem, &json) != ERR_OK)
         return OUTCOME_UNKNOWN;
-    payment_heard(json, arena, observation);
-    id = provider_text(json, "id", arena);
+    outcome = kind == TASK_REFUND ? refund_read(payment, json, arena, observation)
+                                  : payment_read(payment, json, arena, observation);
     json_decref(json);
-    /* Of another payment, or without a status: nothing was said. */
-    if (id == NULL || strcmp(id, id_text(payment, arena)) != 0 ||
-        observation->observed == OBSERVED_NONE)
-        return OUTCOME_UNKNOWN;
-    return OUTCOME_KNOWN;
+    return outcome;
 }
 
 static enum error
@@ -263,6 +281,7 @@ const struct provider_adapter provider_sandbox = {
     .query = sandbox_query,
     .cancel = sandbox_cancel,
     .refund = sandbox_refund,
+    .query_refund = sandbox_query, /* its books list every refund */
     .read = sandbox_read,
     .hear = sandbox_hear,
 };

@@ -157,6 +157,9 @@ CREATE TABLE IF NOT EXISTS payment (
     CHECK (signaled_version <= version)
 ) WITH (fillfactor = 80);
 CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
+-- Money may have to go back and the program cannot see to it; few ever, so the index is small.
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS needs_person boolean NOT NULL DEFAULT false;
+CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_person;
 -- What a saga has not acknowledged. A payment changes a handful of times and not, as a wallet does,
 -- on every order, so its updates need not stay HOT.
 CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us, id)
@@ -172,16 +175,16 @@ CREATE TABLE IF NOT EXISTS payment_inbox (
 CREATE INDEX IF NOT EXISTS payment_inbox_by_time ON payment_inbox (received_at_us);
 
 -- What must be asked of a payment's provider next, one task at a time. kind: 0 nothing, 1 create,
--- 2 query, 3 cancel, 4 refund. While it is leased, due_us is when the lease runs out.
+-- 2 query, 3 cancel, 4 refund, 5 query of our refund. While it is leased, due_us is when the lease runs out.
 CREATE TABLE IF NOT EXISTS provider_task (
     payment_id       uuid    NOT NULL PRIMARY KEY,
     provider         text    COLLATE "C" NOT NULL,
-    kind             int     NOT NULL CHECK (kind BETWEEN 0 AND 4),
+    kind             int     NOT NULL CONSTRAINT provider_task_kind CHECK (kind BETWEEN 0 AND 5),
     due_us           bigint  NOT NULL,
     is_leased        boolean NOT NULL,
     lease            int     NOT NULL,
     attempts         int     NOT NULL,
-    create_state     int     NOT NULL CHECK (create_state BETWEEN 0 AND 4),
+    create_state     int     NOT NULL CONSTRAINT provider_task_create CHECK (create_state BETWEEN 0 AND 6),
     abandon_step     int     NOT NULL CHECK (abandon_step BETWEEN 0 AND 2),
     polls            int     NOT NULL,
     query_wanted     boolean NOT NULL,
@@ -190,6 +193,12 @@ CREATE TABLE IF NOT EXISTS provider_task (
     watched_until_us bigint  NOT NULL,
     give_up_us       bigint  NOT NULL -- when an Abandon is decided without the provider; 0: none waits
 ) WITH (fillfactor = 80);
+-- 0 may be sent, 1 in doubt, 2 denied.
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_state int NOT NULL DEFAULT 0
+    CHECK (refund_state BETWEEN 0 AND 2);
+-- Of databases that were made when there were fewer kinds and states.
+ALTER TABLE provider_task DROP CONSTRAINT IF EXISTS provider_task_kind_check;
+ALTER TABLE provider_task DROP CONSTRAINT IF EXISTS provider_task_create_state_check;
 CREATE INDEX IF NOT EXISTS provider_task_by_due ON provider_task (provider, due_us);
 CREATE INDEX IF NOT EXISTS provider_task_to_give_up ON provider_task (give_up_us)
     WHERE give_up_us > 0;

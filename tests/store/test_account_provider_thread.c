@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
@@ -25,6 +26,8 @@ static struct world {
     int creates, queries, cancels, refunds; /* that were done */
     int lost;                               /* answers that will be lost, after the work is done */
     bool is_away, loses_refund;
+    int64_t office_minor, ours_minor; /* refunds */
+    int64_t office_on_refund_minor;   /* made by hand, just before ours */
 } world;
 
 static void
@@ -38,6 +41,42 @@ answer_write(int connection, int status, const char *body)
     if (write(connection, head, (size_t)bytes) != bytes ||
         write(connection, body, strlen(body)) != (ssize_t)strlen(body))
         fprintf(stderr, "the client is gone\n");
+}
+
+/* A refund under the payment's id is one, however often it is asked for. */
+static int
+do_refund(const char *head, char *body, size_t size)
+{
+    const char *id = strstr(head, "\"id\":\""), *amount = strstr(head, "\"amount\":");
+    int64_t amount_minor = strtoll(amount + 9, NULL, 10);
+
+    world.refunds++;
+    if (world.office_on_refund_minor > 0)
+        world.office_minor = world.office_on_refund_minor;
+    if (world.ours_minor == 0 && amount_minor + world.office_minor > 500)
+        return 409;
+    world.ours_minor = amount_minor;
+    snprintf(body, size, "{\"id\":\"%.36s\",\"status\":\"SUCCEEDED\",\"amount\":%" PRId64 "}",
+             id + 6, amount_minor);
+    return 201;
+}
+
+static void
+books_write(const char *id, char *body, size_t size)
+{
+    int bytes = snprintf(body, size,
+                         "{\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
+                         "\"checkoutUrl\":\"http://pay.example/%.36s\",\"refunds\":[",
+                         id, world.status, id);
+
+    if (world.office_minor > 0)
+        bytes += snprintf(body + bytes, size - (size_t)bytes,
+                          "{\"id\":\"office\",\"amount\":%" PRId64 "}%s", world.office_minor,
+                          world.ours_minor > 0 ? "," : "");
+    if (world.ours_minor > 0)
+        bytes += snprintf(body + bytes, size - (size_t)bytes,
+                          "{\"id\":\"%.36s\",\"amount\":%" PRId64 "}", id, world.ours_minor);
+    snprintf(body + bytes, size - (size_t)bytes, "]}");
 }
 
 /* Under the lock: does what is asked, and fills the answer. */
@@ -66,14 +105,11 @@ do_request(const char *head, char *body, size_t size)
             return 409;
         world.status = "CANCELED";
     } else if (strstr(head, "/refunds ") != NULL) {
-        world.refunds++;
+        return do_refund(head, body, size);
     } else {
         world.queries++;
     }
-    snprintf(body, size,
-             "{\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
-             "\"checkoutUrl\":\"http://pay.example/%.36s\"}",
-             id + 13, world.status, id + 13);
+    books_write(id + 13, body, size);
     return 200;
 }
 
@@ -317,7 +353,7 @@ wait_for(struct uuid id, const char *condition)
         int is;                                                                                    \
                                                                                                    \
         pthread_mutex_lock(&world.lock);                                                           \
-        is = world.what;                                                                           \
+        is = (int)world.what;                                                                      \
         pthread_mutex_unlock(&world.lock);                                                         \
         ck_assert_msg(is == (count), #what ": %d, not %d", is, (count));                           \
     } while (0)
@@ -395,8 +431,52 @@ START_TEST(lost_answer_to_the_refund)
     pthread_mutex_unlock(&world.lock);
     come_back(id);
     wait_for(id, "observed = 7 AND refunds LIKE '500 %' AND kind = 0");
-    EXPECT(refunds, 2); /* asked twice under one id, which the provider makes one */
+    EXPECT(refunds, 1); /* the books told that it was made */
     wait_for(id, "refunds = '500 ' || id");
+}
+END_TEST
+
+/* Some of it went back by hand: the refund of all is refused, a person is told, and what is left goes
+ * back. */
+START_TEST(refund_of_what_is_left)
+{
+    struct uuid id = create();
+
+    wait_for(id, "create_state = 3 AND NOT is_leased");
+    abandon(id);
+    wait_for(id, "claim = 3");
+    pthread_mutex_lock(&world.lock);
+    world.status = "SUCCEEDED";
+    world.is_away = true;
+    pthread_mutex_unlock(&world.lock);
+    come_back(id);
+    wait_for(id, "attempts >= 1");
+    pthread_mutex_lock(&world.lock);
+    world.office_minor = 200;
+    world.is_away = false;
+    pthread_mutex_unlock(&world.lock);
+    wait_for(id, "observed = 7 AND kind = 0");
+    wait_for(id, "refunds = '300 ' || id || E'\\n' || '200 office'");
+    EXPECT(refunds, 1);
+}
+END_TEST
+
+START_TEST(refund_that_is_refused)
+{
+    struct uuid id = create();
+
+    wait_for(id, "create_state = 3 AND NOT is_leased");
+    abandon(id);
+    wait_for(id, "claim = 3");
+    pthread_mutex_lock(&world.lock);
+    world.status = "SUCCEEDED";
+    world.office_on_refund_minor = 200;
+    pthread_mutex_unlock(&world.lock);
+    come_back(id);
+    wait_for(id, "needs_person");
+    wait_for(id, "kind = 0 AND NOT needs_person");
+    wait_for(id, "refunds = '300 ' || id || E'\\n' || '200 office'");
+    EXPECT(refunds, 2); /* of all, and of what was left */
 }
 END_TEST
 
@@ -416,6 +496,8 @@ main(void)
     tcase_add_test(tests, provider_away_for_a_while);
     tcase_add_test(tests, abandoned_and_cancelled);
     tcase_add_test(tests, lost_answer_to_the_refund);
+    tcase_add_test(tests, refund_of_what_is_left);
+    tcase_add_test(tests, refund_that_is_refused);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

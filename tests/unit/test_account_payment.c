@@ -239,6 +239,8 @@ static const struct {
     { "given up, and all is said",            OBSERVED_CANCELED,  CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .last_query_done = true },                               TASK_NONE,    -1,   -1 },
     { "paid after all",                       OBSERVED_SUCCEEDED, CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE },                                                        TASK_REFUND,   0,    0 },
     { "a refund that nobody answers",         OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .attempts = 30 },                                        TASK_REFUND, 3240, 3960 },
+    { "a refund in doubt is asked for first", OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .refund_state = REFUND_IN_DOUBT, .attempts = 1 },       TASK_QUERY_REFUND, 0, 2 },
+    { "what is left of one that was denied",  OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .refund_state = REFUND_DENIED, .attempts = 1 },         TASK_QUERY,    0,    2 },
 };
 /* clang-format on */
 
@@ -324,6 +326,58 @@ START_TEST(nothing_puts_a_retry_off)
 }
 END_TEST
 
+/* Each step of a refund that the provider refuses, and what an operator sees of it. */
+START_TEST(refund_that_is_refused)
+{
+    struct payment payment = payment_of(OBSERVED_SUCCEEDED, CLAIM_RETURNED);
+    struct task task = { .payment_id = payment.record.id, .create_state = CREATE_THERE };
+    struct observation books = { .source = SOURCE_QUERY,
+                                 .observed = OBSERVED_SUCCEEDED,
+                                 .amount_minor = 500,
+                                 .currency = "JPY",
+                                 .refunds = { { "office", 200 } },
+                                 .refund_count = 1 };
+    int64_t now_us = NOW_US;
+    unsigned changes;
+
+    payment_plan(&payment, &task, arena, now_us);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, now_us), TASK_REFUND);
+    changes = payment_learn(&payment, &task, task.lease, OUTCOME_REFUSED, &books, arena, now_us);
+    ck_assert((changes & CHANGE_REFUND_REFUSED) != 0);
+    ck_assert(payment.needs_person);
+    now_us = task.due_us;
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, now_us), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &books, arena, now_us);
+    ck_assert_int_eq(payment_refund_left(&payment, arena), 300);
+    ck_assert(payment.needs_person);                   /* it is not done yet */
+    ck_assert_int_gt(task.due_us, now_us + SECOND_US); /* and not tried at once for ever */
+    now_us = task.due_us;
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, now_us), TASK_REFUND);
+    books = (struct observation){ .source = SOURCE_REFUND,
+                                  .refunds = { { "ours", 300 } },
+                                  .refund_count = 1 };
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &books, arena, now_us);
+    ck_assert(!payment.needs_person);
+    ck_assert_int_eq(task.kind, TASK_NONE);
+}
+END_TEST
+
+START_TEST(refund_whose_lease_ran_out)
+{
+    struct payment payment = payment_of(OBSERVED_SUCCEEDED, CLAIM_RETURNED);
+    struct task task = { .payment_id = payment.record.id, .create_state = CREATE_THERE };
+    int64_t now_us;
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_REFUND);
+    now_us = task.due_us;
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, now_us), TASK_NONE); /* soon */
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, task.due_us), TASK_QUERY_REFUND);
+    payment_learn(&payment, &task, task.lease, OUTCOME_NOT_FOUND, NULL, arena, now_us);
+    ck_assert_int_eq(task.kind, TASK_REFUND);
+}
+END_TEST
+
 START_TEST(abandon_before_anything_was_sent)
 {
     struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
@@ -356,6 +410,8 @@ main(void)
     tcase_add_test(tests, no_herd);
     tcase_add_test(tests, one_lease_at_a_time);
     tcase_add_test(tests, nothing_puts_a_retry_off);
+    tcase_add_test(tests, refund_that_is_refused);
+    tcase_add_test(tests, refund_whose_lease_ran_out);
     tcase_add_test(tests, abandon_before_anything_was_sent);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);

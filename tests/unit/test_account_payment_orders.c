@@ -5,7 +5,8 @@
  *   observed is the greatest that was said with the right amount,
  *   claim is TAKEN or RETURNED only of a payment that succeeded,
  *   an Abandon ends, within 60 seconds, and no create is sent after it,
- *   a refund is made exactly once when it is due, and else never.
+ *   when a refund is due everything goes back, by one refund of ours of what others left, and else
+ *   nothing; also when answers to it are lost, or the provider's back office was first.
  */
 #include "account-svc/payment.h"
 
@@ -30,11 +31,23 @@ enum act {
     ACT_COUNT
 };
 
+enum refund_trouble {
+    REFUND_WELL,
+    REFUND_ANSWER_LOST,  /* it is done, and we do not hear of it */
+    REFUND_REQUEST_LOST, /* nothing is done */
+    REFUND_OFFICE_FIRST, /* some of it went back before, and only the books say so */
+    REFUND_SLOW,         /* accepted at first, and done later */
+    REFUND_TROUBLE_COUNT
+};
+
 /* The provider's side, as it is in truth. */
 struct world {
     bool is_there;
     enum observed truth;
-    int refunds; /* made */
+    int refunds;                        /* of ours, made */
+    int64_t ours_minor, others_minor;   /* that went back */
+    enum refund_trouble refund_trouble; /* what happens to our first request */
+    bool is_trouble_over;
     bool books_differ;
 };
 
@@ -161,6 +174,42 @@ check_state(const struct state *state)
         ck_assert_str_eq(payment->url, "");
 }
 
+static void
+say_refund(struct observation *observation, const char *id, int64_t amount_minor)
+{
+    if (amount_minor > 0)
+        observation->refunds[observation->refund_count++] = (struct refunded){ id, amount_minor };
+}
+
+/* Under one id it is one refund. */
+static enum outcome
+refund(struct state *state, struct observation *observation)
+{
+    struct world *world = &state->world;
+    int64_t left_minor = payment_refund_left(&state->payment, arena);
+    bool is_first = !world->is_trouble_over;
+
+    ck_assert(payment_refund_is_due(&state->payment));
+    world->is_trouble_over = true;
+    if (is_first && world->refund_trouble == REFUND_REQUEST_LOST)
+        return OUTCOME_UNKNOWN;
+    if (is_first && world->refund_trouble == REFUND_OFFICE_FIRST)
+        world->others_minor = 200;
+    if (world->ours_minor == 0 && left_minor > 500 - world->others_minor)
+        return OUTCOME_REFUSED;
+    if (world->ours_minor == 0) {
+        world->refunds++;
+        world->ours_minor = left_minor;
+    }
+    ck_assert_int_le(world->ours_minor + world->others_minor, 500);
+    if (is_first &&
+        (world->refund_trouble == REFUND_ANSWER_LOST || world->refund_trouble == REFUND_SLOW))
+        return OUTCOME_UNKNOWN;
+    *observation = (struct observation){ .source = SOURCE_REFUND };
+    say_refund(observation, "ours", world->ours_minor);
+    return OUTCOME_KNOWN;
+}
+
 /* The provider's answer to a task. */
 static enum outcome
 answer(struct state *state, enum task_kind kind, struct observation *observation)
@@ -178,6 +227,8 @@ answer(struct state *state, enum task_kind kind, struct observation *observation
         if (!world->is_there)
             return OUTCOME_NOT_FOUND;
         *observation = said(SOURCE_QUERY, world->truth, amount_minor);
+        say_refund(observation, "office", world->others_minor);
+        say_refund(observation, "ours", world->ours_minor);
         if (!world->books_differ && world->truth > state->greatest)
             state->greatest = world->truth;
         return OUTCOME_KNOWN;
@@ -190,10 +241,16 @@ answer(struct state *state, enum task_kind kind, struct observation *observation
         *observation = said(SOURCE_CANCEL, OBSERVED_NONE, 500);
         return OUTCOME_KNOWN;
     case TASK_REFUND:
-        ck_assert(payment_refund_is_due(&state->payment));
-        world->refunds++;
-        *observation = (struct observation){ .source = SOURCE_REFUND, .refund_count = 1 };
-        observation->refunds[0] = (struct refunded){ .id = "ours", .amount_minor = 500 };
+        return refund(state, observation);
+    case TASK_QUERY_REFUND:
+        if (world->refund_trouble == REFUND_SLOW && world->is_trouble_over) {
+            world->refund_trouble = REFUND_WELL; /* next time it is done */
+            return OUTCOME_UNKNOWN;
+        }
+        if (world->ours_minor == 0)
+            return OUTCOME_NOT_FOUND;
+        *observation = (struct observation){ .source = SOURCE_REFUND };
+        say_refund(observation, "ours", world->ours_minor);
         return OUTCOME_KNOWN;
     case TASK_NONE:
     case TASK_KIND_COUNT:
@@ -230,9 +287,12 @@ step(struct state *state, int64_t until_us)
     return true;
 }
 
-static void
+/* True: a refund was due, and made. */
+static bool
 settle_from(struct state state)
 {
+    bool is_due;
+
     int64_t end_us = EXPIRES_US + 7200 * SECOND_US;
     int steps = 0;
 
@@ -248,29 +308,40 @@ settle_from(struct state state)
     }
     if (state.payment.is_quarantined) {
         ck_assert_int_eq(state.world.refunds, 0); /* a person's to make */
-        return;
+        return false;
     }
-    ck_assert_int_eq(state.world.refunds, payment_refund_is_due(&state.payment) ? 1 : 0);
+    is_due = payment_refund_is_due(&state.payment);
+    ck_assert_int_eq(state.world.refunds, is_due ? 1 : 0);
+    ck_assert_int_eq(state.world.ours_minor + state.world.others_minor, is_due ? 500 : 0);
     ck_assert(!payment_refund_is_open(&state.payment, arena));
-    played++;
+    ck_assert(!state.payment.needs_person);
+    return is_due;
 }
 
 /* In memory of its own: there are many, and nothing of one is needed in the next. */
 static void
-settle(const struct state *state)
+settle(const struct state *state, bool with_troubles)
 {
     struct arena *events = arena;
 
     arena = scratch;
-    settle_from(*state);
+    if (settle_from(*state) && with_troubles) {
+        for (enum refund_trouble trouble = 1; trouble < REFUND_TROUBLE_COUNT; trouble++) {
+            struct state troubled = *state;
+
+            troubled.world.refund_trouble = trouble;
+            ck_assert(settle_from(troubled));
+        }
+    }
     arena = events;
     arena_reset(scratch);
+    played++;
 }
 
 static void
 play_all(const struct state *state, int depth)
 {
-    settle(state);
+    settle(state, depth > 0); /* six events and a lost refund would take a minute */
     for (enum act what = 0; depth > 0 && what < ACT_COUNT; what++) {
         struct state next = *state;
 
@@ -313,7 +384,7 @@ START_TEST(books_that_differ)
     act(&state, ACT_WRONG_AMOUNT);
     ck_assert(!state.payment.is_quarantined);
     ck_assert_int_eq(state.task.kind, TASK_QUERY);
-    settle(&state);
+    settle(&state, true);
     while (!state.payment.is_quarantined)
         ck_assert(step(&state, EXPIRES_US));
     ck_assert_int_eq(state.payment.claim, CLAIM_OPEN);

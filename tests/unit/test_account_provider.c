@@ -279,6 +279,11 @@ payment_new(void)
     return payment;
 }
 
+#define REFUND(id, amount, status)                                                                 \
+    "{\"id\":\"" id "\",\"amount\":" amount ",\"status\":\"" status "\"}"
+#define PAYPAY_REFUND(id, amount, status)                                                          \
+    "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"" status                        \
+    "\",\"merchantRefundId\":\"" id "\",\"amount\":{\"amount\":" amount ",\"currency\":\"JPY\"}}}"
 #define BOOKS(status, amount)                                                                      \
     "{\"id\":\"" ID "\",\"status\":\"" status "\",\"amount\":" amount ",\"currency\":\"JPY\"}"
 
@@ -307,7 +312,17 @@ static const struct {
     { "a wrong key",          &provider_sandbox, TASK_CREATE, 401, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
     { "will not have it",     &provider_sandbox, TASK_CREATE, 400, "",                         OUTCOME_REFUSED,   OBSERVED_FAILED,    0,   0 },
     { "too late to cancel",   &provider_sandbox, TASK_CANCEL, 409, "",                         OUTCOME_REFUSED,   OBSERVED_NONE,      0,   0 },
-    { "refunded",             &provider_sandbox, TASK_REFUND, 201, "{}",                       OUTCOME_KNOWN,     OBSERVED_NONE,      0,   1 },
+    { "refunded",             &provider_sandbox, TASK_REFUND, 201, REFUND(ID, "500", "SUCCEEDED"), OUTCOME_KNOWN, OBSERVED_NONE,      0,   1 },
+    { "OK to a refund",       &provider_sandbox, TASK_REFUND, 201, "{}",                       OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "OK, not in JSON",      &provider_sandbox, TASK_REFUND, 200, "<html>",                   OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
+    { "a refund accepted",    &provider_sandbox, TASK_REFUND, 202, REFUND(ID, "500", "PENDING"),   OUTCOME_UNKNOWN, OBSERVED_NONE,    0,   0 },
+    { "a refund that failed", &provider_sandbox, TASK_REFUND, 200, REFUND(ID, "500", "FAILED"),    OUTCOME_UNKNOWN, OBSERVED_NONE,    0,   0 },
+    { "somebody's refund",    &provider_sandbox, TASK_REFUND, 200, REFUND("r", "500", "SUCCEEDED"), OUTCOME_UNKNOWN, OBSERVED_NONE,   0,   0 },
+    { "a refund of less",     &provider_sandbox, TASK_REFUND, 200, REFUND(ID, "499", "SUCCEEDED"), OUTCOME_UNKNOWN, OBSERVED_NONE,    0,   0 },
+    { "a refund of nothing",  &provider_sandbox, TASK_REFUND, 200, "{\"id\":\"" ID "\",\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+    { "not to be refunded",   &provider_sandbox, TASK_REFUND, 409, "",                         OUTCOME_REFUSED,   OBSERVED_NONE,      0,   0 },
+    { "nothing to refund",    &provider_sandbox, TASK_REFUND, 404, "",                         OUTCOME_NOT_FOUND, OBSERVED_NONE,      0,   0 },
+    { "how the refund stands", &provider_sandbox, TASK_QUERY_REFUND, 200, BOOKS("SUCCEEDED", "500"), OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 0 },
     { "refund in doubt",      &provider_sandbox, TASK_REFUND, 503, "",                         OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
     { "books with a refund",  &provider_sandbox, TASK_QUERY,  200, "{\"id\":\"" ID "\",\"status\":\"SUCCEEDED\",\"amount\":500,\"currency\":\"JPY\",\"refunds\":[{\"id\":\"r\",\"amount\":500}]}", OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 1 },
     { "a code",               &provider_paypay,  TASK_CREATE, 201, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"codeId\":\"c1\",\"url\":\"https://qr.example/1\",\"expiryDate\":1795262400}}", OUTCOME_KNOWN, OBSERVED_CREATED, 0, 0 },
@@ -318,7 +333,13 @@ static const struct {
     { "no such code",         &provider_paypay,  TASK_QUERY,  400, "{\"resultInfo\":{\"code\":\"DYNAMIC_QR_PAYMENT_NOT_FOUND\"}}", OUTCOME_NOT_FOUND, OBSERVED_NONE, 0, 0 },
     { "OK without a word",    &provider_paypay,  TASK_QUERY,  200, "{}",                       OUTCOME_UNKNOWN,   OBSERVED_NONE,      0,   0 },
     { "cancelled",            &provider_paypay,  TASK_CANCEL, 200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":null}", OUTCOME_KNOWN, OBSERVED_NONE, 0, 0 },
-    { "paid back",            &provider_paypay,  TASK_REFUND, 201, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"REFUNDED\",\"merchantRefundId\":\"m\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}}}", OUTCOME_KNOWN, OBSERVED_NONE, 0, 1 },
+    { "paid back",            &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND(ID, "500", "REFUNDED"), OUTCOME_KNOWN, OBSERVED_NONE, 0, 1 },
+    { "another's paid back",  &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND("m", "500", "REFUNDED"), OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+    { "less paid back",       &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND(ID, "499", "REFUNDED"), OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+    { "refund: asked, done",  &provider_paypay,  TASK_QUERY_REFUND, 200, PAYPAY_REFUND(ID, "500", "REFUNDED"), OUTCOME_KNOWN, OBSERVED_NONE, 0, 1 },
+    { "refund: still to do",  &provider_paypay,  TASK_QUERY_REFUND, 200, PAYPAY_REFUND(ID, "500", "CREATED"), OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
+    { "refund: it failed",    &provider_paypay,  TASK_QUERY_REFUND, 200, PAYPAY_REFUND(ID, "500", "FAILED"), OUTCOME_REFUSED, OBSERVED_NONE, 0, 0 },
+    { "refund: never heard",  &provider_paypay,  TASK_QUERY_REFUND, 404, "{\"resultInfo\":{\"code\":\"NO_SUCH_REFUND_ORDER_NOT_FOUND\"}}", OUTCOME_NOT_FOUND, OBSERVED_NONE, 0, 0 },
     { "not yet paid back",    &provider_paypay,  TASK_REFUND, 202, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"CREATED\"}}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0 },
 };
 /* clang-format on */
@@ -348,16 +369,21 @@ static const struct {
     const struct provider_adapter *adapter;
     enum task_kind kind;
     const char *reference, *method, *url, *body; /* the beginning of the body */
+    const char *refunds; /* made by others */
 } requests[] = {
-    { &provider_sandbox, TASK_CREATE, "", "POST",   "http://p.example/v1/payments", "{\"id\":\"" ID "\",\"amount\":500,\"currency\":\"JPY\",\"description\":\"two \\\"tickets\\\"\",\"returnUrl\":\"https://shop.example/back\",\"expiresAt\":\"2026-11-21T12:00:00Z\",\"webhookUrl\":\"http://us.example/w\"}" },
-    { &provider_sandbox, TASK_QUERY,  "", "GET",    "http://p.example/v1/payments/" ID, NULL },
-    { &provider_sandbox, TASK_CANCEL, "", "POST",   "http://p.example/v1/payments/" ID "/cancel", "{}" },
-    { &provider_sandbox, TASK_REFUND, "", "POST",   "http://p.example/v1/payments/" ID "/refunds", "{\"id\":\"" ID "\",\"amount\":500}" },
-    { &provider_paypay,  TASK_CREATE, "", "POST",   "http://p.example/v2/codes", "{\"merchantPaymentId\":\"" ID "\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}," },
-    { &provider_paypay,  TASK_QUERY,  "", "GET",    "http://p.example/v2/codes/payments/" ID, NULL },
-    { &provider_paypay,  TASK_CANCEL, "c1", "DELETE", "http://p.example/v2/codes/c1", NULL },
-    { &provider_paypay,  TASK_CANCEL, "", "DELETE", "http://p.example/v2/payments/" ID, NULL },
-    { &provider_paypay,  TASK_REFUND, "123", "POST", "http://p.example/v2/refunds", "{\"merchantRefundId\":\"" ID "\",\"paymentId\":\"123\"," },
+    { &provider_sandbox, TASK_CREATE, "", "POST",   "http://p.example/v1/payments", "{\"id\":\"" ID "\",\"amount\":500,\"currency\":\"JPY\",\"description\":\"two \\\"tickets\\\"\",\"returnUrl\":\"https://shop.example/back\",\"expiresAt\":\"2026-11-21T12:00:00Z\",\"webhookUrl\":\"http://us.example/w\"}", "" },
+    { &provider_sandbox, TASK_QUERY,  "", "GET",    "http://p.example/v1/payments/" ID, NULL, "" },
+    { &provider_sandbox, TASK_CANCEL, "", "POST",   "http://p.example/v1/payments/" ID "/cancel", "{}", "" },
+    { &provider_sandbox, TASK_REFUND, "", "POST",   "http://p.example/v1/payments/" ID "/refunds", "{\"id\":\"" ID "\",\"amount\":500}", "" },
+    { &provider_sandbox, TASK_REFUND, "", "POST",   "http://p.example/v1/payments/" ID "/refunds", "{\"id\":\"" ID "\",\"amount\":300}", "200 office" },
+    { &provider_sandbox, TASK_QUERY_REFUND, "", "GET", "http://p.example/v1/payments/" ID, NULL, "" },
+    { &provider_paypay,  TASK_CREATE, "", "POST",   "http://p.example/v2/codes", "{\"merchantPaymentId\":\"" ID "\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"},", "" },
+    { &provider_paypay,  TASK_QUERY,  "", "GET",    "http://p.example/v2/codes/payments/" ID, NULL, "" },
+    { &provider_paypay,  TASK_CANCEL, "c1", "DELETE", "http://p.example/v2/codes/c1", NULL, "" },
+    { &provider_paypay,  TASK_CANCEL, "", "DELETE", "http://p.example/v2/payments/" ID, NULL, "" },
+    { &provider_paypay,  TASK_REFUND, "123", "POST", "http://p.example/v2/refunds", "{\"merchantRefundId\":\"" ID "\",\"paymentId\":\"123\",\"amount\":{\"amount\":500,", "" },
+    { &provider_paypay,  TASK_REFUND, "123", "POST", "http://p.example/v2/refunds", "{\"merchantRefundId\":\"" ID "\",\"paymentId\":\"123\",\"amount\":{\"amount\":300,", "200 office" },
+    { &provider_paypay,  TASK_QUERY_REFUND, "123", "GET", "http://p.example/v2/refunds/" ID, NULL, "" },
 };
 /* clang-format on */
 
@@ -371,6 +397,7 @@ START_TEST(request_is_made)
     struct provider_request request;
 
     payment.reference = requests[_i].reference;
+    payment.refunds = requests[_i].refunds;
     provider_ask(&provider, requests[_i].kind, &payment, INT64_C(1795262000) * SECOND_US, arena,
                  &request);
     ck_assert_str_eq(request.method, requests[_i].method);
