@@ -170,6 +170,8 @@ enum create_state {
     CREATE_AGAIN,   /* sent, and the provider did not know of it: sent again under the same key */
     CREATE_THERE,   /* the provider has it */
     CREATE_REFUSED, /* the provider will not have it */
+    CREATE_MAYBE_AGAIN, /* sent again; no answer yet */
+    CREATE_DOUBTED,     /* refused when it was sent again: an earlier one may still have arrived */
 };
 
 /* What is known of our refund at the provider, while it is not in the set of refunds. */

@@ -102,8 +102,7 @@ is_unwanted(const struct payment *payment)
 static bool
 may_be_there(const struct task *task)
 {
-    return task->create_state == CREATE_MAYBE || task->create_state == CREATE_AGAIN ||
-           task->create_state == CREATE_THERE;
+    return task->create_state != CREATE_UNSENT && task->create_state != CREATE_REFUSED;
 }
 
 static bool
@@ -146,7 +145,8 @@ static bool
 is_create_in_doubt(const struct payment *payment, const struct task *task, struct arena *arena)
 {
     (void)arena;
-    return payment->abandon_asked_us == 0 && task->create_state == CREATE_MAYBE;
+    return payment->abandon_asked_us == 0 &&
+           (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN);
 }
 
 static bool
@@ -399,7 +399,8 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
         return TASK_NONE;
     if (task->kind == TASK_CREATE) {
         assert(payment->abandon_asked_us == 0);
-        task->create_state = CREATE_MAYBE;
+        task->create_state =
+            task->create_state == CREATE_UNSENT ? CREATE_MAYBE : CREATE_MAYBE_AGAIN;
     }
     if (task->kind == TASK_REFUND)
         task->refund_state = REFUND_IN_DOUBT;
@@ -408,6 +409,22 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
     task->attempts++;
     task->due_us = now_us + TASK_LEASE_US;
     return (enum task_kind)task->kind;
+}
+
+/* Proves nothing while a create may be under way: it is sent again under the same key, or, for one that
+ * nobody wants, asked for again. An answer all the same, so what comes next need not wait, except
+ * after a create that was sent again and is not there either: it brought nothing. */
+static void
+learn_not_found(const struct payment *payment, struct task *task)
+{
+    if (payment->abandon_asked_us != 0)
+        return;
+    if (task->create_state != CREATE_MAYBE_AGAIN)
+        task->attempts = 0;
+    if (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN)
+        task->create_state = CREATE_AGAIN;
+    else
+        task->polls++;
 }
 
 static void
@@ -422,10 +439,7 @@ learn_query(const struct payment *payment, struct task *task, enum outcome outco
     if (now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
         task->last_query_done = true;
     if (outcome == OUTCOME_NOT_FOUND) {
-        /* Proves nothing while a create may be under way: it is sent again under the same key, or, for
-         * one that nobody wants, asked for again. */
-        if (task->create_state == CREATE_MAYBE && payment->abandon_asked_us == 0)
-            task->create_state = CREATE_AGAIN;
+        learn_not_found(payment, task);
         return;
     }
     task->create_state = CREATE_THERE;
@@ -448,7 +462,9 @@ learn_create(struct task *task, enum outcome outcome, int64_t now_us)
         task->queried_at_us = now_us; /* the poll plan begins here */
         task->attempts = 0;
     } else if (outcome == OUTCOME_REFUSED) {
-        task->create_state = CREATE_REFUSED;
+        /* It settles this attempt, not the one before, of which nothing is known. */
+        task->create_state = task->create_state == CREATE_MAYBE ? CREATE_REFUSED : CREATE_DOUBTED;
+        task->queried_at_us = now_us;
         task->attempts = 0;
     }
 }
@@ -509,14 +525,29 @@ learn_task_end(struct payment *payment, struct task *task, enum outcome outcome,
     return 0;
 }
 
+/* It failed when the only create was refused; or, where an earlier one may have arrived, when the provider
+ * does not know of it after its checkout would have ended. */
+static unsigned
+learn_refused_create(struct payment *payment, struct task *task, enum outcome outcome,
+                     struct arena *arena, int64_t now_us)
+{
+    const struct observation failed = { .source = SOURCE_CREATE, .observed = OBSERVED_FAILED };
+
+    if (task->create_state == CREATE_DOUBTED && task->kind == TASK_QUERY &&
+        outcome == OUTCOME_NOT_FOUND && task->last_query_done)
+        task->create_state = CREATE_REFUSED;
+    if (task->create_state != CREATE_REFUSED)
+        return 0;
+    return payment_observe(payment, &failed, arena, now_us);
+}
+
 unsigned
 payment_learn(struct payment *payment, struct task *task, int32_t lease, enum outcome outcome,
               const struct observation *observation, struct arena *arena, int64_t now_us)
 {
     unsigned changes = 0;
 
-    if (outcome == OUTCOME_KNOWN ||
-        (outcome == OUTCOME_REFUSED && observation->source == SOURCE_CREATE))
+    if (outcome == OUTCOME_KNOWN)
         changes = payment_observe(payment, observation, arena, now_us);
     if ((changes & CHANGE_WANTS_QUERY) != 0)
         task->query_wanted = true;
@@ -525,6 +556,7 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
     if (task->is_leased && task->lease == lease) {
         lease_end(task);
         changes |= learn_task_end(payment, task, outcome, now_us);
+        changes |= learn_refused_create(payment, task, outcome, arena, now_us);
     }
     return changes | payment_plan(payment, task, arena, now_us);
 }

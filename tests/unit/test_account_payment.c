@@ -218,6 +218,9 @@ static const struct {
     { "a new payment",                        OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_UNSENT },                                                       TASK_CREATE,   0,    0 },
     { "a create that timed out",              OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE, .attempts = 1 },                                         TASK_QUERY,    0,    2 },
     { "a create the provider did not know",   OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_AGAIN, .attempts = 2 },                                         TASK_CREATE,   1,    3 },
+    { "sent again, and no answer",            OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE_AGAIN, .attempts = 1 },                                   TASK_QUERY,    0,    2 },
+    { "refused when it was sent again",       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_DOUBTED, .queried_at_us = AFTER(0) },                           TASK_QUERY,   54,   66 },
+    { "doubted, and nobody wants it",         OBSERVED_CREATED,   CLAIM_OPEN,      true,  { .create_state = CREATE_DOUBTED },                                                      TASK_QUERY,    0,    0 },
     { "created just now",                     OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0) },                             TASK_QUERY,   54,   66 },
     { "asked once",                           OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 1 },                 TASK_QUERY,  270,  330 },
     { "asked five times more",                OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .queried_at_us = AFTER(0), .polls = 6 },                 TASK_QUERY,  660,  660 },
@@ -326,6 +329,102 @@ START_TEST(nothing_puts_a_retry_off)
 }
 END_TEST
 
+/* Does the task that is due, with this answer. */
+static void
+answered(struct payment *payment, struct task *task, enum task_kind kind, enum outcome outcome,
+         int64_t *now_us)
+{
+    const struct observation nothing = { .source = SOURCE_QUERY };
+
+    if (task->due_us > *now_us)
+        *now_us = task->due_us;
+    ck_assert_int_eq(payment_lease(payment, task, arena, *now_us), kind);
+    payment_learn(payment, task, task->lease, outcome, &nothing, arena, *now_us);
+}
+
+/* Unknown is sticky: the first create may have arrived, whatever is said to the second. */
+START_TEST(create_refused_after_one_in_doubt)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+    struct observation paid = { .source = SOURCE_QUERY,
+                                .observed = OBSERVED_SUCCEEDED,
+                                .amount_minor = 500,
+                                .currency = "JPY" };
+    int64_t now_us = NOW_US;
+
+    payment_plan(&payment, &task, arena, now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_UNKNOWN, &now_us);
+    answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_REFUSED, &now_us);
+    ck_assert_int_eq(payment.observed, OBSERVED_CREATED);
+    ck_assert_int_eq(task.create_state, CREATE_DOUBTED);
+    answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    ck_assert_int_eq(payment.observed, OBSERVED_CREATED);
+    ck_assert_int_ge(task.due_us, now_us + 200 * SECOND_US); /* polled, not hammered */
+    now_us = task.due_us;
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, now_us), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &paid, arena, now_us);
+    ck_assert_int_eq(payment.claim, CLAIM_TAKEN);
+}
+END_TEST
+
+START_TEST(create_refused_and_never_seen)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+    int64_t now_us = NOW_US;
+    int queries = 0;
+
+    payment_plan(&payment, &task, arena, now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_UNKNOWN, &now_us);
+    answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_REFUSED, &now_us);
+    for (; task.kind != TASK_NONE && queries < 20; queries++)
+        answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    ck_assert_int_lt(queries, 10);
+    ck_assert_int_ge(now_us, payment.expires_at_us);
+    ck_assert_int_eq(payment.observed, OBSERVED_FAILED);
+}
+END_TEST
+
+START_TEST(first_create_refused)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+    int64_t now_us = NOW_US;
+
+    payment_plan(&payment, &task, arena, now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_REFUSED, &now_us);
+    ck_assert_int_eq(payment.observed, OBSERVED_FAILED);
+    ck_assert_int_eq(task.kind, TASK_NONE);
+}
+END_TEST
+
+/* After an outage the first answer ends the waiting, also when it is that nothing is there. */
+START_TEST(answered_404_ends_the_backoff)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct task task = { .payment_id = payment.record.id };
+    int64_t now_us = NOW_US;
+
+    payment_plan(&payment, &task, arena, now_us);
+    answered(&payment, &task, TASK_CREATE, OUTCOME_UNKNOWN, &now_us);
+    for (int i = 0; i < 6; i++)
+        answered(&payment, &task, TASK_QUERY, OUTCOME_UNKNOWN, &now_us);
+    answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    ck_assert_int_eq(task.kind, TASK_CREATE);
+    ck_assert_int_eq(task.due_us, now_us);
+    /* But a create that fails time and again is not sent every second for that. */
+    for (int i = 0; i < 4; i++) {
+        answered(&payment, &task, TASK_CREATE, OUTCOME_UNKNOWN, &now_us);
+        answered(&payment, &task, TASK_QUERY, OUTCOME_NOT_FOUND, &now_us);
+    }
+    ck_assert_int_eq(task.kind, TASK_CREATE);
+    ck_assert_int_gt(task.due_us, now_us + 60 * SECOND_US);
+}
+END_TEST
+
 /* Each step of a refund that the provider refuses, and what an operator sees of it. */
 START_TEST(refund_that_is_refused)
 {
@@ -410,6 +509,10 @@ main(void)
     tcase_add_test(tests, no_herd);
     tcase_add_test(tests, one_lease_at_a_time);
     tcase_add_test(tests, nothing_puts_a_retry_off);
+    tcase_add_test(tests, create_refused_after_one_in_doubt);
+    tcase_add_test(tests, create_refused_and_never_seen);
+    tcase_add_test(tests, first_create_refused);
+    tcase_add_test(tests, answered_404_ends_the_backoff);
     tcase_add_test(tests, refund_that_is_refused);
     tcase_add_test(tests, refund_whose_lease_ran_out);
     tcase_add_test(tests, abandon_before_anything_was_sent);
