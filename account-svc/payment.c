@@ -10,50 +10,48 @@
 
 /* ---- words ---- */
 
-/* Every word that a provider or an event may use, and what it says. The first of a kind is ours. What
- * a provider calls refunded was paid before: refunds are a set of their own. */
-static const struct {
-    const char *word;
-    enum observed observed;
-} words[] = {
+/* The first of a kind is ours. What a provider calls refunded was paid before: refunds are a set of their
+ * own. */
+const struct status_word status_words[] = {
     /* clang-format off */
-    { "CREATED",            OBSERVED_CREATED },
-    { "INIT",               OBSERVED_CREATED },
-    { "PENDING",            OBSERVED_PENDING },
-    { "PROCESSING",         OBSERVED_PENDING },
-    { "REAUTHORIZING",      OBSERVED_PENDING },
-    { "AUTHORIZED",         OBSERVED_AUTHORIZED },
-    { "FAILED",             OBSERVED_FAILED },
-    { "FAILURE",            OBSERVED_FAILED },
-    { "DECLINED",           OBSERVED_FAILED },
-    { "EXPIRED",            OBSERVED_EXPIRED },
-    { "CANCELED",           OBSERVED_CANCELED },
-    { "CANCELLED",          OBSERVED_CANCELED },
-    { "SUCCEEDED",          OBSERVED_SUCCEEDED },
-    { "SUCCESS",            OBSERVED_SUCCEEDED },
-    { "COMPLETED",          OBSERVED_SUCCEEDED },
-    { "CAPTURED",           OBSERVED_SUCCEEDED },
-    { "REFUNDED",           OBSERVED_SUCCEEDED },
-    { "PARTIALLY_REFUNDED", OBSERVED_SUCCEEDED },
+    { "CREATED",            OBSERVED_CREATED,    false },
+    { "INIT",               OBSERVED_CREATED,    false },
+    { "PENDING",            OBSERVED_PENDING,    false },
+    { "PROCESSING",         OBSERVED_PENDING,    false },
+    { "REAUTHORIZING",      OBSERVED_PENDING,    false },
+    { "AUTHORIZED",         OBSERVED_AUTHORIZED, false },
+    { "FAILED",             OBSERVED_FAILED,     false },
+    { "FAILURE",            OBSERVED_FAILED,     false },
+    { "DECLINED",           OBSERVED_FAILED,     false },
+    { "EXPIRED",            OBSERVED_EXPIRED,    false },
+    { "CANCELED",           OBSERVED_CANCELED,   false },
+    { "CANCELLED",          OBSERVED_CANCELED,   false },
+    { "SUCCEEDED",          OBSERVED_SUCCEEDED,  false },
+    { "SUCCESS",            OBSERVED_SUCCEEDED,  false },
+    { "COMPLETED",          OBSERVED_SUCCEEDED,  false },
+    { "CAPTURED",           OBSERVED_SUCCEEDED,  false },
+    { "REFUNDED",           OBSERVED_SUCCEEDED,  true  },
+    { "PARTIALLY_REFUNDED", OBSERVED_SUCCEEDED,  false },
+    { NULL,                 OBSERVED_NONE,       false },
     /* clang-format on */
 };
 
-enum observed
-observed_find(const char *word)
+const struct status_word *
+status_find(const struct status_word words[], const char *word)
 {
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(words[i].word, word) == 0)
-            return words[i].observed;
+    for (; words->word != NULL; words++) {
+        if (strcmp(words->word, word) == 0)
+            return words;
     }
-    return OBSERVED_NONE;
+    return NULL;
 }
 
 const char *
 observed_word(enum observed observed)
 {
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (words[i].observed == observed)
-            return words[i].word;
+    for (const struct status_word *row = status_words; row->word != NULL; row++) {
+        if (row->observed == observed)
+            return row->word;
     }
     return "";
 }
@@ -77,18 +75,22 @@ static const struct {
 } claim_rules[] = {
     /* clang-format off */
     { CLAIM_OPEN,      CLAIM_SUCCESS, CLAIM_TAKEN,     "paid while the order waited" },
+    { CLAIM_OPEN,      CLAIM_PAID_BACK, CLAIM_ABANDONED, "paid and paid back: there is nothing to take" },
     { CLAIM_OPEN,      CLAIM_GIVE_UP, CLAIM_ABANDONED, "nobody waits any more, and no success was seen" },
     { CLAIM_OPEN,      CLAIM_RETURN,  CLAIM_ABANDONED, "undone: nobody waits for it, a success is refunded" },
 
     { CLAIM_TAKEN,     CLAIM_SUCCESS, CLAIM_TAKEN,     "told twice" },
+    { CLAIM_TAKEN,     CLAIM_PAID_BACK, CLAIM_TAKEN,   "the shop paid back what the order has" },
     { CLAIM_TAKEN,     CLAIM_GIVE_UP, CLAIM_TAKEN,     "the success was first" },
     { CLAIM_TAKEN,     CLAIM_RETURN,  CLAIM_RETURNED,  "the order gives it back" },
 
     { CLAIM_ABANDONED, CLAIM_SUCCESS, CLAIM_ABANDONED, "a late success is refunded" },
+    { CLAIM_ABANDONED, CLAIM_PAID_BACK, CLAIM_ABANDONED, "it has gone back already" },
     { CLAIM_ABANDONED, CLAIM_GIVE_UP, CLAIM_ABANDONED, "told twice" },
     { CLAIM_ABANDONED, CLAIM_RETURN,  CLAIM_ABANDONED, "nothing was taken" },
 
     { CLAIM_RETURNED,  CLAIM_SUCCESS, CLAIM_RETURNED,  "old news" },
+    { CLAIM_RETURNED,  CLAIM_PAID_BACK, CLAIM_RETURNED, "that is what was wanted" },
     { CLAIM_RETURNED,  CLAIM_GIVE_UP, CLAIM_RETURNED,  "it was taken, and given back" },
     { CLAIM_RETURNED,  CLAIM_RETURN,  CLAIM_RETURNED,  "told twice" },
     /* clang-format on */
@@ -267,13 +269,34 @@ observe_registers(struct payment *payment, const struct observation *observation
     }
     if ((changes & CHANGE_REFUNDS) != 0 && payment_refund_left(payment, arena) == 0)
         payment->needs_person = false;
-    /* A quarantined payment is nobody's: a person decides. */
-    if (payment->observed == OBSERVED_SUCCEEDED && !payment->is_quarantined &&
-        payment->claim != (int32_t)claim_after((enum claim)payment->claim, CLAIM_SUCCESS)) {
-        payment->claim = (int32_t)claim_after((enum claim)payment->claim, CLAIM_SUCCESS);
-        changes |= CHANGE_CLAIM;
-    }
     return changes;
+}
+
+/* From here on nobody is to pay, and a saga that waits is to end. */
+static void
+payment_unwanted(struct payment *payment, int64_t now_us)
+{
+    if (payment->abandon_asked_us == 0)
+        payment->abandon_asked_us = now_us;
+    payment->url = "";
+}
+
+/* A quarantined payment is nobody's: a person decides. */
+static unsigned
+observe_claim(struct payment *payment, const struct observation *observation, struct arena *arena,
+              int64_t now_us)
+{
+    bool is_gone = observation->is_paid_back || payment_refund_left(payment, arena) == 0;
+    enum claim claim =
+        claim_after((enum claim)payment->claim, is_gone ? CLAIM_PAID_BACK : CLAIM_SUCCESS);
+
+    if (payment->observed != OBSERVED_SUCCEEDED || payment->is_quarantined ||
+        payment->claim == (int32_t)claim)
+        return 0;
+    payment->claim = (int32_t)claim;
+    if (claim == CLAIM_ABANDONED)
+        payment_unwanted(payment, now_us);
+    return CHANGE_CLAIM;
 }
 
 static unsigned
@@ -309,9 +332,13 @@ payment_observe(struct payment *payment, const struct observation *observation, 
             return payment_quarantine(payment, now_us);
         return CHANGE_WANTS_QUERY;
     }
-    changes = observe_registers(payment, observation, arena) |
-              observe_particulars(payment, observation, arena);
+    changes = observe_registers(payment, observation, arena);
+    changes |= observe_claim(payment, observation, arena, now_us);
+    changes |= observe_particulars(payment, observation, arena);
     if (changes != 0)
+        payment_touched(payment, now_us);
+    /* That it was paid and that it went back are two pieces of news, each with a version. */
+    if ((changes & CHANGE_OBSERVED) != 0 && (changes & CHANGE_REFUNDS) != 0)
         payment_touched(payment, now_us);
     assert(payment->claim != CLAIM_TAKEN || payment->observed == OBSERVED_SUCCEEDED);
     return changes;
@@ -339,10 +366,8 @@ payment_return(struct payment *payment, int64_t now_us)
         return 0;
     /* On an open claim this is Abandon by a saga that has gone on to undo: were the claim left open, a
      * late success would be taken by nobody. */
-    if (payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0) {
-        payment->abandon_asked_us = now_us;
-        payment->url = "";
-    }
+    if (payment->claim == CLAIM_OPEN)
+        payment_unwanted(payment, now_us);
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;

@@ -3,6 +3,7 @@
  * A payment has two registers that only grow.
  *   observed   the greatest of all observations, whatever their source and order
  *   claim      what the order made of it: OPEN -> TAKEN | ABANDONED, TAKEN -> RETURNED
+ * A success that the provider has paid back already is not taken: the claim is ABANDONED.
  * A refund is due exactly when observed = SUCCEEDED and claim is ABANDONED or RETURNED. Refunds are a
  * set of ids with amounts. An observation of another amount or currency moves nothing and makes a
  * query due; when the provider's own books differ too, the payment is quarantined and a person looks.
@@ -57,8 +58,18 @@ enum claim { CLAIM_NONE, CLAIM_OPEN, CLAIM_TAKEN, CLAIM_ABANDONED, CLAIM_RETURNE
 const char *observed_word(enum observed observed);
 const char *claim_word(enum claim claim);
 
-/* The one vocabulary: every provider's words and the events' words. OBSERVED_NONE: unheard of. */
-enum observed observed_find(const char *word);
+/* What a provider's word says. */
+struct status_word {
+    const char *word;
+    enum observed observed;
+    bool is_paid_back; /* all of it: it was paid, and that money is nobody's to take */
+};
+
+/* The words of most providers and of events; ends with a row of zeros. */
+extern const struct status_word status_words[];
+
+/* NULL: unheard of. */
+const struct status_word *status_find(const struct status_word words[], const char *word);
 
 struct payment {
     struct batch_record record; /* first; fingerprint 0: a tombstone, abandoned before it arrived */
@@ -110,6 +121,7 @@ enum source { SOURCE_WEBHOOK, SOURCE_CREATE, SOURCE_QUERY, SOURCE_CANCEL, SOURCE
 struct observation {
     enum source source;
     enum observed observed;
+    bool is_paid_back; /* said so, whatever the refunds add up to */
     int64_t amount_minor;
     const char *currency;
     const char *url, *reference;
@@ -134,9 +146,10 @@ unsigned payment_observe(struct payment *payment, const struct observation *obse
 
 /* Claims: a table in payment.c. */
 enum claim_event {
-    CLAIM_SUCCESS, /* a success was observed */
-    CLAIM_GIVE_UP, /* Abandon is decided: no success was seen */
-    CLAIM_RETURN,  /* the saga's Refund */
+    CLAIM_SUCCESS,   /* a success was observed */
+    CLAIM_PAID_BACK, /* a success was observed, and that all of it had gone back */
+    CLAIM_GIVE_UP,   /* Abandon is decided: no success was seen */
+    CLAIM_RETURN,    /* the saga's Refund */
     CLAIM_EVENT_COUNT
 };
 enum claim claim_after(enum claim claim, enum claim_event event);

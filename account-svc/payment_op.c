@@ -33,14 +33,29 @@ subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *re
 }
 
 static void
-payment_news(struct batch_rows *rows, const struct payment *payment, const char *status)
+payment_news(struct batch_rows *rows, const struct payment *payment, const char *status,
+             int32_t version)
 {
     struct json_writer json = { 0 };
     struct event event;
 
     payment_event(payment, status, batch_arena(rows), &json, &event);
+    event.version = version;
     batch_event(rows, &event);
     json_writer_free(&json);
+}
+
+/* What went back is the newest version; what it had been before, the one below (payment_observe). */
+static void
+changes_news(struct batch_rows *rows, const struct payment *payment, unsigned changes)
+{
+    bool is_refunded = (changes & CHANGE_REFUNDS) != 0;
+
+    if ((changes & CHANGE_OBSERVED) != 0)
+        payment_news(rows, payment, observed_word((enum observed)payment->observed),
+                     payment->version - (is_refunded ? 1 : 0));
+    if (is_refunded)
+        payment_news(rows, payment, "REFUNDED", payment->version);
 }
 
 /* Saves what has changed, and makes news of what is news. */
@@ -65,10 +80,7 @@ subject_end(struct subject *subject, unsigned changes)
              uuid_print(payment->record.id, id), observed_word((enum observed)payment->observed),
              claim_word((enum claim)payment->claim), payment->version,
              payment->is_quarantined ? "yes" : "no");
-    if ((changes & CHANGE_REFUNDS) != 0)
-        payment_news(subject->rows, payment, "REFUNDED");
-    else if ((changes & CHANGE_OBSERVED) != 0)
-        payment_news(subject->rows, payment, observed_word((enum observed)payment->observed));
+    changes_news(subject->rows, payment, changes);
 }
 
 static void
@@ -125,7 +137,7 @@ create_payment_decide(void *op, struct batch_rows *rows)
     task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
     task->provider = payment->provider;
     payment_plan(payment, task, batch_arena(rows), create->op.now_us);
-    payment_news(rows, payment, observed_word(OBSERVED_CREATED));
+    payment_news(rows, payment, observed_word(OBSERVED_CREATED), payment->version);
 }
 
 /* ---- Observe ---- */

@@ -79,6 +79,18 @@ provider_header_find(const struct provider_webhook *webhook, const char *name)
     return value;
 }
 
+void
+provider_status(const struct provider_adapter *adapter, const char *word,
+                struct observation *observation)
+{
+    const struct status_word *row = word == NULL ? NULL : status_find(adapter->words, word);
+
+    if (row == NULL)
+        return;
+    observation->observed = row->observed;
+    observation->is_paid_back = row->is_paid_back;
+}
+
 const char *
 provider_text(const json_t *object, const char *key, struct arena *arena)
 {

@@ -99,6 +99,7 @@ struct provider_heard {
 
 struct provider_adapter {
     const char *name;
+    const struct status_word *words; /* what its words for how a payment stands say */
     /* Each fills a request for one task; NULL body fields stay NULL. */
     void (*create)(const struct provider *provider, const struct payment *payment, int64_t now_us,
                    struct arena *arena, struct provider_request *ret_request);
@@ -134,6 +135,10 @@ void provider_ask(const struct provider *provider, enum task_kind kind,
 
 /* The value of the only header of that name, in any case; NULL when it is missing or comes twice. */
 const char *provider_header_find(const struct provider_webhook *webhook, const char *name);
+
+/* Fills observed, and what goes with it, from the adapter's word of that name; else it stays NONE. */
+void provider_status(const struct provider_adapter *adapter, const char *word,
+                     struct observation *observation);
 
 /* A member of an object as text in arena, or NULL. A number is no text. */
 const char *provider_text(const json_t *object, const char *key, struct arena *arena);

@@ -280,7 +280,7 @@ payment_heard(const json_t *data, struct arena *arena, struct observation *obser
     const json_t *refunds = json_object_get(json_object_get(data, "refunds"), "data");
     const char *status = provider_text(data, "status", arena), *currency;
 
-    observation->observed = status == NULL ? OBSERVED_NONE : observed_find(status);
+    provider_status(&provider_paypay, status, observation);
     if (json_object_get(data, "amount") != NULL) {
         if (!amount_heard(data, arena, &observation->amount_minor, &currency))
             observation->amount_minor = -1;
@@ -394,6 +394,7 @@ paypay_hear(const struct provider *provider, const struct provider_webhook *webh
 
 const struct provider_adapter provider_paypay = {
     .name = "paypay",
+    .words = status_words,
     .create = paypay_create,
     .query = paypay_query,
     .cancel = paypay_cancel,

@@ -152,7 +152,7 @@ payment_heard(const json_t *object, struct arena *arena, struct observation *obs
     const char *occurred = provider_text(object, "occurredAt", arena);
     const char *currency = provider_text(object, "currency", arena);
 
-    observation->observed = status == NULL ? OBSERVED_NONE : observed_find(status);
+    provider_status(&provider_sandbox, status, observation);
     if (amount != NULL || currency != NULL) {
         observation->currency = currency == NULL ? "" : currency;
         if (!provider_amount(amount, observation->currency, &observation->amount_minor))
@@ -195,12 +195,12 @@ static enum outcome
 refund_read(const struct payment *payment, const json_t *json, struct arena *arena,
             struct observation *observation)
 {
-    const char *status = provider_text(json, "status", arena);
+    struct observation word = { 0 };
 
+    provider_status(&provider_sandbox, provider_text(json, "status", arena), &word);
     refund_heard(observation, provider_text(json, "id", arena), json_object_get(json, "amount"),
                  payment->currency);
-    if (observation->refund_count == 1 && status != NULL &&
-        observed_find(status) == OBSERVED_SUCCEEDED &&
+    if (observation->refund_count == 1 && word.observed == OBSERVED_SUCCEEDED &&
         strcmp(observation->refunds[0].id, id_text(payment, arena)) == 0 &&
         observation->refunds[0].amount_minor == payment_refund_left(payment, arena))
         return OUTCOME_KNOWN;
@@ -277,6 +277,7 @@ sandbox_hear(const struct provider *provider, const struct provider_webhook *web
 
 const struct provider_adapter provider_sandbox = {
     .name = "sandbox",
+    .words = status_words,
     .create = sandbox_create,
     .query = sandbox_query,
     .cancel = sandbox_cancel,

@@ -355,6 +355,26 @@ START_TEST(many_in_one_batch)
 }
 END_TEST
 
+/* Paid, and paid back, heard at once: two pieces of news, and nothing for the order to take. */
+START_TEST(paid_back_before_it_was_taken)
+{
+    struct uuid id = new_id();
+    struct test_call *test = webhook("e8", id, OBSERVED_SUCCEEDED, 500);
+    struct observation *observation = &((struct observe_payment *)test->call.op)->observation;
+
+    expect(create(id, 500), "");
+    observation->refunds[0] = (struct refunded){ .id = "office", .amount_minor = 500 };
+    observation->refund_count = 1;
+    ck_assert_int_eq(outcome_of(test), OBSERVE_STORED);
+    expect_sql(REGISTERS, id, "7 3 3 0");
+    expect_sql(EVENTS, id,
+               "1 payment.observed CREATED, 2 payment.observed SUCCEEDED, 3 payment.observed"
+               " REFUNDED");
+    ck_assert_int_eq(claim_of(undo("Refund", new_id(), id)), CLAIM_ABANDONED);
+    expect_sql(REGISTERS, id, "7 3 3 0");
+}
+END_TEST
+
 /* ---- reads, and what the program itself looks for ---- */
 
 static size_t
@@ -448,6 +468,7 @@ main(void)
     tcase_add_test(tests, another_amount_makes_a_query_due);
     tcase_add_test(tests, signaled_only_grows);
     tcase_add_test(tests, many_in_one_batch);
+    tcase_add_test(tests, paid_back_before_it_was_taken);
     tcase_add_test(tests, what_is_due_is_found);
     tcase_add_test(tests, inbox_forgets_what_is_old);
     tcase_add_test(tests, get_and_list);

@@ -60,7 +60,9 @@ static const struct {
 
 START_TEST(one_vocabulary)
 {
-    ck_assert_int_eq(observed_find(words[_i].word), words[_i].observed);
+    const struct status_word *row = status_find(status_words, words[_i].word);
+
+    ck_assert_int_eq(row == NULL ? OBSERVED_NONE : row->observed, words[_i].observed);
 }
 END_TEST
 
@@ -155,6 +157,56 @@ START_TEST(refunds_are_a_set)
         ck_assert_str_eq(payment.refunds, "1 a\n2 b\n3 c");
         ck_assert_int_eq(payment.version, 4);
     }
+}
+END_TEST
+
+/* What the provider has paid back is nobody's, whatever way it says so; the order must not get it. */
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t claim;
+    bool says_so;
+    const char *refunds_known;
+    int64_t refund_minor; /* in the same observation */
+    int32_t claim_after;
+    bool is_refund_open;
+} paid_back[] = {
+    { "paid",                                CLAIM_OPEN,      false, "",       0,   CLAIM_TAKEN,     false },
+    { "paid, and some of it back",           CLAIM_OPEN,      false, "",       200, CLAIM_TAKEN,     false },
+    { "paid, and all of it back",            CLAIM_OPEN,      false, "",       500, CLAIM_ABANDONED, false },
+    { "the rest of it back",                 CLAIM_OPEN,      false, "200 a",  300, CLAIM_ABANDONED, false },
+    { "REFUNDED, it does not say how much",  CLAIM_OPEN,      true,  "",       0,   CLAIM_ABANDONED, true  },
+    { "taken before it went back",           CLAIM_TAKEN,     false, "",       500, CLAIM_TAKEN,     false },
+    { "abandoned, and all of it back",       CLAIM_ABANDONED, false, "",       500, CLAIM_ABANDONED, false },
+    { "abandoned, and some of it back",      CLAIM_ABANDONED, false, "",       200, CLAIM_ABANDONED, true  },
+};
+/* clang-format on */
+
+START_TEST(paid_back_is_not_taken)
+{
+    bool is_taken = paid_back[_i].claim == CLAIM_TAKEN;
+    struct payment payment =
+        payment_of(is_taken ? OBSERVED_SUCCEEDED : OBSERVED_PENDING, paid_back[_i].claim);
+    struct observation observation = { .source = SOURCE_QUERY,
+                                       .observed = OBSERVED_SUCCEEDED,
+                                       .is_paid_back = paid_back[_i].says_so,
+                                       .amount_minor = 500,
+                                       .currency = "JPY",
+                                       .refunds = { { "b", paid_back[_i].refund_minor } },
+                                       .refund_count = paid_back[_i].refund_minor > 0 };
+    bool is_new = !is_taken && observation.refund_count > 0;
+
+    payment.url = "https://pay.example/1";
+    payment.refunds = paid_back[_i].refunds_known;
+    payment_observe(&payment, &observation, arena, NOW_US);
+    ck_assert_msg(payment.claim == paid_back[_i].claim_after, "%s: claim %s", paid_back[_i].what,
+                  claim_word((enum claim)payment.claim));
+    ck_assert_msg(payment_refund_is_open(&payment, arena) == paid_back[_i].is_refund_open,
+                  "%s: refund", paid_back[_i].what);
+    /* Two pieces of news need two versions. */
+    ck_assert_msg(payment.version == (is_new ? 3 : 2), "%s: version", paid_back[_i].what);
+    if (paid_back[_i].claim == CLAIM_OPEN && payment.claim == CLAIM_ABANDONED)
+        ck_assert_str_eq(payment.url, "");
 }
 END_TEST
 
@@ -504,6 +556,7 @@ main(void)
     tcase_add_test(tests, every_claim_answers_every_event);
     tcase_add_loop_test(tests, refund_is_due, 0, sizeof refund_rules / sizeof *refund_rules);
     tcase_add_test(tests, refunds_are_a_set);
+    tcase_add_loop_test(tests, paid_back_is_not_taken, 0, sizeof paid_back / sizeof *paid_back);
     tcase_add_loop_test(tests, another_amount_moves_nothing, 0, sizeof amounts / sizeof *amounts);
     tcase_add_loop_test(tests, plan_of, 0, sizeof plans / sizeof *plans);
     tcase_add_test(tests, no_herd);
