@@ -9,7 +9,7 @@
  *   order_sweep.c        asks again for those that were lost; forgets old keys
  *   schema.sql           what must hold always
  *
- * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are woken.
+ * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are answered.
  */
 #include "mesh/base/clock.h"
 #include "mesh/service.h"
@@ -46,19 +46,19 @@ committed(void *owner, const struct batch_rows *rows)
     enum batch_row_state state;
     const struct order *order;
     size_t cursor = 0, count = 0;
-    struct uuid *ids;
+    struct read_saved *saved;
 
     while (batch_saved_next(rows, ORDER_ORDER, &cursor, &state) != NULL)
         count++;
-    ids = memory_take(count * sizeof *ids);
+    saved = memory_take(count * sizeof *saved);
     cursor = count = 0;
     while ((order = batch_saved_next(rows, ORDER_ORDER, &cursor, &state)) != NULL) {
-        ids[count++] = order->record.id;
+        saved[count++] = (struct read_saved){ order->record.id, order->version, order };
         if (!order_is_final(order->status) && (state == BATCH_ROW_NEW || order->is_cancel_news))
             order_saga_send(parts->saga, order);
     }
-    reader_wake(service_reader(parts->service), ids, count);
-    free(ids);
+    reader_wake(service_reader(parts->service), &order_get, saved, count);
+    free(saved);
 }
 
 /* The client's thread. */

@@ -235,6 +235,18 @@ get_is_ready(const void *op)
     return get->order.version > get->known_version;
 }
 
+static int64_t
+get_known_version(const void *op)
+{
+    return ((const struct get_order *)op)->known_version;
+}
+
+static void
+get_take(void *op, const void *row)
+{
+    ((struct get_order *)op)->order = *(const struct order *)row;
+}
+
 static const struct pg_column page_columns[] = {
     PG_COLUMN(struct list_orders, before_id, PG_UUID),
     PG_COLUMN(struct list_orders, page_size, PG_INT4),
@@ -328,7 +340,13 @@ list_events_read(struct pg *pg, struct op *const *ops, size_t count, struct aren
 }
 
 const struct read order_reads[] = {
-    { .name = "Get", .read = get_read, .wait_us = get_wait_us, .is_ready = get_is_ready },
+    { .name = "Get",
+      .read = get_read,
+      .wait_us = get_wait_us,
+      .is_ready = get_is_ready,
+      .row = &order_get,
+      .known_version = get_known_version,
+      .take = get_take },
     { .name = "List", .read = list_read },
     { .name = "ListEvents", .read = list_events_read },
     { 0 },

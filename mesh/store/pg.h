@@ -78,6 +78,9 @@ struct pg_step {
     size_t ret_changed; /* rows inserted, updated or deleted */
 };
 
+/* A copy of a row as the statement reads it, with its texts; fields that no column names are zero. */
+void *pg_row_copy(const struct pg_statement *statement, const void *row, struct arena *arena);
+
 /* Not connected yet. statements end with NULL; they and conninfo must outlive it, their list need not. */
 struct pg *pg_new(const char *conninfo, const char *application,
                   const struct pg_statement *const *statements);

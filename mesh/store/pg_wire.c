@@ -211,3 +211,47 @@ pg_wire_read(const PGresult *result, struct pg_step *step, struct arena *arena)
                        arena);
     }
 }
+
+static void
+copy_value(enum pg_type type, void *to, const void *from, struct arena *arena)
+{
+    const char *text;
+    struct pg_bytes bytes;
+
+    switch (type) {
+    case PG_INT4:
+        memcpy(to, from, sizeof(int32_t));
+        return;
+    case PG_INT8:
+        memcpy(to, from, sizeof(int64_t));
+        return;
+    case PG_BOOL:
+        memcpy(to, from, sizeof(bool));
+        return;
+    case PG_UUID:
+        memcpy(to, from, sizeof(struct uuid));
+        return;
+    case PG_TEXT:
+        memcpy(&text, from, sizeof text);
+        text = text == NULL ? NULL : arena_copy(arena, text, strlen(text));
+        memcpy(to, &text, sizeof text);
+        return;
+    case PG_BYTES:
+        memcpy(&bytes, from, sizeof bytes);
+        if (bytes.data != NULL)
+            bytes.data = memcpy(arena_take(arena, bytes.count), bytes.data, bytes.count);
+        memcpy(to, &bytes, sizeof bytes);
+        return;
+    }
+    abort();
+}
+
+void *
+pg_row_copy(const struct pg_statement *statement, const void *row, struct arena *arena)
+{
+    char *copy = arena_take(arena, statement->out_bytes);
+
+    for (const struct pg_column *column = statement->out; column->name != NULL; column++)
+        copy_value(column->type, copy + column->offset, (const char *)row + column->offset, arena);
+    return copy;
+}

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,31 +17,55 @@ struct parked {
     int64_t until_us, look_at_us;
 };
 
+/* What was saved last of the ids that share this place of the table. */
+struct recent {
+    struct uuid id;
+    const struct pg_statement *layout;
+    int64_t version, saved_at_us;
+};
+
 struct reader {
     struct reader_options options;
     struct queue *queue;
     struct pg *pg;
     pthread_t thread;
-    struct arena *arena; /* the reader thread's, as all below */
+    atomic_size_t saved_count; /* rows on their way in wakes */
+    struct arena *arena;       /* the reader thread's, as all below */
     struct parked *buckets[PARKED_BUCKETS];
     size_t parked_count;
     int64_t look_at_us;      /* no parked call is due before this */
     struct call **round;     /* calls to be read now */
     int64_t *round_until_us; /* 0: has not waited yet */
     size_t round_count, round_size;
+    struct recent recent[READER_RECENT_MAX];
 };
 
-/* What the store thread sends: a call without a method, and ids behind it. */
+/* What the store thread sends: a call without a method, and rows behind it. */
 struct wake {
-    struct call call;
+    struct call call;    /* first */
+    struct arena *arena; /* has this and all below */
+    const struct pg_statement *layout;
+    int64_t saved_at_us;
+    struct read_saved *saved;
     size_t count;
-    struct uuid ids[];
 };
+
+static uint64_t
+hash_of(struct uuid id)
+{
+    return hash_end(hash_bytes(HASH_SEED, &id, sizeof id));
+}
 
 static struct parked **
 bucket_of(struct reader *reader, struct uuid id)
 {
-    return &reader->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % PARKED_BUCKETS];
+    return &reader->buckets[hash_of(id) % PARKED_BUCKETS];
+}
+
+static struct recent *
+recent_of(struct reader *reader, struct uuid id)
+{
+    return &reader->recent[hash_of(id) % READER_RECENT_MAX];
 }
 
 static void
@@ -56,28 +81,25 @@ round_add(struct reader *reader, struct call *call, int64_t until_us)
     reader->round_until_us[reader->round_count++] = until_us;
 }
 
-static void
-unpark(struct reader *reader, struct parked **link)
+/* Takes it off its list; the caller has the call. */
+static struct call *
+parked_remove(struct reader *reader, struct parked **link)
 {
     struct parked *parked = *link;
+    struct call *call = parked->call;
 
     *link = parked->next;
-    round_add(reader, parked->call, parked->until_us);
     reader->parked_count--;
     free(parked);
+    return call;
 }
 
 static void
-unpark_id(struct reader *reader, struct uuid id)
+unpark(struct reader *reader, struct parked **link)
 {
-    struct parked **link = bucket_of(reader, id);
+    int64_t until_us = (*link)->until_us;
 
-    while (*link != NULL) {
-        if (uuid_equal((*link)->call->op->id, id))
-            unpark(reader, link);
-        else
-            link = &(*link)->next;
-    }
+    round_add(reader, parked_remove(reader, link), until_us);
 }
 
 /* Puts into the round what is due to be looked at. */
@@ -114,15 +136,16 @@ read_of(const struct reader *reader, const struct call *call)
     abort(); /* checked when the service starts */
 }
 
-/* Parks the call, if it may wait and is not ready; else it is to be finished. */
+/* Parks a call whose row was as the caller knows it at heard_at_us. False: it may not wait, or not any
+ * more. until_us is 0 for one that has not waited yet. */
 static bool
-park(struct reader *reader, const struct read *read, struct call *call, int64_t until_us)
+park(struct reader *reader, const struct read *read, struct call *call, int64_t until_us,
+     int64_t heard_at_us)
 {
-    int64_t now_us = clock_steady_us();
     struct parked *parked, **bucket;
+    int64_t now_us = clock_steady_us();
 
-    if (read->wait_us == NULL || call->op->problem.error != ERR_OK || read->is_ready(call->op) ||
-        queue_is_closed(reader->queue))
+    if (read->wait_us == NULL || queue_is_closed(reader->queue))
         return false;
     if (until_us == 0)
         until_us = now_us + read->wait_us(call->op);
@@ -133,7 +156,9 @@ park(struct reader *reader, const struct read *read, struct call *call, int64_t 
     parked = memory_take(sizeof *parked);
     parked->call = call;
     parked->until_us = until_us;
-    parked->look_at_us = now_us + READER_POLL_US < until_us ? now_us + READER_POLL_US : until_us;
+    parked->look_at_us = heard_at_us + READER_POLL_US;
+    if (parked->look_at_us > until_us)
+        parked->look_at_us = until_us;
     if (parked->look_at_us < reader->look_at_us)
         reader->look_at_us = parked->look_at_us;
     bucket = bucket_of(reader, call->op->id);
@@ -143,12 +168,56 @@ park(struct reader *reader, const struct read *read, struct call *call, int64_t 
     return true;
 }
 
+/* Parks a call that has just come, if the store thread has just told that there is nothing newer. */
+static bool
+park_unread(struct reader *reader, struct call *call)
+{
+    const struct read *read = read_of(reader, call);
+    const struct recent *recent = recent_of(reader, call->op->id);
+
+    return read->row != NULL && recent->layout == read->row &&
+           uuid_equal(recent->id, call->op->id) &&
+           recent->version <= read->known_version(call->op) &&
+           recent->saved_at_us + READER_POLL_US > clock_steady_us() &&
+           park(reader, read, call, 0, recent->saved_at_us);
+}
+
+/* The row was saved. Whoever waits for it is answered, or, if the row cannot answer, looked at again. */
+static void
+wake_id(struct reader *reader, const struct wake *wake, const struct read_saved *saved)
+{
+    struct parked **link = bucket_of(reader, saved->id);
+
+    while (*link != NULL) {
+        struct call *call = (*link)->call;
+        const struct read *read = read_of(reader, call);
+
+        if (!uuid_equal(call->op->id, saved->id)) {
+            link = &(*link)->next;
+        } else if (read->row != wake->layout) {
+            unpark(reader, link);
+        } else if (saved->version <= read->known_version(call->op)) {
+            link = &(*link)->next;
+        } else {
+            parked_remove(reader, link);
+            memset(&call->op->problem, 0, sizeof call->op->problem);
+            read->take(call->op, saved->row);
+            call->finish(call);
+        }
+    }
+    *recent_of(reader, saved->id) = (struct recent){ .id = saved->id,
+                                                     .layout = wake->layout,
+                                                     .version = saved->version,
+                                                     .saved_at_us = wake->saved_at_us };
+}
+
 /* Reads and answers the calls of the round from `first` on that share its method. */
 static void
 read_together(struct reader *reader, const struct read *read, struct call **calls,
               const int64_t *until_us, size_t count)
 {
     struct op **ops = arena_take(reader->arena, count * sizeof *ops);
+    int64_t read_at_us = clock_steady_us();
     enum error error = pg_connect(reader->pg);
 
     for (size_t i = 0; i < count; i++) {
@@ -162,8 +231,10 @@ read_together(struct reader *reader, const struct read *read, struct call **call
     for (size_t i = 0; i < count; i++) {
         if (error != ERR_OK)
             problem_set(&calls[i]->op->problem, error, NULL, "%s", error_text(error));
-        if (!park(reader, read, calls[i], until_us[i]))
-            calls[i]->finish(calls[i]);
+        if (calls[i]->op->problem.error == ERR_OK && read->is_ready != NULL &&
+            !read->is_ready(calls[i]->op) && park(reader, read, calls[i], until_us[i], read_at_us))
+            continue;
+        calls[i]->finish(calls[i]);
     }
 }
 
@@ -212,18 +283,25 @@ read_round(struct reader *reader)
 }
 
 static void
+wake_free(struct reader *reader, struct wake *wake)
+{
+    atomic_fetch_sub(&reader->saved_count, wake->count);
+    arena_free(wake->arena);
+}
+
+static void
 take_item(struct reader *reader, struct call *call)
 {
     struct wake *wake = (struct wake *)call;
 
     if (call->method == NULL) {
         for (size_t i = 0; i < wake->count; i++)
-            unpark_id(reader, wake->ids[i]);
-        free(wake);
+            wake_id(reader, wake, &wake->saved[i]);
+        wake_free(reader, wake);
     } else if (call->deadline_us <= clock_steady_us()) {
         problem_set(&call->op->problem, ERR_EXPIRED, NULL, "%s", error_text(ERR_EXPIRED));
         call->finish(call);
-    } else {
+    } else if (!park_unread(reader, call)) {
         round_add(reader, call, 0);
     }
 }
@@ -293,18 +371,39 @@ reader_submit(void *context, struct call *call)
     call->finish(call);
 }
 
+static struct wake *
+wake_new(const struct pg_statement *layout, const struct read_saved *saved, size_t count)
+{
+    struct arena *arena = arena_new();
+    struct wake *wake = arena_take(arena, sizeof *wake);
+
+    wake->arena = arena;
+    wake->layout = layout;
+    wake->saved_at_us = clock_steady_us();
+    wake->saved = arena_take(arena, count * sizeof *wake->saved);
+    wake->count = count;
+    for (size_t i = 0; i < count; i++) {
+        wake->saved[i] = saved[i];
+        wake->saved[i].row = pg_row_copy(layout, saved[i].row, arena);
+    }
+    return wake;
+}
+
 void
-reader_wake(struct reader *reader, const struct uuid *ids, size_t count)
+reader_wake(struct reader *reader, const struct pg_statement *layout,
+            const struct read_saved *saved, size_t count)
 {
     struct wake *wake;
 
     if (count == 0)
         return;
-    wake = memory_take(sizeof *wake + count * sizeof *ids);
-    wake->count = count;
-    memcpy(wake->ids, ids, count * sizeof *ids);
+    if (atomic_fetch_add(&reader->saved_count, count) + count > READER_SAVED_MAX) {
+        atomic_fetch_sub(&reader->saved_count, count);
+        return;
+    }
+    wake = wake_new(layout, saved, count);
     if (!queue_push_always(reader->queue, &wake->call.item))
-        free(wake);
+        wake_free(reader, wake);
 }
 
 void

@@ -1,4 +1,5 @@
-/* Reads that may wait: parked without a thread, woken by a writer, by the poll, or by the end. */
+/* Reads that may wait: parked without a thread, answered by what a writer saved, by the poll, or by the
+ * end. */
 #include "mesh/store/reader.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
@@ -11,26 +12,42 @@ struct get {
     struct op op; /* op.id is the row's */
     int64_t wait_us, known;
     int64_t version; /* result */
+    char note[16];
 };
 
 struct row {
     struct uuid id;
     int64_t version;
+    const char *note;
 };
 
 static const struct pg_column key_columns[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column row_columns[] = {
     PG_COLUMN(struct row, id, PG_UUID),
     PG_COLUMN(struct row, version, PG_INT8),
+    PG_COLUMN(struct row, note, PG_TEXT),
     { 0 },
 };
 static const struct pg_statement row_get = {
     .name = "row_get",
-    .sql = "SELECT id, version FROM row WHERE id = ANY($1::uuid[])",
+    .sql = "SELECT id, version, 'read' FROM row WHERE id = ANY($1::uuid[])",
     .in = key_columns,
     .out = row_columns,
     .out_bytes = sizeof(struct row),
 };
+/* Rows of another table. */
+static const struct pg_statement other_get = { .name = "other_get",
+                                               .out = row_columns,
+                                               .out_bytes = sizeof(struct row) };
+
+static void
+get_take(void *op, const void *row)
+{
+    struct get *get = op;
+
+    get->version = ((const struct row *)row)->version;
+    snprintf(get->note, sizeof get->note, "%s", ((const struct row *)row)->note);
+}
 
 static enum error
 get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
@@ -48,7 +65,7 @@ get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena
         problem_set(&ops[i]->problem, ERR_NOT_FOUND, "id", "no such row");
         for (size_t j = 0; j < step.ret_count; j++) {
             if (uuid_equal(rows[j].id, ops[i]->id)) {
-                ((struct get *)ops[i])->version = rows[j].version;
+                get_take(ops[i], &rows[j]);
                 ops[i]->problem.error = ERR_OK;
             }
         }
@@ -68,9 +85,21 @@ get_is_ready(const void *op)
     return ((const struct get *)op)->version > ((const struct get *)op)->known;
 }
 
+static int64_t
+get_known(const void *op)
+{
+    return ((const struct get *)op)->known;
+}
+
 static const struct method get_method = { .name = "Get", .op_bytes = sizeof(struct get) };
 static const struct read reads[] = {
-    { .name = "Get", .read = get_read, .wait_us = get_wait_us, .is_ready = get_is_ready },
+    { .name = "Get",
+      .read = get_read,
+      .wait_us = get_wait_us,
+      .is_ready = get_is_ready,
+      .row = &row_get,
+      .known_version = get_known,
+      .take = get_take },
     { 0 },
 };
 static const struct pg_statement *const statements[] = { &row_get, NULL };
@@ -117,6 +146,19 @@ change_row(struct uuid id)
                    uuid_print(id, text));
 }
 
+/* What the store thread says after its commit. The row and its text are gone once it has said so. */
+static void
+saved(const struct pg_statement *layout, struct uuid id, int64_t version)
+{
+    char note[] = "saved";
+    struct row row = { id, version, note };
+    struct read_saved saved = { id, version, &row };
+
+    reader_wake(reader, layout, &saved, 1);
+    memset(note, 'x', sizeof note - 1);
+    memset(&row, 0, sizeof row);
+}
+
 static struct test_call *
 ask(struct uuid id, int64_t known, int64_t wait_us)
 {
@@ -140,6 +182,15 @@ expect(struct test_call *test, enum error error, int64_t version)
     if (error == ERR_OK)
         ck_assert_int_eq(((struct get *)test->call.op)->version, version);
     call_fixture_free(test);
+}
+
+/* The same, of a saved row. */
+static void
+expect_saved(struct test_call *test, int64_t version)
+{
+    ck_assert(call_fixture_wait(test, 5 * SECOND_US));
+    ck_assert_str_eq(((struct get *)test->call.op)->note, "saved");
+    expect(test, ERR_OK, version);
 }
 
 /* A read that is answered after everything that was submitted before it was looked at once. */
@@ -175,21 +226,138 @@ START_TEST(more_than_a_batch_at_once)
 }
 END_TEST
 
-START_TEST(woken_by_a_writer)
+START_TEST(answered_from_what_a_writer_saved)
 {
     struct uuid id = make_row(1), other = make_row(1);
+    struct test_call *test = ask(id, 4, 10 * SECOND_US), *first = ask(id, 1, 10 * SECOND_US);
+
+    settle(other, 1);
+    saved(&row_get, other, 7); /* somebody else's row */
+    saved(&row_get, id, 4);
+    expect_saved(first, 4);
+    settle(other, 1);
+    ck_assert_int_eq(test->finished, 0); /* it knew that one */
+    saved(&row_get, id, 6);
+    expect_saved(test, 6);
+    reader_stop(reader);
+}
+END_TEST
+
+/* The row is in no table: whoever reads finds nothing. */
+START_TEST(parked_without_a_read_when_nothing_is_newer)
+{
+    struct uuid id = uuid_v7(clock_now_us());
+    struct test_call *test;
+
+    saved(&row_get, id, 5);
+    test = ask(id, 5, 10 * SECOND_US);
+    saved(&row_get, id, 6);
+    expect_saved(test, 6);
+    expect(ask(id, 6, 0), ERR_NOT_FOUND, 0);         /* without wait it is read */
+    expect(ask(id, 5, SECOND_US), ERR_NOT_FOUND, 0); /* there is something newer: read */
+    reader_stop(reader);
+}
+END_TEST
+
+/* A wait that is over is read, and never ends with an old row. */
+START_TEST(a_wait_that_is_over_is_read)
+{
+    struct uuid id = make_row(9);
+    struct test_call *test;
+
+    saved(&row_get, id, 5);
+    test = ask(id, 5, 50 * 1000);
+    expect(test, ERR_OK, 9);
+    reader_stop(reader);
+}
+END_TEST
+
+/* What another replica saved after our own thread did is found at the next look. */
+START_TEST(parked_without_a_read_is_polled_too)
+{
+    struct uuid id = make_row(6);
+    int64_t began_us = clock_steady_us();
+
+    saved(&row_get, id, 5);
+    expect(ask(id, 5, 10 * SECOND_US), ERR_OK, 6);
+    ck_assert(clock_steady_us() - began_us < 4 * READER_POLL_US);
+    reader_stop(reader);
+}
+END_TEST
+
+START_TEST(rows_of_another_table_answer_nothing)
+{
+    struct uuid id = make_row(1);
     struct test_call *test = ask(id, 1, 10 * SECOND_US);
     int64_t began_us;
 
-    settle(other, 1);
-    reader_wake(reader, &other, 1); /* somebody else's row */
-    settle(other, 1);
-    ck_assert_int_eq(test->finished, 0);
-    began_us = clock_steady_us();
+    settle(id, 1);
     change_row(id);
-    reader_wake(reader, &id, 1);
-    expect(test, ERR_OK, 2);
+    began_us = clock_steady_us();
+    saved(&other_get, id, 7);
+    expect(test, ERR_OK, 2); /* looked at again */
     ck_assert(clock_steady_us() - began_us < READER_POLL_US);
+    expect(ask(id, 1, SECOND_US), ERR_OK, 2);
+    reader_stop(reader);
+}
+END_TEST
+
+/* Many rows saved at once; not those of the tests. */
+static void
+saved_others(size_t count)
+{
+    struct read_saved *saved = memory_take(count * sizeof *saved);
+    struct row row = { .version = 1, .note = "other" };
+
+    for (size_t i = 0; i < count; i++)
+        saved[i] = (struct read_saved){ uuid_v7(clock_now_us()), 1, &row };
+    reader_wake(reader, &row_get, saved, count);
+    free(saved);
+}
+
+/* More saves than are remembered: a forgotten one costs a read, and nothing else. */
+START_TEST(only_the_last_saves_are_remembered)
+{
+    struct uuid id = make_row(3);
+
+    saved(&row_get, id, 3);
+    for (int i = 0; i < 8; i++) {
+        saved_others(READER_RECENT_MAX);
+        settle(id, 3);
+    }
+    expect(ask(id, 3, 20 * 1000), ERR_OK, 3);
+    expect(ask(id, 2, SECOND_US), ERR_OK, 3);
+    reader_stop(reader);
+}
+END_TEST
+
+/* More saves than may wait for a reader that hangs: those too many are found at the next look. */
+START_TEST(too_many_saves_are_dropped)
+{
+    struct uuid id = make_row(1);
+    struct test_call *test = ask(id, 1, 10 * SECOND_US), *stuck;
+    PGconn *locker = pg_fixture_connect(fixture.conninfo);
+    char text[PG_FIXTURE_TEXT_BYTES] = "0";
+
+    settle(id, 1);
+    PQclear(PQexec(locker, "BEGIN; LOCK TABLE row"));
+    stuck = ask(id, 0, 0);
+    while (strcmp(text, "1") != 0)
+        pg_fixture_ask(locker,
+                       "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+                       " WHERE datname = current_database() AND NOT granted",
+                       text);
+    saved_others(READER_SAVED_MAX);
+    saved(&row_get, id, 7);
+    PQclear(PQexec(locker, "UPDATE row SET version = 2; COMMIT"));
+    PQfinish(locker);
+    expect(stuck, ERR_OK, 2);
+    expect(test, ERR_OK, 2); /* the 7 was dropped */
+    settle(id, 2);
+    test = ask(id, 2, 10 * SECOND_US);
+    settle(id, 2);
+    saved(&row_get, id, 8); /* all is well again */
+    expect_saved(test, 8);
     reader_stop(reader);
 }
 END_TEST
@@ -249,10 +417,9 @@ START_TEST(one_more_than_may_park_is_answered)
     settle(id, 1);
     expect(ask(id, 1, 10 * SECOND_US), ERR_OK, 1); /* at once, with what there is */
     ck_assert_int_eq(parked[0]->finished + parked[1]->finished, 0);
-    change_row(id);
-    reader_wake(reader, &id, 1);
-    expect(parked[0], ERR_OK, 2);
-    expect(parked[1], ERR_OK, 2);
+    saved(&row_get, id, 2);
+    expect_saved(parked[0], 2);
+    expect_saved(parked[1], 2);
     reader_stop(reader);
 }
 END_TEST
@@ -269,7 +436,7 @@ START_TEST(stop_answers_what_waits)
     expect(test, ERR_OK, 1);
     late = ask(id, 0, 0);
     expect(late, ERR_STOPPING, 0);
-    reader_wake(reader, &id, 1); /* a store thread that still works: no harm */
+    saved(&row_get, id, 2); /* a store thread that still works: no harm */
 }
 END_TEST
 
@@ -313,7 +480,13 @@ main(void)
     const TTest *const tests[] = {
         reads_do_not_wait_unless_asked,
         more_than_a_batch_at_once,
-        woken_by_a_writer,
+        answered_from_what_a_writer_saved,
+        parked_without_a_read_when_nothing_is_newer,
+        a_wait_that_is_over_is_read,
+        parked_without_a_read_is_polled_too,
+        rows_of_another_table_answer_nothing,
+        only_the_last_saves_are_remembered,
+        too_many_saves_are_dropped,
         polled_when_nobody_tells,
         wait_ends_in_time,
         call_deadline_ends_the_wait,
