@@ -159,8 +159,11 @@ check_news(const struct instance *instance, const struct signal_news *news, stru
     if (!json_is_object(news->payload))
         return problem_set(problem, ERR_BAD_REQUEST, "payload_json", "must be a JSON object");
     bytes = context_bytes(news->payload);
-    if (bytes > SIGNAL_BYTES_MAX || (instance->context_bytes + bytes > CONTEXT_BYTES_MAX &&
-                                     instance_bytes(instance) + bytes > CONTEXT_BYTES_MAX))
+    if (bytes > SIGNAL_BYTES_MAX)
+        return problem_set(problem, ERR_BAD_REQUEST, "payload_json",
+                           "must have at most %d bytes, not %zu", SIGNAL_BYTES_MAX, bytes);
+    if (instance->context_bytes + bytes > CONTEXT_BYTES_MAX &&
+        instance_bytes(instance) + bytes > CONTEXT_BYTES_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "payload_json",
                            "is too big for the saga's context");
     if (context_depth(news->payload) >= CONTEXT_DEPTH_MAX)

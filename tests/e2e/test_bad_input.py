@@ -2,77 +2,33 @@
 changes. Then what a well-behaved caller sees of a program in trouble."""
 
 import subprocess
-import unittest
 
+import bad_input
 import grpc
-import mesh as mesh_module
-from mesh import Mesh, Refusal, error_details_pb2, refusal, uuid7, wait_until
+from bad_input import DAY_MS, TRUTHS, BadInput, contents, id_from_now, uuid4
+from mesh import Refusal, error_details_pb2, order_service_pb2, refusal, uuid7, wait_until
 
 MESSAGE_BYTES_MAX = 1 << 20
 ITEMS_MAX = 1024
-DAY_MS = 24 * 3600 * 1000
 SERVICES = ("storage", "account", "saga", "order")
-TABLES = {
-    "orders": ("orders", "event", "op"),
-    "storage": ("product", "hold", "op"),
-    "account": ("account", "transfer", "op"),
-    # Not journal_page: the orchestrator forgets pages when it has time.
-    "saga": ("journal_parked", "journal_final", "op"),
-}
-# What a refusal of a rule may not change: it is recorded, and nothing else.
-TRUTHS = {"orders": ("orders", "event"), "storage": ("product",), "account": ("account",)}
-
-the_mesh = None
 
 
 def setUpModule():
-    global the_mesh
-    the_mesh = Mesh()
-    the_mesh.open()
-    the_mesh.put_product("tea", 500, pieces=10)
-    the_mesh.put_product("yen-tea", 500, pieces=10, currency="JPY")
-    the_mesh.put_product("gold", 10**12, pieces=10**9)
-    the_mesh.open_wallet("ada", top_up_minor=1000)
+    mesh = bad_input.open_mesh()
+    mesh.put_product("tea", 500, pieces=10)
+    mesh.put_product("yen-tea", 500, pieces=10, currency="JPY")
+    mesh.put_product("gold", 10**12, pieces=10**9)
+    mesh.open_wallet("ada", top_up_minor=1000)
 
 
-def tearDownModule():
-    the_mesh.close()
-
-
-def contents(tables=TABLES):
-    """A digest of every row of these tables."""
-    found = {}
-    for database, names in tables.items():
-        columns = ", ".join(
-            f"(SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, ' ' ORDER BY t::text)), '')"
-            f" FROM {name} t)"
-            for name in names
-        )
-        found[database] = the_mesh.psql(database, f"SELECT {columns}")
-    return found
-
-
-class BadInput(unittest.TestCase):
-    def setUp(self):
-        self.mesh = the_mesh
-
-    def check(self, row, call, request, code, reason, **metadata):
-        """Refused like this, with these in its metadata; of the rule, a part of the sentence."""
-        error = refusal(call, request, timeout=5)
-        self.assertEqual((error.code.name, error.reason), (code, reason), error)
-        self.assertEqual(error.domain, "sagamesh", error)
-        for key, value in metadata.items():
-            found = error.metadata.get(key, "")
-            compare = self.assertIn if key == "rule" else self.assertEqual
-            compare(value, found, f"{row}: {key} of {error}")
-        return error
+tearDownModule = bad_input.close_mesh
 
 
 # ---- requests that are malformed: (row, change to a good request, field, what the rule says) ---------
 
 
 def place(**change):
-    pb = the_mesh.order_pb
+    pb = order_service_pb2
     fields = dict(
         order_id=uuid7(),
         customer_id="ada",
@@ -83,15 +39,7 @@ def place(**change):
 
 
 def lines(*pairs):
-    return [the_mesh.order_pb.OrderLine(sku=sku, quantity=quantity) for sku, quantity in pairs]
-
-
-def future_id():
-    return uuid7(now_ms=int(mesh_module.time.time() * 1000) + 6 * 60 * 1000)
-
-
-def uuid4():
-    return "6fa459ea-ee8a-4ca4-894e-db77e160355e"
+    return [order_service_pb2.OrderLine(sku=sku, quantity=quantity) for sku, quantity in pairs]
 
 
 class Place(BadInput):
@@ -101,7 +49,7 @@ class Place(BadInput):
             ("an id that is none", dict(order_id="order-1"), "order_id", "36-character"),
             ("an id in capitals", dict(order_id=uuid7().upper()), "order_id", "lower-case"),
             ("an id of another version", dict(order_id=uuid4()), "order_id", "UUIDv7"),
-            ("an id from the future", dict(order_id=future_id()), "order_id", "future"),
+            ("an id from the future", dict(order_id=id_from_now(6 * 60 * 1000)), "order_id", "future"),
             ("nobody's", dict(customer_id=""), "customer_id", "1 to 64 bytes"),
             ("a name too long", dict(customer_id="a" * 65), "customer_id", "1 to 64 bytes"),
             ("a name with a slash", dict(customer_id="a/b"), "customer_id", "'/'"),
@@ -150,7 +98,7 @@ class Place(BadInput):
 
     def test_an_id_that_is_older_than_records(self):
         before = contents()
-        request = place(order_id=uuid7(now_ms=int(mesh_module.time.time() * 1000) - 46 * DAY_MS))
+        request = place(order_id=id_from_now(-46 * DAY_MS))
         self.check("old", self.mesh.orders.Place, request, "FAILED_PRECONDITION", "ID_TOO_OLD")
         self.assertEqual(contents(), before)
 
@@ -345,7 +293,7 @@ class OtherCalls(BadInput):
         mesh = self.mesh
         mesh.orders.Place(place(order_id=(order_id := uuid7())))
         settle(mesh, order_id)
-        old = uuid7(now_ms=int(mesh_module.time.time() * 1000) - 60 * DAY_MS)
+        old = id_from_now(-60 * DAY_MS)
         for name in ("Cancel", "Retry", "Compensate"):
             with self.subTest(name):
                 request = getattr(mesh.saga_pb, name + "Request")(request_id=old, saga_id=order_id)
