@@ -48,6 +48,7 @@ from sagamesh.storage.v1 import storage_service_pb2, storage_service_pb2_grpc  #
 
 READY_SECONDS = 60
 STOP_SECONDS = 30
+LAST_WORDS = 200  # lines of a log
 # What a careful caller asks again after, with the same id.
 ASK_AGAIN = (
     grpc.StatusCode.UNAVAILABLE,
@@ -121,6 +122,8 @@ def wait_until(condition, seconds, what):
         time.sleep(0.05)
 
 
+# Called when all tests are over: what they shared is closed.
+at_end = []
 ports_given = set()
 
 
@@ -246,10 +249,36 @@ class Mesh:
         return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def close(self, keep_logs=False):
-        """Ends and removes everything. Logs that are kept are named on standard output."""
+        """Ends and removes everything. Logs that are kept are named on standard output. Programs built
+        with a sanitizer are asked to stop, and must end well: LeakSanitizer looks at what is left then."""
         for channel in self.channels.values():
             channel.close()
         self.channels = {}
+        try:
+            if self.is_sanitized() and not keep_logs:
+                keep_logs = True
+                self._stop_all()
+                keep_logs = False
+        finally:
+            self._remove(keep_logs)
+
+    def is_sanitized(self):
+        cache = (self.build / "CMakeCache.txt").read_text()
+        return re.search(r"^MESH_SANITIZE:\w+=.", cache, re.MULTILINE) is not None
+
+    def _stop_all(self):
+        """In the reverse order of their start."""
+        bad = []
+        for name, program in reversed(self.programs.items()):
+            if program.process is None:
+                continue
+            status = self.stop(name)
+            if status != 0:
+                bad.append(f"{name} ended with {status}:\n{self.log_tail(name, LAST_WORDS)}")
+        if bad:
+            raise AssertionError("\n".join(bad))
+
+    def _remove(self, keep_logs):
         for program in self.programs.values():
             if program.process:
                 program.process.kill()

@@ -76,6 +76,15 @@ def show_life(result, stop):
             print(f"  {name_of(test)}: {time.monotonic() - result.began:.0f} s so far", flush=True)
 
 
+class End(unittest.TestCase):
+    """The last one: what tests shared is closed, which may fail too."""
+
+    def test_the_end(self):
+        for close in sys.modules["mesh"].at_end:
+            with self.subTest(close.__qualname__):
+                close()
+
+
 def load(suite_name, pattern):
     names = sorted(path.stem for path in HERE.glob("test_*.py"))
     apart = [name for name in names if name.startswith(("test_interop", "test_kafka"))]
@@ -85,7 +94,10 @@ def load(suite_name, pattern):
     wanted = [name for name in apart if name.startswith(f"test_{suite_name}")]
     if suite_name == "stories":
         wanted = [name for name in names if name not in apart]
-    return loader.loadTestsFromNames(wanted)
+    suite = loader.loadTestsFromNames(wanted)
+    if suite.countTestCases() > 0 and "mesh" in sys.modules:
+        suite.addTest(End("test_the_end"))
+    return suite
 
 
 def main():

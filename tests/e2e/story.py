@@ -84,13 +84,14 @@ class Shared:
 
     def close(self, keep_logs=False):
         if self.mesh is not None:
-            self.mesh.close(keep_logs=keep_logs)
-            self.mesh = None
+            mesh, self.mesh = self.mesh, None
             shutil.rmtree(self.definitions)
+            mesh.close(keep_logs=keep_logs)
 
 
 shared = Shared()
-atexit.register(shared.close)
+mesh_module.at_end.append(shared.close)
+atexit.register(shared.close)  # if nobody else does
 
 
 class Story(unittest.TestCase):

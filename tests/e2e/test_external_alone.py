@@ -41,7 +41,8 @@ class Alone(External):
                 flow = story.saga_named(FLOW, external.pay_within_a_minute)
                 (pathlib.Path(folder) / f"{FLOW}.json").write_text(json.dumps(flow))
                 with Mesh(flags={"saga": [f"--definitions={folder}"]}) as self.mesh:
-                    self.end.set_result(self.go_through())
+                    report = self.go_through()
+            self.end.set_result(report)
         except BaseException as error:  # also a KeyboardInterrupt is the test's to raise
             self.end.set_exception(error)
 
