@@ -24,14 +24,6 @@ struct own_row {
     int64_t epoch, floor_page, next_page;
 };
 
-struct page_row {
-    int32_t shard;
-    int64_t page, epoch;
-    const char *body;
-    int32_t max;
-    int64_t floor_page;
-};
-
 /* clang-format off */
 static const struct pg_column own_in[] = {
     PG_COLUMN(struct own_row, shard, PG_INT4),
@@ -46,16 +38,16 @@ static const struct pg_column own_out[] = {
 static const struct pg_column next_out[] = { PG_COLUMN(struct own_row, next_page, PG_INT8), { 0 } };
 static const struct pg_column epoch_out[] = { PG_COLUMN(struct own_row, epoch, PG_INT8), { 0 } };
 static const struct pg_column page_in[] = {
-    PG_COLUMN(struct page_row, shard, PG_INT4),
-    PG_COLUMN(struct page_row, page, PG_INT8),
-    PG_COLUMN(struct page_row, epoch, PG_INT8),
-    PG_COLUMN(struct page_row, body, PG_TEXT),
+    PG_COLUMN(struct journal_page_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_page_row, page, PG_INT8),
+    PG_COLUMN(struct journal_page_row, epoch, PG_INT8),
+    PG_COLUMN(struct journal_page_row, body, PG_TEXT),
     { 0 },
 };
 static const struct pg_column scan_in[] = {
-    PG_COLUMN(struct page_row, shard, PG_INT4),
-    PG_COLUMN(struct page_row, page, PG_INT8),
-    PG_COLUMN(struct page_row, max, PG_INT4),
+    PG_COLUMN(struct journal_page_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_page_row, page, PG_INT8),
+    PG_COLUMN(struct journal_page_row, max, PG_INT4),
     { 0 },
 };
 static const struct pg_column scan_out[] = {
@@ -64,11 +56,11 @@ static const struct pg_column scan_out[] = {
     { 0 },
 };
 static const struct pg_column floor_in[] = {
-    PG_COLUMN(struct page_row, shard, PG_INT4),
-    PG_COLUMN(struct page_row, floor_page, PG_INT8),
+    PG_COLUMN(struct journal_page_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_page_row, floor_page, PG_INT8),
     { 0 },
 };
-static const struct pg_column shard_in[] = { PG_COLUMN(struct page_row, shard, PG_INT4), { 0 } };
+static const struct pg_column shard_in[] = { PG_COLUMN(struct journal_page_row, shard, PG_INT4), { 0 } };
 static const struct pg_column id_in[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column row_columns[] = {
     PG_COLUMN(struct journal_row, id, PG_UUID),
@@ -144,7 +136,7 @@ static const struct pg_statement raise_epoch = {
     .out_bytes = sizeof(struct own_row),
 };
 
-static const struct pg_statement page_insert = {
+const struct pg_statement journal_page_insert = {
     .name = "journal_page_insert",
     .sql = "INSERT INTO journal_page (shard, page, epoch, body)"
            " SELECT s.shard, $2, $3, $4 FROM (SELECT shard FROM journal_shard"
@@ -163,14 +155,14 @@ static const struct pg_statement page_scan = {
     .out_bytes = sizeof(struct journal_page),
 };
 
-static const struct pg_statement floor_set = {
+const struct pg_statement journal_floor_set = {
     .name = "journal_floor_set",
     .sql = "UPDATE journal_shard SET floor_page = $2 WHERE shard = $1",
     .in = floor_in,
     .is_single = true,
 };
 
-static const struct pg_statement page_delete = {
+const struct pg_statement journal_page_delete = {
     .name = "journal_page_delete",
     .sql = "DELETE FROM journal_page WHERE shard = $1 AND page < $2",
     .in = floor_in,
@@ -231,7 +223,7 @@ static const struct pg_statement parked_delete = {
     .in = id_in,
 };
 
-static const struct pg_statement final_save = {
+const struct pg_statement journal_final_save = {
     .name = "journal_final_save",
     .sql = "INSERT INTO journal_final (id, shard, fingerprint, phase, body) SELECT * FROM"
            " unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::text[])",
@@ -239,9 +231,12 @@ static const struct pg_statement final_save = {
 };
 
 const struct pg_statement *const journal_statements[] = {
-    &journal_take,  &next_find,   &owner_find,   &raise_epoch, &page_insert, &page_scan,
-    &floor_set,     &page_delete, &parked_find,  &final_find,  &final_page,  &parked_save,
-    &parked_delete, &final_save,  &parked_index, &op_load,     &op_insert,   NULL,
+    &journal_take,      &next_find,           &owner_find,
+    &raise_epoch,       &journal_page_insert, &page_scan,
+    &journal_floor_set, &journal_page_delete, &parked_find,
+    &final_find,        &final_page,          &parked_save,
+    &parked_delete,     &journal_final_save,  &parked_index,
+    &op_load,           &op_insert,           NULL,
 };
 
 /* ---- */
@@ -351,7 +346,7 @@ enum error
 journal_pages(struct journal *journal, int64_t from, int max, struct arena *arena,
               struct journal_page **ret_pages, size_t *ret_count)
 {
-    struct page_row row = { .shard = journal->shard, .page = from, .max = max };
+    struct journal_page_row row = { .shard = journal->shard, .page = from, .max = max };
     struct pg_step step;
     enum error error = ask(journal, false, &page_scan, &row, arena, &step);
 
@@ -364,7 +359,7 @@ enum error
 journal_parked_index(struct journal *journal, struct arena *arena, struct journal_row **ret_rows,
                      size_t *ret_count)
 {
-    struct page_row row = { .shard = journal->shard };
+    struct journal_page_row row = { .shard = journal->shard };
     struct pg_step step;
     enum error error = ask(journal, false, &parked_index, &row, arena, &step);
 
@@ -435,7 +430,7 @@ static enum error
 settle(struct journal *journal, int64_t page, bool *ret_is_written)
 {
     struct own_row row = { .shard = journal->shard, .owner = journal->owner };
-    struct page_row look = { .shard = journal->shard, .page = page, .max = 1 };
+    struct journal_page_row look = { .shard = journal->shard, .page = page, .max = 1 };
     struct pg_step step;
     const struct journal_page *found;
     enum error error = ask(journal, false, &raise_epoch, &row, journal->arena, &step);
@@ -461,11 +456,11 @@ settle(struct journal *journal, int64_t page, bool *ret_is_written)
 static enum error
 write_page(struct journal *journal, int64_t page, const struct journal_tick *tick)
 {
-    struct page_row row = { .shard = journal->shard,
-                            .page = page,
-                            .epoch = journal->epoch,
-                            .body = tick->body,
-                            .floor_page = tick->floor_page };
+    struct journal_page_row row = { .shard = journal->shard,
+                                    .page = page,
+                                    .epoch = journal->epoch,
+                                    .body = tick->body,
+                                    .floor_page = tick->floor_page };
     const void *row_pointer = &row;
     struct pg_step steps[7];
     size_t count = 0;
@@ -474,13 +469,13 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
     if (error != ERR_OK)
         return error;
     steps[count++] =
-        (struct pg_step){ .statement = &page_insert, .rows = &row_pointer, .count = 1 };
+        (struct pg_step){ .statement = &journal_page_insert, .rows = &row_pointer, .count = 1 };
     if (tick->parked_count > 0)
         steps[count++] = (struct pg_step){ .statement = &parked_save,
                                            .rows = (const void *const *)tick->parked,
                                            .count = tick->parked_count };
     if (tick->final_count > 0)
-        steps[count++] = (struct pg_step){ .statement = &final_save,
+        steps[count++] = (struct pg_step){ .statement = &journal_final_save,
                                            .rows = (const void *const *)tick->finals,
                                            .count = tick->final_count };
     if (tick->unparked_count > 0)
@@ -493,9 +488,9 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
                                            .count = tick->op_count };
     if (tick->floor_page > 0) {
         steps[count++] =
-            (struct pg_step){ .statement = &floor_set, .rows = &row_pointer, .count = 1 };
+            (struct pg_step){ .statement = &journal_floor_set, .rows = &row_pointer, .count = 1 };
         steps[count++] =
-            (struct pg_step){ .statement = &page_delete, .rows = &row_pointer, .count = 1 };
+            (struct pg_step){ .statement = &journal_page_delete, .rows = &row_pointer, .count = 1 };
     }
     error = pg_round(journal->pg, true, steps, count, journal->arena);
     if (error == ERR_OK && steps[0].ret_changed != 1)

@@ -49,6 +49,18 @@ struct journal_tick {
 /* What a journal prepares. */
 extern const struct pg_statement *const journal_statements[];
 
+/* How a tick is written, for the benchmark, which writes the same without a saga: finals are
+ * struct journal_row, the others take this. */
+struct journal_page_row {
+    int32_t shard;
+    int64_t page, epoch;
+    const char *body;
+    int32_t max; /* of a scan */
+    int64_t floor_page;
+};
+extern const struct pg_statement journal_page_insert, journal_final_save, journal_floor_set,
+    journal_page_delete;
+
 /* How many shards the database has. */
 enum error journal_shard_count(const char *conninfo, int *ret_count);
 

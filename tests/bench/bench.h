@@ -8,7 +8,7 @@
  *   bench_main.c   flags, the order of things         bench_proc.c   CPU, memory, the disk
  *   bench_shop.c   products and wallets               bench_store.c  what PostgreSQL has counted
  *   bench_load.c   orders                             bench_floor.c  the floor
- *   bench_report.c what is printed                    bench_lane.c   its rows
+ *   bench_report.c what is printed                    bench_lane*.c  its rows
  *
  * Thread    main, unless said otherwise.
  * Errors    A benchmark that cannot go on says why and ends the program with 1.
