@@ -4,10 +4,11 @@ kill -9 in the middle of it all.
 
 Two passes, each on a mesh of its own, under a closed loop that keeps --orders orders open:
 
-  kills   at least --kills seeded kills, each followed by a restart: the four services, bff, the
-          provider and the broker, PostgreSQL's backends (ended by an operator, or killed: then
-          PostgreSQL recovers from a crash), and the postmaster. Some come back late, some are killed
-          as they start, some two at a time. Budgets and back-offs are the defaults.
+  kills   at least --kills seeded kills, each followed by a restart, of what holds an order's truth:
+          the four services, PostgreSQL's backends (ended by an operator, or killed: then PostgreSQL
+          recovers from a crash), and the postmaster. On top of them, a third as many: bff, the
+          provider and the broker. Some come back late, some are killed as they start, some two at a
+          time. Budgets and back-offs are the defaults.
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
 
@@ -58,6 +59,8 @@ POINTS = (
     ("saga.before-send", ("saga",), 2000),
     ("saga.recovering", ("saga",), 1),
 )
+POSTMASTER_KILLS_MIN = 5  # of a full run, which is one of a hundred kills
+FULL_KILLS = 100
 KILLS_A_ROUND = 40  # so many kills of the first pass stand for a round of all points in the second
 
 POINT_SECONDS = 10
@@ -107,12 +110,15 @@ class Kill:
 
 
 def kill_schedule(kills, rng):
-    """The same for the same seed."""
+    """So many of the services, the backends and the postmaster, and OTHERS on top of them. The same
+    for the same seed."""
     victims = [("postgres", "postmaster")] * max(1, kills * 6 // 100)
     for i in range(max(1, kills * 20 // 100)):
         victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
     for i in range(kills - len(victims)):
-        victims.append((VICTIMS[i % len(VICTIMS)], "kill"))
+        victims.append((SERVICES[i % len(SERVICES)], "kill"))
+    for i in range(max(len(OTHERS), kills * 35 // 100)):
+        victims.append((OTHERS[i % len(OTHERS)], "kill"))
     rng.shuffle(victims)
     has_outages = kills >= OUTAGES_FROM
     schedule = [Kill(victim, how, has_outages, rng) for victim, how in victims]
@@ -120,6 +126,20 @@ def kill_schedule(kills, rng):
     for kill in [kill for kill in called if kill.how == "kill"][: kills // LONG_OUTAGE_EVERY]:
         kill.away_seconds, kill.meanwhile = LONG_OUTAGE_SECONDS, "saga"
     return schedule
+
+
+def check_kills(counts, kills):
+    """That so many were done as were asked for, whatever the schedule was: (all, of OTHERS)."""
+    others = sum(counts.get(name, 0) for name in OTHERS)
+    counted = sum(counts.values()) - others
+    if counted < kills:
+        raise AssertionError(f"{counted} kills of the services and PostgreSQL, not {kills}: {counts}")
+    for name in SERVICES if kills >= FULL_KILLS else ():
+        if counts.get(name, 0) < kills // 10:
+            raise AssertionError(f"{name} was hardly killed: {counts}")
+    if kills >= FULL_KILLS and counts.get("postmaster", 0) < POSTMASTER_KILLS_MIN:
+        raise AssertionError(f"the postmaster was hardly killed: {counts}")
+    return counted + others, others
 
 
 class Pass:
@@ -395,7 +415,9 @@ def kill_program(one, kill):
         mesh.wait_ready(victim)
 
 
-def do_kills(schedule, rng):
+def do_kills(kills, rng):
+    schedule = kill_schedule(kills, rng)
+
     def act(one):
         for kill in schedule:
             if kill.how in ("kill", "postmaster"):
@@ -408,6 +430,8 @@ def do_kills(schedule, rng):
                 one.move_on(kill.gap)
         for name in VICTIMS:
             one.mesh.wait_ready(name)
+        say("kills: %d, of which %d of bff, the provider and the broker"
+            % check_kills(one.kills, kills))
 
     return act
 
@@ -454,7 +478,8 @@ def end_at(one, program, where):
 
 def main():
     parser = argparse.ArgumentParser(description="kill -9 in the middle of it all")
-    parser.add_argument("--kills", type=int, default=110)
+    parser.add_argument("--kills", type=int, default=110,
+                        help="of the services and PostgreSQL; others come on top")
     parser.add_argument("--orders", type=int, default=2000, help="how many are kept open")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=("kills", "points"))
@@ -465,7 +490,7 @@ def main():
     passed = failed = 0
     rng = random.Random(options.seed)
     passes = (
-        ("kills", None, do_kills(kill_schedule(options.kills, rng), rng)),
+        ("kills", None, do_kills(options.kills, rng)),
         ("points", os.environ.get("MESH_CRASH_BUILD", "build-crash"), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
     )
     for name, build, act in passes:
