@@ -144,6 +144,9 @@ struct metrics *metrics_free(struct metrics *metrics);
 void metrics_count(struct metrics *metrics, const struct http_route *route, int status,
                    int64_t took_us);
 
+/* What a webhook of a provider that is known came to: an ObserveOutcome's name, or BAD_SIGNATURE. */
+void metrics_count_webhook(struct metrics *metrics, const char *provider_name, const char *outcome);
+
 /* Somebody looks at an order that waits for this payment. */
 struct watchers *watchers_new(void);
 struct watchers *watchers_free(struct watchers *watchers);

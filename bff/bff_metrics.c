@@ -6,12 +6,13 @@
 #include "mesh/base/clock.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUTES_MAX = 16, STATUS_MAX = 600 };
+enum { ROUTES_MAX = 16, STATUS_MAX = 600, PROVIDERS_MAX = 32, PROVIDER_BYTES_MAX = 32 };
 
 /* Upper bounds of the durations, as semantic conventions for HTTP servers have them. */
 /* clang-format off */
@@ -34,9 +35,22 @@ struct route_metrics {
     atomic_uint_fast64_t took[BUCKET_COUNT], took_us;
 };
 
+/* Of one provider: how many webhooks came to what. */
+static const char *const outcomes[] = { "STORED", "DUPLICATE", "IGNORED", "QUERY",
+                                        "BAD_SIGNATURE" };
+enum { OUTCOME_COUNT = sizeof outcomes / sizeof *outcomes };
+
+struct provider_metrics {
+    char name[PROVIDER_BYTES_MAX + 1];
+    uint64_t webhooks[OUTCOME_COUNT];
+};
+
 struct metrics {
     struct route_metrics routes[ROUTES_MAX];
     size_t count;
+    pthread_mutex_t lock; /* of what follows */
+    struct provider_metrics providers[PROVIDERS_MAX];
+    size_t provider_count;
 };
 
 static void
@@ -54,6 +68,7 @@ metrics_new(void)
 {
     struct metrics *metrics = memory_take(sizeof *metrics);
 
+    pthread_mutex_init(&metrics->lock, NULL);
     add_routes(metrics, bff_routes);
     add_routes(metrics, bff_webhook_routes);
     return metrics;
@@ -62,6 +77,8 @@ metrics_new(void)
 struct metrics *
 metrics_free(struct metrics *metrics)
 {
+    if (metrics != NULL)
+        pthread_mutex_destroy(&metrics->lock);
     free(metrics);
     return NULL;
 }
@@ -79,6 +96,40 @@ metrics_count(struct metrics *metrics, const struct http_route *route, int statu
     atomic_fetch_add(&of_route->answers[status], 1);
     atomic_fetch_add(&of_route->took[bucket], 1);
     atomic_fetch_add(&of_route->took_us, (uint64_t)took_us);
+}
+
+/* NULL: there are too many. */
+static struct provider_metrics *
+provider_of(struct metrics *metrics, const char *name)
+{
+    struct provider_metrics *provider = metrics->providers;
+
+    for (; provider < metrics->providers + metrics->provider_count; provider++) {
+        if (strcmp(provider->name, name) == 0)
+            return provider;
+    }
+    if (metrics->provider_count == PROVIDERS_MAX || strlen(name) > PROVIDER_BYTES_MAX)
+        return NULL;
+    metrics->provider_count++;
+    strcpy(provider->name, name);
+    return provider;
+}
+
+void
+metrics_count_webhook(struct metrics *metrics, const char *provider_name, const char *outcome)
+{
+    struct provider_metrics *provider;
+    size_t i = 0;
+
+    while (i < OUTCOME_COUNT && strcmp(outcomes[i], outcome) != 0)
+        i++;
+    if (i == OUTCOME_COUNT)
+        return;
+    pthread_mutex_lock(&metrics->lock);
+    provider = provider_of(metrics, provider_name);
+    if (provider != NULL)
+        provider->webhooks[i]++;
+    pthread_mutex_unlock(&metrics->lock);
 }
 
 /* ---- as text ---- */
@@ -137,6 +188,48 @@ show_durations(FILE *page, const struct metrics *metrics)
     }
 }
 
+/* A label's value: the name is an operator's, of printable characters. */
+static void
+put_label(FILE *page, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', page);
+        fputc(*text, page);
+    }
+}
+
+static void
+show_webhooks(FILE *page, struct metrics *metrics)
+{
+    page_head(page, "bff_webhooks_total", "counter",
+              "Webhooks of known providers by what they came to; IGNORED: of a type that says "
+              "nothing about a payment.");
+    pthread_mutex_lock(&metrics->lock);
+    for (size_t i = 0; i < metrics->provider_count; i++) {
+        const struct provider_metrics *provider = &metrics->providers[i];
+
+        for (size_t j = 0; j < OUTCOME_COUNT; j++) {
+            fputs("bff_webhooks_total{provider=\"", page);
+            put_label(page, provider->name);
+            fprintf(page, "\",outcome=\"%s\"} %" PRIu64 "\n", outcomes[j], provider->webhooks[j]);
+        }
+    }
+    pthread_mutex_unlock(&metrics->lock);
+}
+
+static void
+show_own_answers(FILE *page, const char *port, const struct http_server *server)
+{
+    for (int status = HTTP_OWN_STATUS_MIN; status < HTTP_OWN_STATUS_END; status++) {
+        uint64_t count = http_server_count_own(server, status);
+
+        if (count > 0)
+            fprintf(page, "bff_http_own_answers_total{port=\"%s\",status=\"%d\"} %" PRIu64 "\n",
+                    port, status, count);
+    }
+}
+
 static void
 show_servers(FILE *page, const struct bff *bff)
 {
@@ -147,7 +240,7 @@ show_servers(FILE *page, const struct bff *bff)
     } rows[] = {
         { "bff_http_connections_total", "counter", "Connections accepted.",                 offsetof(struct http_server_counters, connections) },
         { "bff_http_requests_total",    "counter", "Requests read, also those refused.",    offsetof(struct http_server_counters, requests) },
-        { "bff_http_refused_total",     "counter", "Requests refused before any handler.",  offsetof(struct http_server_counters, refused) },
+        { "bff_http_refused_total",     "counter", "Refused before any handler, connections too.",  offsetof(struct http_server_counters, refused) },
         { "bff_http_timeouts_total",    "counter", "Deadlines that passed.",                offsetof(struct http_server_counters, timeouts) },
         { "bff_http_dropped_total",     "counter", "Answers whose client had gone.",        offsetof(struct http_server_counters, dropped) },
     };
@@ -166,10 +259,18 @@ show_servers(FILE *page, const struct bff *bff)
             fprintf(page, "%s{port=\"%s\"} %" PRIu64 "\n", rows[row].name, servers[i].name,
                     *(const uint64_t *)((const char *)&counters[i] + rows[row].offset));
     }
+    page_head(page, "bff_http_own_answers_total", "counter",
+              "Answers without a handler: refusals, and 504 for one that was late.");
+    for (int i = 0; i < 2; i++)
+        show_own_answers(page, servers[i].name, servers[i].server);
     page_head(page, "bff_http_connections_open", "gauge", "Connections now.");
     for (int i = 0; i < 2; i++)
         fprintf(page, "bff_http_connections_open{port=\"%s\"} %zu\n", servers[i].name,
                 counters[i].open);
+    page_head(page, "bff_http_bodies_bytes", "gauge", "Bodies of requests in memory now.");
+    for (int i = 0; i < 2; i++)
+        fprintf(page, "bff_http_bodies_bytes{port=\"%s\"} %zu\n", servers[i].name,
+                counters[i].bodies_bytes);
 }
 
 static void
@@ -211,6 +312,7 @@ metrics_show(struct http_exchange *exchange)
         abort();
     show_answers(page, job->bff->metrics);
     show_durations(page, job->bff->metrics);
+    show_webhooks(page, job->bff->metrics);
     show_servers(page, job->bff);
     show_calls(page, job->bff);
     if (fclose(page) != 0)

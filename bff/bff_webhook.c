@@ -28,12 +28,16 @@ outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
 static void
 observed(struct job *job, const struct rpc_result *result)
 {
-    const Sagamesh__Payment__V1__ObserveResponse *response =
-        job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor);
+    const char *provider = job->exchange->parameters[0];
+    const Sagamesh__Payment__V1__ObserveResponse *response;
     struct json_writer json = { 0 };
 
+    if (strcmp(result->reason, "BAD_SIGNATURE") == 0)
+        metrics_count_webhook(job->bff->metrics, provider, result->reason);
+    response = job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor);
     if (response == NULL)
         return;
+    metrics_count_webhook(job->bff->metrics, provider, outcome_name(response->outcome));
     json_open_object(&json, NULL);
     json_put_text(&json, "outcome", outcome_name(response->outcome));
     json_close_object(&json);

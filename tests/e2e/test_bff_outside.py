@@ -142,8 +142,8 @@ class Health(Bff):
         finally:
             self.mesh.start("account")
 
-    def test_metrics(self):
-        self.ask("GET", "/livez")
+    def samples(self):
+        """Name and labels -> value, of /metrics now."""
         answer = self.ask("GET", "/metrics")
         self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
         samples = {}
@@ -152,10 +152,53 @@ class Health(Bff):
                 name, value = line.rsplit(" ", 1)
                 self.assertNotIn(name, samples)
                 samples[name] = float(value)
+        return samples
+
+    def test_metrics(self):
+        self.ask("GET", "/livez")
+        samples = self.samples()
         name = 'bff_http_answers_total{method="GET",route="/livez",status="200"}'
         self.assertGreaterEqual(samples[name], 1)
         bounds = [v for k, v in samples.items() if "_bucket" in k and '"/livez"' in k]
         self.assertEqual(bounds, sorted(bounds))
+
+    def test_what_the_library_refuses_is_counted(self):
+        port = self.mesh.programs["bff"].port
+        names = [f'bff_http_own_answers_total{{port="api",status="{n}"}}' for n in (400, 401, 404)]
+        names += ['bff_http_requests_total{port="api"}', 'bff_http_refused_total{port="api"}']
+        before = self.samples()
+        self.ask("GET", "/api/v1/products")
+        self.ask("GET", "/nowhere")
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.settimeout(10)
+            raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertTrue(raw.recv(64).startswith(b"HTTP/1.1 400 "))
+        after = self.samples()
+        # The second look at /metrics is a request too.
+        grown = [after.get(name, 0) - before.get(name, 0) for name in names]
+        self.assertEqual(grown, [1, 1, 1, 4, 3])
+
+    def test_webhooks_are_counted_by_provider_and_outcome(self):
+        provider = external.Provider(self.mesh)
+        outcomes = ("STORED", "DUPLICATE", "IGNORED", "QUERY", "BAD_SIGNATURE")
+        names = [f'bff_webhooks_total{{provider="sandbox",outcome="{o}"}}' for o in outcomes]
+        event, before = f"msg_{uuid7()}", self.samples()
+        body = json.dumps({"type": "balance.changed", "data": {}})
+        for outcome in ("IGNORED", "DUPLICATE", "DUPLICATE"):
+            headers = provider.signed(event, body)
+            answer = self.ask(
+                "POST", "/webhooks/sandbox", body.encode(), headers=headers, port=self.mesh.webhook_port
+            )
+            self.assertEqual((answer.status, answer.json), (200, {"outcome": outcome}))
+        self.assertEqual(provider.say(event, secret="whsec_" + "A" * 32)[0], 401)
+        self.ask("POST", "/webhooks/nobody", b"{}", port=self.mesh.webhook_port)
+        after = self.samples()
+        grown = [after.get(name, 0) - before.get(name, 0) for name in names]
+        # An earlier story's webhooks may still be repeated, but none is of another type.
+        self.assertEqual(grown[2], 1)
+        self.assertGreaterEqual(grown[1], 2)
+        self.assertGreaterEqual(grown[4], 1)
+        self.assertNotIn("nobody", "".join(after))
 
     def test_head(self):
         answer = self.ask("HEAD", "/livez")
