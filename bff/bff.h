@@ -99,6 +99,11 @@ const char *job_read_key(struct job *job);
 void job_send(struct job *job, int service, const char *method, const ProtobufCMessage *message,
               void (*answered)(struct job *job, const struct rpc_result *result));
 
+/* The same for a call whose answer may be large: a full envelope of them would be more than fits. */
+void job_send_alone(struct job *job, int service, const char *method,
+                    const ProtobufCMessage *message,
+                    void (*answered)(struct job *job, const struct rpc_result *result));
+
 /* The same for a call that waits on purpose, up to wait_ms: alone, once. */
 void job_send_waiting(struct job *job, int service, const char *method,
                       const ProtobufCMessage *message, int wait_ms,

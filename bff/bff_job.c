@@ -197,6 +197,16 @@ job_send(struct job *job, int service, const char *method, const ProtobufCMessag
 }
 
 void
+job_send_alone(struct job *job, int service, const char *method, const ProtobufCMessage *message,
+               void (*answered)(struct job *job, const struct rpc_result *result))
+{
+    job->request.timeout_us = ATTEMPT_US;
+    job->request.attempts_max = ATTEMPTS_MAX;
+    job->request.must_go_alone = true;
+    send_request(job, service, method, message, answered);
+}
+
+void
 job_send_waiting(struct job *job, int service, const char *method, const ProtobufCMessage *message,
                  int wait_ms, void (*answered)(struct job *job, const struct rpc_result *result))
 {

@@ -152,7 +152,7 @@ order_list(struct http_exchange *exchange)
     job->fields = list_names;
     list.customer_id = (char *)customer_id;
     list.page_token = (char *)job_read_query(job, "pageToken");
-    job_send(job, BFF_ORDER, ORDER_SERVICE "List", &list.base, orders_shown);
+    job_send_alone(job, BFF_ORDER, ORDER_SERVICE "List", &list.base, orders_shown);
 }
 
 /* ---- cancel ---- */

@@ -49,6 +49,6 @@ product_list(struct http_exchange *exchange)
         return;
     job->fields = list_names;
     list.page_token = (char *)job_read_query(job, "pageToken");
-    job_send(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,
-             products_shown);
+    job_send_alone(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,
+                   products_shown);
 }

@@ -34,6 +34,7 @@ enum {
     LOCK_MS_MAX = 60000,
     ANSWER_BYTES_MAX = 64 * 1024,
     KEYS_FORGOTTEN_MAX = 500, /* in one statement */
+    PAGE_BYTES_MAX = 1 << 20, /* of a List, as a message; an order with 100 lines has up to 8 KiB */
     EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
 };
 #define ORDER_SWEEP_NAME "start" /* all orders placed before its floor are final */

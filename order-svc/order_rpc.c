@@ -551,19 +551,26 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     return check_page_size(problem, request->page_size, &list->page_size);
 }
 
+/* A page ends early before it is larger than a message should be; it has one order at least. */
 static ProtobufCMessage *
 list_encode(const void *op, struct arena *arena)
 {
     const struct list_orders *list = op;
     Sagamesh__Order__V1__ListResponse *response = arena_take(arena, sizeof *response);
+    size_t bytes = 0;
 
     sagamesh__order__v1__list_response__init(response);
     response->orders = arena_take(arena, list->count * sizeof *response->orders);
-    response->n_orders = list->count;
-    for (size_t i = 0; i < list->count; i++)
-        response->orders[i] = order_message(&list->orders[i], arena);
-    if (list->has_more)
-        response->next_page_token = id_text(list->orders[list->count - 1].record.id, arena);
+    while (response->n_orders < list->count) {
+        Sagamesh__Order__V1__Order *order = order_message(&list->orders[response->n_orders], arena);
+
+        bytes += protobuf_c_message_get_packed_size(&order->base);
+        if (response->n_orders > 0 && bytes > PAGE_BYTES_MAX)
+            break;
+        response->orders[response->n_orders++] = order;
+    }
+    if (list->has_more || response->n_orders < list->count)
+        response->next_page_token = response->orders[response->n_orders - 1]->order_id;
     return &response->base;
 }
 

@@ -224,6 +224,21 @@ class Orders(Bff):
             answer = self.ask("GET", f"/api/v1/orders?{query}", token=token)
             self.problem(answer, 400, "BAD_REQUEST")
 
+    def test_large_orders_make_shorter_pages(self):
+        """160 of 7 KB are more than the 1 MiB of a page."""
+        customer = f"c-{uuid7()}"
+        lines = [(f"{'none'}-{i:059d}", 1_000_000) for i in range(100)]
+        placed = {self.place(customer, lines) for _ in range(160)}
+        token, seen, pages, page = self.token(customer), [], 0, ""
+        while page is not None:
+            answer = self.ask("GET", f"/api/v1/orders?pageSize=1000{page}", token=token)
+            self.assertEqual(answer.status, 200, answer)
+            seen += [order["orderNo"] for order in answer.json["orders"]]
+            following = answer.json.get("nextPageToken")
+            page, pages = f"&pageToken={following}" if following else None, pages + 1
+        self.assertEqual((len(seen), set(seen)), (160, placed))
+        self.assertEqual(pages, 2)
+
     def test_parameters(self):
         # path, query | the parameter at fault
         for path, query, name in (

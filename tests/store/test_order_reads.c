@@ -1,4 +1,5 @@
 /* Get, List and ListEvents through the read thread: pages, and waiting for an order to move on. */
+#include "mesh/base/check.h"
 #include "order-svc/order.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
@@ -238,6 +239,58 @@ START_TEST(a_list_comes_in_pages_newest_first)
 }
 END_TEST
 
+/* The largest order there can be, but for its customer. */
+static struct test_call *
+place_large(struct uuid id)
+{
+    ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
+    ORDER(OrderLine) lines[LINES_MAX], *list[LINES_MAX];
+    char text[UUID_TEXT_BYTES + 1], skus[LINES_MAX][SKU_BYTES_MAX + 1];
+
+    request.order_id = uuid_print(id, text);
+    request.customer_id = (char *)"hoarder";
+    request.currency = (char *)"JPY";
+    for (int i = 0; i < LINES_MAX; i++) {
+        snprintf(skus[i], sizeof skus[i], "%0*d", SKU_BYTES_MAX, i);
+        sagamesh__order__v1__order_line__init(&lines[i]);
+        lines[i].sku = skus[i];
+        lines[i].quantity = QUANTITY_MAX;
+        list[i] = &lines[i];
+    }
+    request.lines = list;
+    request.n_lines = LINES_MAX;
+    return order_call("Place", &request.base);
+}
+
+/* 320 orders of 7 KB: a page of them all would be more than gRPC clients take. */
+START_TEST(a_page_is_bounded_by_bytes_too)
+{
+    enum { LARGE_COUNT = 320 };
+    char token[UUID_TEXT_BYTES + 1] = "", last[UUID_TEXT_BYTES + 1] = "~";
+    size_t seen = 0, pages = 0;
+
+    for (int i = 0; i < LARGE_COUNT; i++)
+        run(place_large(order_id()));
+    do {
+        ORDER(ListResponse) *page = list("hoarder", PAGE_SIZE_MAX, token);
+        size_t bytes = sagamesh__order__v1__list_response__get_packed_size(page);
+
+        ck_assert_uint_le(bytes, PAGE_BYTES_MAX + 4 * PAGE_SIZE_MAX + 100); /* tags and lengths */
+        if (page->next_page_token[0] != '\0')
+            ck_assert_uint_gt(bytes, PAGE_BYTES_MAX / 2);
+        for (size_t i = 0; i < page->n_orders; i++, seen++) {
+            ck_assert_int_lt(strcmp(page->orders[i]->order_id, last), 0);
+            snprintf(last, sizeof last, "%s", page->orders[i]->order_id);
+        }
+        snprintf(token, sizeof token, "%s", page->next_page_token);
+        sagamesh__order__v1__list_response__free_unpacked(page, NULL);
+        pages++;
+    } while (token[0] != '\0');
+    ck_assert_uint_eq(seen, LARGE_COUNT);
+    ck_assert_uint_ge(pages, 3);
+}
+END_TEST
+
 START_TEST(a_list_without_a_customer_is_everybodys)
 {
     ORDER(ListResponse) * page;
@@ -304,6 +357,8 @@ main(void)
     tcase_add_test(reads, a_list_comes_in_pages_newest_first);
     tcase_add_test(reads, a_list_without_a_customer_is_everybodys);
     tcase_add_test(reads, events_are_listed_after_a_version);
+    /* Last: it fills the table. */
+    tcase_add_test(reads, a_page_is_bounded_by_bytes_too);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
