@@ -53,6 +53,7 @@ void order_place(struct http_exchange *exchange);
 void order_get(struct http_exchange *exchange);
 void order_list(struct http_exchange *exchange);
 void order_cancel(struct http_exchange *exchange);
+void order_returned(struct http_exchange *exchange);
 void product_list(struct http_exchange *exchange);
 void wallet_get(struct http_exchange *exchange);
 void wallet_top_up(struct http_exchange *exchange);
@@ -90,6 +91,10 @@ bool job_may_act_for(struct job *job, const char *customer_id, const char *point
 
 /* Reads the body by a table into *values. False: 400 was answered. */
 bool job_read_body(struct job *job, const struct body_field *fields, void *values);
+
+/* For requests that say all by their path: nothing, or a JSON object, whatever is in it. False: 400
+ * was answered. */
+bool job_ignore_body(struct job *job);
 
 /* The Idempotency-Key, in the arena. NULL: 400 was answered. */
 const char *job_read_key(struct job *job);

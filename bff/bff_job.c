@@ -75,6 +75,28 @@ job_read_body(struct job *job, const struct body_field *fields, void *values)
     return false;
 }
 
+bool
+job_ignore_body(struct job *job)
+{
+    const struct http_request *request = job->exchange->request;
+    struct problem problem;
+    bool is_object;
+    json_t *json;
+
+    if (request->body_bytes == 0)
+        return true;
+    if (json_read((const char *)request->body, request->body_bytes, "body", &problem, &json) !=
+        ERR_OK) {
+        job_problem(job, 400, "BAD_REQUEST", "", rpc_text_repair(problem.text, job->arena), NULL);
+        return false;
+    }
+    is_object = json_is_object(json);
+    json_decref(json);
+    if (!is_object)
+        job_problem(job, 400, "BAD_REQUEST", "", "must be an object, or no body at all", NULL);
+    return is_object;
+}
+
 const char *
 job_read_key(struct job *job)
 {

@@ -1,9 +1,11 @@
-/* bff_orders.c -- Orders that there are: one, many, and the wish to cancel one. */
+/* bff_orders.c -- Orders that there are: one, many, the wish to cancel one, and its customer's return
+ * from the checkout. */
 #include "bff/bff.h"
 #include "bff/bff_order.h"
 #include "mesh/base/clock.h"
 
 #include <inttypes.h>
+#include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,6 +195,62 @@ order_cancel(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
 
-    if (read_order_no(job))
+    if (read_order_no(job) && job_ignore_body(job))
         ask_for_order(job, cancel_known);
+}
+
+/* ---- the customer is back from the checkout ---- */
+
+static void
+returned_answer(struct job *job, const Sagamesh__Order__V1__Order *order)
+{
+    struct json_writer json = { 0 };
+
+    json_open_object(&json, NULL);
+    json_put_text(&json, "orderNo", order->order_id);
+    json_put_text(&json, "status", order_status_name(order->status));
+    json_close_object(&json);
+    job_answer(job, 202, &json, NULL);
+}
+
+static void
+returned_observed(struct job *job, const struct rpc_result *result)
+{
+    if (job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor) != NULL)
+        returned_answer(job, job->state);
+}
+
+/* That somebody came back says nothing of the payment: it only makes the provider be asked now. Where
+ * nothing is waited for there is nothing to ask. */
+static void
+returned_known(struct job *job, const struct rpc_result *result)
+{
+    Sagamesh__Payment__V1__ObserveRequest observe = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
+    Sagamesh__Payment__V1__PaymentHint hint = SAGAMESH__PAYMENT__V1__PAYMENT_HINT__INIT;
+    const Sagamesh__Order__V1__Order *order = order_of(job, result);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (order == NULL)
+        return;
+    if (order->status != ORDER_STATUS(WAITING_PAYMENT) || order->payment_id[0] == '\0') {
+        returned_answer(job, order);
+        return;
+    }
+    job->state = (void *)(uintptr_t)order;
+    observe.request_id = uuid_print(uuid_v7(clock_now_us()), id);
+    observe.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_HINT;
+    observe.hint = &hint;
+    hint.payment_id = order->payment_id;
+    hint.hint = SAGAMESH__PAYMENT__V1__HINT__HINT_RETURNED;
+    job_send(job, BFF_ACCOUNT, "sagamesh.payment.v1.PaymentService/Observe", &observe.base,
+             returned_observed);
+}
+
+void
+order_returned(struct http_exchange *exchange)
+{
+    struct job *job = job_open_with_token(exchange);
+
+    if (read_order_no(job) && job_ignore_body(job))
+        ask_for_order(job, returned_known);
 }

@@ -4,6 +4,7 @@
 enum {
     BODY_BYTES_MAX = 1 << 20,
     WEBHOOK_BYTES_MAX = 256 * 1024,
+    IGNORED_BYTES_MAX = 1024, /* clients that post an empty object where nothing is to be said */
     PLACE_MS = 25000, /* three attempts to place, the wait, three attempts to store the answer */
     WEBHOOK_MS = 10000,
 };
@@ -16,7 +17,8 @@ const struct http_route bff_routes[] = {
     { "POST",  "/api/v1/orders",                         order_place,    BODY_BYTES_MAX,  JSON,    PLACE_MS,   "works",       bearer_admit },
     { "GET",   "/api/v1/orders",                         order_list,     0,               NULL,    0,          "works",       bearer_admit },
     { "GET",   "/api/v1/orders/{orderNo}",               order_get,      0,               NULL,    0,          "works",       bearer_admit },
-    { "POST",  "/api/v1/orders/{orderNo}/cancel",        order_cancel,   0,               NULL,    0,          "works",       bearer_admit },
+    { "POST",  "/api/v1/orders/{orderNo}/cancel",        order_cancel,   IGNORED_BYTES_MAX, JSON,  0,          "works",       bearer_admit },
+    { "POST",  "/api/v1/orders/{orderNo}/returned",      order_returned, IGNORED_BYTES_MAX, JSON,  0,          "works",       bearer_admit },
     { "GET",   "/api/v1/products",                       product_list,   0,               NULL,    0,          "works",       bearer_admit },
     { "GET",   "/api/v1/wallets/{customerId}",           wallet_get,     0,               NULL,    0,          "works",       bearer_admit },
     { "POST",  "/api/v1/wallets/{customerId}/topups",    wallet_top_up,  BODY_BYTES_MAX,  JSON,    0,          "works",       bearer_admit },

@@ -277,12 +277,32 @@ class Orders(Bff):
         self.problem(self.ask("POST", path, token=self.token(customer)), 409, "TOO_LATE")
 
 
+    def test_a_body_where_nothing_is_to_be_said(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        order = self.post(customer, self.wish(customer, [(sku, 1)])).json
+        token = self.token(customer)
+        # the body | for an order that is PAID: to cancel it, to have returned
+        for body, cancel, returned in (
+            (None, 409, 202),
+            (b"{}", 409, 202),
+            ({"reason": "changed my mind"}, 409, 202),
+            (b"[]", 400, 400),
+            (b"{", 400, 400),
+            (b'{"x":"' + b"x" * 1020 + b'"}', 413, 413),
+        ):
+            for action, status in (("cancel", cancel), ("returned", returned)):
+                path = f"/api/v1/orders/{order['orderNo']}/{action}"
+                answer = self.ask("POST", path, body, token)
+                self.assertEqual((action, str(body)[:20], answer.status), (action, str(body)[:20], status))
+        self.assertEqual(self.ask("POST", path, token=token).json["status"], "PAID")
+
+
 class Access(Bff):
     def test_each_customer_sees_its_own(self):
         sku, ada, bob = self.product(500, pieces=10), self.wallet(2000), self.wallet(2000)
         order = self.post(ada, self.wish(ada, [(sku, 1)])).json
         path = f"/api/v1/orders/{order['orderNo']}"
-        for asked, method in ((path, "GET"), (path + "/cancel", "POST")):
+        for asked, method in ((path, "GET"), (path + "/cancel", "POST"), (path + "/returned", "POST")):
             self.problem(self.ask(method, asked, token=self.token(bob)), 404, "NOT_FOUND")
         self.assertEqual(self.ask("GET", path, token=self.operator).status, 200)
         answer = self.post(bob, self.wish(ada, [(sku, 1)]))

@@ -51,6 +51,21 @@ class AtTheProvider(Bff):
         paid = self.look_until_paid(customer, order["orderNo"], 30)
         self.assertEqual(paid["status"], "PAID")
 
+    def test_the_customer_who_returns_needs_no_webhook(self):
+        customer, order = self.post_external(returnUrl="https://shop.example/back")
+        payment = order["payment"]["id"]
+        self.provider.faults("lost", payment=payment)
+        self.provider.pay(payment)
+        answer = self.ask(
+            "POST", f"/api/v1/orders/{order['orderNo']}/returned", {}, self.token(customer)
+        )
+        self.assertEqual(answer.status, 202, answer)
+        self.assertEqual(answer.json, {"orderNo": order["orderNo"], "status": "WAITING_PAYMENT"})
+        # Nobody looks through bff; the service itself would ask after a minute.
+        wait_until(
+            lambda: self.status(order["orderNo"]) == "PAID", 30, "the provider was asked at once"
+        )
+
     def test_webhooks_are_checked_and_known_again(self):
         customer, order = self.post_external()
         payment, event = order["payment"]["id"], f"msg_{uuid7()}"
