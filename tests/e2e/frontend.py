@@ -5,6 +5,7 @@
 import http.client
 import json
 import re
+import socket
 
 import jsonschema
 from mesh import uuid7
@@ -80,6 +81,19 @@ def ask(mesh, method, path, body=None, headers=(), port=None):
         if document is None:
             document = Document(ask(mesh, "GET", "/openapi.json").text)
         document.check(method, path, answer)
+    return answer
+
+
+def ask_raw(mesh, method, path, lines, port=None):
+    """The same for a head of our own, without its first line; the rest of the request is not sent."""
+    ask(mesh, "GET", "/livez")  # so that the document is there
+    with socket.create_connection(("127.0.0.1", port or mesh.programs["bff"].port)) as raw:
+        raw.settimeout(20)
+        raw.sendall(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        response = http.client.HTTPResponse(raw, method=method)
+        response.begin()
+        answer = Answer(response, response.read())
+    document.check(method, path, answer)
     return answer
 
 

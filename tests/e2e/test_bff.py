@@ -13,6 +13,7 @@ import socket
 import time
 from urllib.parse import quote
 
+import frontend
 from frontend import Bff
 from mesh import uuid7, wait_until
 
@@ -470,6 +471,34 @@ class BadInput(Bff):
         self.assertEqual(self.ask("GET", "/api/v2", token=self.operator).status, 404)
         # Webhooks have a port of their own.
         self.assertEqual(self.ask("POST", "/webhooks/sandbox", b"{}").status, 404)
+
+    def test_what_http_refuses_is_in_the_document(self):
+        """On every route; ask_raw() looks the status up."""
+        webhook, orders, token = "/webhooks/sandbox", "/api/v1/orders", self.operator
+        own = f"Host: x\r\nAuthorization: Bearer {token}\r\n"
+        # method, path | the head | status
+        for method, path, lines, status in (
+            ("GET", orders, "", 400),
+            ("GET", orders, own + "Content-Length: 1\r\n", 413),
+            ("GET", orders + "?" + "x" * 5000, own, 414),
+            ("POST", orders, own + "Content-Length: 2\r\nExpect: more\r\n", 417),
+            ("GET", orders, own + "x: y\r\n" * 70, 431),
+            ("POST", orders, own + "Content-Length: 2\r\n", 415),
+            ("POST", webhook, "Host: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n", 415),
+            ("POST", webhook, "Host: x\r\nContent-Length: 300000\r\n", 413),
+            ("POST", webhook, "Host: x\r\n" + "x: y\r\n" * 70, 431),
+            ("POST", webhook, "", 400),
+            ("GET", "/livez", "Host: x\r\nContent-Length: 1\r\n", 413),
+            ("GET", "/readyz", "", 400),
+        ):
+            port = self.mesh.webhook_port if path == webhook else None
+            answer = frontend.ask_raw(self.mesh, method, path, lines, port)
+            self.assertEqual((path[:20], lines[-30:], answer.status), (path[:20], lines[-30:], status))
+        for path, item in frontend.document.json["paths"].items():
+            for operation in item.values():
+                missing = {"400", "408", "413", "414", "417", "431", "503", "504", "505"}
+                missing -= set(operation["responses"])
+                self.assertEqual((path, missing), (path, set()))
 
     def test_smuggling_shapes_are_refused(self):
         for lines in ("Content-Length: 2\r\nContent-Length: 3", "Content-Length: 2\r\nTransfer-Encoding: chunked"):
