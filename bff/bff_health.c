@@ -85,7 +85,7 @@ health_ready(struct http_exchange *exchange)
     static const char *const again[] = { "Retry-After: 1", NULL };
     struct job *job = job_open(exchange);
     struct json_writer json = { 0 };
-    bool is_ready = true;
+    bool is_ready = !atomic_load(&job->bff->is_stopping);
 
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         is_ready = is_ready && is_up(job->bff, i);

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
@@ -24,7 +25,7 @@ enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
 struct settings {
     const char *listen, *webhook_listen, *ready_file, *jwks, *issuer, *audience;
     const char *addresses[BFF_SERVICE_COUNT];
-    int64_t connections_max, drain_ms;
+    int64_t connections_max, unready_ms, drain_ms;
     bool debug;
 };
 
@@ -41,7 +42,8 @@ static const struct config_key keys[] = {
     { "account",         CONFIG_TEXT, NULL,          0, 0,       "address of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
     { "saga",            CONFIG_TEXT, NULL,          0, 0,       "address of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },
     { "connections-max", CONFIG_INT,  "10000",       1, 1 << 20, "connections of each port; one more is 503", offsetof(struct settings, connections_max) },
-    { "drain-ms",        CONFIG_INT,  "5000",        0, 600000,  "milliseconds for requests in flight to end after SIGTERM", offsetof(struct settings, drain_ms) },
+    { "unready-ms",      CONFIG_INT,  "1500",        0, 600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that nobody is sent here any more", offsetof(struct settings, unready_ms) },
+    { "drain-ms",        CONFIG_INT,  "5000",        0, 600000,  "milliseconds after that for requests in flight to end", offsetof(struct settings, drain_ms) },
     { "debug",           CONFIG_FLAG, NULL,          0, 0,       "log more", offsetof(struct settings, debug) },
     { 0 },
 };
@@ -97,10 +99,22 @@ open_parts(struct bff *bff, const struct settings *settings)
     return error;
 }
 
+/* Whoever asks /readyz learns it before the ports close. A second signal ends the wait. */
+static void
+say_unready(struct bff *bff, const struct settings *settings, const sigset_t *signals)
+{
+    const struct timespec pause = { .tv_sec = settings->unready_ms / 1000,
+                                    .tv_nsec = settings->unready_ms % 1000 * 1000000 };
+
+    log_info("stopping=yes unready_ms=%lld drain_ms=%lld", (long long)settings->unready_ms,
+             (long long)settings->drain_ms);
+    atomic_store(&bff->is_stopping, true);
+    sigtimedwait(signals, NULL, &pause);
+}
+
 static void
 close_parts(struct bff *bff, const struct settings *settings)
 {
-    log_info("stopping=yes drain_ms=%lld", (long long)settings->drain_ms);
     http_server_stop(bff->server, (int)settings->drain_ms);
     http_server_stop(bff->webhooks, (int)settings->drain_ms);
     bff->server = http_server_close(bff->server);
@@ -110,6 +124,22 @@ close_parts(struct bff *bff, const struct settings *settings)
     bff->watchers = watchers_free(bff->watchers);
     bff->metrics = metrics_free(bff->metrics);
     bff->auth = auth_free(bff->auth);
+}
+
+/* A connection is a descriptor: the usual soft limit is 1,024 of them. */
+static void
+raise_file_limit(const struct settings *settings)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_max < 2 * (rlim_t)settings->connections_max)
+        log_warn("connections_max=%lld files_max=%llu because=\"fewer files than connections of "
+                 "both ports\"",
+                 (long long)settings->connections_max, (unsigned long long)limit.rlim_max);
 }
 
 static void
@@ -161,12 +191,14 @@ main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
     signal(SIGPIPE, SIG_IGN);
+    raise_file_limit(&settings);
     if (open_parts(&bff, &settings) != ERR_OK)
         return 1;
     log_info("serving=yes port=%d webhook_port=%d", http_server_port(bff.server),
              http_server_port(bff.webhooks));
     write_ready_file(&bff, settings.ready_file);
     run(&bff, &signals);
+    say_unready(&bff, &settings, &signals);
     close_parts(&bff, &settings);
     return 0;
 }

@@ -1,7 +1,9 @@
 """bff between providers, services and those who watch over it: payments, webhooks, health, metrics."""
 
+import concurrent.futures
 import http.client
 import json
+import signal
 import socket
 
 import external
@@ -147,6 +149,47 @@ class Health(Bff):
         answer = self.post(customer, wish, key)
         self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
         self.assertEqual(self.mesh.balance(customer), 1500)
+
+    def test_sigterm_drains(self):
+        """/readyz says it first, then the port closes, and who was there is still answered."""
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        wish, program = self.wish(customer, [(sku, 1)]), self.mesh.programs["bff"]
+        self.token(customer)
+        wait_until(self.is_ready, 10, "ready")
+        self.mesh.pause("storage")
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(self.post, customer, wish)
+                wait_until(lambda: self.orders_of(customer) == 1, 10, "the order placed")
+                program.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: not self.is_ready(), 10, "not ready")
+                self.assertEqual(self.ask("GET", "/livez").status, 200)
+                self.mesh.pause("order")  # so that there is no answer before it drains
+                wait_until(self.is_closed, 10, "the port closed")
+                self.assertFalse(asked.done())
+                self.mesh.resume("order")
+                answer = asked.result()
+            self.assertEqual(answer.status, 202, answer)
+            self.assertEqual(answer.headers["Connection"], "close")
+            self.assertEqual(program.process.wait(10), 0)
+        finally:
+            program.process.wait(10)
+            program.process = None
+            self.mesh.start("bff")
+            self.mesh.resume("order")
+            self.mesh.resume("storage")
+        self.assert_paid(answer.json["orderNo"], total_minor=500)
+
+    def orders_of(self, customer):
+        statement = f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
+        return int(self.mesh.psql("orders", statement)[0][0])
+
+    def is_closed(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.mesh.programs["bff"].port), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def test_webhooks_wait_for_the_service(self):
         self.mesh.kill("account")
