@@ -166,9 +166,17 @@ refund_add(struct payment *payment, const struct refunded *refund, struct arena 
     return true;
 }
 
+const char *
+payment_refund_currency(const struct payment *payment)
+{
+    return payment->is_quarantined ? payment->booked_currency : payment->currency;
+}
+
 bool
 payment_refund_is_due(const struct payment *payment)
 {
+    if (payment->is_quarantined)
+        return payment->settle_asked_us != 0 && payment->booked_minor > 0;
     return payment->observed == OBSERVED_SUCCEEDED &&
            (payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
 }
@@ -178,7 +186,7 @@ payment_refund_left(const struct payment *payment, struct arena *arena)
 {
     size_t count;
     const struct refunded *set = payment_refunds(payment, arena, &count);
-    int64_t left_minor = payment->amount_minor;
+    int64_t left_minor = payment->is_quarantined ? payment->booked_minor : payment->amount_minor;
 
     for (size_t i = 0; i < count && left_minor > 0; i++)
         left_minor -= set[i].amount_minor;
@@ -240,15 +248,59 @@ payment_touched(struct payment *payment, int64_t now_us)
     payment->changed_at_us = now_us;
 }
 
-/* The provider's own books disagree: nothing is believed, and a person looks. */
 static unsigned
-payment_quarantine(struct payment *payment, int64_t now_us)
+observe_refunds(struct payment *payment, const struct observation *observation, struct arena *arena)
 {
-    if (payment->is_quarantined)
+    unsigned changes = 0;
+
+    for (size_t i = 0; i < observation->refund_count; i++) {
+        if (text_is_plain(observation->refunds[i].id) &&
+            refund_add(payment, &observation->refunds[i], arena))
+            changes |= CHANGE_REFUNDS;
+    }
+    if ((changes & CHANGE_REFUNDS) != 0 && payment_refund_left(payment, arena) == 0 &&
+        (!payment->is_quarantined || payment->booked_minor > 0))
+        payment->needs_person = false;
+    return changes;
+}
+
+/* What the books of a quarantined payment say was taken. An amount that cannot be read is for the person
+ * to find out. */
+static unsigned
+observe_books(struct payment *payment, const struct observation *observation, struct arena *arena)
+{
+    bool is_paid = observation->observed == OBSERVED_SUCCEEDED && observation->amount_minor > 0;
+    int64_t booked_minor = is_paid ? observation->amount_minor : 0;
+    const char *currency = is_paid && observation->currency != NULL ? observation->currency : "";
+
+    if (payment->booked_minor == booked_minor && strcmp(payment->booked_currency, currency) == 0)
         return 0;
-    payment->is_quarantined = true;
-    payment_touched(payment, now_us);
+    payment->booked_minor = booked_minor;
+    payment->booked_currency = arena_copy(arena, currency, strlen(currency));
     return CHANGE_OTHER;
+}
+
+/* The provider's own books disagree: no register moves, and a person looks. Once one has, and it is over
+ * there and nothing is left to pay back, nobody is needed any more. */
+static unsigned
+payment_quarantine(struct payment *payment, const struct observation *observation,
+                   struct arena *arena)
+{
+    unsigned changes = 0;
+
+    if (!payment->is_quarantined) {
+        payment->is_quarantined = payment->needs_person = true;
+        changes |= CHANGE_OTHER;
+    }
+    changes |= observe_books(payment, observation, arena);
+    changes |= observe_refunds(payment, observation, arena);
+    if (payment->needs_person && payment->settle_asked_us != 0 &&
+        observed_is_final((int32_t)observation->observed) && observation->amount_minor >= 0 &&
+        payment_refund_left(payment, arena) == 0) {
+        payment->needs_person = false;
+        changes |= CHANGE_OTHER;
+    }
+    return changes;
 }
 
 static unsigned
@@ -262,14 +314,7 @@ observe_registers(struct payment *payment, const struct observation *observation
         payment->occurred_at_us = observation->occurred_at_us;
         changes |= CHANGE_OBSERVED;
     }
-    for (size_t i = 0; i < observation->refund_count; i++) {
-        if (text_is_plain(observation->refunds[i].id) &&
-            refund_add(payment, &observation->refunds[i], arena))
-            changes |= CHANGE_REFUNDS;
-    }
-    if ((changes & CHANGE_REFUNDS) != 0 && payment_refund_left(payment, arena) == 0)
-        payment->needs_person = false;
-    return changes;
+    return changes | observe_refunds(payment, observation, arena);
 }
 
 /* From here on nobody is to pay, and a saga that waits is to end. */
@@ -325,16 +370,18 @@ unsigned
 payment_observe(struct payment *payment, const struct observation *observation, struct arena *arena,
                 int64_t now_us)
 {
-    unsigned changes;
+    bool is_ours = amount_agrees(payment, observation);
+    unsigned changes = 0;
 
-    if (!amount_agrees(payment, observation)) {
-        if (observation->source == SOURCE_QUERY)
-            return payment_quarantine(payment, now_us);
+    if (!is_ours && observation->source != SOURCE_QUERY)
         return CHANGE_WANTS_QUERY;
+    if (observation->source == SOURCE_QUERY && (!is_ours || payment->is_quarantined))
+        changes |= payment_quarantine(payment, observation, arena);
+    if (is_ours) {
+        changes |= observe_registers(payment, observation, arena);
+        changes |= observe_claim(payment, observation, arena, now_us);
+        changes |= observe_particulars(payment, observation, arena);
     }
-    changes = observe_registers(payment, observation, arena);
-    changes |= observe_claim(payment, observation, arena, now_us);
-    changes |= observe_particulars(payment, observation, arena);
     if (changes != 0)
         payment_touched(payment, now_us);
     /* That it was paid and that it went back are two pieces of news, each with a version. */

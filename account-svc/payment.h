@@ -6,7 +6,8 @@
  * A success that the provider has paid back already is not taken: the claim is ABANDONED.
  * A refund is due exactly when observed = SUCCEEDED and claim is ABANDONED or RETURNED. Refunds are a
  * set of ids with amounts. An observation of another amount or currency moves nothing and makes a
- * query due; when the provider's own books differ too, the payment is quarantined and a person looks.
+ * query due; when the provider's own books differ too, the payment is quarantined: a person looks, and
+ * settles it (payment_settle), which pays back what the provider says it took.
  *
  * Each payment has one task row: what must be asked of its provider next, and when (payment_plan.c).
  * A task is leased before it is done and what was learned comes back as an op, so one task of a
@@ -28,6 +29,7 @@ enum {
     PAYMENT_URL_BYTES_MAX = 2000,
     PAYMENT_RETURN_URL_BYTES_MAX = 500,
     PAYMENT_REFERENCE_BYTES_MAX = 200,
+    PAYMENT_COMMENT_BYTES_MAX = 200,
     PAYMENT_REFUNDS_MAX =
         16, /* one is ours; the others are made in the provider's own back office */
     PAYMENT_LISTED_MAX = 100,
@@ -93,6 +95,11 @@ struct payment {
     int64_t occurred_at_us; /* the provider's time of what was observed last; 0: not said */
     int64_t created_at_us, changed_at_us;
     const char *traceparent;
+    int64_t
+        booked_minor; /* of a quarantined one: what the provider took; 0: nothing that we know of */
+    const char *booked_currency;
+    int64_t settle_asked_us; /* by a person; 0: never */
+    const char *settle_comment;
 };
 
 struct refunded {
@@ -106,11 +113,13 @@ const struct refunded *payment_refunds(const struct payment *payment, struct are
 
 bool observed_is_final(int32_t observed);
 bool payment_is_tombstone(const struct payment *payment);
-bool payment_refund_is_due(const struct payment *payment); /* the rule, done or not */
+bool payment_refund_is_due(
+    const struct payment *payment); /* the rule, or a person's word; done or not */
 bool payment_refund_is_open(const struct payment *payment, struct arena *arena); /* due, not done */
 
-/* What was paid and has not gone back, whoever gave it: what our refund asks for. */
+/* What was paid, or booked, and has not gone back, whoever gave it: what our refund asks for. */
 int64_t payment_refund_left(const struct payment *payment, struct arena *arena);
+const char *payment_refund_currency(const struct payment *payment);
 
 /* ---- what is heard ---- */
 
@@ -258,6 +267,10 @@ unsigned payment_learn(struct payment *payment, struct task *task, int32_t lease
                        enum outcome outcome, const struct observation *observation,
                        struct arena *arena, int64_t now_us);
 
+/* A person wants back what the provider took: its books are asked, and what is left is refunded. */
+unsigned payment_settle(struct payment *payment, struct task *task, const char *comment,
+                        int64_t now_us);
+
 /* The Abandon's time is over. */
 unsigned payment_give_up(struct payment *payment, struct task *task, struct arena *arena,
                          int64_t now_us);
@@ -294,11 +307,12 @@ struct observe_payment {
     enum observe_outcome outcome; /* result */
 };
 
-/* Abandon and Refund. */
+/* Abandon, Refund and Settle. */
 struct undo_payment {
     struct op op;
     struct uuid payment_id;
-    enum claim claim; /* result */
+    const char *comment; /* of Settle */
+    enum claim claim;    /* result */
 };
 
 void create_payment_touch(const void *op, struct batch_touch *touch);
@@ -309,6 +323,7 @@ void observe_payment_answer(void *op, struct batch_rows *rows);
 void undo_payment_touch(const void *op, struct batch_touch *touch);
 void abandon_payment_decide(void *op, struct batch_rows *rows);
 void refund_payment_decide(void *op, struct batch_rows *rows);
+void settle_payment_decide(void *op, struct batch_rows *rows);
 void undo_payment_answer(void *op, struct batch_rows *rows);
 
 /* A webhook that was here before is known by its provider and event id. */
@@ -375,6 +390,14 @@ struct list_payments {
     struct op op;             /* op.id is the order's */
     struct payment *payments; /* result, oldest first */
     size_t count;
+};
+
+struct list_troubled {
+    struct op op;             /* op.id is the last of the page before */
+    int32_t page_size;        /* in the statement one more, to know whether there are more */
+    struct payment *payments; /* result, oldest first */
+    size_t count;
+    bool has_more;
 };
 
 /* Rows of the program's own looks at the tables. */

@@ -114,6 +114,7 @@ payment_make(const struct create_payment *create, struct batch_rows *rows)
     payment->claim = CLAIM_OPEN;
     payment->version = 1;
     payment->url = payment->reference = payment->refunds = "";
+    payment->booked_currency = payment->settle_comment = "";
     payment->expires_at_us = create->op.now_us + create->expires_seconds * SECOND_US;
     payment->created_at_us = payment->changed_at_us = create->op.now_us;
     payment->traceparent = batch_keep(rows, create->op.traceparent);
@@ -239,6 +240,7 @@ payment_bury(const struct undo_payment *undo, struct batch_rows *rows)
     payment->record.detail = "abandoned before it arrived";
     payment->provider = payment->currency = payment->description = payment->return_url = "";
     payment->url = payment->reference = payment->refunds = payment->traceparent = "";
+    payment->booked_currency = payment->settle_comment = "";
     payment->claim = CLAIM_ABANDONED;
     payment->created_at_us = payment->changed_at_us = undo->op.now_us;
 }
@@ -274,6 +276,42 @@ refund_payment_decide(void *op, struct batch_rows *rows)
 {
     undo_decide(op, rows, payment_return);
     op_record(rows, LEDGER_OP, op, "RefundPayment");
+}
+
+/* False: with the reason. */
+static bool
+settle_may(struct undo_payment *settle, struct batch_rows *rows, struct subject *ret_subject)
+{
+    struct problem *problem = &settle->op.problem;
+
+    if (!subject_find(rows, settle->payment_id, ret_subject) || ret_subject->task == NULL)
+        problem_set(problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
+    else if (ret_subject->payment->claim == CLAIM_TAKEN)
+        problem_refuse(problem, "PAYMENT_TAKEN", NULL,
+                       "an order has taken this payment, and gives it back itself");
+    else if (!ret_subject->payment->needs_person)
+        problem_refuse(problem, "NOT_TROUBLED", NULL,
+                       "this payment needs nobody: what is due of it is seen to");
+    return problem->error == ERR_OK;
+}
+
+void
+settle_payment_decide(void *op, struct batch_rows *rows)
+{
+    struct undo_payment *settle = op;
+    struct subject subject;
+    unsigned changes;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (settle_may(settle, rows, &subject)) {
+        log_warn("payment=%s provider=%s settle=asked comment=\"%s\"",
+                 uuid_print(settle->payment_id, id), subject.payment->provider, settle->comment);
+        changes = payment_settle(subject.payment, subject.task, batch_keep(rows, settle->comment),
+                                 settle->op.now_us);
+        changes |= payment_plan(subject.payment, subject.task, subject.arena, settle->op.now_us);
+        subject_end(&subject, changes);
+    }
+    op_record(rows, LEDGER_OP, op, "SettlePayment");
 }
 
 /* What is older than records are kept can no longer arrive: it is abandoned. */

@@ -106,6 +106,14 @@ may_be_there(const struct task *task)
 }
 
 static bool
+is_to_be_settled(const struct payment *payment, const struct task *task, struct arena *arena)
+{
+    (void)arena;
+    return payment->is_quarantined && payment->settle_asked_us != 0 &&
+           task->refund_state == REFUND_DENIED;
+}
+
+static bool
 is_quarantined(const struct payment *payment, const struct task *task, struct arena *arena)
 {
     (void)task, (void)arena;
@@ -279,10 +287,11 @@ static const struct plan_rule {
     const char *because;
 } plan[] = {
     /* clang-format off */
-    { is_quarantined,     TASK_NONE,   never,        "the provider's books differ from ours: a person decides" },
+    { is_to_be_settled,   TASK_QUERY,  at_once,      "a person wants it paid back: the books say what was taken" },
     { is_refund_in_doubt, TASK_QUERY_REFUND, at_once, "the refund may have been made" },
     { is_refund_denied,   TASK_QUERY,  at_once,      "the refund was refused: the books say what is left" },
     { is_refund_open,     TASK_REFUND, refund_when,  "paid, and the order does not take it" },
+    { is_quarantined,     TASK_NONE,   never,        "the provider's books differ from ours: a person decides" },
     { is_create_open,     TASK_CREATE, at_once,      "the provider has not heard of it" },
     { is_create_in_doubt, TASK_QUERY,  at_once,      "the create may have arrived" },
     { is_to_be_cancelled, TASK_CANCEL, abandon_when, "nobody waits for it any more" },
@@ -370,6 +379,23 @@ lease_end(struct task *task)
 {
     task->is_leased = false;
     task->due_us = TASK_NEVER_US;
+}
+
+unsigned
+payment_settle(struct payment *payment, struct task *task, const char *comment, int64_t now_us)
+{
+    unsigned changes = payment_return(payment, now_us);
+
+    assert(payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
+    payment->settle_asked_us = payment->changed_at_us = now_us;
+    payment->settle_comment = comment;
+    payment->version++;
+    task->attempts = 0;
+    if (task->refund_state == REFUND_READY)
+        task->refund_state = REFUND_DENIED;
+    if (!task->is_leased)
+        task->due_us = TASK_NEVER_US; /* now, however long it had waited */
+    return changes | CHANGE_OTHER;
 }
 
 unsigned

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Methods' fingerprints start apart, also from the ledger's, which has the same table of ops. */
-enum { SEED_CREATE_PAYMENT = 100, SEED_OBSERVE, SEED_ABANDON, SEED_REFUND_PAYMENT };
+enum { SEED_CREATE_PAYMENT = 100, SEED_OBSERVE, SEED_ABANDON, SEED_REFUND_PAYMENT, SEED_SETTLE };
 
 static const struct provider_set *configured; /* see payment_rpc_open() */
 
@@ -69,6 +69,11 @@ payment_message(const struct payment *payment, struct arena *arena)
     message->quarantined = payment->is_quarantined;
     message->created_at_us = payment->created_at_us;
     message->changed_at_us = payment->changed_at_us;
+    message->needs_person = payment->needs_person;
+    message->booked_minor = payment->booked_minor;
+    message->booked_currency = (char *)payment->booked_currency;
+    message->settle_asked_at_us = payment->settle_asked_us;
+    message->settle_comment = (char *)payment->settle_comment;
     refunds_message(payment, arena, message);
     return message;
 }
@@ -292,6 +297,33 @@ refund_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+static enum error
+settle_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Payment__V1__SettleRequest *request =
+        (const Sagamesh__Payment__V1__SettleRequest *)message;
+    struct undo_payment *settle = op;
+
+    (void)arena;
+    if (undo_decode(settle, request->request_id, request->payment_id, SEED_SETTLE) != ERR_OK ||
+        check_text(&settle->op.problem, "comment", request->comment, 0,
+                   PAYMENT_COMMENT_BYTES_MAX) != ERR_OK)
+        return settle->op.problem.error;
+    settle->comment = request->comment;
+    settle->op.fingerprint = hash_end(hash_text(settle->op.fingerprint, settle->comment));
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+settle_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Payment__V1__SettleResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__payment__v1__settle_response__init(response);
+    response->claim = (Sagamesh__Payment__V1__Claim)((const struct undo_payment *)op)->claim;
+    return &response->base;
+}
+
 /* ---- reads ---- */
 
 static enum error
@@ -338,6 +370,37 @@ list_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+static enum error
+troubled_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Payment__V1__ListTroubledRequest *request =
+        (const Sagamesh__Payment__V1__ListTroubledRequest *)message;
+    struct list_troubled *list = op;
+    struct problem *problem = &list->op.problem;
+    bool has_token;
+
+    (void)arena;
+    if (check_page_id(problem, request->page_token, &has_token, &list->op.id) != ERR_OK)
+        return problem->error;
+    return check_page_size(problem, request->page_size, &list->page_size);
+}
+
+static ProtobufCMessage *
+troubled_encode(const void *op, struct arena *arena)
+{
+    const struct list_troubled *list = op;
+    Sagamesh__Payment__V1__ListTroubledResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__payment__v1__list_troubled_response__init(response);
+    response->payments = arena_take(arena, list->count * sizeof *response->payments);
+    response->n_payments = list->count;
+    for (size_t i = 0; i < list->count; i++)
+        response->payments[i] = payment_message(&list->payments[i], arena);
+    if (list->has_more)
+        response->next_page_token = id_message(list->payments[list->count - 1].record.id, arena);
+    return &response->base;
+}
+
 /* clang-format off */
 const struct method payment_methods[] = {
     /* name      op                              decode          touch                  decide                  answer                  encode */
@@ -347,6 +410,8 @@ const struct method payment_methods[] = {
     { "Observe", sizeof(struct observe_payment), observe_decode, observe_payment_touch, observe_payment_decide, observe_payment_answer, observe_encode },
     { "Abandon", sizeof(struct undo_payment),    abandon_decode, undo_payment_touch,    abandon_payment_decide, undo_payment_answer,    abandon_encode },
     { "Refund",  sizeof(struct undo_payment),    refund_decode,  undo_payment_touch,    refund_payment_decide,  undo_payment_answer,    refund_encode  },
+    { "ListTroubled", sizeof(struct list_troubled), troubled_decode, NULL,                NULL,                   NULL,                   troubled_encode },
+    { "Settle",  sizeof(struct undo_payment),    settle_decode,  undo_payment_touch,    settle_payment_decide,  undo_payment_answer,    settle_encode  },
     { 0 },
 };
 /* clang-format on */

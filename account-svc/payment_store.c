@@ -35,6 +35,10 @@ static const struct pg_column payment_columns[] = {
     PG_COLUMN(struct payment, changed_at_us, PG_INT8),
     PG_COLUMN(struct payment, traceparent, PG_TEXT),
     PG_COLUMN(struct payment, needs_person, PG_BOOL),
+    PG_COLUMN(struct payment, booked_minor, PG_INT8),
+    PG_COLUMN(struct payment, booked_currency, PG_TEXT),
+    PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
+    PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     { 0 },
 };
 _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
@@ -43,7 +47,7 @@ _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MA
     "id, fingerprint, reason, detail, order_id, provider, amount_minor, currency, description,"    \
     " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
     " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
-    " traceparent, needs_person"
+    " traceparent, needs_person, booked_minor, booked_currency, settle_asked_us, settle_comment"
 
 const struct pg_statement payment_load = {
     .name = "payment_load",
@@ -61,7 +65,7 @@ const struct pg_statement payment_insert = {
            " $8::text[], $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[],"
            " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
            " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],"
-           " $25::boolean[])"
+           " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[])"
            " ON CONFLICT DO NOTHING",
     .in = payment_columns,
 };
@@ -81,6 +85,10 @@ static const struct pg_column payment_update_columns[] = {
     PG_COLUMN(struct payment, occurred_at_us, PG_INT8),
     PG_COLUMN(struct payment, changed_at_us, PG_INT8),
     PG_COLUMN(struct payment, needs_person, PG_BOOL),
+    PG_COLUMN(struct payment, booked_minor, PG_INT8),
+    PG_COLUMN(struct payment, booked_currency, PG_TEXT),
+    PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
+    PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     { 0 },
 };
 
@@ -91,13 +99,17 @@ const struct pg_statement payment_update = {
            " version = u.version, signaled_version = u.signaled_version, url = u.url,"
            " reference = u.reference, expires_at_us = u.expires_at_us, refunds = u.refunds,"
            " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us,"
-           " needs_person = u.needs_person"
+           " needs_person = u.needs_person, booked_minor = u.booked_minor,"
+           " booked_currency = u.booked_currency, settle_asked_us = u.settle_asked_us,"
+           " settle_comment = u.settle_comment"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
            " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
-           " $13::bigint[], $14::boolean[]) AS u(id, observed, claim, is_quarantined, "
+           " $13::bigint[], $14::boolean[], $15::bigint[], $16::text[], $17::bigint[], "
+           "$18::text[]) AS u(id, observed, claim, is_quarantined, "
            "abandon_asked_us, version,"
            " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
-           " changed_at_us, needs_person) WHERE p.id = u.id",
+           " changed_at_us, needs_person, booked_minor, booked_currency, settle_asked_us,"
+           " settle_comment) WHERE p.id = u.id",
     .in = payment_update_columns,
 };
 
@@ -275,9 +287,44 @@ list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *aren
     return error;
 }
 
+static const struct pg_column troubled_columns[] = {
+    PG_COLUMN(struct list_troubled, op.id, PG_UUID),
+    PG_COLUMN(struct list_troubled, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement payment_troubled = {
+    .name = "payment_troubled",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE needs_person AND id > $1"
+           " ORDER BY id LIMIT $2::int + 1",
+    .in = troubled_columns,
+    .is_single = true,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+
+static enum error
+troubled_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_troubled *list = (struct list_troubled *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &payment_troubled, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->payments = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
 const struct read payment_reads[] = {
     { .name = "Get", .read = get_read },
     { .name = "List", .read = list_read },
+    { .name = "ListTroubled", .read = troubled_read },
     { 0 },
 };
 
@@ -335,11 +382,6 @@ const struct pg_statement payment_unsignaled = {
 };
 
 const struct pg_statement *const payment_statements[] = {
-    &payment_get,
-    &payment_page,
-    &payment_tasks_due,
-    &payment_give_ups_due,
-    &payment_unsignaled,
-    &payment_inbox_purge,
-    NULL,
+    &payment_get,          &payment_page,       &payment_troubled,    &payment_tasks_due,
+    &payment_give_ups_due, &payment_unsignaled, &payment_inbox_purge, NULL,
 };

@@ -126,11 +126,11 @@ body_take(struct json_writer *writer, struct arena *arena)
 }
 
 static void
-put_amount(struct json_writer *writer, int64_t amount_minor, const struct payment *payment)
+put_amount(struct json_writer *writer, int64_t amount_minor, const char *currency)
 {
     json_open_object(writer, "amount");
     json_put_int(writer, "amount", amount_minor); /* JPY has no minor units */
-    json_put_text(writer, "currency", payment->currency);
+    json_put_text(writer, "currency", currency);
     json_close_object(writer);
 }
 
@@ -142,7 +142,7 @@ paypay_create(const struct provider *provider, const struct payment *payment, in
 
     json_open_object(&json, NULL);
     json_put_text(&json, "merchantPaymentId", id_text(payment, arena));
-    put_amount(&json, payment->amount_minor, payment);
+    put_amount(&json, payment->amount_minor, payment->currency);
     json_put_text(&json, "codeType", "ORDER_QR");
     json_put_text(&json, "orderDescription", payment->description);
     json_put_bool(&json, "isAuthorization", false);
@@ -185,7 +185,7 @@ paypay_refund(const struct provider *provider, const struct payment *payment, in
     json_open_object(&json, NULL);
     json_put_text(&json, "merchantRefundId", id_text(payment, arena));
     json_put_text(&json, "paymentId", payment->reference);
-    put_amount(&json, payment_refund_left(payment, arena), payment);
+    put_amount(&json, payment_refund_left(payment, arena), payment_refund_currency(payment));
     json_put_int(&json, "requestedAt", now_us / SECOND_US);
     json_put_text(&json, "reason", "the order does not take this payment");
     json_close_object(&json);
@@ -257,7 +257,7 @@ own_refund_heard(const struct payment *payment, const json_t *data, enum task_ki
     if (status != NULL && strcmp(status, "FAILED") == 0)
         return OUTCOME_REFUSED;
     refund_heard(data, arena, observation);
-    if (observation->refund_count == 1 && strcmp(currency, payment->currency) == 0 &&
+    if (observation->refund_count == 1 && strcmp(currency, payment_refund_currency(payment)) == 0 &&
         (kind == TASK_QUERY_REFUND ||
          observation->refunds[0].amount_minor == payment_refund_left(payment, arena)))
         return OUTCOME_KNOWN;

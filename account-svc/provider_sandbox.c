@@ -199,7 +199,7 @@ refund_read(const struct payment *payment, const json_t *json, struct arena *are
 
     provider_status(&provider_sandbox, provider_text(json, "status", arena), &word);
     refund_heard(observation, provider_text(json, "id", arena), json_object_get(json, "amount"),
-                 payment->currency);
+                 payment_refund_currency(payment));
     if (observation->refund_count == 1 && word.observed == OBSERVED_SUCCEEDED &&
         strcmp(observation->refunds[0].id, id_text(payment, arena)) == 0 &&
         observation->refunds[0].amount_minor == payment_refund_left(payment, arena))

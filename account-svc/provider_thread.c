@@ -132,6 +132,8 @@ lease_answered(const void *op)
         payment->reference = copied(job->arena, payment->reference);
         payment->refunds = copied(job->arena, payment->refunds);
         payment->traceparent = copied(job->arena, payment->traceparent);
+        payment->booked_currency = copied(job->arena, payment->booked_currency);
+        payment->settle_comment = "";
         payment->record.reason = payment->record.detail = "";
     }
     job_answered(job);

@@ -160,6 +160,11 @@ CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
 -- Money may have to go back and the program cannot see to it; few ever, so the index is small.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS needs_person boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_person;
+-- Of a quarantined one: what the provider took, and what a person said to it.
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_minor bigint NOT NULL DEFAULT 0 CHECK (booked_minor >= 0);
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_currency text NOT NULL DEFAULT '';
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS settle_asked_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS settle_comment text NOT NULL DEFAULT '';
 -- What a saga has not acknowledged. A payment changes a handful of times and not, as a wallet does,
 -- on every order, so its updates need not stay HOT.
 CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us, id)

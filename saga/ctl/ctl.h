@@ -42,6 +42,8 @@ enum ctl_exit ctl_definitions(struct ctl *ctl);
 enum ctl_exit ctl_retry(struct ctl *ctl);
 enum ctl_exit ctl_compensate(struct ctl *ctl);
 enum ctl_exit ctl_cancel(struct ctl *ctl);
+enum ctl_exit ctl_payments(struct ctl *ctl);
+enum ctl_exit ctl_refund(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);
 enum ctl_exit ctl_id(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);
@@ -54,6 +56,9 @@ enum ctl_exit ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *
 
 /* Prints the writer's text as a line, and frees it. */
 void ctl_print_json(struct json_writer *writer);
+
+/* --request-id, or a new id: a try that got no answer can be repeated as the same try. */
+const char *ctl_request_id(const struct ctl *ctl);
 
 /* The argument that is an id, or NULL after saying what is missing. */
 const char *ctl_id_argument(const struct ctl *ctl);

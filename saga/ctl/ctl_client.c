@@ -104,10 +104,14 @@ ctl_client_persist(struct ctl_client *client, int attempts_max)
     client->attempts_max = attempts_max;
 }
 
-bool
-ctl_client_may_have_happened(const struct ctl_client *client)
+void
+ctl_client_say_again(const struct ctl_client *client, const char *argument, const char *request_id)
 {
-    return client->may_have_happened;
+    if (client->may_have_happened && !client->ctl->is_json)
+        fprintf(stderr,
+                "         It may have happened all the same. The same try once more:\n"
+                "         sagactl %s %s --request-id=%s\n",
+                client->ctl->word, argument, request_id);
 }
 
 enum ctl_exit
@@ -171,6 +175,8 @@ static const struct {
 } moves[] = {
     { "NOT_STUCK",  "Only a stuck saga can be moved: sagactl list --phase=stuck" },
     { "NOT_FOUND",  "sagactl list shows the sagas that have not ended; --phase=ended the others." },
+    { "NOT_TROUBLED", "sagactl payments lists those that need somebody." },
+    { "PAYMENT_TAKEN", "Undo the order: that refunds it." },
     { "TOO_LATE",   "sagactl show ID says how far it has come." },
     { "STORE_DOWN", "Its database is away: the program goes on by itself once it is back." },
     { "BUSY",       "Ask again in a moment." },

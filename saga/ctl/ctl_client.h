@@ -37,7 +37,9 @@ const ProtobufCMessage *ctl_client_ask_long(struct ctl_client *client,
 /* The exit status of the last question that failed. */
 enum ctl_exit ctl_client_exit(const struct ctl_client *client);
 
-/* Whether it may have been done all the same: then only the same id, once more, is safe. */
-bool ctl_client_may_have_happened(const struct ctl_client *client);
+/* After a question that failed: if it may have been done all the same, only the same id, once more, is
+ * safe, and people are told how. */
+void ctl_client_say_again(const struct ctl_client *client, const char *argument,
+                          const char *request_id);
 
 #endif

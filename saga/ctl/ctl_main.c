@@ -21,6 +21,8 @@ static const struct {
     { "retry",       1, 1, ctl_retry },
     { "compensate",  1, 1, ctl_compensate },
     { "cancel",      1, 1, ctl_cancel },
+    { "payments",    0, 0, ctl_payments },
+    { "refund",      1, 1, ctl_refund },
     { "definitions", 0, 0, ctl_definitions },
     { "ping",        0, 1, ctl_ping },
     { "demo",        0, 0, ctl_demo },
@@ -34,12 +36,14 @@ static const char usage[] =
     "  list [--phase=PHASE]   sagas, newest first: stuck, waiting, running, retrying, compensating or\n"
     "                         ended; without a phase, all that have not ended\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
+    "  payments               payments that need somebody: quarantined, or their refund was refused\n"
     "  definitions            what definitions are loaded, by name and content hash\n"
     "  ping [ADDRESS]         the health of a program (of the orchestrator's when none is named)\n"
     "moving, with --comment for the audit record:\n"
     "  retry ID               try the failed step of a stuck saga once more\n"
     "  compensate ID          undo a stuck saga\n"
     "  cancel ID              wish a saga undone, before its point of no return\n"
+    "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
@@ -55,14 +59,14 @@ static const struct config_key keys[] = {
     { "order", CONFIG_TEXT, "", 0, 0, "demo: address of order-svc", offsetof(struct ctl, order) },
     { "storage", CONFIG_TEXT, "", 0, 0, "demo: address of storage-svc",
       offsetof(struct ctl, storage) },
-    { "account", CONFIG_TEXT, "", 0, 0, "demo: address of account-svc",
+    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, demo: address of account-svc",
       offsetof(struct ctl, account) },
     { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
-    { "limit", CONFIG_INT, "100", 1, 100000, "list: how many at most", offsetof(struct ctl, limit) },
-    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate: who and why, up to 200 bytes",
+    { "limit", CONFIG_INT, "100", 1, 100000, "list, payments: how many at most", offsetof(struct ctl, limit) },
+    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund: who and why, up to 200 bytes",
       offsetof(struct ctl, comment) },
     { "request-id", CONFIG_TEXT, "", 0, 0,
-      "retry, compensate, cancel: the id of an earlier try that got no answer",
+      "retry, compensate, cancel, refund: the id of an earlier try that got no answer",
       offsetof(struct ctl, request_id) },
     { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
       offsetof(struct ctl, timeout_seconds) },
@@ -107,6 +111,16 @@ ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const ch
     if (next != NULL)
         fprintf(stderr, "         %s\n", next);
     return status;
+}
+
+const char *
+ctl_request_id(const struct ctl *ctl)
+{
+    char text[UUID_TEXT_BYTES + 1];
+
+    if (ctl->request_id[0] != '\0')
+        return ctl->request_id;
+    return arena_print(ctl->arena, "%s", uuid_print(uuid_v7(clock_now_us()), text));
 }
 
 const char *
@@ -161,8 +175,10 @@ run(struct ctl *ctl)
         if (strcmp(words[i].word, ctl->word) != 0)
             continue;
         if (ctl->argument_count < words[i].arguments_min)
-            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl list shows the ids there are.",
-                            "%s needs the id of a saga", ctl->word);
+            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
+                            words[i].run == ctl_refund ? "sagactl payments shows the ids there are."
+                                                       : "sagactl list shows the ids there are.",
+                            "%s needs an id", ctl->word);
         if (ctl->argument_count > words[i].arguments_max)
             return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",
                             "%s has no use for '%s'", ctl->word,

@@ -1,6 +1,5 @@
 /* Moving sagas: retry, compensate, cancel. Each carries an id of its own, so that a try that got no
  * answer can be repeated as the same try. */
-#include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
 #include "saga/ctl/ctl_text.h"
 
@@ -8,16 +7,6 @@
 #include <string.h>
 
 #define SERVICE (&sagamesh__saga__v1__saga_service__descriptor)
-
-static const char *
-request_id(const struct ctl *ctl)
-{
-    char text[UUID_TEXT_BYTES + 1];
-
-    if (ctl->request_id[0] != '\0')
-        return ctl->request_id;
-    return arena_print(ctl->arena, "%s", uuid_print(uuid_v7(clock_now_us()), text));
-}
 
 static void
 say_phase(const struct ctl *ctl, const char *saga_id, Sagamesh__Saga__V1__SagaPhase phase)
@@ -49,11 +38,8 @@ ask(struct ctl *ctl, const char *method, const ProtobufCMessage *request, const 
         return NULL;
     answer = ctl_client_ask(client, SERVICE, method, request);
     *ret_status = answer == NULL ? ctl_client_exit(client) : CTL_DONE;
-    if (answer == NULL && ctl_client_may_have_happened(client) && !ctl->is_json)
-        fprintf(stderr,
-                "         It may have happened all the same. The same try once more:\n"
-                "         sagactl %s %s --request-id=%s\n",
-                ctl->word, saga_id, id);
+    if (answer == NULL)
+        ctl_client_say_again(client, saga_id, id);
     ctl_client_close(client);
     return answer;
 }
@@ -63,7 +49,7 @@ ctl_retry(struct ctl *ctl)
 {
     Sagamesh__Saga__V1__RetryRequest request = SAGAMESH__SAGA__V1__RETRY_REQUEST__INIT;
     const Sagamesh__Saga__V1__RetryResponse *answer;
-    const char *saga_id = ctl_id_argument(ctl), *id = request_id(ctl);
+    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
     enum ctl_exit status;
 
     if (saga_id == NULL)
@@ -83,7 +69,7 @@ ctl_compensate(struct ctl *ctl)
 {
     Sagamesh__Saga__V1__CompensateRequest request = SAGAMESH__SAGA__V1__COMPENSATE_REQUEST__INIT;
     const Sagamesh__Saga__V1__CompensateResponse *answer;
-    const char *saga_id = ctl_id_argument(ctl), *id = request_id(ctl);
+    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
     enum ctl_exit status;
 
     if (saga_id == NULL)
@@ -103,7 +89,7 @@ ctl_cancel(struct ctl *ctl)
 {
     Sagamesh__Saga__V1__CancelRequest request = SAGAMESH__SAGA__V1__CANCEL_REQUEST__INIT;
     const Sagamesh__Saga__V1__CancelResponse *answer;
-    const char *saga_id = ctl_id_argument(ctl), *id = request_id(ctl);
+    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
     enum ctl_exit status;
 
     if (saga_id == NULL)

@@ -32,7 +32,8 @@ payment_new(void)
                                .version = 1,
                                .url = "",
                                .reference = "",
-                               .refunds = "" };
+                               .refunds = "",
+                               .booked_currency = "" };
 
     uuid_parse(ID, strlen(ID), &payment.record.id);
     return payment;

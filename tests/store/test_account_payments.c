@@ -309,6 +309,81 @@ START_TEST(another_amount_makes_a_query_due)
 }
 END_TEST
 
+static struct test_call *
+settle(struct uuid id, struct uuid payment_id)
+{
+    struct test_call *test = undo("Settle", id, payment_id);
+
+    ((struct undo_payment *)test->call.op)->comment = "ada: refund it";
+    return test;
+}
+
+/* How many payments need somebody, and the first of them. */
+static size_t
+troubled(struct uuid *ret_first)
+{
+    struct pg *reader = pg_new(fixture.conninfo, "test", payment_statements);
+    struct list_troubled list = { .page_size = 10 };
+    struct op *lists[] = { &list.op };
+    struct arena *arena = arena_new();
+    const struct read *read = payment_reads;
+
+    while (strcmp(read->name, "ListTroubled") != 0)
+        read++;
+    ck_assert_int_eq(pg_connect(reader), ERR_OK);
+    ck_assert_int_eq(read->read(reader, lists, 1, arena), ERR_OK);
+    ck_assert(!list.has_more);
+    if (list.count > 0)
+        *ret_first = list.payments[0].record.id;
+    arena_free(arena);
+    pg_free(reader);
+    return list.count;
+}
+
+/* From the provider's other amount to a refund of it, which a person asks for twice. */
+START_TEST(quarantined_is_settled)
+{
+    struct uuid id = new_id(), request = new_id(), first;
+    struct observation created = { .source = SOURCE_CREATE, .observed = OBSERVED_CREATED };
+    struct observation more = { .source = SOURCE_QUERY,
+                                .observed = OBSERVED_SUCCEEDED,
+                                .amount_minor = 501,
+                                .currency = "JPY" };
+    struct observation refunded = { .source = SOURCE_REFUND,
+                                    .refunds = { { "r", 501 } },
+                                    .refund_count = 1 };
+    int32_t number;
+
+    pg_fixture_run(fixture.conninfo, "UPDATE payment SET needs_person = false");
+    expect(create(id, 500), "");
+    expect(settle(new_id(), id), "NOT_TROUBLED");
+    expect(settle(new_id(), new_id()), "NOT_FOUND");
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    learn(id, number, OUTCOME_KNOWN, &created);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE provider_task SET due_us = 0 WHERE kind = 2 AND NOT is_leased");
+    ck_assert_int_eq(lease(id, &number), TASK_QUERY);
+    learn(id, number, OUTCOME_KNOWN, &more);
+    ck_assert_uint_eq(troubled(&first), 1);
+    ck_assert(uuid_equal(first, id));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(claim_of(settle(request, id)), CLAIM_ABANDONED);
+    ck_assert_int_eq(lease(id, &number), TASK_QUERY);
+    learn(id, number, OUTCOME_KNOWN, &more);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE provider_task SET due_us = 0 WHERE kind = 4 AND NOT is_leased");
+    ck_assert_int_eq(lease(id, &number), TASK_REFUND);
+    learn(id, number, OUTCOME_KNOWN, &refunded);
+    expect_sql("SELECT concat_ws(' ', refunds, booked_minor, booked_currency, settle_comment,"
+               " needs_person) FROM payment WHERE id =",
+               id, "501 r 501 JPY ada: refund it f");
+    expect_sql(TASK, id, "0 f 3");
+    ck_assert_uint_eq(troubled(&first), 0);
+    ck_assert_int_eq(claim_of(settle(request, id)), CLAIM_ABANDONED); /* the same try */
+    expect(settle(new_id(), id), "NOT_TROUBLED");
+}
+END_TEST
+
 START_TEST(signaled_only_grows)
 {
     struct uuid id = new_id();
@@ -466,6 +541,7 @@ main(void)
     tcase_add_test(tests, abandon_first_leaves_a_tombstone);
     tcase_add_test(tests, abandon_waits_for_the_create_under_way);
     tcase_add_test(tests, another_amount_makes_a_query_due);
+    tcase_add_test(tests, quarantined_is_settled);
     tcase_add_test(tests, signaled_only_grows);
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);

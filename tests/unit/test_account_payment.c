@@ -38,6 +38,7 @@ payment_of(int32_t observed, int32_t claim)
                              .url = "",
                              .reference = "",
                              .refunds = "",
+                             .booked_currency = "",
                              .traceparent = "",
                              .expires_at_us = NOW_US + 600 * SECOND_US };
 }
@@ -529,6 +530,81 @@ START_TEST(refund_whose_lease_ran_out)
 }
 END_TEST
 
+/* A person settles a quarantined payment: the books say what was taken, and that goes back, once. */
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t claim;
+    enum observed books;  /* as they are when the person asks */
+    int64_t booked_minor;
+    const char *currency;
+    int64_t office_minor; /* went back by hand */
+    int64_t refund_minor; /* ours */
+    int32_t claim_after;
+    bool needs_person_after;
+} settlings[] = {
+    { "one more than asked for",       CLAIM_OPEN,      OBSERVED_SUCCEEDED, 501, "JPY", 0,   501, CLAIM_ABANDONED, false },
+    { "another currency",              CLAIM_OPEN,      OBSERVED_SUCCEEDED, 500, "USD", 0,   500, CLAIM_ABANDONED, false },
+    { "some of it went back by hand",  CLAIM_ABANDONED, OBSERVED_SUCCEEDED, 400, "JPY", 150, 250, CLAIM_ABANDONED, false },
+    { "all of it went back by hand",   CLAIM_ABANDONED, OBSERVED_SUCCEEDED, 400, "JPY", 400, 0,   CLAIM_ABANDONED, false },
+    { "given back by its order",       CLAIM_RETURNED,  OBSERVED_SUCCEEDED, 501, "JPY", 0,   501, CLAIM_RETURNED,  false },
+    { "the books have come right",     CLAIM_OPEN,      OBSERVED_SUCCEEDED, 500, "JPY", 0,   500, CLAIM_ABANDONED, false },
+    { "it was never paid",             CLAIM_OPEN,      OBSERVED_CANCELED,  501, "JPY", 0,   0,   CLAIM_ABANDONED, false },
+    { "it can still be paid",          CLAIM_OPEN,      OBSERVED_PENDING,   501, "JPY", 0,   0,   CLAIM_ABANDONED, true  },
+    { "an amount that nobody can read", CLAIM_OPEN,     OBSERVED_SUCCEEDED, -1,  "JPY", 0,   0,   CLAIM_ABANDONED, true  },
+};
+/* clang-format on */
+
+/* The answer of the provider's books. */
+static struct observation
+settling_books(int row)
+{
+    struct observation books = { .source = SOURCE_QUERY,
+                                 .observed = settlings[row].books,
+                                 .amount_minor = settlings[row].booked_minor,
+                                 .currency = settlings[row].currency };
+
+    if (settlings[row].office_minor > 0)
+        books.refunds[books.refund_count++] =
+            (struct refunded){ "office", settlings[row].office_minor };
+    return books;
+}
+
+START_TEST(person_settles)
+{
+    int32_t observed =
+        settlings[_i].claim == CLAIM_RETURNED ? OBSERVED_SUCCEEDED : OBSERVED_PENDING;
+    struct payment payment = payment_of(observed, settlings[_i].claim);
+    struct task task = { .payment_id = payment.record.id, .create_state = CREATE_THERE };
+    struct observation books = settling_books(_i), refund = { .source = SOURCE_REFUND };
+
+    payment.is_quarantined = payment.needs_person = true;
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_int_eq(task.kind, TASK_NONE); /* nothing by itself */
+    for (int twice = 0; twice < 2; twice++) {
+        payment_settle(&payment, &task, "ada", NOW_US);
+        payment_plan(&payment, &task, arena, NOW_US);
+    }
+    ck_assert_int_eq(payment.claim, settlings[_i].claim_after);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &books, arena, NOW_US);
+    if (settlings[_i].refund_minor > 0) {
+        ck_assert_int_eq(payment_lease(&payment, &task, arena, task.due_us), TASK_REFUND);
+        ck_assert_msg(payment_refund_left(&payment, arena) == settlings[_i].refund_minor,
+                      "%s: %" PRId64, settlings[_i].what, payment_refund_left(&payment, arena));
+        ck_assert_str_eq(payment_refund_currency(&payment), settlings[_i].currency);
+        refund.refunds[0] = (struct refunded){ "ours", settlings[_i].refund_minor };
+        refund.refund_count = 1;
+        payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &refund, arena, NOW_US);
+    }
+    ck_assert_msg(task.kind == TASK_NONE, "%s: %s is next", settlings[_i].what,
+                  task_word((enum task_kind)task.kind));
+    ck_assert_msg(payment.needs_person == settlings[_i].needs_person_after, "%s: person",
+                  settlings[_i].what);
+    ck_assert_int_ne(payment.claim, CLAIM_TAKEN);
+}
+END_TEST
+
 START_TEST(abandon_before_anything_was_sent)
 {
     struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
@@ -568,6 +644,7 @@ main(void)
     tcase_add_test(tests, answered_404_ends_the_backoff);
     tcase_add_test(tests, refund_that_is_refused);
     tcase_add_test(tests, refund_whose_lease_ran_out);
+    tcase_add_loop_test(tests, person_settles, 0, sizeof settlings / sizeof *settlings);
     tcase_add_test(tests, abandon_before_anything_was_sent);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);

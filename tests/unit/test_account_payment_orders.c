@@ -85,7 +85,7 @@ state_new(void)
     payment->amount_minor = 500;
     payment->currency = "JPY";
     payment->description = payment->return_url = payment->url = payment->reference = "";
-    payment->refunds = payment->traceparent = "";
+    payment->refunds = payment->traceparent = payment->booked_currency = "";
     payment->observed = OBSERVED_CREATED;
     payment->claim = CLAIM_OPEN;
     payment->version = 1;

@@ -273,6 +273,7 @@ payment_new(void)
                                .url = "",
                                .reference = "",
                                .refunds = "",
+                               .booked_currency = "",
                                .expires_at_us = INT64_C(1795262400) * SECOND_US };
 
     ck_assert(uuid_parse(ID, strlen(ID), &payment.record.id));

@@ -1,0 +1,205 @@
+/* Payments that need a person: payments lists them, refund pays back what their providers took. */
+#include "mesh/base/clock.h"
+#include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_text.h"
+
+#include <inttypes.h>
+#include <sagamesh/payment/v1/payment_service.pb-c.h>
+#include <stdio.h>
+
+enum { PAGE = 1000 };
+
+#define SERVICE (&sagamesh__payment__v1__payment_service__descriptor)
+
+/* ---- payments ---- */
+
+static const char *
+why_text(const Sagamesh__Payment__V1__Payment *payment)
+{
+    return payment->quarantined ? "QUARANTINED" : "REFUND_REFUSED";
+}
+
+/* "TAKEN" of CLAIM_TAKEN; a number that this program does not know is "?". */
+static const char *
+enum_text(const ProtobufCEnumDescriptor *descriptor, int number, size_t prefix_bytes)
+{
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(descriptor, number);
+
+    return value == NULL ? "?" : value->name + prefix_bytes;
+}
+
+static const char *
+claim_text(Sagamesh__Payment__V1__Claim claim)
+{
+    return enum_text(&sagamesh__payment__v1__claim__descriptor, (int)claim, sizeof "CLAIM_" - 1);
+}
+
+static int64_t
+refunded_minor(const Sagamesh__Payment__V1__Payment *payment)
+{
+    int64_t sum_minor = 0;
+
+    for (size_t i = 0; i < payment->n_refunds; i++)
+        sum_minor += payment->refunds[i]->amount_minor;
+    return sum_minor;
+}
+
+static void
+payment_print(const Sagamesh__Payment__V1__Payment *payment, int64_t now_us, struct arena *arena)
+{
+    const char *took = payment->booked_minor == 0
+                           ? "-"
+                           : arena_print(arena, "%" PRId64 " %s", payment->booked_minor,
+                                         ctl_clean_text(payment->booked_currency, arena));
+
+    printf("%-36s  %-14s %-9s %-12s %16s %16s %12" PRId64 " %8s  %s\n", payment->payment_id,
+           why_text(payment), claim_text(payment->claim), ctl_clean_text(payment->provider, arena),
+           arena_print(arena, "%" PRId64 " %s", payment->amount_minor,
+                       ctl_clean_text(payment->currency, arena)),
+           took, refunded_minor(payment), ctl_age_text(now_us - payment->changed_at_us, arena),
+           payment->order_id);
+}
+
+static void
+payment_json(struct json_writer *writer, const Sagamesh__Payment__V1__Payment *payment)
+{
+    json_open_object(writer, NULL);
+    json_put_text(writer, "payment_id", payment->payment_id);
+    json_put_text(writer, "order_id", payment->order_id);
+    json_put_text(writer, "provider", payment->provider);
+    json_put_text(writer, "why", why_text(payment));
+    json_put_text(writer, "claim", claim_text(payment->claim));
+    json_put_int(writer, "amount_minor", payment->amount_minor);
+    json_put_text(writer, "currency", payment->currency);
+    json_put_int(writer, "booked_minor", payment->booked_minor);
+    json_put_text(writer, "booked_currency", payment->booked_currency);
+    json_put_int(writer, "refunded_minor", refunded_minor(payment));
+    json_put_int(writer, "refund_asked_at_us", payment->settle_asked_at_us);
+    json_put_text(writer, "comment", payment->settle_comment);
+    json_put_int(writer, "changed_at_us", payment->changed_at_us);
+    json_close_object(writer);
+}
+
+static void
+page_show(const struct ctl *ctl, const Sagamesh__Payment__V1__ListTroubledResponse *page,
+          bool is_first, struct json_writer *writer)
+{
+    int64_t now_us = clock_now_us();
+
+    if (is_first && page->n_payments > 0 && !ctl->is_json)
+        printf("%-36s  %-14s %-9s %-12s %16s %16s %12s %8s  %s\n", "payment", "why", "claim",
+               "provider", "amount", "it took", "paid back", "age", "order");
+    for (size_t i = 0; i < page->n_payments; i++) {
+        if (ctl->is_json)
+            payment_json(writer, page->payments[i]);
+        else
+            payment_print(page->payments[i], now_us, ctl->arena);
+    }
+}
+
+static void
+list_end(const struct ctl *ctl, struct json_writer *writer, int64_t shown, bool has_more)
+{
+    if (ctl->is_json) {
+        json_close_array(writer);
+        json_put_bool(writer, "has_more", has_more);
+        json_close_object(writer);
+        ctl_print_json(writer);
+    } else if (shown == 0) {
+        printf("no payment needs anybody\n");
+    } else if (has_more) {
+        printf("there are more: --limit=%lld\n", (long long)ctl->limit * 10);
+    }
+}
+
+static enum ctl_exit
+list_from(struct ctl *ctl, struct ctl_client *client)
+{
+    Sagamesh__Payment__V1__ListTroubledRequest request =
+        SAGAMESH__PAYMENT__V1__LIST_TROUBLED_REQUEST__INIT;
+    struct json_writer writer = { 0 };
+    int64_t shown = 0;
+
+    if (ctl->is_json) {
+        json_open_object(&writer, NULL);
+        json_open_array(&writer, "payments");
+    }
+    do {
+        const Sagamesh__Payment__V1__ListTroubledResponse *page;
+
+        request.page_size = (int32_t)(ctl->limit - shown < PAGE ? ctl->limit - shown : PAGE);
+        page = (const Sagamesh__Payment__V1__ListTroubledResponse *)ctl_client_ask(
+            client, SERVICE, "ListTroubled", &request.base);
+        if (page == NULL) {
+            json_writer_free(&writer);
+            return ctl_client_exit(client);
+        }
+        page_show(ctl, page, shown == 0, &writer);
+        shown += (int64_t)page->n_payments;
+        request.page_token = page->next_page_token;
+    } while (request.page_token[0] != '\0' && shown < ctl->limit);
+    list_end(ctl, &writer, shown, request.page_token[0] != '\0');
+    return CTL_DONE;
+}
+
+enum ctl_exit
+ctl_payments(struct ctl *ctl)
+{
+    struct ctl_client *client = ctl_client_open(ctl, "account", ctl->account);
+    enum ctl_exit status;
+
+    if (client == NULL)
+        return CTL_USAGE;
+    status = list_from(ctl, client);
+    ctl_client_close(client);
+    return status;
+}
+
+/* ---- refund ---- */
+
+static void
+refund_say(const struct ctl *ctl, const char *payment_id, Sagamesh__Payment__V1__Claim claim)
+{
+    struct json_writer writer = { 0 };
+
+    if (!ctl->is_json) {
+        printf(
+            "%s: what its provider took goes back, once; sagactl payments lists it until that is "
+            "done\n",
+            payment_id);
+        return;
+    }
+    json_open_object(&writer, NULL);
+    json_put_text(&writer, "payment_id", payment_id);
+    json_put_text(&writer, "claim", claim_text(claim));
+    json_close_object(&writer);
+    ctl_print_json(&writer);
+}
+
+enum ctl_exit
+ctl_refund(struct ctl *ctl)
+{
+    Sagamesh__Payment__V1__SettleRequest request = SAGAMESH__PAYMENT__V1__SETTLE_REQUEST__INIT;
+    const Sagamesh__Payment__V1__SettleResponse *answer;
+    const char *payment_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
+    struct ctl_client *client;
+    enum ctl_exit status;
+
+    if (payment_id == NULL)
+        return CTL_USAGE;
+    client = ctl_client_open(ctl, "account", ctl->account);
+    if (client == NULL)
+        return CTL_USAGE;
+    request.request_id = (char *)(uintptr_t)id;
+    request.payment_id = (char *)(uintptr_t)payment_id;
+    request.comment = (char *)(uintptr_t)ctl->comment;
+    answer = (const Sagamesh__Payment__V1__SettleResponse *)ctl_client_ask(client, SERVICE,
+                                                                           "Settle", &request.base);
+    status = answer == NULL ? ctl_client_exit(client) : CTL_DONE;
+    if (answer != NULL)
+        refund_say(ctl, payment_id, answer->claim);
+    else
+        ctl_client_say_again(client, payment_id, id);
+    ctl_client_close(client);
+    return status;
+}
