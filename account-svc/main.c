@@ -16,6 +16,7 @@
  *   provider.c        the providers that are configured
  *   provider_*.c      their adapters, and Standard Webhooks
  *   provider_thread.c does the tasks: asks providers over HTTP
+ *   provider_lane.c   how much may be asked of one: its rate, its health
  *
  *   account_store.c   all tables in one order: both services share one batch
  *   schema.sql        what must hold always, and ledger_check(), which recomputes all balances

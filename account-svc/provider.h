@@ -10,7 +10,7 @@
  *       "merchant_id": "", "requests_per_second": 50 } } }
  * Secrets come from files, whose paths are relative to the configuration's folder. The name of a
  * provider is the last part of its webhooks' path. All secrets listed are active; one that is taken
- * out is revoked.
+ * out is revoked. requests_per_second is of each process.
  *
  * Thread    Read in main(); never changed after that, so any thread may look.
  * Memory    A set of providers owns everything in it. What an adapter fills is in the arena given.

@@ -1,4 +1,5 @@
 #include "account-svc/provider_thread.h"
+#include "account-svc/provider_lane.h"
 #include "mesh/base/log.h"
 
 #include <curl/curl.h>
@@ -8,11 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PAUSE_MIN_US (SECOND_US / 4)
-#define PAUSE_MAX_US (30 * SECOND_US)
-
-enum { PAUSE_DOUBLINGS_MAX = 8 };
 
 enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING };
 
@@ -32,16 +28,6 @@ struct job {
     char *body; /* of the answer; the job's to free */
     size_t body_bytes;
     int64_t asked_us;
-};
-
-/* What is known of a provider's health, and how much may still be asked of it. */
-struct lane {
-    const struct provider *provider;
-    size_t jobs;
-    int failures; /* in a row */
-    int64_t pause_until_us;
-    int64_t tokens_us; /* time saved up, up to a second's worth of requests */
-    int64_t filled_us;
 };
 
 struct provider_thread {
@@ -70,7 +56,7 @@ job_free(struct job *job)
     free(job->body);
     arena_free(job->arena);
     memset(job, 0, sizeof *job);
-    lane->jobs--;
+    lane_leave(lane);
 }
 
 static struct job *
@@ -93,7 +79,7 @@ job_new(struct provider_thread *thread, struct lane *lane, struct uuid payment_i
     empty->arena = arena_new();
     empty->payment_id = payment_id;
     empty->state = JOB_LEASING;
-    lane->jobs++;
+    lane_take(lane);
     return empty;
 }
 
@@ -156,56 +142,6 @@ job_lease(struct job *job)
                                 .owner = job };
 
     thread->options.submit(thread->options.owner, &payment_lease_method, &lease, lease_answered);
-}
-
-/* ---- lanes: how much may be asked of a provider ---- */
-
-static void
-lane_fill(struct lane *lane, int64_t now_us)
-{
-    lane->tokens_us += now_us - lane->filled_us;
-    if (lane->tokens_us > SECOND_US)
-        lane->tokens_us = SECOND_US;
-    lane->filled_us = now_us;
-}
-
-static size_t
-lane_allowance(struct lane *lane, int64_t now_us)
-{
-    size_t by_rate;
-
-    lane_fill(lane, now_us);
-    by_rate = (size_t)(lane->tokens_us * lane->provider->requests_per_second / SECOND_US);
-    if (now_us < lane->pause_until_us || lane->jobs >= PROVIDER_IN_FLIGHT_MAX)
-        return 0;
-    if (lane->failures > 0)
-        return lane->jobs == 0 && by_rate > 0 ? 1 : 0; /* one asks for all */
-    return by_rate < PROVIDER_IN_FLIGHT_MAX - lane->jobs ? by_rate
-                                                         : PROVIDER_IN_FLIGHT_MAX - lane->jobs;
-}
-
-static void
-lane_answered(struct lane *lane, bool is_well, int64_t now_us)
-{
-    int64_t pause_us = PAUSE_MIN_US;
-    uint8_t random;
-
-    if (is_well) {
-        if (lane->failures > 0)
-            log_info("provider=%s because=\"it answers again\"", lane->provider->name);
-        lane->failures = 0;
-        lane->pause_until_us = 0;
-        return;
-    }
-    if (lane->failures++ == 0)
-        log_warn("provider=%s because=\"it does not answer: it is asked more rarely\"",
-                 lane->provider->name);
-    for (int i = 1; i < lane->failures && i < PAUSE_DOUBLINGS_MAX; i++)
-        pause_us *= 2;
-    if (pause_us > PAUSE_MAX_US)
-        pause_us = PAUSE_MAX_US;
-    random_bytes(&random, sizeof random);
-    lane->pause_until_us = now_us + pause_us - pause_us / 10 + pause_us / 5 * random / 256;
 }
 
 /* ---- requests ---- */
@@ -277,6 +213,13 @@ job_ask(struct job *job)
     curl_multi_add_handle(job->thread->multi, job->easy);
 }
 
+/* Seconds that a stranger sent, without overflow. */
+static int64_t
+retry_after_us(curl_off_t seconds)
+{
+    return seconds > 86400 ? 86400 * SECOND_US : (int64_t)seconds * SECOND_US;
+}
+
 /* What came of the request goes to the reducer. */
 static void
 job_learn(struct job *job, CURLcode code)
@@ -289,15 +232,18 @@ job_learn(struct job *job, CURLcode code)
     struct provider_answer answer = { .body = job->body == NULL ? "" : job->body,
                                       .body_bytes = job->body_bytes };
     int64_t now_us = clock_steady_us();
+    curl_off_t retry_after_seconds = 0;
     long status = 0;
     char id[UUID_TEXT_BYTES + 1];
 
-    curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_OK)
+        curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(job->easy, CURLINFO_RETRY_AFTER, &retry_after_seconds);
     answer.status = (int)status;
     if (code == CURLE_OK)
         learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
                                                            job->arena, &learn.observation);
-    lane_answered(job->lane, code == CURLE_OK && status < 500 && status != 429, now_us);
+    lane_answered(job->lane, (int)status, retry_after_us(retry_after_seconds), now_us);
     log_line(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
              "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
              uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind),
@@ -354,7 +300,7 @@ look_at_lane(struct provider_thread *thread, struct lane *lane, struct arena *ar
     const struct task_due *due;
 
     if (allowance == 0)
-        return lane->failures == 0;
+        return !lane_is_slow(lane);
     if (pg_round(thread->pg, false, &step, 1, arena) != ERR_OK)
         return false;
     due = step.ret_rows;
@@ -363,7 +309,6 @@ look_at_lane(struct provider_thread *thread, struct lane *lane, struct arena *ar
 
         if (job == NULL)
             continue;
-        lane->tokens_us -= SECOND_US / lane->provider->requests_per_second;
         taken++;
         job_lease(job);
     }
@@ -420,11 +365,8 @@ provider_thread_open(const struct provider_thread_options *options)
     thread->multi = curl_multi_init();
     thread->pg = pg_new(options->conninfo, "provider", payment_statements);
     thread->answers = queue_new(PROVIDER_JOBS_MAX);
-    for (size_t i = 0; i < options->providers->count; i++) {
-        thread->lanes[i].provider = &options->providers->providers[i];
-        thread->lanes[i].tokens_us = SECOND_US;
-        thread->lanes[i].filled_us = clock_steady_us();
-    }
+    for (size_t i = 0; i < options->providers->count; i++)
+        lane_open(&thread->lanes[i], &options->providers->providers[i], clock_steady_us());
     if (thread->multi == NULL || pthread_create(&thread->thread, NULL, thread_main, thread) != 0)
         abort();
     return thread;

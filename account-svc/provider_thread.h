@@ -4,8 +4,8 @@
  *
  * The thread reads which tasks are due, and changes no row: leases and what was learned are ops like
  * everybody else's. A crash anywhere leaves a lease that runs out, after which the outcome is unknown
- * and is asked for. A provider that does not answer is asked by one request at a time, ever more
- * rarely, until it does; no provider is asked more often than its configuration says.
+ * and is asked for. How much may be asked of a provider is its lane's to say (provider_lane.h), by this
+ * process: with N replicas give each an Nth of the provider's rate.
  *
  * Thread    One of its own, with its own connection to the database and its own curl multi handle.
  *           provider_thread_wake: any.
@@ -21,7 +21,6 @@ struct provider_thread;
 
 enum {
     PROVIDER_JOBS_MAX = 256,
-    PROVIDER_IN_FLIGHT_MAX = 32, /* requests to one provider at a time */
     PROVIDER_CONNECT_MS = 3000,
     PROVIDER_REQUEST_MS = 10000,       /* TASK_LEASE_US is longer */
     PROVIDER_LOOK_US = 500 * 1000,     /* what other replicas made due is found this late */

@@ -1,5 +1,6 @@
 /* The provider thread against a small provider of the test's own, over real sockets and a real database:
  * what it asks, what it makes of lost answers, and how an Abandon and a late success end. */
+#include "account-svc/provider_lane.h"
 #include "account-svc/provider_thread.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
@@ -16,6 +17,8 @@ static struct pg_fixture fixture;
 
 /* ---- a provider with one payment at a time ---- */
 
+enum { HITS_MAX = 1000 };
+
 static struct world {
     pthread_mutex_t lock;
     pthread_t thread;
@@ -28,15 +31,18 @@ static struct world {
     bool is_away, loses_refund;
     int64_t office_minor, ours_minor; /* refunds */
     int64_t office_on_refund_minor;   /* made by hand, just before ours */
+    const char *head;                 /* a header more, with each 503 */
+    int64_t hits_us[HITS_MAX];        /* when each request came */
+    int hits;
 } world;
 
 static void
-answer_write(int connection, int status, const char *body)
+answer_write(int connection, int status, const char *more, const char *body)
 {
-    char head[256];
+    char head[512];
     int bytes = snprintf(head, sizeof head,
-                         "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                         status, strlen(body));
+                         "HTTP/1.1 %d X\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                         status, more, strlen(body));
 
     if (write(connection, head, (size_t)bytes) != bytes ||
         write(connection, body, strlen(body)) != (ssize_t)strlen(body))
@@ -144,13 +150,18 @@ world_main(void *context)
     (void)context;
     while ((connection = accept(world.listener, NULL, NULL)) >= 0) {
         char text[4096], body[512] = "";
+        const char *head = "";
         bool is_lost;
         int status;
 
         request_read(connection, text, sizeof text);
         if (text[0] != '\0') {
             pthread_mutex_lock(&world.lock);
+            if (world.hits < HITS_MAX)
+                world.hits_us[world.hits] = clock_steady_us();
+            world.hits++;
             status = do_request(text, body, sizeof body);
+            head = status == 503 && world.head != NULL ? world.head : "";
             is_lost = world.lost > 0 && world.lost-- > 0;
             if (world.loses_refund && strstr(text, "/refunds ") != NULL) {
                 world.loses_refund = false;
@@ -158,7 +169,7 @@ world_main(void *context)
             }
             pthread_mutex_unlock(&world.lock);
             if (!is_lost)
-                answer_write(connection, status, body);
+                answer_write(connection, status, head, body);
         }
         close(connection);
     }
@@ -234,6 +245,8 @@ submit(void *owner, const struct method *method, const void *op, void (*answered
     batch_submit_always(batch, &own->call);
 }
 
+static int64_t requests_per_second = 100;
+
 static void
 set_up(void)
 {
@@ -250,11 +263,20 @@ set_up(void)
     ck_assert_int_eq(provider_set_open("", &providers), ERR_OK);
     provider = &providers->providers[providers->count++];
     provider->adapter = &provider_sandbox;
-    provider->requests_per_second = 100;
+    provider->requests_per_second = requests_per_second;
     snprintf(provider->name, sizeof provider->name, "sandbox");
     snprintf(provider->base_url, sizeof provider->base_url, "http://127.0.0.1:%d", world.port);
     thread_options.providers = providers;
     thread = provider_thread_open(&thread_options);
+}
+
+/* A provider that takes few. */
+static void
+set_up_slow(void)
+{
+    requests_per_second = 5;
+    set_up();
+    requests_per_second = 100;
 }
 
 static void
@@ -348,6 +370,51 @@ wait_for(struct uuid id, const char *condition)
 }
 
 /* The assertion comes after the unlock: one that fails jumps away. */
+/* Until that many payments fit, for 40 s at most. */
+static void
+wait_for_all(int count, const char *condition)
+{
+    const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
+    int64_t until_us = clock_steady_us() + 40 * SECOND_US;
+
+    while (pg_fixture_int(fixture.conninfo,
+                          "SELECT count(*) FROM payment JOIN provider_task ON payment_id = id"
+                          " WHERE %s",
+                          condition) != count) {
+        ck_assert_msg(clock_steady_us() < until_us, "%d never became %s", count, condition);
+        nanosleep(&moment, NULL);
+    }
+}
+
+static int
+wait_for_hits(int count)
+{
+    const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
+    int64_t until_us = clock_steady_us() + 40 * SECOND_US;
+    int hits;
+
+    do {
+        ck_assert_msg(clock_steady_us() < until_us, "%d requests never came", count);
+        nanosleep(&moment, NULL);
+        pthread_mutex_lock(&world.lock);
+        hits = world.hits;
+        pthread_mutex_unlock(&world.lock);
+    } while (hits < count);
+    return hits;
+}
+
+/* From the one before it to this request. */
+static int64_t
+gap_before(int hit)
+{
+    int64_t gap_us;
+
+    pthread_mutex_lock(&world.lock);
+    gap_us = world.hits_us[hit] - world.hits_us[hit - 1];
+    pthread_mutex_unlock(&world.lock);
+    return gap_us;
+}
+
 #define EXPECT(what, count)                                                                        \
     do {                                                                                           \
         int is;                                                                                    \
@@ -480,11 +547,68 @@ START_TEST(refund_that_is_refused)
 }
 END_TEST
 
+/* ---- lanes: times are counted from below, so a slow machine changes nothing ---- */
+
+/* 5 a second with a second saved up: 20 need 3 seconds. */
+START_TEST(rate_is_kept)
+{
+    int64_t began_us = clock_steady_us();
+
+    for (int i = 0; i < 20; i++)
+        create();
+    wait_for_all(20, "url <> '' AND NOT is_leased");
+    EXPECT(creates, 20);
+    EXPECT(hits, 20);
+    ck_assert_int_ge(world.hits_us[19] - began_us, 3 * SECOND_US);
+}
+END_TEST
+
+/* After several failures one asks for all, with a pause after each; and all may when it is answered. */
+START_TEST(outage_and_recovery)
+{
+    int hits, creates;
+
+    world.is_away = true;
+    create();
+    hits = wait_for_hits(3);
+    for (int i = 0; i < 20; i++)
+        create();
+    hits = wait_for_hits(hits + 4);
+    pthread_mutex_lock(&world.lock);
+    world.is_away = false;
+    pthread_mutex_unlock(&world.lock);
+    for (int i = LANE_FAILURES_MIN; i < hits; i++)
+        ck_assert_int_ge(gap_before(i), LANE_PAUSE_MIN_US * 9 / 10);
+    wait_for_all(21, "url <> '' AND create_state = 3");
+    pthread_mutex_lock(&world.lock);
+    creates = world.creates;
+    pthread_mutex_unlock(&world.lock);
+    ck_assert_int_le(creates, 21); /* none twice */
+}
+END_TEST
+
+/* One 503 that says when to come back: nobody asks before. */
+START_TEST(retry_after_is_kept)
+{
+    world.is_away = true;
+    world.head = "Retry-After: 2\r\n";
+    create();
+    wait_for_hits(1);
+    for (int i = 0; i < 5; i++)
+        create();
+    pthread_mutex_lock(&world.lock);
+    world.is_away = false;
+    pthread_mutex_unlock(&world.lock);
+    wait_for_all(6, "url <> '' AND create_state = 3");
+    ck_assert_int_ge(gap_before(1), 2 * SECOND_US);
+}
+END_TEST
+
 int
 main(void)
 {
     Suite *suite = suite_create("provider thread");
-    TCase *tests = tcase_create("thread");
+    TCase *tests = tcase_create("thread"), *slow = tcase_create("slow");
     SRunner *runner = srunner_create(suite);
     int failed;
 
@@ -498,6 +622,12 @@ main(void)
     tcase_add_test(tests, lost_answer_to_the_refund);
     tcase_add_test(tests, refund_of_what_is_left);
     tcase_add_test(tests, refund_that_is_refused);
+    tcase_add_test(tests, outage_and_recovery);
+    tcase_add_test(tests, retry_after_is_kept);
+    tcase_set_timeout(slow, 60);
+    tcase_add_checked_fixture(slow, set_up_slow, tear_down);
+    tcase_add_test(slow, rate_is_kept);
+    suite_add_tcase(suite, slow);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
