@@ -2,6 +2,7 @@
 #include "account-svc/provider_webhook.h"
 #include "mesh/base/log.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
@@ -205,6 +206,29 @@ provider_status_outcome(int status)
 
 /* ---- the configuration ---- */
 
+/* The whole host counts: 127.0.0.1.example is somebody else, and so is what follows a user's name. */
+bool
+provider_url_is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+    struct in_addr address;
+    char text[64];
+    size_t bytes;
+
+    if (host == NULL)
+        return false;
+    host += 3;
+    if (strncmp(host, "[::1]", 5) == 0)
+        return host[5] == '\0' || strchr(":/?#", host[5]) != NULL;
+    bytes = strcspn(host, ":/?#");
+    if (bytes >= sizeof text || memchr(host, '@', strcspn(host, "/?#")) != NULL)
+        return false;
+    memcpy(text, host, bytes);
+    text[bytes] = '\0';
+    return strcmp(text, "localhost") == 0 ||
+           (inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+}
+
 /* A small file as text in arena, without the white space at its end; NULL when it cannot be read. */
 static char *
 file_read(const char *path, size_t bytes_max, struct arena *arena)
@@ -325,6 +349,11 @@ config_provider(const struct config *config, struct provider *provider)
     if (strncmp(provider->base_url, "http://", 7) != 0 &&
         strncmp(provider->base_url, "https://", 8) != 0)
         return config_wrong(config, "base_url", "must begin with http:// or https://");
+    /* What goes there is the key to all payments, what comes back is believed. */
+    if (strncmp(provider->base_url, "http://", 7) == 0 &&
+        !provider_url_is_loopback(provider->base_url))
+        return config_wrong(config, "base_url",
+                            "must begin with https:// unless it is on this machine");
     return ERR_OK;
 }
 

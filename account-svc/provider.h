@@ -10,7 +10,7 @@
  *       "merchant_id": "", "requests_per_second": 50 } } }
  * Secrets come from files, whose paths are relative to the configuration's folder. The name of a
  * provider is the last part of its webhooks' path. All secrets listed are active; one that is taken
- * out is revoked. requests_per_second is of each process.
+ * out is revoked. requests_per_second is of each process. base_url is https, except on this machine.
  *
  * Thread    Read in main(); never changed after that, so any thread may look.
  * Memory    A set of providers owns everything in it. What an adapter fills is in the arena given.
@@ -57,6 +57,9 @@ struct provider_set {
 enum error provider_set_open(const char *path, struct provider_set **ret_set);
 struct provider_set *provider_set_free(struct provider_set *set);
 const struct provider *provider_find(const struct provider_set *set, const char *name);
+
+/* Is the host of an http or https URL this machine: localhost, 127.0.0.0/8 or [::1]? */
+bool provider_url_is_loopback(const char *url);
 
 /* ---- requests ---- */
 

@@ -160,17 +160,6 @@ take_body(char *data, size_t size, size_t count, void *context)
     return bytes;
 }
 
-/* What comes from the environment (http_proxy) is for the world, not for this machine. */
-static bool
-is_loopback(const char *url)
-{
-    const char *host = strstr(url, "://");
-
-    return host != NULL &&
-           (strncmp(host + 3, "127.", 4) == 0 || strncmp(host + 3, "localhost", 9) == 0 ||
-            strncmp(host + 3, "[::1]", 5) == 0);
-}
-
 static void
 job_set_options(struct job *job, const struct provider_request *request)
 {
@@ -186,11 +175,13 @@ job_set_options(struct job *job, const struct provider_request *request)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* or newer */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)PROVIDER_CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)PROVIDER_REQUEST_MS);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sagamesh");
-    if (is_loopback(request->url))
+    /* What comes from the environment (http_proxy) is for the world, not for this machine. */
+    if (provider_url_is_loopback(request->url))
         curl_easy_setopt(easy, CURLOPT_PROXY, "");
 }
 

@@ -27,11 +27,12 @@ static struct world {
     bool is_there;
     const char *status;
     int creates, queries, cancels, refunds; /* that were done */
+    int followed;                           /* redirects */
     int lost;                               /* answers that will be lost, after the work is done */
-    bool is_away, loses_refund;
+    bool is_away, loses_refund, redirects;
     int64_t office_minor, ours_minor; /* refunds */
     int64_t office_on_refund_minor;   /* made by hand, just before ours */
-    const char *head;                 /* a header more, with each 503 */
+    const char *head;                 /* a header more, with each 302 and 503 */
     int64_t hits_us[HITS_MAX];        /* when each request came */
     int hits;
 } world;
@@ -93,6 +94,9 @@ do_request(const char *head, char *body, size_t size)
 
     if (world.is_away)
         return 503;
+    world.followed += strstr(head, "elsewhere") != NULL;
+    if (world.redirects)
+        return 302;
     if (strncmp(head, "POST /v1/payments ", 18) == 0) {
         world.creates++;
         world.is_there = true;
@@ -161,7 +165,7 @@ world_main(void *context)
                 world.hits_us[world.hits] = clock_steady_us();
             world.hits++;
             status = do_request(text, body, sizeof body);
-            head = status == 503 && world.head != NULL ? world.head : "";
+            head = status >= 300 && status != 404 && world.head != NULL ? world.head : "";
             is_lost = world.lost > 0 && world.lost-- > 0;
             if (world.loses_refund && strstr(text, "/refunds ") != NULL) {
                 world.loses_refund = false;
@@ -587,6 +591,27 @@ START_TEST(outage_and_recovery)
 }
 END_TEST
 
+/* Whoever can answer for a provider must not send its key on to others: a redirect is no answer. */
+START_TEST(redirect_is_not_followed)
+{
+    struct uuid id;
+    char head[128];
+
+    snprintf(head, sizeof head, "Location: http://127.0.0.1:%d/v1/payments/elsewhere\r\n",
+             world.port);
+    world.redirects = true;
+    world.head = head;
+    id = create();
+    wait_for(id, "create_state = 1 AND NOT is_leased");
+    pthread_mutex_lock(&world.lock);
+    world.redirects = false;
+    pthread_mutex_unlock(&world.lock);
+    wait_for(id, "url <> '' AND create_state = 3");
+    EXPECT(creates, 1);
+    EXPECT(followed, 0);
+}
+END_TEST
+
 /* One 503 that says when to come back: nobody asks before. */
 START_TEST(retry_after_is_kept)
 {
@@ -624,6 +649,7 @@ main(void)
     tcase_add_test(tests, refund_that_is_refused);
     tcase_add_test(tests, outage_and_recovery);
     tcase_add_test(tests, retry_after_is_kept);
+    tcase_add_test(tests, redirect_is_not_followed);
     tcase_set_timeout(slow, 60);
     tcase_add_checked_fixture(slow, set_up_slow, tear_down);
     tcase_add_test(slow, rate_is_kept);

@@ -461,16 +461,44 @@ static const struct {
 } configs[] = {
     { "{\"providers\":{\"shop\":{\"adapter\":\"sandbox\",\"base_url\":\"http://127.0.0.1:1\",\"api_key_file\":\"key\",\"secret_files\":[\"new\",\"old\"]}}}", true },
     { "{\"providers\":{}}", true },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://pay.example\"}}}", true },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://localhost:1/x\"}}}", true },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://pay.example\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://10.0.0.1\"}}}", false },
     { "{\"providers\":[]}", false },
     { "{", false },
-    { "{\"providers\":{\"a\":{\"adapter\":\"none\",\"base_url\":\"http://x\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"none\",\"base_url\":\"https://x\"}}}", false },
     { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"ftp://x\"}}}", false },
-    { "{\"providers\":{\"a b\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\"}}}", false },
-    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"secret_files\":[\"none\"]}}}", false },
-    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"secret_files\":[\"key\"]}}}", false },
-    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"http://x\",\"requests_per_second\":0}}}", false },
+    { "{\"providers\":{\"a b\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":[\"none\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":[\"key\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"requests_per_second\":0}}}", false },
 };
 /* clang-format on */
+
+/* clang-format off */
+static const struct {
+    const char *url;
+    bool is_loopback;
+} hosts[] = {
+    { "http://127.0.0.1",             true  }, { "http://127.0.0.1:7501/v1",   true  },
+    { "http://127.9.9.9/",            true  }, { "https://localhost",          true  },
+    { "http://localhost:1/x",         true  }, { "http://[::1]:80/x",          true  },
+    { "http://[::1]",                 true  }, { "http://127.0.0.1.evil.test", false },
+    { "http://localhost.evil.test",   false }, { "http://localhost@evil.test", false },
+    { "http://127.0.0.1:1@evil.test", false }, { "http://[::1].evil.test",     false },
+    { "http://[::1]@evil.test",       false }, { "http://10.0.0.1",            false },
+    { "http://127.1",                 false }, { "http://pay.example/127.0.0.1", false },
+    { "127.0.0.1",                    false }, { "http://",                    false },
+};
+/* clang-format on */
+
+START_TEST(host_is_this_machine)
+{
+    ck_assert_msg(provider_url_is_loopback(hosts[_i].url) == hosts[_i].is_loopback, "%s",
+                  hosts[_i].url);
+}
+END_TEST
 
 START_TEST(configuration_is_read)
 {
@@ -542,6 +570,7 @@ main(void)
     tcase_add_loop_test(tests, answer_is_read, 0, ROWS(answers));
     tcase_add_loop_test(tests, request_is_made, 0, ROWS(requests));
     tcase_add_test(tests, paypay_only_hints);
+    tcase_add_loop_test(tests, host_is_this_machine, 0, ROWS(hosts));
     tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
     tcase_add_test(tests, signal_comes_ever_more_rarely);
     suite_add_tcase(suite, tests);
