@@ -26,6 +26,7 @@
  */
 #include "account-svc/ledger_hold.h"
 #include "account-svc/payment_rpc.h"
+#include "account-svc/payment_signal.h"
 #include "account-svc/payment_sweep.h"
 #include "account-svc/provider_thread.h"
 
@@ -40,7 +41,6 @@ struct parts {
     struct provider_set *providers;
     struct provider_thread *thread;
     struct payment_signal *signal; /* NULL: no orchestrator was named */
-    int64_t signals_seen_us;       /* the keeper's */
 };
 
 /* clang-format off */
@@ -137,10 +137,7 @@ stop(struct service *service)
 static enum error
 sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
 {
-    (void)service;
-    if (parts.signal == NULL)
-        return ERR_OK;
-    return payment_sweep_signals(parts.signal, &parts.signals_seen_us, pg, arena);
+    return parts.signal == NULL ? ERR_OK : payment_sweep_signals(service, pg, arena);
 }
 
 static enum error

@@ -432,6 +432,16 @@ payment_call_person(struct payment *payment, int64_t now_us)
 
 /* ---- what others are told ---- */
 
+int64_t
+payment_signal_due_us(const struct payment *payment, int64_t now_us)
+{
+    int64_t gap_us = now_us - payment->changed_at_us;
+
+    if (gap_us < SIGNAL_FRESH_US)
+        gap_us = SIGNAL_FRESH_US;
+    return now_us + (gap_us < SIGNAL_AGAIN_MAX_US ? gap_us : SIGNAL_AGAIN_MAX_US);
+}
+
 static void
 put_refunds(const struct payment *payment, struct arena *arena, struct json_writer *writer)
 {

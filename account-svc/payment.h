@@ -88,6 +88,7 @@ struct payment {
     int64_t abandon_asked_us; /* 0: not asked. From then on no create is sent and no URL is shown */
     int32_t version;
     int32_t signaled_version; /* what the saga has acknowledged */
+    int64_t signal_due_us;    /* when it is told again, until then */
     const char *url;       /* where the customer pays; "" before it is known, and once abandoned */
     const char *reference; /* the provider's own name for it */
     int64_t expires_at_us;
@@ -366,10 +367,24 @@ struct signaled {
     int32_t version;
 };
 
+/* The saga has not acknowledged this version in time: it is told again, as after every COMMIT that
+ * leaves a payment unsignaled. */
+struct signal_again {
+    struct op op;
+    struct uuid payment_id;
+    int32_t version;
+};
+
 extern const struct method payment_lease_method, payment_learn_method, payment_give_up_method,
-    payment_signaled_method; /* payment_op.c */
+    payment_signaled_method, payment_signal_again_method; /* payment_op.c */
 
 /* ---- what others are told ---- */
+
+#define SIGNAL_FRESH_US (2 * SECOND_US) /* younger ones are still under way */
+#define SIGNAL_AGAIN_MAX_US (60 * SECOND_US)
+
+/* When a signal that is sent now is due again: 2, 4, 8 ... seconds after the change, then each minute. */
+int64_t payment_signal_due_us(const struct payment *payment, int64_t now_us);
 
 /* All registers as JSON: what the saga is signaled. */
 void payment_registers(const struct payment *payment, struct arena *arena,
@@ -409,13 +424,15 @@ struct task_range {
 struct task_due {
     struct uuid payment_id;
 };
-struct signal_range {
-    int64_t changed_before_us;
-    int64_t after_us; /* and after this one of the page before */
-    struct uuid after_id;
+struct signal_due {
+    struct uuid payment_id;
+    int32_t version;
+};
+struct inbox_range {
+    int64_t received_before_us;
 };
 
-extern const struct pg_statement payment_tasks_due, payment_give_ups_due, payment_unsignaled,
+extern const struct pg_statement payment_tasks_due, payment_give_ups_due, payment_signals_due,
     payment_inbox_purge;
 extern const struct read payment_reads[];
 extern const struct pg_statement *const payment_statements[];

@@ -75,6 +75,7 @@ subject_end(struct subject *subject, unsigned changes)
                   (long long)payment_refund_left(payment, subject->arena));
     if (payment->version == subject->version_before)
         return;
+    payment->signal_due_us = payment_signal_due_us(payment, payment->changed_at_us);
     batch_changed(subject->rows, payment);
     log_info("payment=%s observed=%s claim=%s version=%d quarantined=%s",
              uuid_print(payment->record.id, id), observed_word((enum observed)payment->observed),
@@ -117,6 +118,7 @@ payment_make(const struct create_payment *create, struct batch_rows *rows)
     payment->booked_currency = payment->settle_comment = "";
     payment->expires_at_us = create->op.now_us + create->expires_seconds * SECOND_US;
     payment->created_at_us = payment->changed_at_us = create->op.now_us;
+    payment->signal_due_us = payment_signal_due_us(payment, create->op.now_us);
     payment->traceparent = batch_keep(rows, create->op.traceparent);
     return payment;
 }
@@ -422,3 +424,28 @@ const struct method payment_signaled_method = { .name = "Signaled",
                                                 .op_bytes = sizeof(struct signaled),
                                                 .touch = signaled_touch,
                                                 .decide = signaled_decide };
+
+static void
+signal_again_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct signal_again *)op)->payment_id);
+}
+
+/* Of two replicas that found it due, one sends it. */
+static void
+signal_again_decide(void *op, struct batch_rows *rows)
+{
+    const struct signal_again *again = op;
+    struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, again->payment_id);
+
+    if (payment == NULL || payment->version != again->version ||
+        payment->signaled_version >= payment->version || payment->signal_due_us > again->op.now_us)
+        return;
+    payment->signal_due_us = payment_signal_due_us(payment, again->op.now_us);
+    batch_changed(rows, payment);
+}
+
+const struct method payment_signal_again_method = { .name = "SignalAgain",
+                                                    .op_bytes = sizeof(struct signal_again),
+                                                    .touch = signal_again_touch,
+                                                    .decide = signal_again_decide };

@@ -26,21 +26,6 @@ struct send {
     uint8_t message[];
 };
 
-bool
-payment_signal_is_due(int64_t changed_us, int64_t seen_us, int64_t now_us)
-{
-    int64_t gap_us = SIGNAL_FRESH_US, due_us = changed_us + gap_us;
-
-    while (due_us <= seen_us) {
-        if (gap_us < SIGNAL_AGAIN_MAX_US)
-            gap_us = gap_us * 2 < SIGNAL_AGAIN_MAX_US ? gap_us * 2 : SIGNAL_AGAIN_MAX_US;
-        else
-            due_us += (seen_us - due_us) / gap_us * gap_us; /* after a long time, in one step */
-        due_us += gap_us;
-    }
-    return due_us <= now_us;
-}
-
 /* Will telling it again change nothing? An unknown attempt before it matters not: a signal has no
  * effect that could be doubled. */
 static bool

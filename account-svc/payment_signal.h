@@ -17,8 +17,6 @@
 
 enum { SIGNAL_TIMEOUT_US = 2 * 1000 * 1000, SIGNAL_ATTEMPTS = 3 };
 
-#define SIGNAL_FRESH_US (2 * SECOND_US) /* younger ones are still under way */
-#define SIGNAL_AGAIN_MAX_US (60 * SECOND_US)
 #define SIGNAL_GIVE_UP_US (3600 * SECOND_US)
 
 struct payment_signal;
@@ -38,9 +36,5 @@ bool payment_signal_send(struct payment_signal *signal, const struct payment *pa
 
 /* Ends what is under way. NULL is fine. Returns NULL. */
 struct payment_signal *payment_signal_close(struct payment_signal *signal);
-
-/* Is a signal that has waited from changed_us due again, by a sweep that last looked at seen_us?
- * After 2, 4, 8 ... seconds, and then each minute. */
-bool payment_signal_is_due(int64_t changed_us, int64_t seen_us, int64_t now_us);
 
 #endif

@@ -39,6 +39,7 @@ static const struct pg_column payment_columns[] = {
     PG_COLUMN(struct payment, booked_currency, PG_TEXT),
     PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
+    PG_COLUMN(struct payment, signal_due_us, PG_INT8),
     { 0 },
 };
 _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
@@ -47,7 +48,8 @@ _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MA
     "id, fingerprint, reason, detail, order_id, provider, amount_minor, currency, description,"    \
     " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
     " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
-    " traceparent, needs_person, booked_minor, booked_currency, settle_asked_us, settle_comment"
+    " traceparent, needs_person, booked_minor, booked_currency, settle_asked_us, settle_comment, " \
+    "signal_due_us"
 
 const struct pg_statement payment_load = {
     .name = "payment_load",
@@ -65,7 +67,7 @@ const struct pg_statement payment_insert = {
            " $8::text[], $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[],"
            " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
            " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],"
-           " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[])"
+           " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[], $30::bigint[])"
            " ON CONFLICT DO NOTHING",
     .in = payment_columns,
 };
@@ -89,6 +91,7 @@ static const struct pg_column payment_update_columns[] = {
     PG_COLUMN(struct payment, booked_currency, PG_TEXT),
     PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
+    PG_COLUMN(struct payment, signal_due_us, PG_INT8),
     { 0 },
 };
 
@@ -101,15 +104,15 @@ const struct pg_statement payment_update = {
            " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us,"
            " needs_person = u.needs_person, booked_minor = u.booked_minor,"
            " booked_currency = u.booked_currency, settle_asked_us = u.settle_asked_us,"
-           " settle_comment = u.settle_comment"
+           " settle_comment = u.settle_comment, signal_due_us = u.signal_due_us"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
            " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
            " $13::bigint[], $14::boolean[], $15::bigint[], $16::text[], $17::bigint[], "
-           "$18::text[]) AS u(id, observed, claim, is_quarantined, "
+           "$18::text[], $19::bigint[]) AS u(id, observed, claim, is_quarantined, "
            "abandon_asked_us, version,"
            " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
            " changed_at_us, needs_person, booked_minor, booked_currency, settle_asked_us,"
-           " settle_comment) WHERE p.id = u.id",
+           " settle_comment, signal_due_us) WHERE p.id = u.id",
     .in = payment_update_columns,
 };
 
@@ -142,7 +145,7 @@ const struct pg_statement inbox_insert = {
 };
 
 static const struct pg_column purge_columns[] = {
-    PG_COLUMN(struct signal_range, changed_before_us, PG_INT8),
+    PG_COLUMN(struct inbox_range, received_before_us, PG_INT8),
     { 0 },
 };
 
@@ -363,25 +366,23 @@ const struct pg_statement payment_give_ups_due = {
     .out_bytes = sizeof(struct task_due),
 };
 
-static const struct pg_column unsignaled_columns[] = {
-    PG_COLUMN(struct signal_range, changed_before_us, PG_INT8),
-    PG_COLUMN(struct signal_range, after_us, PG_INT8),
-    PG_COLUMN(struct signal_range, after_id, PG_UUID),
+static const struct pg_column signal_due_columns[] = {
+    PG_COLUMN(struct signal_due, payment_id, PG_UUID),
+    PG_COLUMN(struct signal_due, version, PG_INT4),
     { 0 },
 };
 
-const struct pg_statement payment_unsignaled = {
-    .name = "payment_unsignaled",
-    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE signaled_version < version"
-           " AND changed_at_us < $1 AND (changed_at_us, id) > ($2, $3)"
-           " ORDER BY changed_at_us, id LIMIT 1000",
-    .in = unsignaled_columns,
+const struct pg_statement payment_signals_due = {
+    .name = "signals_due",
+    .sql = "SELECT id, version FROM payment WHERE signaled_version < version"
+           " AND signal_due_us <= (extract(epoch FROM now()) * 1000000)::bigint"
+           " ORDER BY signal_due_us LIMIT 1000",
     .is_single = true,
-    .out = payment_columns,
-    .out_bytes = sizeof(struct payment),
+    .out = signal_due_columns,
+    .out_bytes = sizeof(struct signal_due),
 };
 
 const struct pg_statement *const payment_statements[] = {
     &payment_get,          &payment_page,       &payment_troubled,    &payment_tasks_due,
-    &payment_give_ups_due, &payment_unsignaled, &payment_inbox_purge, NULL,
+    &payment_give_ups_due, &payment_signals_due, &payment_inbox_purge, NULL,
 };

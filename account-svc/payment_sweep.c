@@ -21,31 +21,26 @@ payment_sweep_abandons(struct service *service, struct pg *pg, struct arena *are
     return ERR_OK;
 }
 
+/* The COMMIT of the ops sends them. */
 enum error
-payment_sweep_signals(struct payment_signal *signal, int64_t *seen_us, struct pg *pg,
-                      struct arena *arena)
+payment_sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
 {
-    int64_t now_us = clock_now_us();
-    struct signal_range range = { .changed_before_us = now_us - SIGNAL_FRESH_US };
-    const void *row = &range;
-    struct pg_step step = { .statement = &payment_unsignaled, .rows = &row, .count = 1 };
+    static const char nothing;
+    const void *row = &nothing;
+    struct pg_step step = { .statement = &payment_signals_due, .rows = &row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+    const struct signal_due *due = step.ret_rows;
+    struct signal_again *ops = arena_take(arena, step.ret_count * sizeof *ops);
 
-    do {
-        enum error error = pg_round(pg, false, &step, 1, arena);
-        const struct payment *payments = step.ret_rows;
-
-        if (error != ERR_OK)
-            return error;
-        for (size_t i = 0; i < step.ret_count; i++) {
-            range.after_us = payments[i].changed_at_us;
-            range.after_id = payments[i].record.id;
-            if ((*seen_us == 0 ||
-                 payment_signal_is_due(payments[i].changed_at_us, *seen_us, now_us)) &&
-                !payment_signal_send(signal, &payments[i]))
-                return ERR_OK; /* enough are under way; the rest are due again soon enough */
-        }
-    } while (step.ret_count > 0);
-    *seen_us = now_us;
+    if (error != ERR_OK)
+        return error;
+    for (size_t i = 0; i < step.ret_count; i++) {
+        ops[i].op.id = uuid_v7(clock_now_us());
+        ops[i].payment_id = due[i].payment_id;
+        ops[i].version = due[i].version;
+    }
+    if (step.ret_count > 0)
+        service_run_ops(service, &payment_signal_again_method, ops, step.ret_count, NULL);
     return ERR_OK;
 }
 
@@ -53,7 +48,7 @@ payment_sweep_signals(struct payment_signal *signal, int64_t *seen_us, struct pg
 enum error
 payment_sweep_inbox(struct service *service, struct pg *pg, struct arena *arena)
 {
-    struct signal_range range = { .changed_before_us = clock_now_us() - ID_DAYS_KEPT * DAY_US };
+    struct inbox_range range = { .received_before_us = clock_now_us() - ID_DAYS_KEPT * DAY_US };
     const void *row = &range;
     struct pg_step step = { .statement = &payment_inbox_purge, .rows = &row, .count = 1 };
     enum error error;

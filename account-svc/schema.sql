@@ -167,8 +167,10 @@ ALTER TABLE payment ADD COLUMN IF NOT EXISTS settle_asked_us bigint NOT NULL DEF
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS settle_comment text NOT NULL DEFAULT '';
 -- What a saga has not acknowledged. A payment changes a handful of times and not, as a wallet does,
 -- on every order, so its updates need not stay HOT.
-CREATE INDEX IF NOT EXISTS payment_unsignaled ON payment (changed_at_us, id)
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS signal_due_us bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS payment_signal_due ON payment (signal_due_us)
     WHERE signaled_version < version;
+DROP INDEX IF EXISTS payment_unsignaled;
 
 -- Webhooks that were here, by "provider event_id": kept for 45 days, longer than any provider retries.
 CREATE TABLE IF NOT EXISTS payment_inbox (

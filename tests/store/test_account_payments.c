@@ -456,7 +456,7 @@ static size_t
 rows_of(const struct pg_statement *statement, const void *row)
 {
     static const struct pg_statement *statements[] = { &payment_tasks_due, &payment_give_ups_due,
-                                                       &payment_unsignaled, &payment_inbox_purge,
+                                                       &payment_signals_due, &payment_inbox_purge,
                                                        NULL };
     struct pg *looker = pg_new(fixture.conninfo, "test", statements);
     struct pg_step step = { .statement = statement, .rows = &row, .count = 1 };
@@ -473,7 +473,6 @@ START_TEST(what_is_due_is_found)
 {
     struct uuid id = new_id();
     struct task_range range = { .provider = "due", .count = 10 };
-    struct signal_range all = { .changed_before_us = INT64_MAX };
     struct test_call *test = create(id, 500);
     int32_t number;
 
@@ -487,13 +486,39 @@ START_TEST(what_is_due_is_found)
     pg_fixture_run(fixture.conninfo,
                    "UPDATE provider_task SET give_up_us = 1 WHERE give_up_us > 0");
     ck_assert_uint_ge(rows_of(&payment_give_ups_due, &range), 1);
-    ck_assert_uint_ge(rows_of(&payment_unsignaled, &all), 1);
+}
+END_TEST
+
+/* A signal is due only when it is, is put off by who sends it, and is over when it was acknowledged. */
+START_TEST(signal_is_due_again)
+{
+    struct uuid id = new_id();
+
+    pg_fixture_run(fixture.conninfo, "UPDATE payment SET signaled_version = version");
+    expect(create(id, 500), "");
+    ck_assert_uint_eq(rows_of(&payment_signals_due, &id), 0); /* it is under way */
+    for (int32_t version = 1; version >= 0; version--) {
+        struct test_call *test = call_fixture_new(&payment_signal_again_method);
+        struct signal_again *op = (struct signal_again *)test->call.op;
+
+        pg_fixture_run(fixture.conninfo, "UPDATE payment SET signal_due_us = 1");
+        ck_assert_uint_eq(rows_of(&payment_signals_due, &id), 1);
+        op->op.id = new_id();
+        op->payment_id = id;
+        op->version = version;
+        expect(test, "");
+        /* Of an older version there is nothing to say: the newest is due by itself. */
+        ck_assert_uint_eq(rows_of(&payment_signals_due, &id), version == 1 ? 0 : 1);
+    }
+    expect_sql(REGISTERS, id, "1 1 1 0");
+    pg_fixture_run(fixture.conninfo, "UPDATE payment SET signaled_version = version");
+    ck_assert_uint_eq(rows_of(&payment_signals_due, &id), 0);
 }
 END_TEST
 
 START_TEST(inbox_forgets_what_is_old)
 {
-    struct signal_range old = { .changed_before_us = clock_now_us() - 45 * DAY_US };
+    struct inbox_range old = { .received_before_us = clock_now_us() - 45 * DAY_US };
 
     ck_assert_int_eq(outcome_of(webhook("old", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
     ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
@@ -546,6 +571,7 @@ main(void)
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);
     tcase_add_test(tests, what_is_due_is_found);
+    tcase_add_test(tests, signal_is_due_again);
     tcase_add_test(tests, inbox_forgets_what_is_old);
     tcase_add_test(tests, get_and_list);
     suite_add_tcase(suite, tests);
