@@ -210,6 +210,7 @@ main(int argc, char **argv)
         .routes = routes,
         .start = start,
         .stop = stop,
+        .log_counters = payment_rpc_log_counts,
     };
 
     batch.committed = committed;

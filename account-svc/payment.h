@@ -294,8 +294,11 @@ enum observe_outcome {
     OBSERVE_STORED,
     OBSERVE_DUPLICATE,
     OBSERVE_IGNORED,
-    OBSERVE_QUERY
+    OBSERVE_QUERY,
+    OBSERVE_UNKNOWN_PAYMENT,
+    OBSERVE_COUNT
 };
+const char *observe_outcome_word(enum observe_outcome outcome);
 
 struct observe_payment {
     struct op op;

@@ -179,6 +179,17 @@ task_watch(struct task *task, int64_t now_us)
         task->watched_until_us = now_us + WATCHED_US;
 }
 
+/* The payment that it speaks of: here, not a tombstone, and of the provider that speaks. */
+static bool
+observe_finds(const struct observe_payment *observe, struct batch_rows *rows,
+              struct subject *ret_subject)
+{
+    return !uuid_is_nil(observe->payment_id) &&
+           subject_find(rows, observe->payment_id, ret_subject) && ret_subject->task != NULL &&
+           (observe->provider == NULL ||
+            strcmp(observe->provider, ret_subject->payment->provider) == 0);
+}
+
 /* A verified webhook is the provider's word; anything else makes a query due. The inbox row is the
  * record of a webhook, and a hint leaves none: both do nothing when repeated. */
 void
@@ -191,10 +202,7 @@ observe_payment_decide(void *op, struct batch_rows *rows)
 
     if (observe->inbox_key != NULL && inbox_take(observe, rows))
         return;
-    if (uuid_is_nil(observe->payment_id) || !subject_find(rows, observe->payment_id, &subject) ||
-        subject.task == NULL)
-        return;
-    if (observe->provider != NULL && strcmp(observe->provider, subject.payment->provider) != 0)
+    if (!observe_finds(observe, rows, &subject))
         return;
     if (observe->is_verified)
         changes = payment_observe(subject.payment, &observe->observation, subject.arena, now_us);
@@ -215,13 +223,16 @@ observe_payment_answer(void *op, struct batch_rows *rows)
     const struct inbox *inbox = observe->inbox_key == NULL
                                     ? NULL
                                     : batch_find_text(rows, PAYMENT_INBOX, observe->inbox_key);
+    struct subject subject;
 
     if (inbox != NULL && !uuid_equal(inbox->request_id, observe->op.id))
         observe->outcome = OBSERVE_DUPLICATE;
-    else if (observe->is_verified)
-        observe->outcome = uuid_is_nil(observe->payment_id) ? OBSERVE_IGNORED : OBSERVE_STORED;
+    else if (observe->is_verified && uuid_is_nil(observe->payment_id))
+        observe->outcome = OBSERVE_IGNORED;
+    else if (!observe_finds(observe, rows, &subject))
+        observe->outcome = OBSERVE_UNKNOWN_PAYMENT;
     else
-        observe->outcome = OBSERVE_QUERY;
+        observe->outcome = observe->is_verified ? OBSERVE_STORED : OBSERVE_QUERY;
 }
 
 /* ---- Abandon and Refund ---- */

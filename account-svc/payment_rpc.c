@@ -9,6 +9,7 @@
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +17,41 @@
 enum { SEED_CREATE_PAYMENT = 100, SEED_OBSERVE, SEED_ABANDON, SEED_REFUND_PAYMENT, SEED_SETTLE };
 
 static const struct provider_set *configured; /* see payment_rpc_open() */
+static atomic_uint_fast64_t counts[PROVIDERS_MAX][OBSERVE_COUNT];
 
 void
 payment_rpc_open(const struct provider_set *providers)
 {
     configured = providers;
+}
+
+static void
+count_webhook(const struct provider *provider, enum observe_outcome outcome)
+{
+    atomic_fetch_add(&counts[provider - configured->providers][outcome], 1);
+}
+
+uint64_t
+payment_rpc_count(const struct provider *provider, enum observe_outcome outcome)
+{
+    return atomic_load(&counts[provider - configured->providers][outcome]);
+}
+
+void
+payment_rpc_log_counts(void)
+{
+    struct arena *arena = arena_new();
+
+    for (size_t i = 0; configured != NULL && i < configured->count; i++) {
+        const struct provider *provider = &configured->providers[i];
+        const char *text = "";
+
+        for (enum observe_outcome outcome = 0; outcome < OBSERVE_COUNT; outcome++)
+            text = arena_print(arena, "%s %s=%llu", text, observe_outcome_word(outcome),
+                               (unsigned long long)payment_rpc_count(provider, outcome));
+        log_info("counters provider=%s webhooks%s", provider->name, text);
+    }
+    arena_free(arena);
 }
 
 static char *
@@ -198,6 +229,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
         return problem->error;
     if (provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
         ERR_OK) {
+        count_webhook(provider, OBSERVE_NONE);
         log_warn("provider=%s from=%.64s webhook=refused because=\"%s\"", provider->name,
                  message->remote_address, problem->text);
         return problem->error;
@@ -234,11 +266,13 @@ observe_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 static ProtobufCMessage *
 observe_encode(const void *op, struct arena *arena)
 {
+    const struct observe_payment *observe = op;
     Sagamesh__Payment__V1__ObserveResponse *response = arena_take(arena, sizeof *response);
 
+    if (observe->provider != NULL)
+        count_webhook(provider_find(configured, observe->provider), observe->outcome);
     sagamesh__payment__v1__observe_response__init(response);
-    response->outcome =
-        (Sagamesh__Payment__V1__ObserveOutcome)((const struct observe_payment *)op)->outcome;
+    response->outcome = (Sagamesh__Payment__V1__ObserveOutcome)observe->outcome;
     return &response->base;
 }
 

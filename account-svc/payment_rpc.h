@@ -8,4 +8,10 @@
  * message, so this is kept by the module. */
 void payment_rpc_open(const struct provider_set *providers);
 
+/* Webhooks of a provider that were answered so since the start; OBSERVE_NONE: those that were refused. */
+uint64_t payment_rpc_count(const struct provider *provider, enum observe_outcome outcome);
+
+/* A line for each provider that sent any. */
+void payment_rpc_log_counts(void);
+
 #endif

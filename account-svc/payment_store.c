@@ -383,6 +383,6 @@ const struct pg_statement payment_signals_due = {
 };
 
 const struct pg_statement *const payment_statements[] = {
-    &payment_get,          &payment_page,       &payment_troubled,    &payment_tasks_due,
+    &payment_get,          &payment_page,        &payment_troubled,    &payment_tasks_due,
     &payment_give_ups_due, &payment_signals_due, &payment_inbox_purge, NULL,
 };

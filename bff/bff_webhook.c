@@ -18,6 +18,8 @@ outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
         return "STORED";
     case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_DUPLICATE:
         return "DUPLICATE";
+    case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_UNKNOWN_PAYMENT:
+        return "UNKNOWN_PAYMENT";
     case SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_QUERY:
         return "QUERY";
     default:

@@ -473,6 +473,8 @@ log_counters(struct service *service)
              (unsigned long long)store.ops, (unsigned long long)store.commits,
              (unsigned long long)store.again, (unsigned long long)store.single,
              (unsigned long long)store.uncertain);
+    if (service->spec->log_counters != NULL)
+        service->spec->log_counters();
 }
 
 static void

@@ -70,6 +70,7 @@ struct service_spec {
     enum error (*start)(struct service *service);
     void (*drain)(struct service *service);
     void (*stop)(struct service *service);
+    void (*log_counters)(void); /* its own, after the common ones; or NULL */
 };
 
 /* Runs until SIGTERM or SIGINT. Returns the exit status. */

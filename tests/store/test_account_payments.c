@@ -246,7 +246,8 @@ START_TEST(abandon_first_leaves_a_tombstone)
     expect_sql("SELECT count(*) FROM provider_task WHERE payment_id =", id, "0");
     expect_sql(REGISTERS, id, "0 3 0 0");
     /* A webhook of something that we never made changes nothing. */
-    ck_assert_int_eq(outcome_of(webhook("e3", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
+    ck_assert_int_eq(outcome_of(webhook("e3", id, OBSERVED_SUCCEEDED, 500)),
+                     OBSERVE_UNKNOWN_PAYMENT);
     expect_sql(REGISTERS, id, "0 3 0 0");
     ck_assert_int_eq(claim_of(undo("Refund", new_id(), id)), CLAIM_ABANDONED);
 }
@@ -381,6 +382,36 @@ START_TEST(quarantined_is_settled)
     ck_assert_uint_eq(troubled(&first), 0);
     ck_assert_int_eq(claim_of(settle(request, id)), CLAIM_ABANDONED); /* the same try */
     expect(settle(new_id(), id), "NOT_TROUBLED");
+}
+END_TEST
+
+/* What a caller, and who reads the counters, is told of each kind of event. */
+START_TEST(outcomes_are_told_apart)
+{
+    static const struct uuid none;
+    struct uuid id = new_id();
+    struct test_call *test;
+
+    expect(create(id, 500), "");
+    ck_assert_int_eq(outcome_of(webhook("o1", id, OBSERVED_PENDING, 500)), OBSERVE_STORED);
+    ck_assert_int_eq(outcome_of(webhook("o1", id, OBSERVED_PENDING, 500)), OBSERVE_DUPLICATE);
+    ck_assert_int_eq(outcome_of(webhook("o2", none, OBSERVED_NONE, 0)), OBSERVE_IGNORED);
+    ck_assert_int_eq(outcome_of(webhook("o2", none, OBSERVED_NONE, 0)), OBSERVE_DUPLICATE);
+    ck_assert_int_eq(outcome_of(webhook("o3", new_id(), OBSERVED_PENDING, 500)),
+                     OBSERVE_UNKNOWN_PAYMENT);
+    test = webhook("o4", id, OBSERVED_SUCCEEDED, 500);
+    ((struct observe_payment *)test->call.op)->provider = "another";
+    ck_assert_int_eq(outcome_of(test), OBSERVE_UNKNOWN_PAYMENT);
+    for (int is_known = 0; is_known < 2; is_known++) {
+        struct observe_payment *op;
+
+        test = webhook("o5", is_known ? id : new_id(), OBSERVED_NONE, 0);
+        op = (struct observe_payment *)test->call.op;
+        op->inbox_key = NULL;
+        op->is_verified = false;
+        ck_assert_int_eq(outcome_of(test), is_known ? OBSERVE_QUERY : OBSERVE_UNKNOWN_PAYMENT);
+    }
+    expect_sql(REGISTERS, id, "2 1 2 0");
 }
 END_TEST
 
@@ -520,8 +551,10 @@ START_TEST(inbox_forgets_what_is_old)
 {
     struct inbox_range old = { .received_before_us = clock_now_us() - 45 * DAY_US };
 
-    ck_assert_int_eq(outcome_of(webhook("old", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
-    ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)), OBSERVE_STORED);
+    ck_assert_int_eq(outcome_of(webhook("old", new_id(), OBSERVED_PENDING, 1)),
+                     OBSERVE_UNKNOWN_PAYMENT);
+    ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)),
+                     OBSERVE_UNKNOWN_PAYMENT);
     pg_fixture_run(fixture.conninfo,
                    "UPDATE payment_inbox SET received_at_us = 1 WHERE key = 'sandbox old'");
     ck_assert_uint_eq(rows_of(&payment_inbox_purge, &old), 1);
@@ -567,6 +600,7 @@ main(void)
     tcase_add_test(tests, abandon_waits_for_the_create_under_way);
     tcase_add_test(tests, another_amount_makes_a_query_due);
     tcase_add_test(tests, quarantined_is_settled);
+    tcase_add_test(tests, outcomes_are_told_apart);
     tcase_add_test(tests, signaled_only_grows);
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);

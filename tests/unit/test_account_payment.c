@@ -4,7 +4,9 @@
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 
 #include <check.h>
+#include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOW_US (INT64_C(1800000000) * SECOND_US)
@@ -83,7 +85,17 @@ START_TEST(numbers_are_those_of_the_proto)
         ck_assert_ptr_nonnull(value);
         ck_assert_str_eq(value->name + strlen("CLAIM_"), claim_word((enum claim)i));
     }
-    ck_assert_int_eq(OBSERVE_QUERY, SAGAMESH__PAYMENT__V1__OBSERVE_OUTCOME__OBSERVE_OUTCOME_QUERY);
+    for (int i = 1; i < OBSERVE_COUNT; i++) {
+        const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+            &sagamesh__payment__v1__observe_outcome__descriptor, i);
+        char word[32];
+
+        ck_assert_ptr_nonnull(value);
+        snprintf(word, sizeof word, "%s", value->name + strlen("OBSERVE_OUTCOME_"));
+        for (char *at = word; *at != '\0'; at++)
+            *at = *at == '_' ? '-' : (char)tolower((unsigned char)*at);
+        ck_assert_str_eq(word, observe_outcome_word((enum observe_outcome)i));
+    }
     ck_assert_int_eq(HINT_WATCHED, SAGAMESH__PAYMENT__V1__HINT__HINT_WATCHED);
 }
 END_TEST
