@@ -1,7 +1,6 @@
 /* ledger_store.c -- Rows of the ledger's tables to structs and back: all of its SQL. */
 #include "account-svc/ledger_hold.h"
-
-#include <string.h>
+#include "mesh/store/lookup.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -173,31 +172,27 @@ static const struct pg_statement account_get = {
     .out_bytes = sizeof(struct account),
 };
 
+static void
+get_account_missing(void *op)
+{
+    struct get_account *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, get->field, "there is no account '%s'", get->key);
+}
+
+static const struct lookup get_account_lookup = {
+    .statement = &account_get,
+    .key = BATCH_KEY_TEXT,
+    .op_key_offset = offsetof(struct get_account, key),
+    .row_key_offset = offsetof(struct account, key),
+    .result_offset = offsetof(struct get_account, account),
+    .missing = get_account_missing,
+};
+
 static enum error
 get_account_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &account_get, .rows = keys, .count = count };
-    const struct account *accounts;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &((const struct get_account *)ops[i])->key;
-    error = pg_round(pg, false, &step, 1, arena);
-    accounts = step.ret_rows;
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_account *get = (struct get_account *)ops[i];
-
-        problem_set(&get->op.problem, ERR_NOT_FOUND, get->field, "there is no account '%s'",
-                    get->key);
-        for (size_t j = 0; j < step.ret_count; j++) {
-            if (strcmp(accounts[j].key, get->key) == 0) {
-                get->account = accounts[j];
-                get->op.problem.error = ERR_OK;
-            }
-        }
-    }
-    return error;
+    return lookup_read(&get_account_lookup, pg, ops, count, arena);
 }
 
 static const struct pg_statement transfer_get = {
@@ -208,30 +203,27 @@ static const struct pg_statement transfer_get = {
     .out_bytes = sizeof(struct transfer),
 };
 
+static void
+get_transfer_missing(void *op)
+{
+    struct get_transfer *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "transfer_id", "there is no such transfer");
+}
+
+static const struct lookup get_transfer_lookup = {
+    .statement = &transfer_get,
+    .key = BATCH_KEY_UUID,
+    .op_key_offset = offsetof(struct get_transfer, op.id),
+    .row_key_offset = offsetof(struct transfer, record.id),
+    .result_offset = offsetof(struct get_transfer, transfer),
+    .missing = get_transfer_missing,
+};
+
 static enum error
 get_transfer_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &transfer_get, .rows = keys, .count = count };
-    const struct transfer *transfers;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &ops[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
-    transfers = step.ret_rows;
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_transfer *get = (struct get_transfer *)ops[i];
-
-        problem_set(&get->op.problem, ERR_NOT_FOUND, "transfer_id", "there is no such transfer");
-        for (size_t j = 0; j < step.ret_count; j++) {
-            if (uuid_equal(transfers[j].record.id, get->op.id)) {
-                get->transfer = transfers[j];
-                get->op.problem.error = ERR_OK;
-            }
-        }
-    }
-    return error;
+    return lookup_read(&get_transfer_lookup, pg, ops, count, arena);
 }
 
 static const struct pg_column statement_columns[] = {
@@ -284,30 +276,27 @@ static const struct pg_statement funds_get = {
     .out_bytes = sizeof(struct funds),
 };
 
+static void
+get_hold_missing(void *op)
+{
+    struct get_funds *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
+}
+
+static const struct lookup get_hold_lookup = {
+    .statement = &funds_get,
+    .key = BATCH_KEY_UUID,
+    .op_key_offset = offsetof(struct get_funds, op.id),
+    .row_key_offset = offsetof(struct funds, id),
+    .result_offset = offsetof(struct get_funds, funds),
+    .missing = get_hold_missing,
+};
+
 static enum error
 get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &funds_get, .rows = keys, .count = count };
-    const struct funds *holds;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &ops[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
-    holds = step.ret_rows;
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_funds *get = (struct get_funds *)ops[i];
-
-        problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
-        for (size_t j = 0; j < step.ret_count; j++) {
-            if (uuid_equal(holds[j].id, get->op.id)) {
-                get->funds = holds[j];
-                get->op.problem.error = ERR_OK;
-            }
-        }
-    }
-    return error;
+    return lookup_read(&get_hold_lookup, pg, ops, count, arena);
 }
 
 const struct read ledger_reads[] = {

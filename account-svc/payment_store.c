@@ -1,8 +1,6 @@
 /* payment_store.c -- Rows of payments' tables to structs and back: all of their SQL. */
 #include "account-svc/payment.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "mesh/store/lookup.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -220,41 +218,33 @@ const struct pg_statement task_update = {
 static const struct pg_statement payment_get = {
     .name = "payment_get",
     .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE id = ANY($1::uuid[])"
-           " AND fingerprint <> 0 ORDER BY id",
+           " AND fingerprint <> 0",
     .in = key_uuid,
     .out = payment_columns,
     .out_bytes = sizeof(struct payment),
 };
 
-static int
-payment_compare(const void *id, const void *payment)
+static void
+get_missing(void *op)
 {
-    return uuid_compare(id, &((const struct payment *)payment)->record.id);
+    struct get_payment *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
 }
+
+static const struct lookup get_lookup = {
+    .statement = &payment_get,
+    .key = BATCH_KEY_UUID,
+    .op_key_offset = offsetof(struct get_payment, op.id),
+    .row_key_offset = offsetof(struct payment, record.id),
+    .result_offset = offsetof(struct get_payment, payment),
+    .missing = get_missing,
+};
 
 static enum error
 get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &payment_get, .rows = keys, .count = count };
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &ops[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_payment *get = (struct get_payment *)ops[i];
-        const struct payment *payment = step.ret_count == 0
-                                            ? NULL
-                                            : bsearch(&get->op.id, step.ret_rows, step.ret_count,
-                                                      sizeof *payment, payment_compare);
-
-        if (payment != NULL)
-            get->payment = *payment;
-        else
-            problem_set(&get->op.problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
-    }
-    return error;
+    return lookup_read(&get_lookup, pg, ops, count, arena);
 }
 
 static const struct pg_column page_columns[] = {

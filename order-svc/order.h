@@ -11,6 +11,7 @@
 #define ORDER_H
 
 #include "mesh/store/event.h"
+#include "mesh/store/lookup.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
 #include "mesh/store/sweep.h"
@@ -273,6 +274,7 @@ struct sweep_candidate {
 extern const struct batch_service order_service; /* order_store.c */
 extern const struct read order_reads[];
 extern const struct pg_statement *const order_statements[];
+extern const struct lookup order_lookup; /* orders by id */
 extern const struct pg_statement order_get, order_open, idempotency_forget;
 extern const struct method order_methods[];         /* order_rpc.c */
 extern const struct method order_fail_start_method; /* order.c */

@@ -1,8 +1,6 @@
 /* order_store.c -- Rows of order-svc's tables to structs and back: all of its SQL. */
 #include "order-svc/order.h"
 
-#include <stdlib.h>
-
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
 
@@ -182,43 +180,34 @@ const struct batch_service order_service = {
 
 const struct pg_statement order_get = {
     .name = "order_get",
-    .sql = "SELECT " ORDER_COLUMNS_O
-           " FROM unnest($1::uuid[]) AS k(id) JOIN orders o ON o.id = k.id ORDER BY o.id",
+    .sql =
+        "SELECT " ORDER_COLUMNS_O " FROM unnest($1::uuid[]) AS k(id) JOIN orders o ON o.id = k.id",
     .in = key_uuid,
     .out = order_columns,
     .out_bytes = sizeof(struct order),
 };
 
-static int
-order_compare(const void *id, const void *order)
+static void
+get_missing(void *op)
 {
-    return uuid_compare(id, &((const struct order *)order)->record.id);
+    struct get_order *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "order_id", "there is no such order");
 }
+
+const struct lookup order_lookup = {
+    .statement = &order_get,
+    .key = BATCH_KEY_UUID,
+    .op_key_offset = offsetof(struct get_order, op.id),
+    .row_key_offset = offsetof(struct order, record.id),
+    .result_offset = offsetof(struct get_order, order),
+    .missing = get_missing,
+};
 
 static enum error
 get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &order_get, .rows = keys, .count = count };
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &ops[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_order *get = (struct get_order *)ops[i];
-        /* The same id asked for twice comes twice: any of its rows will do. */
-        const struct order *order =
-            step.ret_count == 0
-                ? NULL
-                : bsearch(&get->op.id, step.ret_rows, step.ret_count, sizeof *order, order_compare);
-
-        if (order != NULL)
-            get->order = *order;
-        else
-            problem_set(&get->op.problem, ERR_NOT_FOUND, "order_id", "there is no such order");
-    }
-    return error;
+    return lookup_read(&order_lookup, pg, ops, count, arena);
 }
 
 static int64_t

@@ -230,12 +230,6 @@ walk(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
 
 /* ---- what is due ---- */
 
-static int
-compare_ids(const void *id, const void *order)
-{
-    return uuid_compare(id, &((const struct order *)order)->record.id);
-}
-
 /* A WAITING order has a saga; nothing need be said to it, unless that it be undone. */
 static bool
 is_to_send(const struct order *order)
@@ -265,17 +259,14 @@ look_at(struct order_sweep *sweep, struct open_order **due, size_t count, struct
         bool (*send)(void *owner, const struct order *order), void *owner)
 {
     const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &order_get, .rows = keys, .count = count };
+    struct lookup_rows orders = { 0 };
     enum error error;
 
     for (size_t i = 0; i < count; i++)
         keys[i] = &due[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
+    error = lookup_load(&order_lookup, pg, keys, count, arena, &orders);
     for (size_t i = 0; i < count; i++) {
-        const struct order *order =
-            step.ret_count == 0
-                ? NULL
-                : bsearch(&due[i]->id, step.ret_rows, step.ret_count, sizeof *order, compare_ids);
+        const struct order *order = lookup_find(&orders, &due[i]->id);
 
         if (error == ERR_OK && (order == NULL || !is_to_send(order))) {
             forget(sweep, due[i]);

@@ -1,7 +1,6 @@
 /* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL. */
+#include "mesh/store/lookup.h"
 #include "storage-svc/storage.h"
-
-#include <string.h>
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -141,30 +140,27 @@ static const struct pg_statement product_get = {
     .out_bytes = sizeof(struct product),
 };
 
+static void
+get_product_missing(void *op)
+{
+    struct get_product *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "sku", "there is no product '%s'", get->sku);
+}
+
+static const struct lookup get_product_lookup = {
+    .statement = &product_get,
+    .key = BATCH_KEY_TEXT,
+    .op_key_offset = offsetof(struct get_product, sku),
+    .row_key_offset = offsetof(struct product, sku),
+    .result_offset = offsetof(struct get_product, product),
+    .missing = get_product_missing,
+};
+
 static enum error
 get_product_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &product_get, .rows = keys, .count = count };
-    const struct product *products;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &((const struct get_product *)ops[i])->sku;
-    error = pg_round(pg, false, &step, 1, arena);
-    products = step.ret_rows;
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_product *get = (struct get_product *)ops[i];
-
-        problem_set(&get->op.problem, ERR_NOT_FOUND, "sku", "there is no product '%s'", get->sku);
-        for (size_t j = 0; j < step.ret_count; j++) {
-            if (strcmp(products[j].sku, get->sku) == 0) {
-                get->product = products[j];
-                get->op.problem.error = ERR_OK;
-            }
-        }
-    }
-    return error;
+    return lookup_read(&get_product_lookup, pg, ops, count, arena);
 }
 
 static const struct pg_column page_columns[] = {
@@ -202,36 +198,36 @@ list_products_read(struct pg *pg, struct op *const *ops, size_t count, struct ar
 
 static const struct pg_statement hold_get = {
     .name = "hold_get",
-    .sql = "SELECT " HOLD_COLUMNS_H " FROM unnest($1::uuid[]) AS k(id) JOIN hold h ON h.id = k.id",
+    .sql = "SELECT " HOLD_COLUMNS_H " FROM unnest($1::uuid[]) AS k(id) JOIN hold h ON h.id = k.id"
+           " WHERE h.state <> 0",
     .in = key_uuid,
     .out = hold_columns,
     .out_bytes = sizeof(struct hold),
 };
 
+_Static_assert(HOLD_REFUSED == 0, "as in hold_get");
+
+static void
+get_hold_missing(void *op)
+{
+    struct get_hold *get = op;
+
+    problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
+}
+
+static const struct lookup get_hold_lookup = {
+    .statement = &hold_get,
+    .key = BATCH_KEY_UUID,
+    .op_key_offset = offsetof(struct get_hold, op.id),
+    .row_key_offset = offsetof(struct hold, record.id),
+    .result_offset = offsetof(struct get_hold, hold),
+    .missing = get_hold_missing,
+};
+
 static enum error
 get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
 {
-    const void **keys = arena_take(arena, count * sizeof *keys);
-    struct pg_step step = { .statement = &hold_get, .rows = keys, .count = count };
-    const struct hold *holds;
-    enum error error;
-
-    for (size_t i = 0; i < count; i++)
-        keys[i] = &ops[i]->id;
-    error = pg_round(pg, false, &step, 1, arena);
-    holds = step.ret_rows;
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        struct get_hold *get = (struct get_hold *)ops[i];
-
-        problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
-        for (size_t j = 0; j < step.ret_count; j++) {
-            if (uuid_equal(holds[j].record.id, get->op.id) && holds[j].state != HOLD_REFUSED) {
-                get->hold = holds[j];
-                get->op.problem.error = ERR_OK;
-            }
-        }
-    }
-    return error;
+    return lookup_read(&get_hold_lookup, pg, ops, count, arena);
 }
 
 const struct read storage_reads[] = {
