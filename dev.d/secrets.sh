@@ -8,7 +8,8 @@
 #                    as issuer and for audience that programs.table tells bff
 #   providers.json   account-svc's providers: the sandbox, with the two files above
 
-# secrets_make DIRECTORY PROVIDER WEBHOOK: the two are addresses.
+# secrets_make DIRECTORY PROVIDER WEBHOOK: the two are addresses. SANDBOX_REQUESTS_PER_SECOND: how often the
+# provider may be asked.
 secrets_make() {
     local directory=$1
     mkdir -p "$directory"
@@ -25,11 +26,12 @@ secrets_make() {
             "base_url": "http://%s",
             "webhook_url": "http://%s/webhooks/sandbox",
             "api_key_file": "provider-key",
-            "secret_files": ["webhook-secret"]
+            "secret_files": ["webhook-secret"],
+            "requests_per_second": %s
         }
     }
 }
-' "$2" "$3"
+' "$2" "$3" "${SANDBOX_REQUESTS_PER_SECOND:-50}"
 }
 
 secret_random() {

@@ -322,6 +322,8 @@ word_bench() {
     trap 'exit 130' INT TERM
     SCRATCH=$(scratch_new)
     mesh_use "$SCRATCH" "$SCRATCH/pids"
+    # Orders that are paid at the provider are measured, not how often it may be asked.
+    SANDBOX_REQUESTS_PER_SECOND=5000
     mesh_start >&2
     local name database programs='' arguments=()
     for name in $(programs_names); do

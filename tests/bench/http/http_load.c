@@ -150,7 +150,7 @@ connection_ask(struct client *client, struct connection *connection)
 {
     const struct http_load *load = client->load;
 
-    if (client->phase == PHASE_DRAIN)
+    if (client->phase == PHASE_DRAIN || client->sent == load->requests_max)
         return true;
     connection->out_bytes = load->write(load->maker, connection->out, &connection->tag);
     if (connection->out_bytes >= sizeof connection->out)

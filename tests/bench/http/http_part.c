@@ -19,7 +19,7 @@ new_id(char text[UUID_TEXT_BYTES + 1])
 /* ---- POST /api/v1/orders ---- */
 
 static size_t
-post_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+order_write(struct http_maker *maker, const char *payment, char *bytes, uint64_t *ret_tag)
 {
     uint64_t number = maker->written++;
     char sku[BENCH_NAME_BYTES], customer[BENCH_NAME_BYTES], key[UUID_TEXT_BYTES + 1];
@@ -31,14 +31,26 @@ post_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
     body_bytes = snprintf(body, sizeof body,
                           "{\"customerId\":\"%s\",\"currency\":\"%s\","
                           "\"items\":[{\"sku\":\"%s\",\"quantity\":1}],"
-                          "\"payment\":{\"method\":\"wallet\"}}",
-                          customer, BENCH_CURRENCY, sku);
+                          "\"payment\":{%s}}",
+                          customer, BENCH_CURRENCY, sku, payment);
     *ret_tag = number;
     return (size_t)snprintf(bytes, HTTP_REQUEST_BYTES_MAX,
                             "POST /api/v1/orders HTTP/1.1\r\nHost: %s\r\n"
                             "Authorization: Bearer %s\r\nIdempotency-Key: %s\r\n"
                             "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                             maker->authority, maker->token, new_id(key), body_bytes, body);
+}
+
+static size_t
+post_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    return order_write(maker, "\"method\":\"wallet\"", bytes, ret_tag);
+}
+
+static size_t
+checkout_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    return order_write(maker, "\"method\":\"external\",\"provider\":\"sandbox\"", bytes, ret_tag);
 }
 
 static void
@@ -53,11 +65,10 @@ order_keep(struct http_maker *maker, const char *body)
              at + strlen(name));
 }
 
-/* 201 is PAID, as the wallets have plenty; 202 is an order that takes longer than bff waits. */
+/* 201 is an order as it is to become; 202 one that takes longer than bff waits. */
 static bool
-post_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+order_is_right(struct http_maker *maker, const struct http_answer *answer, const char *status)
 {
-    (void)tag;
     if (answer->status == 202) {
         maker->placed++;
         maker->later++;
@@ -66,8 +77,28 @@ post_is_right(struct http_maker *maker, const struct http_answer *answer, uint64
     if (answer->status != 201)
         return false;
     maker->placed++;
-    order_keep(maker, answer->body);
-    return strstr(answer->body, "\"status\":\"PAID\"") != NULL;
+    return strstr(answer->body, status) != NULL;
+}
+
+/* PAID, as the wallets have plenty. */
+static bool
+post_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    int64_t placed = maker->placed;
+    bool is_right = order_is_right(maker, answer, "\"status\":\"PAID\"");
+
+    (void)tag;
+    if (answer->status == 201)
+        order_keep(maker, answer->body);
+    maker->due += maker->placed - placed;
+    return is_right;
+}
+
+static bool
+checkout_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    (void)tag;
+    return order_is_right(maker, answer, "\"status\":\"WAITING_PAYMENT\"");
 }
 
 /* ---- GET /api/v1/orders/{orderNo} ---- */
@@ -109,23 +140,20 @@ signature_make(const struct http_maker *maker, const char *id, long long seconds
     EVP_EncodeBlock((unsigned char *)text, digest, sizeof digest);
 }
 
-/* An event of a payment that account-svc has not made: verified, looked up and kept in the inbox, one
- * row each, and no payment changes. */
 static size_t
-webhook_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+event_write(struct http_maker *maker, const char *payment, char *bytes)
 {
-    char event[UUID_TEXT_BYTES + 1], payment[UUID_TEXT_BYTES + 1];
+    char event[UUID_TEXT_BYTES + 1];
     char body[BODY_BYTES_MAX], signature[DIGEST_TEXT_BYTES + 1];
     long long seconds = (long long)(clock_now_us() / SECOND_US);
     int body_bytes;
 
-    *ret_tag = maker->written++;
     body_bytes =
         snprintf(body, sizeof body,
                  "{\"type\":\"payment.updated\",\"timestamp\":\"2026-01-01T00:00:00Z\","
                  "\"data\":{\"id\":\"%s\",\"status\":\"SUCCEEDED\",\"amount\":%d,"
                  "\"currency\":\"%s\",\"occurredAt\":\"2026-01-01T00:00:00Z\",\"refunds\":[]}}",
-                 new_id(payment), BENCH_PRICE_MINOR, BENCH_CURRENCY);
+                 payment, BENCH_PRICE_MINOR, BENCH_CURRENCY);
     new_id(event);
     signature_make(maker, event, seconds, body, signature);
     return (size_t)snprintf(bytes, HTTP_REQUEST_BYTES_MAX,
@@ -136,6 +164,26 @@ webhook_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
                             maker->authority, event, seconds, signature, body_bytes, body);
 }
 
+/* Of a payment that account-svc has not made: verified, looked up and kept in the inbox, one row each,
+ * and no payment changes. */
+static size_t
+webhook_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    char payment[UUID_TEXT_BYTES + 1];
+
+    *ret_tag = maker->written++;
+    return event_write(maker, new_id(payment), bytes);
+}
+
+/* Of a payment that an order waits for: it is taken in the same commit, the saga is told, and the order
+ * becomes PAID. Each is said once; the floor may have them as often as it likes. */
+static size_t
+pay_write(struct http_maker *maker, char *bytes, uint64_t *ret_tag)
+{
+    *ret_tag = maker->payment_next++ % maker->payment_count;
+    return event_write(maker, maker->payments[*ret_tag], bytes);
+}
+
 static bool
 webhook_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
 {
@@ -143,6 +191,16 @@ webhook_is_right(struct http_maker *maker, const struct http_answer *answer, uin
     if (answer->status != 200 || strstr(answer->body, "\"STORED\"") == NULL)
         return false;
     maker->stored++;
+    return true;
+}
+
+static bool
+pay_is_right(struct http_maker *maker, const struct http_answer *answer, uint64_t tag)
+{
+    if (!webhook_is_right(maker, answer, tag))
+        return false;
+    maker->paid++;
+    maker->due++;
     return true;
 }
 
@@ -180,9 +238,11 @@ http_floor_is_right(struct http_maker *maker, const struct http_answer *answer, 
 
 /* clang-format off */
 const struct http_kind http_kinds[HTTP_KINDS] = {
-    /*                 name           title                            status         write          is_right */
-    [HTTP_POST]    = { "post_orders", "POST /api/v1/orders",           201, false,    post_write,    post_is_right    },
-    [HTTP_GET]     = { "get_order",   "GET /api/v1/orders/{orderNo}",  200, false,    get_write,     get_is_right     },
-    [HTTP_WEBHOOK] = { "webhooks",    "POST /webhooks/sandbox",        200, true,     webhook_write, webhook_is_right },
+    /*                  name            title                           status webhook uses_up write           is_right */
+    [HTTP_POST]     = { "post_orders",  "POST /api/v1/orders",          201,   false,  false,  post_write,     post_is_right     },
+    [HTTP_GET]      = { "get_order",    "GET /api/v1/orders/{orderNo}", 200,   false,  false,  get_write,      get_is_right      },
+    [HTTP_WEBHOOK]  = { "webhooks",     "POST /webhooks, unknown",      200,   true,   false,  webhook_write,  webhook_is_right  },
+    [HTTP_CHECKOUT] = { "checkouts",    "POST /api/v1/orders, external",201,   false,  false,  checkout_write, checkout_is_right },
+    [HTTP_PAY]      = { "paid",         "POST /webhooks, that pay",     200,   true,   true,   pay_write,      pay_is_right      },
 };
 /* clang-format on */

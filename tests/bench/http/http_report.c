@@ -67,8 +67,11 @@ print_rates(const struct http_report *report)
     }
     printf(
         "CPU a request: of bff or the floor, and of all that is behind it. The floor is the same\n"
-        "HTTP library answering a constant of the same size. Webhooks are signed events of\n"
-        "payments that are not there: each is a row of the inbox, stored before its answer.\n");
+        "HTTP library answering a constant of the same size. Webhooks are signed, and stored "
+        "before\n"
+        "their answer: of payments that are not there (a row of the inbox each), and of payments "
+        "that\n"
+        "orders wait for, once each: those orders are on their way to PAID meanwhile.\n");
 }
 
 static void
@@ -100,10 +103,10 @@ http_report_print(const struct http_report *report)
     for (size_t i = 0; i < report->count; i++)
         later += report->parts[i].later;
     printf("\n%lld orders placed and PAID (%lld of them answered 202: after bff's 2 s), %lld "
-           "webhooks stored, %lld errors; %s\n",
+           "webhooks stored (%lld of them paid an order), %lld errors; %s\n",
            (long long)report->placed, (long long)later, (long long)report->stored,
-           (long long)report->errors,
-           report->is_sound ? "stock, ledger, events and inbox add up"
+           (long long)report->paid, (long long)report->errors,
+           report->is_sound ? "stock, ledger, events, payments and inbox add up"
                             : "the sums are WRONG, see above");
 }
 
@@ -172,6 +175,7 @@ http_report_json(const struct http_report *report)
     json_close_array(&writer);
     json_put_int(&writer, "orders_placed", report->placed);
     json_put_int(&writer, "webhooks_stored", report->stored);
+    json_put_int(&writer, "webhooks_that_paid", report->paid);
     json_put_int(&writer, "errors", report->errors);
     json_put_bool(&writer, "is_sound", report->is_sound);
     json_close_object(&writer);
