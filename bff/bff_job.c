@@ -1,4 +1,5 @@
 #include "bff/bff.h"
+#include "bff/bff_gzip.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/observe/trace.h"
@@ -6,6 +7,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -260,13 +262,48 @@ job_reply(struct job *job, const struct rpc_result *result,
 
 /* ---- answers ---- */
 
+/* The lines of an answer that may be coded: caches must know, and a strong tag is of one form only. */
+static const char *const *
+coded_headers(struct job *job, const char *const *headers, bool is_coded)
+{
+    const char **lines;
+    size_t count = 0;
+
+    for (; headers != NULL && headers[count] != NULL;)
+        count++;
+    lines = arena_take(job->arena, (count + 3) * sizeof *lines);
+    for (size_t i = 0; i < count; i++) {
+        lines[i] = headers[i];
+        if (is_coded && strncmp(lines[i], "ETag: \"", 7) == 0)
+            lines[i] = arena_print(job->arena, "ETag: W/%s", lines[i] + 6);
+    }
+    lines[count++] = "Vary: Accept-Encoding";
+    if (is_coded)
+        lines[count] = "Content-Encoding: gzip";
+    return lines;
+}
+
 void
 job_answer_bytes(struct job *job, int status, const char *content_type, const char *body,
                  size_t body_bytes, const char *const *headers)
 {
+    const struct http_request *request = job->exchange->request;
+    bool is_json = content_type == NULL ? status == 304 : strstr(content_type, "json") != NULL;
+    char *packed = NULL;
+    size_t packed_bytes;
+
+    if (is_json && body_bytes >= GZIP_BYTES_MIN &&
+        gzip_is_accepted(http_header_find(request, "accept-encoding")))
+        packed = gzip_pack(body, body_bytes, &packed_bytes);
+    if (is_json)
+        headers = coded_headers(job, headers, packed != NULL);
     metrics_count(job->bff->metrics, job->exchange->route, status,
                   clock_steady_us() - job->began_us);
-    http_answer(job->exchange, status, content_type, body, body_bytes, headers);
+    if (packed != NULL)
+        http_answer(job->exchange, status, content_type, packed, packed_bytes, headers);
+    else
+        http_answer(job->exchange, status, content_type, body, body_bytes, headers);
+    free(packed);
 }
 
 void

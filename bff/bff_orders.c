@@ -50,23 +50,27 @@ order_of(struct job *job, const struct rpc_result *result)
 
 /* ---- one ---- */
 
-/* If-None-Match: a list of tags, weak ones too (RFC 9110, 13.1.2), or "*". */
-static bool
-tags_have(const char *list, const char *tag)
+/* If-None-Match: a list of tags, weak ones too (RFC 9110, 13.1.2), or "*". The tag as it was named: who
+ * had it weak had the answer coded, and 304 is about that one. NULL: it is not among them. */
+static const char *
+tag_find(const char *list, const char *tag, struct arena *arena)
 {
     size_t bytes = strlen(tag);
 
     while (*list != '\0') {
+        bool is_weak;
+
         list += strspn(list, " \t,");
         if (*list == '*')
-            return true;
-        if (strncmp(list, "W/", 2) == 0)
+            return tag;
+        is_weak = strncmp(list, "W/", 2) == 0;
+        if (is_weak)
             list += 2;
         if (strncmp(list, tag, bytes) == 0 && (list[bytes] == '\0' || strchr(" \t,", list[bytes])))
-            return true;
+            return is_weak ? arena_print(arena, "W/%s", tag) : tag;
         list += strcspn(list, ",");
     }
-    return false;
+    return NULL;
 }
 
 static void
@@ -74,15 +78,16 @@ order_shown(struct job *job, const struct rpc_result *result)
 {
     const Sagamesh__Order__V1__Order *order = order_of(job, result);
     struct json_writer json = { 0 };
-    const char *tag, *headers[3] = { NULL, "Cache-Control: private, no-cache", NULL };
+    const char *tag, *known, *headers[3] = { NULL, "Cache-Control: private, no-cache", NULL };
 
     if (order == NULL)
         return;
     if (order->status == ORDER_STATUS(WAITING_PAYMENT) && order->payment_id[0] != '\0')
         watchers_look(job->bff, order->payment_id, job->exchange->traceparent);
     tag = arena_print(job->arena, "\"v%" PRId32 "\"", order->version);
-    headers[0] = arena_print(job->arena, "ETag: %s", tag);
-    if (tags_have(http_header_find(job->exchange->request, "if-none-match"), tag)) {
+    known = tag_find(http_header_find(job->exchange->request, "if-none-match"), tag, job->arena);
+    headers[0] = arena_print(job->arena, "ETag: %s", known == NULL ? tag : known);
+    if (known != NULL) {
         job_answer_bytes(job, 304, NULL, NULL, 0, headers);
         return;
     }

@@ -2,6 +2,7 @@
 /openapi.json.
 """
 
+import gzip
 import http.client
 import json
 import re
@@ -14,9 +15,11 @@ from story import Story, shared
 
 class Answer:
     def __init__(self, response, body):
-        self.status, self.headers, self.text = response.status, response.headers, body
+        self.status, self.headers = response.status, response.headers
+        self.sent_bytes = len(body)
+        self.text = gzip.decompress(body) if response.headers["Content-Encoding"] == "gzip" and body else body
         self.type = (response.headers.get("Content-Type") or "").split(";")[0]
-        self.json = json.loads(body) if self.type.endswith("json") and body else None
+        self.json = json.loads(self.text) if self.type.endswith("json") and body else None
 
     def __repr__(self):
         return f"{self.status} {dict(self.headers)} {self.text[:500]!r}"
