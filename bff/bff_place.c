@@ -273,6 +273,10 @@ place_fail(struct job *job, const struct rpc_result *result)
         job_fail(job, result);
         return;
     }
+    if (result->code == WIRE_CANCELLED) { /* bff is stopping: nothing can be sent any more */
+        job_fail_for(job, result, LOCK_MS / 1000);
+        return;
+    }
     placing->failure = *result;
     placing->failed_method = job->request.method;
     request.request_id = uuid_print(uuid_v7(clock_now_us()), id);
@@ -411,6 +415,10 @@ looked(struct job *job, const struct rpc_result *result)
     struct json_writer json = { 0 };
 
     /* Too many wait already, or the service is away: the order is placed all the same. */
+    if (result->code == WIRE_CANCELLED) {
+        place_fail(job, result);
+        return;
+    }
     if (result->code != WIRE_OK) {
         answer_later(job);
         return;

@@ -180,6 +180,34 @@ class Health(Bff):
             self.mesh.resume("storage")
         self.assert_paid(answer.json["orderNo"], total_minor=500)
 
+    def test_the_drain_has_an_end(self):
+        """Calls under way end with the clients; nobody is left who could send another."""
+        sku, customer, key = self.product(500, pieces=10), self.wallet(2000), uuid7()
+        wish, program = self.wish(customer, [(sku, 1)]), self.mesh.programs["bff"]
+        self.token(customer)
+        self.mesh.flags["bff"] = ["--unready-ms=0", "--drain-ms=0"]
+        self.mesh.restart("bff")
+        self.mesh.pause("storage")
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(self.post, customer, wish, key)
+                wait_until(lambda: self.orders_of(customer) == 1, 10, "the order placed")
+                self.assertEqual(self.mesh.stop("bff"), 0)
+                self.assertRaises((OSError, http.client.HTTPException), asked.result)
+        finally:
+            del self.mesh.flags["bff"]
+            self.mesh.start("bff")
+            self.mesh.resume("storage")
+        answer = wait_until(
+            lambda: (lambda found: found if found.status != 409 else None)(
+                self.post(customer, wish, key)
+            ),
+            15,
+            "the lock of the first has run out",
+        )
+        self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
+        self.assertEqual(self.orders_of(customer), 1)
+
     def orders_of(self, customer):
         statement = f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
         return int(self.mesh.psql("orders", statement)[0][0])
