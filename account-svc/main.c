@@ -95,6 +95,15 @@ submit_op(void *owner, const struct method *method, const void *op,
     service_submit_op(((struct parts *)owner)->service, method, op, answered);
 }
 
+/* As its adapter says. Of one that is not configured any more nothing can be asked. */
+static const struct pace *
+pace_of(const char *name)
+{
+    const struct provider *provider = provider_find(parts.providers, name);
+
+    return provider == NULL ? NULL : provider->adapter->pace;
+}
+
 static enum error
 open_signal(void)
 {
@@ -120,6 +129,7 @@ start(struct service *service)
     if (error != ERR_OK)
         return error;
     payment_rpc_open(parts.providers);
+    payment_op_open(pace_of);
     options.providers = parts.providers;
     parts.thread = provider_thread_open(&options);
     return ERR_OK;

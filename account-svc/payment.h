@@ -211,7 +211,6 @@ enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
 #define TASK_NEVER_US INT64_MAX
 #define ABANDON_GIVE_UP_US (55 * SECOND_US) /* a sweep ends it within the 60 s promised */
 #define WATCHED_US (30 * SECOND_US)
-#define WATCHED_GAP_US (3 * SECOND_US)
 #define WATCHED_AGAIN_US (5 * SECOND_US) /* a watcher who says so more often changes nothing */
 #define QUERY_GAP_MIN_US (2 * SECOND_US) /* hints make no more than this of a payment's queries */
 #define EXPIRY_MARGIN_US                                                                           \
@@ -229,15 +228,25 @@ struct task {
     int32_t polls; /* queries answered by the poll plan */
     bool query_wanted, last_query_done;
     int64_t queried_at_us, watched_until_us;
-    int64_t give_up_us; /* when an Abandon is decided without the provider; 0: none waits */
+    int64_t give_up_us;      /* when an Abandon is decided without the provider; 0: none waits */
+    const struct pace *pace; /* its provider's; no column: filled when the row is found */
 };
 
-/* The poll plan of a provider: so many queries at this distance, then the next row; count 0 ends it. */
+/* So many queries at this distance, then the next row; count 0 ends it. */
 struct poll_step {
     int32_t count;
     int64_t gap_us;
 };
-extern const struct poll_step poll_plan_overdue[];
+
+/* How often a provider wants to be asked of a payment. */
+struct pace {
+    int64_t watched_gap_us;          /* while somebody looks at the order */
+    const struct poll_step *overdue; /* else, from the moment the provider has it */
+};
+extern const struct pace payment_pace; /* of most */
+
+/* Before the first op: whose pace is kept. NULL, or an answer of NULL: payment_pace. */
+void payment_op_open(const struct pace *(*pace_of)(const char *provider));
 
 /* Decides an Abandon that can be decided, and sets the task that follows from the registers. Called
  * after whatever changed either. Returns changes of the claim. */

@@ -16,6 +16,14 @@ struct subject {
     int32_t version_before;
 };
 
+static const struct pace *(*pace_of)(const char *provider); /* see payment_op_open() */
+
+void
+payment_op_open(const struct pace *(*of)(const char *provider))
+{
+    pace_of = of;
+}
+
 static bool
 subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *ret_subject)
 {
@@ -26,8 +34,10 @@ subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *re
         return false;
     subject.task = batch_find_uuid(rows, PAYMENT_TASK, payment_id);
     subject.version_before = subject.payment->version;
-    if (subject.task != NULL)
+    if (subject.task != NULL) {
+        subject.task->pace = pace_of == NULL ? NULL : pace_of(subject.task->provider);
         subject.task_before = *subject.task;
+    }
     *ret_subject = subject;
     return true;
 }
@@ -139,6 +149,7 @@ create_payment_decide(void *op, struct batch_rows *rows)
     payment = payment_make(create, rows);
     task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
     task->provider = payment->provider;
+    task->pace = pace_of == NULL ? NULL : pace_of(task->provider);
     payment_plan(payment, task, batch_arena(rows), create->op.now_us);
     payment_news(rows, payment, observed_word(OBSERVED_CREATED), payment->version);
 }

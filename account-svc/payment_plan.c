@@ -13,13 +13,14 @@
 #define BACKOFF_MAX_US (300 * SECOND_US)
 #define BACKOFF_REFUND_US (3600 * SECOND_US)
 
-/* A payment that nobody looks at, from the moment its provider has it. */
-const struct poll_step poll_plan_overdue[] = {
+static const struct poll_step overdue[] = {
     { .count = 1, .gap_us = 60 * SECOND_US },
     { .count = 5, .gap_us = 300 * SECOND_US },
     { .count = 24, .gap_us = 3600 * SECOND_US },
     { .count = 0, .gap_us = 86400 * SECOND_US },
 };
+
+const struct pace payment_pace = { .watched_gap_us = 3 * SECOND_US, .overdue = overdue };
 
 const char *
 task_word(enum task_kind kind)
@@ -78,10 +79,16 @@ due_by_hint(const struct task *task, int64_t gap_us, int64_t now_us)
     return due_us > now_us ? due_us : now_us;
 }
 
+static const struct pace *
+pace_of(const struct task *task)
+{
+    return task->pace == NULL ? &payment_pace : task->pace;
+}
+
 static int64_t
 poll_gap_us(const struct task *task)
 {
-    const struct poll_step *step = poll_plan_overdue;
+    const struct poll_step *step = pace_of(task)->overdue;
     int32_t left = task->polls;
 
     while (step->count != 0 && left >= step->count)
@@ -259,8 +266,9 @@ static int64_t
 watched_when(const struct payment *payment, const struct task *task, int64_t now_us)
 {
     (void)payment;
-    return task->attempts > 0 ? due_after_attempts(task, BACKOFF_MAX_US, now_us)
-                              : due_by_hint(task, jittered(task, WATCHED_GAP_US), now_us);
+    return task->attempts > 0
+               ? due_after_attempts(task, BACKOFF_MAX_US, now_us)
+               : due_by_hint(task, jittered(task, pace_of(task)->watched_gap_us), now_us);
 }
 
 static int64_t

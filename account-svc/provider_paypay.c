@@ -392,9 +392,34 @@ paypay_hear(const struct provider *provider, const struct provider_webhook *webh
     return ERR_OK;
 }
 
+/* The words of its payments' states. */
+static const struct status_word words[] = {
+    /* clang-format off */
+    { "CREATED",       OBSERVED_CREATED,    false },
+    { "REAUTHORIZING", OBSERVED_PENDING,    false },
+    { "AUTHORIZED",    OBSERVED_AUTHORIZED, false },
+    { "FAILED",        OBSERVED_FAILED,     false },
+    { "EXPIRED",       OBSERVED_EXPIRED,    false },
+    { "CANCELED",      OBSERVED_CANCELED,   false },
+    { "COMPLETED",     OBSERVED_SUCCEEDED,  false },
+    { "REFUNDED",      OBSERVED_SUCCEEDED,  true  },
+    { NULL,            OBSERVED_NONE,       false },
+    /* clang-format on */
+};
+
+/* PayPay wants to be asked every 2 to 5 seconds while the customer is at it. A code lives five minutes,
+ * and its webhooks are only hints: nobody may look paid late. */
+static const struct poll_step overdue[] = {
+    { .count = 10, .gap_us = 30 * SECOND_US },
+    { .count = 24, .gap_us = 3600 * SECOND_US },
+    { .count = 0, .gap_us = 86400 * SECOND_US },
+};
+static const struct pace pace = { .watched_gap_us = 4 * SECOND_US, .overdue = overdue };
+
 const struct provider_adapter provider_paypay = {
     .name = "paypay",
-    .words = status_words,
+    .words = words,
+    .pace = &pace,
     .create = paypay_create,
     .query = paypay_query,
     .cancel = paypay_cancel,

@@ -278,6 +278,7 @@ sandbox_hear(const struct provider *provider, const struct provider_webhook *web
 const struct provider_adapter provider_sandbox = {
     .name = "sandbox",
     .words = status_words,
+    .pace = &payment_pace,
     .create = sandbox_create,
     .query = sandbox_query,
     .cancel = sandbox_cancel,

@@ -227,6 +227,40 @@ START_TEST(create_pay_and_return)
 }
 END_TEST
 
+static const struct pace *
+pace_of_slow(const char *provider)
+{
+    static const struct poll_step overdue[] = { { .count = 0, .gap_us = 7000 * SECOND_US } };
+    static const struct pace slow = { .watched_gap_us = SECOND_US, .overdue = overdue };
+
+    return strcmp(provider, "slow") == 0 ? &slow : NULL;
+}
+
+/* A row that is found has the pace of its provider, though no column holds it. */
+START_TEST(pace_of_the_provider)
+{
+    static const char *const names[] = { "slow", "sandbox" };
+    struct observation created = { .source = SOURCE_CREATE, .observed = OBSERVED_CREATED };
+
+    payment_op_open(pace_of_slow);
+    for (size_t i = 0; i < 2; i++) {
+        struct uuid id = new_id();
+        struct test_call *test = create(id, 500);
+        int32_t number;
+
+        ((struct create_payment *)test->call.op)->provider = names[i];
+        ((struct create_payment *)test->call.op)->expires_seconds = 86400;
+        expect(test, "");
+        ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+        learn(id, number, OUTCOME_KNOWN, &created);
+        expect_sql("SELECT due_us - queried_at_us > 5000000000 FROM provider_task"
+                   " WHERE payment_id =",
+                   id, i == 0 ? "t" : "f");
+    }
+    payment_op_open(NULL);
+}
+END_TEST
+
 START_TEST(abandon_first_leaves_a_tombstone)
 {
     struct uuid id = new_id(), request = new_id();
@@ -596,6 +630,7 @@ main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, open_pg, close_pg);
     tcase_add_test(tests, create_pay_and_return);
+    tcase_add_test(tests, pace_of_the_provider);
     tcase_add_test(tests, abandon_first_leaves_a_tombstone);
     tcase_add_test(tests, abandon_waits_for_the_create_under_way);
     tcase_add_test(tests, another_amount_makes_a_query_due);

@@ -416,6 +416,62 @@ START_TEST(request_is_made)
 }
 END_TEST
 
+/* ---- columns that are data ---- */
+
+/* When an adapter's payment that was asked polls times is asked next, from the last time. */
+static int64_t
+next_gap_us(const struct provider_adapter *adapter, int32_t polls, bool is_watched)
+{
+    struct payment payment = payment_new();
+    int64_t now_us = INT64_C(1795262400) * SECOND_US;
+    struct task task = { .payment_id = payment.record.id,
+                         .create_state = CREATE_THERE,
+                         .queried_at_us = now_us,
+                         .polls = polls,
+                         .watched_until_us = is_watched ? now_us + WATCHED_US : 0,
+                         .pace = adapter->pace };
+
+    payment.record.fingerprint = 1;
+    payment.claim = CLAIM_OPEN;
+    payment.observed = OBSERVED_PENDING;
+    payment.expires_at_us = now_us + 30 * DAY_US;
+    payment_plan(&payment, &task, arena, now_us);
+    ck_assert_int_eq(task.kind, TASK_QUERY);
+    return task.due_us - now_us;
+}
+
+/* clang-format off */
+static const struct {
+    const struct provider_adapter *adapter;
+    int32_t polls;
+    bool is_watched;
+    int64_t gap_s; /* a tenth more or less */
+} paces[] = {
+    { &provider_sandbox, 0,  true,  3    }, { &provider_paypay, 0,  true,  4     },
+    { &provider_sandbox, 0,  false, 60   }, { &provider_paypay, 0,  false, 30    },
+    { &provider_sandbox, 1,  false, 300  }, { &provider_paypay, 9,  false, 30    },
+    { &provider_sandbox, 6,  false, 3600 }, { &provider_paypay, 10, false, 3600  },
+    { &provider_sandbox, 30, false, 86400 }, { &provider_paypay, 34, false, 86400 },
+};
+/* clang-format on */
+
+START_TEST(each_has_its_pace)
+{
+    int64_t gap_us = next_gap_us(paces[_i].adapter, paces[_i].polls, paces[_i].is_watched);
+
+    ck_assert_int_ge(gap_us, paces[_i].gap_s * SECOND_US * 9 / 10);
+    ck_assert_int_le(gap_us, paces[_i].gap_s * SECOND_US * 11 / 10);
+}
+END_TEST
+
+START_TEST(each_has_its_words)
+{
+    ck_assert_ptr_nonnull(status_find(provider_sandbox.words, "CAPTURED"));
+    ck_assert_ptr_null(status_find(provider_paypay.words, "CAPTURED"));
+    ck_assert(status_find(provider_paypay.words, "REFUNDED")->is_paid_back);
+}
+END_TEST
+
 /* ---- webhooks that are only hints ---- */
 
 START_TEST(paypay_only_hints)
@@ -567,6 +623,8 @@ main(void)
     tcase_add_loop_test(tests, time_is_read, 0, ROWS(times));
     tcase_add_loop_test(tests, answer_is_read, 0, ROWS(answers));
     tcase_add_loop_test(tests, request_is_made, 0, ROWS(requests));
+    tcase_add_loop_test(tests, each_has_its_pace, 0, ROWS(paces));
+    tcase_add_test(tests, each_has_its_words);
     tcase_add_test(tests, paypay_only_hints);
     tcase_add_loop_test(tests, host_is_this_machine, 0, ROWS(hosts));
     tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
