@@ -206,7 +206,8 @@ webhook_read(const Sagamesh__Payment__V1__Webhook *webhook, struct arena *arena,
     *ret_webhook = (struct provider_webhook){ .headers = headers,
                                               .header_count = webhook->n_headers,
                                               .body = webhook->body.data,
-                                              .body_bytes = webhook->body.len };
+                                              .body_bytes = webhook->body.len,
+                                              .remote_address = webhook->remote_address };
     return ERR_OK;
 }
 
@@ -227,11 +228,15 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     }
     if (webhook_read(message, arena, problem, &webhook) != ERR_OK)
         return problem->error;
-    if (provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
-        ERR_OK) {
+    if (provider_source_check(provider, &webhook, problem) != ERR_OK ||
+        provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
+            ERR_OK) {
+        const char *forwarded = provider_header_find(&webhook, "x-forwarded-for");
+
         count_webhook(provider, OBSERVE_NONE);
-        log_warn("provider=%s from=%.64s webhook=refused because=\"%s\"", provider->name,
-                 message->remote_address, problem->text);
+        log_warn("provider=%s from=%.64s forwarded=\"%.100s\" webhook=refused because=\"%s\"",
+                 provider->name, message->remote_address, forwarded == NULL ? "" : forwarded,
+                 problem->text);
         return problem->error;
     }
     if (heard.is_verified)

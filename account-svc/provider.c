@@ -80,6 +80,22 @@ provider_header_find(const struct provider_webhook *webhook, const char *name)
     return value;
 }
 
+enum error
+provider_source_check(const struct provider *provider, const struct provider_webhook *webhook,
+                      struct problem *problem)
+{
+    char source[SOURCE_TEXT_BYTES];
+
+    if (provider->webhook_addresses.count == 0)
+        return ERR_OK;
+    source_find(&provider->trusted_proxies, webhook->remote_address,
+                provider_header_find(webhook, "x-forwarded-for"), source);
+    if (source_list_has(&provider->webhook_addresses, source))
+        return ERR_OK;
+    return problem_set(problem, ERR_BAD_SIGNATURE, "webhook.remote_address",
+                       "webhooks of this provider do not come from there");
+}
+
 void
 provider_status(const struct provider_adapter *adapter, const char *word,
                 struct observation *observation)
@@ -322,6 +338,26 @@ config_secrets(const struct config *config, struct provider *provider)
 }
 
 static enum error
+config_sources(const struct config *config, const char *key, struct source_list *list)
+{
+    const json_t *array = json_object_get(config->object, key), *element;
+    size_t i;
+
+    if (array != NULL && !json_is_array(array))
+        return config_wrong(config, key, "must be an array of addresses");
+    json_array_foreach(array, i, element)
+    {
+        const char *text = json_string_value(element);
+
+        if (list->count == SOURCE_RANGES_MAX)
+            return config_wrong(config, key, "are too many");
+        if (text == NULL || !source_range_read(text, &list->ranges[list->count++]))
+            return config_wrong(config, key, "must be addresses, like 10.0.0.1 or 10.0.0.0/8");
+    }
+    return ERR_OK;
+}
+
+static enum error
 config_provider(const struct config *config, struct provider *provider)
 {
     const json_t *rate = json_object_get(config->object, "requests_per_second");
@@ -344,7 +380,9 @@ config_provider(const struct config *config, struct provider *provider)
             ERR_OK ||
         config_text(config, "merchant_id", provider->merchant_id, sizeof provider->merchant_id) !=
             ERR_OK ||
-        config_key(config, provider) != ERR_OK || config_secrets(config, provider) != ERR_OK)
+        config_key(config, provider) != ERR_OK || config_secrets(config, provider) != ERR_OK ||
+        config_sources(config, "webhook_addresses", &provider->webhook_addresses) != ERR_OK ||
+        config_sources(config, "trusted_proxies", &provider->trusted_proxies) != ERR_OK)
         return ERR_BAD_REQUEST;
     if (strncmp(provider->base_url, "http://", 7) != 0 &&
         strncmp(provider->base_url, "https://", 8) != 0)

@@ -12,6 +12,10 @@
  * provider is the last part of its webhooks' path. All secrets listed are active; one that is taken
  * out is revoked. requests_per_second is of each process. base_url is https, except on this machine.
  *
+ * "webhook_addresses": ["13.112.237.64", "10.0.0.0/8"] are the only ones from which webhooks are taken, for
+ * providers that do not sign; without them, from all. Behind proxies their addresses are named in
+ * "trusted_proxies", and X-Forwarded-For tells the source (provider_source.h).
+ *
  * Thread    Read in main(); never changed after that, so any thread may look.
  * Memory    A set of providers owns everything in it. What an adapter fills is in the arena given.
  * Errors    provider_set_open() logs what is wrong with the file, and answers BAD_REQUEST.
@@ -20,6 +24,7 @@
 #define PROVIDER_H
 
 #include "account-svc/payment.h"
+#include "account-svc/provider_source.h"
 
 enum {
     PROVIDERS_MAX = 16,
@@ -46,6 +51,7 @@ struct provider {
     struct provider_secret secrets[PROVIDER_SECRETS_MAX];
     size_t secret_count;
     int64_t requests_per_second;
+    struct source_list webhook_addresses, trusted_proxies;
 };
 
 struct provider_set {
@@ -90,7 +96,12 @@ struct provider_webhook {
     size_t header_count;
     const uint8_t *body;
     size_t body_bytes;
+    const char *remote_address;
 };
+
+/* May it come from there? Always, where no addresses are configured; else *problem is filled. */
+enum error provider_source_check(const struct provider *provider,
+                                 const struct provider_webhook *webhook, struct problem *problem);
 
 /* What it says. */
 struct provider_heard {

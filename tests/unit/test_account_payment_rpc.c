@@ -136,6 +136,97 @@ START_TEST(webhooks_are_counted)
 }
 END_TEST
 
+/* A provider that does not sign, with a list: from elsewhere not even a query is made due. */
+/* clang-format off */
+static const struct {
+    const char *what, *remote, *forwarded;
+    bool is_taken;
+} sources[] = {
+    { "the provider itself",                  "13.112.237.64",         NULL,                               true  },
+    { "the same, as IPv6 writes it",          "::ffff:13.112.237.64",  NULL,                               true  },
+    { "somebody",                             "6.6.6.6",               NULL,                               false },
+    { "somebody who says that he is it",      "6.6.6.6",               "13.112.237.64",                    false },
+    { "by our proxy",                         "10.1.2.3",              "13.112.237.64",                    true  },
+    { "by two of our proxies",                "10.1.2.3",              "13.112.237.64, 10.9.9.9",          true  },
+    { "somebody by our proxy",                "10.1.2.3",              "6.6.6.6",                          false },
+    { "and he wrote something before it",     "10.1.2.3",              "13.112.237.64, 6.6.6.6",           false },
+    { "and before two of them",               "10.1.2.3",              "13.112.237.64,6.6.6.6,10.9.9.9",   false },
+    { "our proxy itself",                     "10.1.2.3",              NULL,                               false },
+    { "our proxy names nobody",               "10.1.2.3",              "13.112.237.64, ",                  false },
+    { "our proxy names no address",           "10.1.2.3",              "unknown",                          false },
+    { "the provider wrote what it likes",     "13.112.237.64",         "6.6.6.6",                          true  },
+    { "no address at all",                    "",                      NULL,                               false },
+};
+/* clang-format on */
+
+START_TEST(source_of_a_webhook)
+{
+    struct provider *other = &set.providers[0];
+    struct provider_header header = { "X-Forwarded-For", sources[_i].forwarded };
+    struct provider_webhook webhook = { .headers = &header,
+                                        .header_count = sources[_i].forwarded != NULL,
+                                        .remote_address = sources[_i].remote };
+    struct problem problem = { 0 };
+
+    ck_assert_int_eq(provider_source_check(other, &webhook, &problem), ERR_OK); /* no list */
+    ck_assert(source_range_read("13.112.237.64", &other->webhook_addresses.ranges[0]));
+    ck_assert(source_range_read("10.0.0.0/8", &other->trusted_proxies.ranges[0]));
+    other->webhook_addresses.count = other->trusted_proxies.count = 1;
+    ck_assert_msg((provider_source_check(other, &webhook, &problem) == ERR_OK) ==
+                      sources[_i].is_taken,
+                  "%s", sources[_i].what);
+}
+END_TEST
+
+START_TEST(source_is_checked_on_the_wire)
+{
+    static const char hint[] = "{\"merchant_order_id\":\"" ID "\"}";
+    struct provider *other = &set.providers[0];
+    struct observe_payment observe;
+
+    ck_assert_int_eq(decode("other", "", hint, &observe), ERR_OK);
+    ck_assert(!observe.is_verified && !uuid_is_nil(observe.payment_id));
+    ck_assert(source_range_read("13.112.237.64", &other->webhook_addresses.ranges[0]));
+    other->webhook_addresses.count = 1;
+    ck_assert_int_eq(decode("other", "", hint, &observe), ERR_BAD_SIGNATURE);
+    ck_assert(source_range_read("127.0.0.0/8", &other->webhook_addresses.ranges[0]));
+    ck_assert_int_eq(decode("other", "", hint, &observe), ERR_OK);
+    ck_assert(!observe.is_verified); /* still only a hint */
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *range, *inside, *outside; /* NULL inside: no range */
+} ranges[] = {
+    { "13.112.237.64",    "13.112.237.64",      "13.112.237.65"  },
+    { "10.0.0.0/8",       "10.255.255.255",     "11.0.0.0"       },
+    { "10.128.0.0/9",     "10.128.0.1",         "10.127.0.1"     },
+    { "0.0.0.0/0",        "1.2.3.4",            "2001:db8::1"    },
+    { "2001:db8::/33",    "2001:db8:7fff::1",   "2001:db8:8000::1" },
+    { "::1",              "::1",                "127.0.0.1"      },
+    { "10.0.0.1/8", NULL, NULL },  { "10.0.0.0/33", NULL, NULL }, { "10.0.0.0/", NULL, NULL },
+    { "10.0.0.0/-1", NULL, NULL }, { "10.0.0", NULL, NULL },      { "", NULL, NULL },
+    { "2001:db8::/129", NULL, NULL }, { "localhost", NULL, NULL }, { "10.0.0.0/8 ", NULL, NULL },
+};
+/* clang-format on */
+
+START_TEST(range_is_read)
+{
+    struct source_list list = { .count = 1 };
+
+    ck_assert_msg(source_range_read(ranges[_i].range, &list.ranges[0]) ==
+                      (ranges[_i].inside != NULL),
+                  "%s", ranges[_i].range);
+    if (ranges[_i].inside == NULL)
+        return;
+    ck_assert_msg(source_list_has(&list, ranges[_i].inside), "%s", ranges[_i].range);
+    ck_assert_msg(!source_list_has(&list, ranges[_i].outside), "%s", ranges[_i].range);
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
+
 int
 main(void)
 {
@@ -147,6 +238,9 @@ main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, every_method_of_the_proto_has_a_row);
     tcase_add_test(tests, webhooks_are_counted);
+    tcase_add_loop_test(tests, range_is_read, 0, ROWS(ranges));
+    tcase_add_loop_test(tests, source_of_a_webhook, 0, ROWS(sources));
+    tcase_add_test(tests, source_is_checked_on_the_wire);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
