@@ -488,6 +488,21 @@ learn_query(const struct payment *payment, struct task *task, enum outcome outco
         task->abandon_step = ABANDON_QUERY_AGAIN;
 }
 
+/* Our refund was refused, and the books say that all of it went back: so it did, under names that they do
+ * not tell. */
+static unsigned
+learn_gone(struct payment *payment, const struct observation *observation, struct arena *arena,
+           int64_t now_us)
+{
+    struct observation gone = { .source = SOURCE_REFUND, .refund_count = 1 };
+
+    if (!observation->is_paid_back || !payment_refund_is_open(payment, arena))
+        return 0;
+    gone.refunds[0] =
+        (struct refunded){ .id = "unnamed", .amount_minor = payment_refund_left(payment, arena) };
+    return payment_observe(payment, &gone, arena, now_us);
+}
+
 static void
 learn_create(struct task *task, enum outcome outcome, int64_t now_us)
 {
@@ -588,6 +603,9 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
     if (outcome == OUTCOME_KNOWN && task->create_state != CREATE_THERE)
         task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
     if (task->is_leased && task->lease == lease) {
+        if (task->kind == TASK_QUERY && task->refund_state == REFUND_DENIED &&
+            outcome == OUTCOME_KNOWN)
+            changes |= learn_gone(payment, observation, arena, now_us);
         lease_end(task);
         changes |= learn_task_end(payment, task, outcome, now_us);
         changes |= learn_refused_create(payment, task, outcome, arena, now_us);

@@ -211,6 +211,16 @@ webhook_read(const Sagamesh__Payment__V1__Webhook *webhook, struct arena *arena,
     return ERR_OK;
 }
 
+/* As much of it as looks like addresses: anybody can write there. */
+static const char *
+forwarded_text(const struct provider_webhook *webhook, struct arena *arena)
+{
+    const char *text = provider_header_find(webhook, "x-forwarded-for");
+    size_t bytes = text == NULL ? 0 : strspn(text, "0123456789abcdefABCDEF.:, ");
+
+    return arena_copy(arena, text == NULL ? "" : text, bytes < 100 ? bytes : 100);
+}
+
 static enum error
 webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Webhook *message,
                struct arena *arena)
@@ -231,11 +241,9 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     if (provider_source_check(provider, &webhook, problem) != ERR_OK ||
         provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
             ERR_OK) {
-        const char *forwarded = provider_header_find(&webhook, "x-forwarded-for");
-
         count_webhook(provider, OBSERVE_NONE);
-        log_warn("provider=%s from=%.64s forwarded=\"%.100s\" webhook=refused because=\"%s\"",
-                 provider->name, message->remote_address, forwarded == NULL ? "" : forwarded,
+        log_warn("provider=%s from=%.64s forwarded=\"%s\" webhook=refused because=\"%s\"",
+                 provider->name, message->remote_address, forwarded_text(&webhook, arena),
                  problem->text);
         return problem->error;
     }

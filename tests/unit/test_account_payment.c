@@ -526,6 +526,28 @@ START_TEST(refund_that_is_refused)
 }
 END_TEST
 
+/* Refunded by others, and the provider does not list it: its refusal and its word together say so. */
+START_TEST(refund_that_others_made)
+{
+    struct payment payment = payment_of(OBSERVED_SUCCEEDED, CLAIM_RETURNED);
+    struct task task = { .payment_id = payment.record.id, .create_state = CREATE_THERE };
+    struct observation books = { .source = SOURCE_QUERY,
+                                 .observed = OBSERVED_SUCCEEDED,
+                                 .is_paid_back = true,
+                                 .amount_minor = 500,
+                                 .currency = "JPY" };
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_REFUND);
+    payment_learn(&payment, &task, task.lease, OUTCOME_REFUSED, &books, arena, NOW_US);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, task.due_us), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &books, arena, task.due_us);
+    ck_assert_str_eq(payment.refunds, "500 unnamed");
+    ck_assert(!payment.needs_person);
+    ck_assert_int_eq(task.kind, TASK_NONE);
+}
+END_TEST
+
 START_TEST(refund_whose_lease_ran_out)
 {
     struct payment payment = payment_of(OBSERVED_SUCCEEDED, CLAIM_RETURNED);
@@ -655,6 +677,7 @@ main(void)
     tcase_add_test(tests, first_create_refused);
     tcase_add_test(tests, answered_404_ends_the_backoff);
     tcase_add_test(tests, refund_that_is_refused);
+    tcase_add_test(tests, refund_that_others_made);
     tcase_add_test(tests, refund_whose_lease_ran_out);
     tcase_add_loop_test(tests, person_settles, 0, sizeof settlings / sizeof *settlings);
     tcase_add_test(tests, abandon_before_anything_was_sent);
