@@ -274,14 +274,16 @@ observe_refunds(struct payment *payment, const struct observation *observation, 
     return changes;
 }
 
-/* What the books of a quarantined payment say was taken. An amount that cannot be read is for the person
- * to find out. */
+/* What the books of a quarantined payment say was taken. Money that cannot be read is for the person to
+ * find out. */
 static unsigned
 observe_books(struct payment *payment, const struct observation *observation, struct arena *arena)
 {
-    bool is_paid = observation->observed == OBSERVED_SUCCEEDED && observation->amount_minor > 0;
+    bool is_paid = observation->observed == OBSERVED_SUCCEEDED && observation->amount_minor > 0 &&
+                   observation->currency != NULL && strlen(observation->currency) == 3 &&
+                   text_is_plain(observation->currency);
     int64_t booked_minor = is_paid ? observation->amount_minor : 0;
-    const char *currency = is_paid && observation->currency != NULL ? observation->currency : "";
+    const char *currency = is_paid ? observation->currency : "";
 
     if (payment->booked_minor == booked_minor && strcmp(payment->booked_currency, currency) == 0)
         return 0;
@@ -305,7 +307,8 @@ payment_quarantine(struct payment *payment, const struct observation *observatio
     changes |= observe_books(payment, observation, arena);
     changes |= observe_refunds(payment, observation, arena);
     if (payment->needs_person && payment->settle_asked_us != 0 &&
-        observed_is_final((int32_t)observation->observed) && observation->amount_minor >= 0 &&
+        observed_is_final((int32_t)observation->observed) &&
+        (observation->observed != OBSERVED_SUCCEEDED || payment->booked_minor > 0) &&
         payment_refund_left(payment, arena) == 0) {
         payment->needs_person = false;
         changes |= CHANGE_OTHER;

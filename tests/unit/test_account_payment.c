@@ -585,6 +585,7 @@ static const struct {
     { "the books have come right",     CLAIM_OPEN,      OBSERVED_SUCCEEDED, 500, "JPY", 0,   500, CLAIM_ABANDONED, false },
     { "it was never paid",             CLAIM_OPEN,      OBSERVED_CANCELED,  501, "JPY", 0,   0,   CLAIM_ABANDONED, false },
     { "it can still be paid",          CLAIM_OPEN,      OBSERVED_PENDING,   501, "JPY", 0,   0,   CLAIM_ABANDONED, true  },
+    { "a currency that is none",       CLAIM_OPEN,      OBSERVED_SUCCEEDED, 501, "EURO", 0,  0,   CLAIM_ABANDONED, true  },
     { "an amount that nobody can read", CLAIM_OPEN,     OBSERVED_SUCCEEDED, -1,  "JPY", 0,   0,   CLAIM_ABANDONED, true  },
 };
 /* clang-format on */
