@@ -171,7 +171,7 @@ def has_saga(order):
 
 def is_at_rest(mesh, acknowledged_count):
     """No order is open, each that needs a saga has one that ended, nothing is parked, and payments
-    have no claim, refund or signal open."""
+    have no claim, refund or signal open, and need nobody unless they are quarantined."""
     reasons = ", ".join(f"'{reason}'" for reason in REASONS_WITHOUT_SAGA)
     orders = mesh.psql(
         "orders",
@@ -184,7 +184,7 @@ def is_at_rest(mesh, acknowledged_count):
     unsettled = mesh.psql(
         "account",
         "SELECT count(*) FROM payment WHERE reason = '' AND fingerprint <> 0 AND (claim = 1"
-        " OR signaled_version < version"
+        " OR signaled_version < version OR (needs_person AND NOT is_quarantined)"
         " OR (observed = 7 AND claim IN (3, 4) AND refunds = '' AND NOT is_quarantined))",
     )
     if int(unsettled[0][0]):
