@@ -204,8 +204,16 @@ CREATE TABLE IF NOT EXISTS provider_task (
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_state int NOT NULL DEFAULT 0
     CHECK (refund_state BETWEEN 0 AND 2);
 -- Of databases that were made when there were fewer kinds and states.
-ALTER TABLE provider_task DROP CONSTRAINT IF EXISTS provider_task_kind_check;
-ALTER TABLE provider_task DROP CONSTRAINT IF EXISTS provider_task_create_state_check;
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_constraint
+                   WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_kind') THEN
+        ALTER TABLE provider_task
+            DROP CONSTRAINT IF EXISTS provider_task_kind_check,
+            DROP CONSTRAINT IF EXISTS provider_task_create_state_check,
+            ADD CONSTRAINT provider_task_kind CHECK (kind BETWEEN 0 AND 5),
+            ADD CONSTRAINT provider_task_create CHECK (create_state BETWEEN 0 AND 6);
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS provider_task_by_due ON provider_task (provider, due_us);
 CREATE INDEX IF NOT EXISTS provider_task_to_give_up ON provider_task (give_up_us)
     WHERE give_up_us > 0;
