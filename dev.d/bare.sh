@@ -4,7 +4,12 @@
 # uses itself. The checkout is copied in, and the commands of the README run there: once as root in
 # its closed home, once as an ordinary user with sudo.
 
-BARE_COMMANDS=('./dev up' './dev status' './dev up' './dev test unit' './dev down')
+# In this order. readme_http and readme_python are the README's blocks; a benchmark is a short one.
+BARE_COMMANDS=('./dev up' './dev status' './dev demo' './dev up' './dev logs saga'
+    "./dev psql order <<<'SELECT count(*) FROM orders'" readme_http './dev --help' './dev test unit'
+    './dev bench orders --seconds 2' './dev bench http --seconds 2' readme_python './dev down')
+# What the README names and no bare machine does: it takes long, and CI runs it.
+BARE_NOT=('./dev test' './dev test kill')
 
 suite_bare() {
     if ((UID != 0)); then
@@ -12,17 +17,81 @@ suite_bare() {
         return
     fi
     packages_need mmdebstrap
-    local bare command
-    for command in "${BARE_COMMANDS[@]}"; do
-        [[ $command == './dev status' ]] || grep -qF "$command" README.md ||
-            die "README.md does not mention $command any more." "Change BARE_COMMANDS with it."
-    done
-    SCRATCH=$(scratch_new "$BASHPID")
+    local bare self=$BASHPID # in $(...) it would be another's, and the directory nobody's
+    bare_is_readme
+    SCRATCH=$(scratch_new "$self")
     bare=$SCRATCH/bare
     long_work "making a bare Debian 12" "$RUN/log/mmdebstrap.log" bare_make "$bare.tar" ||
         die "mmdebstrap could not make it."
     bare_run "$bare" root /root/sagamesh
     bare_run "$bare" newcomer /home/newcomer/sagamesh
+}
+
+# Every line of the README that begins with ./dev is run, and nothing that it does not name.
+bare_is_readme() {
+    local ours theirs
+    ours=$(printf '%s\n' "${BARE_COMMANDS[@]}" "${BARE_NOT[@]}" |
+        sed -nE 's/ --seconds.*//; s/ <<<.*//; /^\.\/dev/p' | sort -u)
+    theirs=$(grep -oE '^\./dev [a-z -]*[a-z]' README.md | sort -u)
+    [[ $ours == "$theirs" ]] ||
+        die "README.md (>) and BARE_COMMANDS (<) name different commands:" \
+            "$(diff <(echo "$ours") <(echo "$theirs") | grep '^[<>]')"
+}
+
+# readme_block HEADING LANGUAGE: the first block of code behind a heading of the README.
+readme_block() {
+    local found
+    found=$(awk -v heading="$1" -v language="$2" '
+        inside && $0 == "```" { exit }
+        inside { print }
+        index($0, heading) == 1 { behind = 1 }
+        behind && $0 == "```" language { inside = 1 }' README.md)
+    [[ -n $found ]] || die "README.md has no block of code ($2) behind '$1'."
+    printf '%s\n' "$found"
+}
+
+# A script that does what "Over HTTP" shows; its places are filled in: an address, a product, an order.
+readme_http() {
+    local look
+    look=$(grep -oE '`curl -s http[^`]*/ORDER_NO [^`]*`' README.md | tr -d '`')
+    [[ -n $look ]] || die "README.md does not show how to look at an order over HTTP."
+    cat <<EOF
+set -euo pipefail
+BFF=\$(./dev status | awk '\$1 == "bff" { print \$NF }')
+SKU=\$(./dev psql storage -Atc 'SELECT sku FROM product WHERE free > 0 LIMIT 1')
+{
+$(readme_block '## Over HTTP' '' | sed -e '/^BFF=/d' -e "s/A_SKU_FROM_ABOVE/'\$SKU'/")
+} >/tmp/answers
+cat /tmp/answers
+grep -qF "\$SKU" /tmp/answers
+ORDER_NO=\$(jq -ers '.[1].orderNo' /tmp/answers)
+for i in {1..100}; do
+    ${look/ORDER_NO/\$ORDER_NO} | tee /tmp/answers
+    ! jq -e .payment.url /tmp/answers || exit 0
+    sleep 0.1
+done
+exit 1
+EOF
+}
+
+# A script that does what "From Python" shows, as a customer of the demo, who has a wallet.
+readme_python() {
+    cat <<EOF
+set -euo pipefail
+ORDER=\$(./dev status | awk '\$1 == "order" { print \$NF }')
+DEMO="SELECT customer_id || ' ' || split_part(trim(chr(10) FROM lines), ' ', 2) FROM orders
+    WHERE status = 3 AND payment_method = 'wallet' LIMIT 1"
+read -r CUSTOMER SKU < <(./dev psql order -Atc "\$DEMO")
+$(readme_block 'From Python' '')
+{
+    echo "ID = '\$(./dev id)'"
+    sed -e "s/127.0.0.1:PORT/\$ORDER/; s/\"alice\"/\"\$CUSTOMER\"/; s/\"apple\"/\"\$SKU\"/" <<'BLOCK'
+$(readme_block 'From Python' python)
+BLOCK
+} >example.py
+python3 example.py | tee /tmp/answers
+grep -q '^status: ORDER_STATUS_' /tmp/answers
+EOF
 }
 
 # A root file system is root's to make. What root builds and logs must not lie among our files, so it
@@ -86,8 +155,12 @@ bare_run() {
     mkdir -p "$bare$home"
     checkout_copy "$bare$home"
     chroot "$bare" chown -R "$user:" "$home"
+    readme_http >"$bare/tmp/readme_http"
+    readme_python >"$bare/tmp/readme_python"
     for command in "${BARE_COMMANDS[@]}"; do
         say "  $user\$ $command"
+        [[ $command != readme_python ]] || bare_python "$bare"
+        [[ $command != readme_* ]] || command="bash /tmp/$command"
         if bare_inside "$bare" "$user" "$home" "$command" 2>&1 | sed -u 's/^/    /'; then
             count 1 0 0
         else
@@ -97,6 +170,16 @@ bare_run() {
     done
     bare_is_quiet "$bare" "$user"
     rm -rf "$bare"
+}
+
+# The packages that the README says Python needs. Only now: ./dev must do without them.
+bare_python() {
+    local packages
+    packages=$(grep -oE 'Debian: `[^`]*`' README.md | tr -d '`')
+    bare_inside "$1" root / "apt-get update -q && apt-get install -yq --no-install-recommends \
+        ${packages#Debian: }" >"$RUN/log/bare-python.log" 2>&1 ||
+        die "the packages that README.md names for Python could not be installed." \
+            "See $RUN/log/bare-python.log"
 }
 
 # How this machine reaches its packages, and whom it trusts: without that a private network's
