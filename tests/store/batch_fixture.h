@@ -1,0 +1,140 @@
+/* batch_fixture.h -- A test program about mesh/store/batch: the counter service on a database of its
+ * own, calls over one connection, and a rival on a thread.
+ *
+ *     int main(void) { return batch_fixture_main("store_batch", tests, count); }
+ */
+#ifndef TESTS_STORE_BATCH_FIXTURE_H
+#define TESTS_STORE_BATCH_FIXTURE_H
+
+#include "mesh/store/batch.h"
+#include "tests/store/counter_service.h"
+#include "tests/store/pg_fixture.h"
+
+#include <check.h>
+#include <unistd.h>
+
+static struct pg_fixture fixture;
+static struct pg *pg;
+
+static inline void
+open_pg(void)
+{
+    pg_fixture_run(fixture.conninfo, "TRUNCATE counter, note, op, event");
+    pg = batch_pg_new(&counter_service, fixture.conninfo);
+}
+
+static inline void
+close_pg(void)
+{
+    pg = pg_free(pg);
+}
+
+static inline struct uuid
+new_id(void)
+{
+    return uuid_v7(clock_now_us());
+}
+
+static inline void
+expect_value(const char *name, long long value)
+{
+    long long is = pg_fixture_int(
+        fixture.conninfo, "SELECT coalesce(sum(value), -1) FROM counter WHERE name = '%s'", name);
+
+    ck_assert_msg(is == value, "'%s' is %lld and should be %lld", name, is, value);
+}
+
+static inline void
+expect_answer(const struct test_call *test, enum error error)
+{
+    ck_assert_int_eq(test->finished, 1);
+    ck_assert_msg(test->call.op->problem.error == error, "got %s and not %s: %s",
+                  error_name(test->call.op->problem.error), error_name(error),
+                  test->call.op->problem.text);
+}
+
+/* Decides one call, expects its answer and frees it. */
+static inline void
+run_one(struct test_call *test, enum error error)
+{
+    struct call *call = &test->call;
+
+    batch_run(&counter_service, pg, &call, 1);
+    expect_answer(test, error);
+    call_fixture_free(test);
+}
+
+/* ---- other writers ---- */
+
+struct rival {
+    struct pg *pg;
+    struct test_call *test;
+    pthread_t thread;
+};
+
+static inline void *
+rival_main(void *context)
+{
+    struct rival *rival = context;
+    struct call *call = &rival->test->call;
+
+    batch_run(&counter_service, rival->pg, &call, 1);
+    return NULL;
+}
+
+static inline void
+rival_start(struct rival *rival, struct test_call *test)
+{
+    rival->test = test;
+    ck_assert_int_eq(pthread_create(&rival->thread, NULL, rival_main, rival), 0);
+}
+
+/* The pid of a backend of this database that is as the condition on pg_stat_activity says; 0: none. */
+static inline int
+find_backend(PGconn *admin, const char *condition)
+{
+    char sql[512], text[PG_FIXTURE_TEXT_BYTES];
+
+    snprintf(sql, sizeof sql,
+             "SELECT pid FROM pg_stat_activity WHERE datname = '%s' AND %s ORDER BY pid LIMIT 1",
+             fixture.database, condition);
+    pg_fixture_ask(admin, sql, text);
+    return atoi(text);
+}
+
+/* Waits for one. */
+static inline int
+await_backend(PGconn *admin, const char *condition)
+{
+    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    int pid;
+
+    while ((pid = find_backend(admin, condition)) == 0 && clock_steady_us() < until_us)
+        usleep(1000);
+    ck_assert_msg(pid != 0, "no backend came to: %s", condition);
+    return pid;
+}
+
+static inline int
+batch_fixture_main(const char *name, const TTest *const *tests, size_t count)
+{
+    Suite *suite = suite_create(name);
+    TCase *cases = tcase_create("batch");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    pg_fixture_open(&fixture, name, "mesh/store/mesh.sql");
+    pg_fixture_run(fixture.conninfo, "%s", counter_schema);
+    tcase_set_timeout(cases, 30);
+    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_test(cases, tests[i]);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    pg_fixture_close(&fixture);
+    return failed == 0 ? 0 : 1;
+}
+
+#endif
