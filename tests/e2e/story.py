@@ -95,6 +95,12 @@ atexit.register(shared.close)  # if nobody else does
 
 
 class Story(unittest.TestCase):
+    @classmethod
+    def tearDownClass(cls):
+        """Where leaks are looked for, programs end while they are those that the stories used."""
+        if shared.mesh is not None and shared.mesh.is_sanitized():
+            shared.close()
+
     def setUp(self):
         self.mesh = shared.get()
         self.pb = self.mesh.order_pb
