@@ -8,8 +8,8 @@
 #                    as issuer and for audience that programs.table tells bff
 #   providers.json   account-svc's providers: the sandbox, with the two files above
 
-# secrets_make DIRECTORY PROVIDER WEBHOOK: the two are addresses. SANDBOX_REQUESTS_PER_SECOND: how often the
-# provider may be asked.
+# secrets_make DIRECTORY PROVIDER WEBHOOK: the two are addresses. SANDBOX_REQUESTS_PER_SECOND: how often
+# the provider may be asked.
 secrets_make() {
     local directory=$1
     mkdir -p "$directory"

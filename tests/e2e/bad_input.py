@@ -10,7 +10,8 @@ TABLES = {
     "orders": ("orders", "event", "op"),
     "storage": ("product", "hold", "op"),
     "account": (
-        "account", "transfer", "ledger_hold", "op", "event", "payment", "payment_inbox", "provider_task",
+        "account", "transfer", "ledger_hold", "op", "event",
+        "payment", "payment_inbox", "provider_task",
     ),
     # Not journal_page: the orchestrator forgets pages when it has time.
     "saga": ("journal_parked", "journal_final", "op"),

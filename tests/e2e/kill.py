@@ -330,8 +330,8 @@ class Pass:
         return len(invariants.RULES) + 3 - failed, failed
 
     def run_beside(self, act):
-        """As run(), on a thread; returns once no more is done to the mesh: draining is waiting for payments
-        that are in doubt, and the next pass can begin meanwhile."""
+        """As run(), on a thread; returns once no more is done to the mesh: draining is waiting for
+        payments that are in doubt, and the next pass can begin meanwhile."""
 
         def live():
             try:

@@ -250,7 +250,7 @@ class Mesh:
 
     def close(self, keep_logs=False):
         """Ends and removes everything. Logs that are kept are named on standard output. Programs built
-        with a sanitizer are asked to stop, and must end well: LeakSanitizer looks at what is left then."""
+        with a sanitizer are asked to stop, and must end well: LeakSanitizer looks at what is left."""
         for channel in self.channels.values():
             channel.close()
         self.channels = {}

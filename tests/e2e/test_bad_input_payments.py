@@ -1,5 +1,5 @@
-"""What strangers send about payments, and to sagas that wait: refused with the right status, the field and
-the rule, and nothing changes."""
+"""What strangers send about payments, and to sagas that wait: refused with the right status, the field
+and the rule, and nothing changes."""
 
 import bad_input
 import external

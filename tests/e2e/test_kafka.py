@@ -35,7 +35,7 @@ class Shop:
         return self
 
     def __exit__(self, kind, value, trace):
-        """Once every order that was placed can go on by itself, and the provider has no surprise left."""
+        """Once every order that was placed can go on by itself, and no payment comes late any more."""
         self.must_end.set()
         self.thread.join()
         if kind is not None:

@@ -1,5 +1,5 @@
-"""Stories of PostgreSQL being away, as those see it who come over HTTP: 503 and when to come again, nothing
-is lost, and all is well once it is back."""
+"""Stories of PostgreSQL being away, as those see it who come over HTTP: 503 and when to come again,
+nothing is lost, and all is well once it is back."""
 
 import base64
 import hashlib
