@@ -163,11 +163,10 @@ attempt_done(struct rpc_request *request, const struct rpc_result *result)
 
 /* Maps the request to bytes; a request that does not fit the message was never sent. */
 static enum error
-encode(struct participants *participants, const struct call_due *due, struct participant_call *call,
-       struct problem *problem)
+encode(struct participants *participants, const struct call_due *due, struct arena *arena,
+       struct participant_call *call, struct problem *problem)
 {
     struct pbjson_method method;
-    struct arena *arena;
     uint8_t *bytes;
     size_t count;
     enum error error;
@@ -175,7 +174,6 @@ encode(struct participants *participants, const struct call_due *due, struct par
     if (!pbjson_method_find(participants->pbjson, due->service, due->method, &method))
         return problem_set(problem, ERR_BAD_REQUEST, NULL, "%s/%s is not in the descriptors",
                            due->service, due->method);
-    arena = arena_new();
     error = pbjson_encode(method.request, due->request, arena, problem, &bytes, &count);
     if (error == ERR_OK) {
         call->bytes = memory_take(count);
@@ -184,13 +182,12 @@ encode(struct participants *participants, const struct call_due *due, struct par
         call->request.message = call->bytes;
         call->request.message_bytes = count;
     }
-    arena_free(arena);
     return error;
 }
 
 void
 participants_call(struct participants *participants, const struct call_due *due,
-                  const char *traceparent, struct participant_call *call)
+                  const char *traceparent, struct arena *arena, struct participant_call *call)
 {
     struct service_address *entry = find(participants, due->service);
     struct problem problem;
@@ -203,7 +200,7 @@ participants_call(struct participants *participants, const struct call_due *due,
         answer(call, OUTCOME_NOT_DONE, "UNREACHABLE", text);
         return;
     }
-    if (encode(participants, due, call, &problem) != ERR_OK) {
+    if (encode(participants, due, arena, call, &problem) != ERR_OK) {
         snprintf(text, sizeof text, "%s %s", problem.field, problem.text);
         answer(call, OUTCOME_REFUSED, "BAD_INPUT", text);
         return;

@@ -40,9 +40,10 @@ struct participant_call {
     uint8_t *bytes;
 };
 
-/* Sends one attempt; done() is always called, once, perhaps before this returns. */
+/* Sends one attempt; done() is always called, once, perhaps before this returns. What it needs while it
+ * does comes from arena. */
 void participants_call(struct participants *participants, const struct call_due *due,
-                       const char *traceparent, struct participant_call *call);
+                       const char *traceparent, struct arena *arena, struct participant_call *call);
 
 struct participant_call *participant_call_new(struct uuid saga_id, void *owner,
                                               void (*done)(struct participant_call *call));

@@ -455,7 +455,7 @@ shard_check(struct shard *shard)
 }
 
 static void
-shard_send_due(struct shard *shard, struct live *live)
+shard_send_due(struct shard *shard, struct tick *tick, struct live *live)
 {
     struct due due;
 
@@ -468,7 +468,7 @@ shard_send_due(struct shard *shard, struct live *live)
         live->is_under_way = true;
         crash_point("saga.before-send");
         participants_call(shard->shards->options.participants, &due.calls[i],
-                          live->instance->traceparent, call);
+                          live->instance->traceparent, tick->arena, call);
     }
     if (due.call_count == 0 && due.look_again_us != 0 && due.look_again_us != live->next_us)
         timer_set(shard, live, due.look_again_us);
@@ -487,7 +487,7 @@ finish_tick(struct shard *shard, struct tick *tick)
         if (live->instance->is_ended)
             live_remove(shard, live);
         else
-            shard_send_due(shard, live);
+            shard_send_due(shard, tick, live);
     }
     hold_end();
     for (size_t i = 0; i < tick->answer_count; i++)

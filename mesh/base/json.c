@@ -64,51 +64,101 @@ json_writer_reset(struct json_writer *writer)
     writer->needs_comma = false;
 }
 
-static void
-append(struct json_writer *writer, const char *text, size_t bytes)
+/* Room for so many bytes and the NUL, where the next goes. Whoever fills it says so by wrote(). */
+static char *
+room(struct json_writer *writer, size_t bytes)
 {
     if (writer->bytes + bytes + 1 > writer->size) {
         writer->size = (writer->bytes + bytes + 1) * 2;
         writer->text = memory_grow(writer->text, writer->size);
     }
-    memcpy(writer->text + writer->bytes, text, bytes);
-    writer->bytes += bytes;
-    writer->text[writer->bytes] = '\0';
+    return writer->text + writer->bytes;
+}
+
+static void
+wrote(struct json_writer *writer, char *end)
+{
+    *end = '\0';
+    writer->bytes = (size_t)(end - writer->text);
+}
+
+static void
+append(struct json_writer *writer, const char *text, size_t bytes)
+{
+    char *at = room(writer, bytes);
+
+    memcpy(at, text, bytes);
+    wrote(writer, at + bytes);
+}
+
+static void
+append_char(struct json_writer *writer, char c)
+{
+    char *at = room(writer, 1);
+
+    *at++ = c;
+    wrote(writer, at);
+}
+
+/* What a character takes inside of quotes. */
+static size_t
+quoted_bytes(unsigned char c)
+{
+    if (c < ' ')
+        return 6;
+    return c == '"' || c == '\\' ? 2 : 1;
+}
+
+static char *
+put_escaped(char *at, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    *at++ = '\\';
+    if (c < ' ') {
+        memcpy(at, "u00", 3);
+        at[3] = hex[c >> 4];
+        at += 4;
+        c = (unsigned char)hex[c & 15];
+    }
+    *at++ = (char)c;
+    return at;
 }
 
 static void
 append_quoted(struct json_writer *writer, const char *text)
 {
-    append(writer, "\"", 1);
-    while (*text != '\0') {
-        size_t plain = 0;
-        char escape[8];
+    size_t count = 0, bytes = 0;
+    char *at;
 
-        while ((unsigned char)text[plain] >= ' ' && text[plain] != '"' && text[plain] != '\\')
-            plain++;
-        append(writer, text, plain);
-        text += plain;
-        if (*text == '\0')
-            break;
-        if (*text == '"' || *text == '\\')
-            append(writer, escape, (size_t)snprintf(escape, sizeof escape, "\\%c", *text));
-        else
-            append(writer, escape,
-                   (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)*text));
-        text++;
+    for (; text[count] != '\0'; count++)
+        bytes += quoted_bytes((unsigned char)text[count]);
+    at = room(writer, bytes + 2);
+    *at++ = '"';
+    if (bytes == count) { /* nearly always */
+        memcpy(at, text, count);
+        at += count;
+    } else {
+        for (; *text != '\0'; text++) {
+            if (quoted_bytes((unsigned char)*text) == 1)
+                *at++ = *text;
+            else
+                at = put_escaped(at, (unsigned char)*text);
+        }
     }
-    append(writer, "\"", 1);
+    *at++ = '"';
+    wrote(writer, at);
 }
 
 static void
 begin(struct json_writer *writer, const char *key)
 {
     if (writer->needs_comma)
-        append(writer, ",", 1);
+        append_char(writer, ',');
     writer->needs_comma = true;
     if (key != NULL) {
         append_quoted(writer, key);
-        append(writer, ":", 1);
+        append_char(writer, ':');
     }
 }
 
@@ -116,14 +166,14 @@ void
 json_open_object(struct json_writer *writer, const char *key)
 {
     begin(writer, key);
-    append(writer, "{", 1);
+    append_char(writer, '{');
     writer->needs_comma = false;
 }
 
 void
 json_close_object(struct json_writer *writer)
 {
-    append(writer, "}", 1);
+    append_char(writer, '}');
     writer->needs_comma = true;
 }
 
@@ -131,14 +181,14 @@ void
 json_open_array(struct json_writer *writer, const char *key)
 {
     begin(writer, key);
-    append(writer, "[", 1);
+    append_char(writer, '[');
     writer->needs_comma = false;
 }
 
 void
 json_close_array(struct json_writer *writer)
 {
-    append(writer, "]", 1);
+    append_char(writer, ']');
     writer->needs_comma = true;
 }
 
@@ -152,10 +202,17 @@ json_put_text(struct json_writer *writer, const char *key, const char *text)
 void
 json_put_int(struct json_writer *writer, const char *key, int64_t value)
 {
-    char digits[24];
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    char digits[20], *first = digits + sizeof digits; /* of 2^63, and a sign */
 
+    do {
+        *--first = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        *--first = '-';
     begin(writer, key);
-    append(writer, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)value));
+    append(writer, first, (size_t)(digits + sizeof digits - first));
 }
 
 void
