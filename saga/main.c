@@ -3,6 +3,8 @@
  *   engine/           the language and its meaning; pure (no I/O)
  *   shard.c           the tick: take, decide, write one page, send, answer
  *   shard_requests.c  Start, Cancel, Get, List, Retry, Compensate
+ *   shard_timer.c     when to look at which saga again
+ *   shard_watch.c     Watch calls that wait
  *   shard_recover.c   after a crash; parking
  *   participants.c    calls to services: JSON in, gRPC out
  *   catalog.c         definitions and their versions

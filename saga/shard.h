@@ -10,6 +10,8 @@
  *
  *   shard.c           the tick
  *   shard_requests.c  what callers ask: Start, Cancel, Get, List, Retry, Compensate
+ *   shard_timer.c     when to look at which saga again
+ *   shard_watch.c     Watch calls that wait
  *   shard_recover.c   after a crash, and in idle moments: rows to instances and back
  *
  * Thread    shards_open/end_watches/stop/close: main. shards_submit: any.

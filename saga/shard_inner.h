@@ -103,8 +103,6 @@ struct shards {
 struct live *live_find(struct shard *shard, struct uuid id);
 struct live *live_add(struct shard *shard, struct uuid id);
 void live_remove(struct shard *shard, struct live *live);
-void timer_set(struct shard *shard, struct live *live, int64_t at_us);
-
 /* Something happened to it: it is sent to, timed or ended at the end of the tick. */
 void tick_touch(struct shard *shard, struct tick *tick, struct live *live);
 void tick_answer(struct tick *tick, struct call *call);
@@ -116,6 +114,20 @@ enum error shard_decide(struct shard *shard, struct tick *tick, struct live *liv
 /* Writes the page with final and parked rows; then sends what is due and answers the callers. Returns
  * once it is written. Ends the program when the shard was taken over by somebody else. */
 void shard_end_tick(struct shard *shard, struct tick *tick);
+
+/* ---- shard_timer.c ---- */
+
+void timer_set(struct shard *shard, struct live *live, int64_t at_us);
+
+/* Whose time has come, up to a limit: an outage must not end in one page for all who waited. */
+void timers_find(struct shard *shard, struct tick *tick);
+
+/* Decides for them, while the page has room; those of them that are parked are loaded from the rows that
+ * were found. */
+void timers_take(struct shard *shard, struct tick *tick);
+
+/* From the first one on, they come again. */
+void timers_put_off(struct shard *shard, struct tick *tick, size_t first, int64_t at_us);
 
 /* ---- shard_requests.c ---- */
 

@@ -11,16 +11,6 @@ kill_backend(PGconn *admin, int pid)
     ck_assert_str_eq(text, "t");
 }
 
-static void
-set_standby(PGconn *admin, const char *name)
-{
-    char sql[128], text[PG_FIXTURE_TEXT_BYTES];
-
-    snprintf(sql, sizeof sql, "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
-    pg_fixture_ask(admin, sql, text);
-    pg_fixture_ask(admin, "SELECT pg_reload_conf()", text);
-}
-
 /* Adds 1 to "a" until a COMMIT waits for the standby: the setting reaches a running backend late.
  * Returns that backend's pid; 0 when none did. The calls that were done without are added up. */
 static int
@@ -51,11 +41,11 @@ START_TEST(lost_commit_that_happened)
     int pid, done = 0;
 
     run_one(counter_call(new_id(), "a", NULL, 0), ERR_OK);
-    set_standby(admin, "ghost");
+    pg_fixture_standby(admin, "ghost");
     pid = await_standby(admin, &rival, &done);
     if (pid != 0)
         kill_backend(admin, pid);
-    set_standby(admin, ""); /* before anything can fail: it is the whole server's */
+    pg_fixture_standby(admin, ""); /* before anything can fail: it is the whole server's */
     ck_assert_int_ne(pid, 0);
     pthread_join(rival.thread, NULL);
     expect_answer(rival.test, ERR_OK);
