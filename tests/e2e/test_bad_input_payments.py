@@ -156,7 +156,7 @@ class Payments(BadInput):
         """A hint is nobody's word; there is nothing to ask a provider for."""
         request = observe(**hint(payment_id=uuid7()))
         answer = self.mesh.payments.Observe(request, timeout=5)
-        self.assertEqual(answer.outcome, payment_service_pb2.OBSERVE_OUTCOME_QUERY)
+        self.assertEqual(answer.outcome, payment_service_pb2.OBSERVE_OUTCOME_UNKNOWN_PAYMENT)
 
     def test_reads(self):
         pb = payment_service_pb2
