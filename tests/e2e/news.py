@@ -35,7 +35,9 @@ HEARTBEAT = "sagamesh.relay.heartbeat.v1"
 PARTITIONS = 12
 ORDERS, PAYMENTS = TOPICS
 SENT_SECONDS = 120
-REST_SECONDS = 60
+# An Abandon whose create is in doubt ends after a minute; when account-svc was away each time that the
+# provider told of a late success, the next times are 36 and 156 s after the first.
+REST_SECONDS = 240
 SEPARATOR = "\x1f"
 SHOWN_MAX = 10
 
