@@ -48,7 +48,6 @@ struct timer {
 /* What a tick gathers. Lives in the tick's arena. */
 struct tick {
     struct arena *arena;
-    int64_t now_us;
     struct live **touched; /* sagas with something new */
     size_t touched_count, touched_size;
     struct live **due; /* their timers have come */
