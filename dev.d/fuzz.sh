@@ -60,7 +60,7 @@ fuzz_one() {
         return
     fi
     count 0 1 0
-    say "  the input that did it is $RUN/fuzz/$target-*: make it a row of a test"
+    say_failed "  fuzz_$target failed: the input that did it is $RUN/fuzz/$target-*: make it a row of a test"
     return 1
 }
 

@@ -39,6 +39,8 @@ word_test() {
         MESH_CONFORMANCE=$(cd "$CONFORMANCE" && pwd -P)
     fi
     export MESH_CONFORMANCE=${MESH_CONFORMANCE:-}
+    export FAILURES=$RUN/failures
+    : >"$FAILURES"
     if [[ -n $word ]]; then
         shift
         [[ $SUITES == *$'\n'"$word "* ]] || die "there is no suite '$word'." "./dev --help lists them."
@@ -53,6 +55,10 @@ word_test() {
             # shellcheck disable=SC2086
             suite_run "${suite// /}" $included
         done 8<<<"$list"
+    fi
+    if [[ -s $FAILURES ]]; then
+        say "== what failed, once more"
+        cat "$FAILURES"
     fi
     say "took $(elapsed "$began")"
     say "$PASSED passed, $FAILED failed, $SKIPPED skipped"
@@ -84,10 +90,10 @@ suite_run() {
     rm -f "$COUNTS"
     if ((status != 0 && FAILED == failed)); then
         ((++FAILED))
-        say "  $suite did not come to its end (status $status)"
+        say_failed "  $suite did not come to its end (status $status)"
     elif ((PASSED == passed && FAILED == failed && SKIPPED == skipped)); then
         ((++FAILED))
-        say "  $suite ran no test at all"
+        say_failed "  $suite ran no test at all"
     fi
     say "   $suite: $((PASSED - passed)) passed, $((FAILED - failed)) failed," \
         "$((SKIPPED - skipped)) skipped ($(elapsed "$began"))"
@@ -102,6 +108,11 @@ count() {
     echo "$1 $2 $3" >>"$COUNTS"
 }
 
+# Said now, and once more at the end of all suites: nobody looks for it in a thousand lines.
+say_failed() {
+    say "$@" | tee -a "${FAILURES:-/dev/null}"
+}
+
 # ---- C programs --------------------------------------------------------------------------------
 
 # checks_run TREE FILTER...: the test programs that ctest lists under FILTER, several at a time.
@@ -114,20 +125,22 @@ checks_run() {
     ctest --test-dir "$tree" -N -V "$@" | sed -nE 's/^[0-9]+: Test command: "?([^" ]*)"?.*/\1/p' \
         >"$results/list"
     rm -f "$results"/*.out
-    export -f check_program check_count count say
+    export -f check_program check_count count say say_failed
     export COUNTS RESULTS=$results
     xargs -r -P "$(nproc)" -I{} bash -c 'check_program {} 2>/dev/null' <"$results/list" || true
     while read -r program; do
         [[ -e $results/${program##*/}.out ]] || {
             count 0 1 0
-            say "  ${program##*/}: FAILED, it was not run"
+            say_failed "  ${program##*/}: FAILED, it was not run"
         }
     done <"$results/list"
 }
 
-# CHECK_WRAPPER: what to run it under.
+# CHECK_WRAPPER: what to run it under. Check's own 4 seconds for a test are few where a disk stands
+# still for some of them.
 check_program() {
     local out=$RESULTS/${1##*/}.out status=0
+    export CK_DEFAULT_TIMEOUT=60
     # shellcheck disable=SC2086
     (cd "$(dirname "$1")" && timeout --kill-after=10 300 ${CHECK_WRAPPER:-} "$1") \
         >"$PWD/$out" 2>&1 </dev/null || status=$?
@@ -151,7 +164,7 @@ check_count() {
         say "  $name: $((checks - skipped)) passed ($SECONDS s)"
         grep -a '^skipped: ' "$out" | sed "s/^/  $name: /" || true
     else
-        say "  $name: $bad of $checks FAILED, exit status $status ($SECONDS s)
+        say_failed "  $name: $bad of $checks FAILED, exit status $status ($SECONDS s)
 $(tail -n 200 "$out" | sed 's/^/    /')"
     fi
 }
@@ -163,7 +176,7 @@ suite_format() {
         ((++total))
         if ! clang-format-14 --dry-run --Werror "$file" >/dev/null 2>&1; then
             ((++bad))
-            say "  $file is not as clang-format leaves it"
+            say_failed "  $file is not as clang-format leaves it"
         fi
     done
     count $((total - bad)) "$bad" 0
@@ -236,6 +249,10 @@ python_run() {
     [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
     /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
         status=$?
+    # run.py has told it test by test.
+    if ((status != 0)) && [[ $1 != run.py ]]; then
+        tail -n 100 "$out" | sed 's/^/  /' >>"$FAILURES"
+    fi
     counts_of "$out" "$status"
 }
 

@@ -16,7 +16,8 @@ import time
 
 import frontend
 import story
-from mesh import uuid7, wait_until
+from mesh import uuid7
+from patience import wait_until
 
 Payment = collections.namedtuple(
     "Payment", "id order_id observed claim is_quarantined amount_minor refunds url polls webhooks"

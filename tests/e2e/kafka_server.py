@@ -7,7 +7,8 @@ import pathlib
 import signal
 import subprocess
 
-from mesh import ROOT, dev, free_port, wait_until
+from mesh import ROOT, dev, free_port
+from patience import wait_until
 
 START_SECONDS = 90
 

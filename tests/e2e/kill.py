@@ -39,7 +39,8 @@ import time
 import invariants
 import kill_outside
 from kill_load import Load
-from mesh import Mesh, wait_until
+from mesh import Mesh
+from patience import wait_until
 
 SERVICES = ("storage", "account", "order", "saga")
 OTHERS = ("bff", "provider", "broker")
@@ -507,7 +508,7 @@ def end_at(one, program, where):
         mesh.start(program, wait=False, environment={"MESH_CRASH_AT": where})
         one.count(program)
         try:
-            wait_until(lambda: not mesh.programs[program].is_alive(), POINT_SECONDS, where)
+            wait_until(lambda: not mesh.programs[program].is_alive(), POINT_SECONDS, where, patience=1)
             break
         except AssertionError:
             one.check_alive()

@@ -28,6 +28,8 @@ import sys
 import tempfile
 import time
 
+from patience import PATIENCE, wait_until
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUBS = ROOT / "build" / "py"
 
@@ -108,18 +110,6 @@ def refusal(call, *arguments, **options):
     except grpc.RpcError as error:
         return Refusal(error)
     raise AssertionError(f"it was answered: {answer}")
-
-
-def wait_until(condition, seconds, what):
-    """Polls until condition() is true; returns what it returned."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.05)
 
 
 # Called when all tests are over: what they shared is closed.
@@ -513,7 +503,7 @@ class Mesh:
     def insist(self, call, request, seconds=120, attempt_seconds=5):
         """The answer to call(request), asked again with the same ids until there is one. A refusal
         is raised at once."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             try:
                 return call(request, timeout=attempt_seconds)
@@ -588,12 +578,13 @@ class Mesh:
 
     def wait_final(self, order_id, seconds=60):
         """The order once it is PAID or FAILED."""
+        seconds *= PATIENCE
         deadline = time.monotonic() + seconds
         version, order = 0, None
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"order {order_id} is not final after {seconds} s: {order}")
+                raise AssertionError(f"order {order_id} is not final after {seconds:g} s: {order}")
             wait_ms = int(min(left, 2) * 1000)
             request = order_service_pb2.GetRequest(
                 order_id=order_id, wait_ms=wait_ms, known_version=version

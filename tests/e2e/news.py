@@ -24,7 +24,8 @@ import invariants
 import jsonschema
 import story
 
-from mesh import ROOT, wait_until
+from mesh import ROOT
+from patience import wait_until
 
 # Topic: database, kind of its aggregates.
 TOPICS = {

@@ -4,6 +4,7 @@ SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), or "stories" (a
 it. The last line is "N passed, N failed, N skipped".
 """
 
+import os
 import pathlib
 import sys
 import threading
@@ -38,6 +39,13 @@ class Result(unittest.TestResult):
         took = time.monotonic() - self.began if self.running else 0.0
         print(f"{name_of(test)}: {outcome} ({took:.1f} s)", flush=True)
 
+    def say_failed(self, test, text):
+        """Also into the file that ./dev test shows at its end."""
+        self.say(test, text)
+        if "FAILURES" in os.environ:
+            with open(os.environ["FAILURES"], "a", encoding="utf-8") as file:
+                file.write("".join(f"  {line}\n" for line in f"{name_of(test)}: {text}".splitlines()))
+
     def addSuccess(self, test):
         if self.bad() == self.bad_before:
             self.passed += 1
@@ -49,20 +57,20 @@ class Result(unittest.TestResult):
 
     def addFailure(self, test, error):
         super().addFailure(test, error)
-        self.say(test, "FAILED\n" + self.failures[-1][1])
+        self.say_failed(test, "FAILED\n" + self.failures[-1][1])
 
     def addError(self, test, error):
         super().addError(test, error)
-        self.say(test, "FAILED\n" + self.errors[-1][1])
+        self.say_failed(test, "FAILED\n" + self.errors[-1][1])
 
     def addUnexpectedSuccess(self, test):
         super().addUnexpectedSuccess(test)
-        self.say(test, "FAILED: it passes, and should not")
+        self.say_failed(test, "FAILED: it passes, and should not")
 
     def addSubTest(self, test, subtest, error):
         super().addSubTest(test, subtest, error)
         if error is not None:
-            self.say(subtest, "FAILED\n" + (self.failures + self.errors)[-1][1])
+            self.say_failed(subtest, "FAILED\n" + (self.failures + self.errors)[-1][1])
 
 
 def name_of(test):

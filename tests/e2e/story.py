@@ -25,7 +25,8 @@ import unittest
 import grpc
 import invariants
 import mesh as mesh_module
-from mesh import Mesh, wait_until
+from mesh import Mesh
+from patience import wait_until
 
 SHIPPED = mesh_module.ROOT / "saga" / "definitions"
 SHORT_HOLD_SECONDS = 1

@@ -6,7 +6,8 @@ import subprocess
 import bad_input
 import grpc
 from bad_input import DAY_MS, TRUTHS, BadInput, contents, id_from_now, uuid4
-from mesh import Refusal, error_details_pb2, order_service_pb2, refusal, uuid7, wait_until
+from mesh import Refusal, error_details_pb2, order_service_pb2, refusal, uuid7
+from patience import wait_until
 
 MESSAGE_BYTES_MAX = 1 << 20
 ITEMS_MAX = 1024

@@ -4,7 +4,8 @@ and the rule, and nothing changes."""
 import bad_input
 import external
 from bad_input import DAY_MS, BadInput, contents, id_from_now, uuid4
-from mesh import payment_service_pb2, saga_service_pb2, uuid7, wait_until
+from mesh import payment_service_pb2, saga_service_pb2, uuid7
+from patience import wait_until
 
 WEBHOOK_BYTES_MAX = 256 << 10
 PAYLOAD_BYTES_MAX = 16 << 10

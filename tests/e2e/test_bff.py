@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 import frontend
 from frontend import Bff
-from mesh import uuid7, wait_until
+from mesh import uuid7
+from patience import wait_until
 
 
 def unpadded(data):

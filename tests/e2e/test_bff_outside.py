@@ -8,7 +8,8 @@ import socket
 
 import external
 from frontend import Bff
-from mesh import uuid7, wait_until
+from mesh import uuid7
+from patience import wait_until
 
 
 class AtTheProvider(Bff):

@@ -5,7 +5,7 @@ import time
 import external
 import story
 from external import External
-from mesh import wait_until
+from patience import wait_until
 
 story.flows["pay_in_seconds"] = external.pay_in_seconds
 

@@ -14,7 +14,8 @@ import external
 import invariants
 import story
 from external import External
-from mesh import Mesh, wait_until
+from mesh import Mesh
+from patience import wait_until
 
 FLOW = "pay_within_a_minute"
 

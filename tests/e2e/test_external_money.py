@@ -1,7 +1,8 @@
 """Stories of money that goes back by other hands than ours, and of what only a person can decide."""
 
 from external import External
-from mesh import uuid7, wait_until
+from mesh import uuid7
+from patience import wait_until
 
 
 class Office(External):

@@ -5,7 +5,8 @@ import queue
 import threading
 import unittest
 
-from mesh import Mesh, uuid7, wait_until  # first: it knows where the stubs are
+from mesh import Mesh, uuid7  # first: it knows where the stubs are
+from patience import wait_until
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -9,7 +9,8 @@ import unittest
 
 import news
 from kafka_server import Kafka
-from mesh import Mesh, wait_until
+from mesh import Mesh
+from patience import wait_until
 
 RELAYS = ("order", "account")
 EXTERNAL_EVERY = 5  # one order of so many is paid at the provider

@@ -20,21 +20,12 @@ import time
 import unittest
 import uuid
 
+from patience import wait_until
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("MESH_BUILD", "build")
 KEY = "a-key-of-the-test"
 SECRETS = [base64.b64encode(bytes([n]) * 32).decode() for n in (7, 9)]
-
-
-def wait_until(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
 
 
 def is_signed(headers, body, secret):

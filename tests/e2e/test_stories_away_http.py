@@ -10,7 +10,8 @@ import time
 import story
 import test_bff
 from external import External
-from mesh import uuid7, wait_until
+from mesh import uuid7
+from patience import wait_until
 from story import GO_ON_SECONDS, Away
 
 

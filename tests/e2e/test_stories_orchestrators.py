@@ -6,7 +6,8 @@ import copy
 import threading
 
 from external import External
-from mesh import free_port, wait_until
+from mesh import free_port
+from patience import wait_until
 from story import Story
 
 TAKEN_OVER = 1  # the exit status of one that has lost its shards

@@ -3,7 +3,8 @@
 import time
 
 from external import External
-from mesh import refusal, uuid7, wait_until
+from mesh import refusal, uuid7
+from patience import wait_until
 
 WAIT_MS_MAX = 20000
 SHORT_MS = 300
