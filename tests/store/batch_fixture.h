@@ -7,6 +7,7 @@
 #define TESTS_STORE_BATCH_FIXTURE_H
 
 #include "mesh/store/batch.h"
+#include "tests/patience.h"
 #include "tests/store/counter_service.h"
 #include "tests/store/pg_fixture.h"
 
@@ -106,7 +107,7 @@ find_backend(PGconn *admin, const char *condition)
 static inline int
 await_backend(PGconn *admin, const char *condition)
 {
-    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(10 * SECOND_US);
     int pid;
 
     while ((pid = find_backend(admin, condition)) == 0 && clock_steady_us() < until_us)

@@ -9,6 +9,7 @@
 
 #include "mesh/base/call.h"
 #include "mesh/base/clock.h"
+#include "tests/patience.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ call_fixture_new(const struct method *method)
 
     test->call.arena = arena_new();
     test->call.method = method;
-    test->call.deadline_us = clock_steady_us() + 20 * SECOND_US;
+    test->call.deadline_us = clock_steady_us() + patient_us(20 * SECOND_US);
     test->call.finish = call_fixture_finish;
     test->call.op = arena_take(test->call.arena, method->op_bytes);
     test->call.op->traceparent = "";

@@ -240,7 +240,7 @@ submit(void *owner, const struct method *method, const void *op, void (*answered
     (void)owner;
     own->call.arena = arena;
     own->call.method = method;
-    own->call.deadline_us = clock_steady_us() + 30 * SECOND_US;
+    own->call.deadline_us = clock_steady_us() + patient_us(30 * SECOND_US);
     own->call.finish = own_finish;
     own->answered = answered;
     own->call.op = arena_take(arena, method->op_bytes);
@@ -309,7 +309,7 @@ run(struct test_call *test)
 {
     test->call.op->fingerprint = 1;
     batch_submit(batch, &test->call);
-    ck_assert(call_fixture_wait(test, 10 * SECOND_US));
+    ck_assert(call_fixture_wait(test, patient_us(10 * SECOND_US)));
     ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
     call_fixture_free(test);
     provider_thread_wake(thread);
@@ -361,7 +361,7 @@ static void
 wait_for(struct uuid id, const char *condition)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
-    int64_t until_us = clock_steady_us() + 20 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(20 * SECOND_US);
     char text[UUID_TEXT_BYTES + 1];
 
     while (pg_fixture_int(fixture.conninfo,
@@ -379,7 +379,7 @@ static void
 wait_for_all(int count, const char *condition)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
-    int64_t until_us = clock_steady_us() + 40 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(40 * SECOND_US);
 
     while (pg_fixture_int(fixture.conninfo,
                           "SELECT count(*) FROM payment JOIN provider_task ON payment_id = id"
@@ -394,7 +394,7 @@ static int
 wait_for_hits(int count)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
-    int64_t until_us = clock_steady_us() + 40 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(40 * SECOND_US);
     int hits;
 
     do {

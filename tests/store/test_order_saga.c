@@ -227,7 +227,7 @@ order_of(const char *flow, bool cancel_wanted)
 static void
 send_soon(const struct order *order)
 {
-    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(10 * SECOND_US);
     const struct timespec moment = { .tv_nsec = 1000 * 1000 };
 
     while (!order_saga_send(saga, order)) {

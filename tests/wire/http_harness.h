@@ -4,6 +4,7 @@
 
 #include "mesh/base/clock.h"
 #include "mesh/wire/http_server.h"
+#include "tests/patience.h"
 
 #include <arpa/inet.h>
 #include <check.h>
