@@ -140,9 +140,9 @@ checks_run() {
 # still for some of them.
 check_program() {
     local out=$RESULTS/${1##*/}.out status=0
-    export CK_DEFAULT_TIMEOUT=60
+    export CK_DEFAULT_TIMEOUT=120
     # shellcheck disable=SC2086
-    (cd "$(dirname "$1")" && timeout --kill-after=10 300 ${CHECK_WRAPPER:-} "$1") \
+    (cd "$(dirname "$1")" && timeout --kill-after=10 600 ${CHECK_WRAPPER:-} "$1") \
         >"$PWD/$out" 2>&1 </dev/null || status=$?
     check_count "${1##*/}" "$out" "$status"
 }

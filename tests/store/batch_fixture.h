@@ -126,7 +126,7 @@ batch_fixture_main(const char *name, const TTest *const *tests, size_t count)
 
     pg_fixture_open(&fixture, name, "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(cases, tests[i]);

@@ -239,7 +239,7 @@ plan_tests(const char *name)
 {
     TCase *cases = tcase_create(name);
 
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, plan_open, plan_close);
     tcase_add_test(cases, every_statement_goes_by_an_index);
     if (plan_spec->add_tests != NULL)

@@ -233,7 +233,7 @@ main(void)
     seed = given == NULL ? (uint64_t)clock_now_us() : strtoull(given, NULL, 10);
     printf("MESH_SEED=%" PRIu64 "\n", seed);
     pg_fixture_open(&fixture, "account_history", "account-svc/schema.sql");
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, histories_agree_with_the_model);
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_NORMAL);

@@ -224,7 +224,7 @@ main(void)
 
     pg_fixture_open(&fixture, "account_holds", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, open_pg, close_pg);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, held_then_posted_in_part);
     tcase_add_test(cases, posted_in_full);
     tcase_add_test(cases, voided);

@@ -439,7 +439,7 @@ main(void)
 
     pg_fixture_open(&fixture, "account_ops", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, open_pg, close_pg);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, charge_and_refund);
     tcase_add_test(cases, event_says_what_was_paid);
     tcase_add_test(cases, refused_stays_refused);

@@ -627,7 +627,7 @@ main(void)
     int failed;
 
     pg_fixture_open(&fixture, "payments", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_pg, close_pg);
     tcase_add_test(tests, create_pay_and_return);
     tcase_add_test(tests, pace_of_the_provider);

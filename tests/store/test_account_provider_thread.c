@@ -638,7 +638,7 @@ main(void)
     int failed;
 
     pg_fixture_open(&fixture, "provider", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, created_paid_and_asked);
     tcase_add_test(tests, lost_answer_to_the_create);
@@ -650,7 +650,7 @@ main(void)
     tcase_add_test(tests, outage_and_recovery);
     tcase_add_test(tests, retry_after_is_kept);
     tcase_add_test(tests, redirect_is_not_followed);
-    tcase_set_timeout(slow, 60);
+    tcase_set_timeout(slow, 120);
     tcase_add_checked_fixture(slow, set_up_slow, tear_down);
     tcase_add_test(slow, rate_is_kept);
     suite_add_tcase(suite, slow);

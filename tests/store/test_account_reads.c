@@ -267,7 +267,7 @@ main(void)
 
     pg_fixture_open(&fixture, "account_reads", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, accounts_are_read_together);
     tcase_add_test(cases, only_posted_transfers_are_read);
     tcase_add_test(cases, statement_goes_page_by_page);

@@ -394,7 +394,7 @@ main(void)
 
     pg_fixture_open(&fixture, "order_idempotency", "order-svc/schema.sql");
     suite_add_tcase(suite, keys);
-    tcase_set_timeout(keys, 60);
+    tcase_set_timeout(keys, 120);
     tcase_add_checked_fixture(keys, open_pg, close_pg);
     tcase_add_test(keys, one_key_is_one_order_and_one_answer);
     tcase_add_test(keys, a_crash_before_the_answer_is_gone_on_from);

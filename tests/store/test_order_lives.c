@@ -323,7 +323,7 @@ main(void)
 
     pg_fixture_open(&fixture, "order_lives", "order-svc/schema.sql");
     suite_add_tcase(suite, lives);
-    tcase_set_timeout(lives, 60);
+    tcase_set_timeout(lives, 120);
     tcase_add_checked_fixture(lives, open_pg, close_pg);
     tcase_add_test(lives, an_order_is_placed_once);
     tcase_add_test(lives, the_same_id_twice_in_one_batch_is_one_order);

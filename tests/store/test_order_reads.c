@@ -349,7 +349,7 @@ main(void)
 
     pg_fixture_open(&fixture, "order_reads", "order-svc/schema.sql");
     suite_add_tcase(suite, reads);
-    tcase_set_timeout(reads, 60);
+    tcase_set_timeout(reads, 120);
     tcase_add_checked_fixture(reads, set_up, tear_down);
     tcase_add_test(reads, a_get_has_the_whole_order);
     tcase_add_test(reads, a_get_waits_until_the_order_moves_on);

@@ -342,7 +342,7 @@ main(void)
     int failed;
 
     suite_add_tcase(suite, calls);
-    tcase_set_timeout(calls, 60);
+    tcase_set_timeout(calls, 120);
     tcase_add_checked_fixture(calls, set_up, tear_down);
     tcase_add_test(calls, a_start_says_what_was_ordered);
     tcase_add_test(calls, a_cancel_follows_its_start_and_is_one_wish);

@@ -383,7 +383,7 @@ main(void)
 
     pg_fixture_open(&fixture, "order_sweep", "order-svc/schema.sql");
     suite_add_tcase(suite, runs);
-    tcase_set_timeout(runs, 60);
+    tcase_set_timeout(runs, 120);
     tcase_add_checked_fixture(runs, set_up, tear_down);
     tcase_add_test(runs, an_order_without_a_saga_is_asked_for_again_and_again);
     tcase_add_test(runs, a_fresh_order_is_left_to_its_own_start);

@@ -161,7 +161,7 @@ main(void)
 
     pg_fixture_open(&fixture, "order_two", "order-svc/schema.sql");
     suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, two_replicas_move_the_same_orders);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

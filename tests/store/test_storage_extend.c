@@ -165,7 +165,7 @@ main(void)
 
     pg_fixture_open(&fixture, "storage_extend", "storage-svc/schema.sql");
     suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     tcase_add_test(cases, an_extended_hold_outlives_its_first_end);
     tcase_add_test(cases, the_same_request_twice_is_one);

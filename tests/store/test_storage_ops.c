@@ -463,7 +463,7 @@ main(void)
     int failed;
 
     pg_fixture_open(&fixture, "storage_ops", "storage-svc/schema.sql");
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(cases, tests[i]);

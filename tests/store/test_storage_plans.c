@@ -63,11 +63,12 @@ START_TEST(only_the_partitions_of_the_ids_are_touched)
     const json_t *plan;
     json_t *all;
 
+    /* The newest of this week's and of the last one's. They were made some time ago. */
     for (int i = 0; i < 2; i++)
         pg_fixture_text(plan_fixture.conninfo, ids[i],
-                        "SELECT id FROM hold WHERE id > mesh_uuid_floor(now() - interval '%d days')"
-                        " ORDER BY id LIMIT 1",
-                        i * 7);
+                        "SELECT id FROM hold WHERE id < mesh_uuid_floor(now() - interval '%d days')"
+                        " ORDER BY id DESC LIMIT 1",
+                        i * 7 - 3);
     for (int weeks = 1; weeks <= 2; weeks++) {
         snprintf(arguments, sizeof arguments, "'{%.36s,%.36s}'%s", ids[0], ids[weeks - 1],
                  by_id[_i].more);

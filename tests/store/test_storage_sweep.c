@@ -145,7 +145,7 @@ main(void)
     int failed;
 
     pg_fixture_open(&fixture, "storage_sweep", "storage-svc/schema.sql");
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     tcase_add_test(cases, only_what_ended_is_ended);
     tcase_add_test(cases, more_than_a_page_in_a_microsecond);

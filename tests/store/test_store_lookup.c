@@ -177,7 +177,7 @@ main(void)
 
     pg_fixture_open(&fixture, "store_lookup", "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, each_finds_its_row_by_text);
     tcase_add_test(cases, each_finds_its_row_by_id);

@@ -102,7 +102,7 @@ main(void)
 
     pg_fixture_open(&fixture, "store_partitions", "saga/schema.sql");
     suite_add_tcase(suite, weeks);
-    tcase_set_timeout(weeks, 60);
+    tcase_set_timeout(weeks, 120);
     tcase_add_test(weeks, old_weeks_are_dropped);
     tcase_add_test(weeks, a_week_with_an_open_row_stays);
     tcase_add_test(weeks, the_week_of_a_saga_that_has_not_ended_stays);

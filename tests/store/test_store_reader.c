@@ -503,7 +503,7 @@ main(void)
     pg_fixture_open(&fixture, "store_reader", NULL);
     pg_fixture_run(fixture.conninfo,
                    "CREATE TABLE row (id uuid PRIMARY KEY, version bigint NOT NULL)");
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_reader, close_reader);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(cases, tests[i]);

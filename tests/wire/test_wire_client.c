@@ -621,7 +621,7 @@ main(void)
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tests, 30);
+    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_both, close_both);
     tcase_add_test(tests, lone_request_is_a_unary_call);
     tcase_add_test(tests, what_waits_joins_up);

@@ -130,7 +130,7 @@ main(void)
 
     suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(cases, server_set_up, server_tear_down);
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, who_was_not_admitted_may_ask_again);
     tcase_add_test(cases, all_bodies_together_have_a_limit);
     tcase_add_test(cases, what_the_server_refuses_is_counted_by_status);

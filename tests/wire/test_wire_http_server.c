@@ -549,7 +549,7 @@ main(void)
     int failed;
 
     tcase_add_checked_fixture(cases, server_set_up, server_tear_down);
-    tcase_set_timeout(cases, 30);
+    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, a_request_has_its_answer, 0, (int)(sizeof rows / sizeof rows[0]));
     tcase_add_test(cases, a_connection_serves_one_request_after_another);
     tcase_add_test(cases, pipelined_requests_are_answered_in_order);
@@ -570,7 +570,7 @@ main(void)
     tcase_add_test(cases, a_bad_address_is_an_error);
     suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(deadlines, short_set_up, server_tear_down);
-    tcase_set_timeout(deadlines, 30);
+    tcase_set_timeout(deadlines, 120);
     tcase_add_test(deadlines, a_slow_head_is_timed_out_from_its_first_byte);
     tcase_add_test(deadlines, a_slow_body_is_timed_out);
     tcase_add_test(deadlines, an_idle_connection_is_closed_without_a_word);

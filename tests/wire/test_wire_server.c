@@ -222,7 +222,7 @@ main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, a_call_is_answered);
     tcase_add_test(cases, a_bad_traceparent_is_as_good_as_none);

@@ -216,7 +216,7 @@ main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, each_item_has_its_own_answer_in_order);
     tcase_add_test(cases, an_empty_envelope_has_an_empty_answer);

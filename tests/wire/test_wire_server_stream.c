@@ -341,7 +341,7 @@ main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, health_is_checked);
     tcase_add_test(cases, health_is_watched);
