@@ -119,9 +119,11 @@ ports_given = set()
 
 def free_port():
     """A loopback port below the range that the kernel hands out, so that nobody gets it by chance, and
-    that no mesh of this process was given."""
+    that no mesh of this process was given. MESH_PORTS: which of the parts of that range is this
+    process's, as "2/2"; what is away for a while must find its port again."""
+    part, parts = map(int, os.environ.get("MESH_PORTS", "1/1").split("/"))
     while True:
-        port = random.SystemRandom().randrange(12000, 20000)
+        port = 12000 + random.SystemRandom().randrange((part - 1) * 8000 // parts, part * 8000 // parts)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

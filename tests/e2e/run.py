@@ -1,9 +1,12 @@
 """run.py SUITE [PATTERN]: runs tests/e2e/test_*.py with a line for each test and one for the totals.
 
-SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), or "stories" (all others). PATTERN: only tests whose name holds
-it. The last line is "N passed, N failed, N skipped".
+SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), or "stories" (all others). PATTERN:
+only tests whose name holds it. The last line is "N passed, N failed, N skipped".
+
+Stories wait more than they work: without a PATTERN, two processes with a mesh each share their files.
 """
 
+import multiprocessing
 import os
 import pathlib
 import sys
@@ -12,6 +15,7 @@ import time
 import unittest
 
 SIGN_OF_LIFE_SECONDS = 15
+WORKERS = 2
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -93,31 +97,92 @@ class End(unittest.TestCase):
                 close()
 
 
-def load(suite_name, pattern):
-    names = sorted(path.stem for path in HERE.glob("test_*.py"))
+def names_of(suite_name):
+    """The modules of a suite, the largest first: two processes shall end together."""
+    paths = sorted(HERE.glob("test_*.py"), key=lambda path: -path.stat().st_size)
+    names = [path.stem for path in paths]
     apart = [name for name in names if name.startswith(("test_interop", "test_kafka"))]
+    if suite_name == "stories":
+        return [name for name in names if name not in apart]
+    return [name for name in apart if name.startswith(f"test_{suite_name}")]
+
+
+class Taken(unittest.TestSuite):
+    """What take() gives, until it gives None; as one suite, for classes are closed by their next one."""
+
+    _cleanup = False
+
+    def __init__(self, suites, take):
+        super().__init__()
+        self.suites, self.take = suites, take
+
+    def __iter__(self):
+        tests = 0
+        while name := self.take():
+            tests += self.suites[name].countTestCases()
+            yield self.suites[name]
+        if tests and "mesh" in sys.modules:
+            yield End("test_the_end")
+
+
+def run(names, pattern, take):
+    """Loads all names, for they may add to what a mesh begins with, and runs those that take() gives
+    until it gives None: (passed, failed, skipped)."""
+    sys.path.insert(0, str(HERE))
     loader = unittest.TestLoader()
     if pattern:
         loader.testNamePatterns = [f"*{pattern}*"]
-    wanted = [name for name in apart if name.startswith(f"test_{suite_name}")]
-    if suite_name == "stories":
-        wanted = [name for name in names if name not in apart]
-    suite = loader.loadTestsFromNames(wanted)
-    if suite.countTestCases() > 0 and "mesh" in sys.modules:
-        suite.addTest(End("test_the_end"))
-    return suite
+    suites = {name: loader.loadTestsFromName(name) for name in names}
+    result, stop = Result(), threading.Event()
+    threading.Thread(target=show_life, args=(result, stop), daemon=True).start()
+    Taken(suites, take).run(result)
+    stop.set()
+    return result.passed, result.bad(), len(result.skipped)
+
+
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def work(number, names, queue, totals):
+    """One of WORKERS processes."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    os.environ["MESH_PORTS"] = f"{number + 1}/{WORKERS}"
+    totals.put(run(names, "", queue.get))
+
+
+def share(names):
+    """As run(), by WORKERS processes; one that ends badly counts as a failure more."""
+    context = multiprocessing.get_context("spawn")
+    queue, totals = context.SimpleQueue(), context.SimpleQueue()
+    for name in names + [None] * WORKERS:
+        queue.put(name)
+    workers = [
+        context.Process(target=work, args=(number, names, queue, totals))
+        for number in range(WORKERS)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    counts = [(0, sum(worker.exitcode != 0 for worker in workers), 0)]
+    while not totals.empty():
+        counts.append(totals.get())
+    return [sum(column) for column in zip(*counts)]
 
 
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop", "kafka"):
         sys.exit(__doc__)
-    sys.path.insert(0, str(HERE))
-    result, stop = Result(), threading.Event()
-    threading.Thread(target=show_life, args=(result, stop), daemon=True).start()
-    load(sys.argv[1], " ".join(sys.argv[2:])).run(result)
-    stop.set()
-    print(f"{result.passed} passed, {result.bad()} failed, {len(result.skipped)} skipped")
-    sys.exit(1 if result.bad() or not result.passed else 0)
+    names, pattern = names_of(sys.argv[1]), " ".join(sys.argv[2:])
+    if len(names) < 2 or pattern or sys.argv[1] != "stories":
+        passed, failed, skipped = run(names, pattern, iter(names + [None]).__next__)
+    else:
+        passed, failed, skipped = share(names)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    sys.exit(1 if failed or not passed else 0)
 
 
 if __name__ == "__main__":
