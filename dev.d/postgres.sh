@@ -111,7 +111,7 @@ postgres_launch() {
     rm -f "$record" "$socket"/.s.PGSQL.*
     (cd "$real" && daemon_start "$record" "$real/log" postgres "${AS_POSTGRES[@]}" \
         "$(postgres_bin)/postgres" -D "$real/data" -p "$port" -k "$socket" \
-        -c listen_addresses=127.0.0.1 -c fsync=on -c synchronous_commit=on \
+        -c listen_addresses=127.0.0.1 -c fsync="${POSTGRES_FSYNC:-on}" -c synchronous_commit=on \
         -c recovery_init_sync_method=syncfs \
         -c shared_buffers=256MB -c max_wal_size=4GB -c max_connections=200 \
         -c log_min_messages=warning -c logging_collector=off)

@@ -35,9 +35,12 @@ stamp(struct uuid *id, int64_t time_us, unsigned version)
 struct uuid
 uuid_v7(int64_t now_us)
 {
+    unsigned fraction = (unsigned)(now_us % 1000 * 4096 / 1000);
     struct uuid id;
 
     random_bytes(&id, sizeof id);
+    id.bytes[6] = (uint8_t)(fraction >> 8);
+    id.bytes[7] = (uint8_t)fraction;
     stamp(&id, now_us, 7);
     return id;
 }

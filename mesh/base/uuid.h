@@ -24,6 +24,8 @@ struct uuid {
     uint8_t bytes[16];
 };
 
+/* Ids of different microseconds are in order: rand_a is the millisecond's fraction (RFC 9562, 6.2,
+ * method 3). The 62 bits of rand_b are random. */
 struct uuid uuid_v7(int64_t now_us);
 
 /* Same time, saga, state and number: same id. seed is hashed; time_us is the activation's. */

@@ -115,6 +115,20 @@ START_TEST(v7_carries_its_time_in_order)
 }
 END_TEST
 
+START_TEST(v7_is_in_order_within_a_millisecond)
+{
+    struct uuid before = uuid_v7(NOW_US), id;
+
+    for (int64_t us = 1; us < 1000; us++) {
+        id = uuid_v7(NOW_US + us);
+        ck_assert_int_eq(uuid_time_us(id), NOW_US);
+        ck_assert_int_eq(id.bytes[6] >> 4, 7);
+        ck_assert_int_lt(uuid_compare(&before, &id), 0);
+        before = id;
+    }
+}
+END_TEST
+
 START_TEST(v8_is_the_same_for_the_same)
 {
     struct uuid id = uuid_v8(NOW_US, "seed", 4);
@@ -153,6 +167,7 @@ main(void)
     tcase_add_loop_test(test, id_is_checked, 0, (int)(sizeof ids / sizeof ids[0]));
     tcase_add_loop_test(test, id_grows_too_old, 0, (int)(sizeof ages / sizeof ages[0]));
     tcase_add_test(test, v7_carries_its_time_in_order);
+    tcase_add_test(test, v7_is_in_order_within_a_millisecond);
     tcase_add_test(test, v8_is_the_same_for_the_same);
     tcase_add_test(test, hashes_part_what_differs);
     suite_add_tcase(suite, test);
