@@ -38,6 +38,7 @@ struct bff {
     struct watchers *watchers;
     struct http_server *server, *webhooks;
     atomic_bool is_stopping; /* /readyz says so */
+    int64_t place_wait_ms;
     /* Of bff_health.c: when each service last said that it serves, by clock_steady_us(); 0: never, or
      * it said no. */
     atomic_int_fast64_t served_us[BFF_SERVICE_COUNT];

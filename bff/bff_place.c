@@ -18,8 +18,7 @@
 #include <string.h>
 
 enum {
-    WAIT_US = 2 * SECOND_US,
-    LOCK_MS = 5000,  /* WAIT_US, and time to store the answer */
+    STORE_MS = 3000, /* to store the answer in */
     ITEMS_MAX = 100, /* as order.v1 has it */
     QUANTITY_MAX = 1000000,
     SKU_BYTES_MAX = 64,
@@ -206,6 +205,19 @@ fingerprint_make(struct job *job, struct placing *placing)
     SHA256(packed, bytes, placing->fingerprint);
 }
 
+/* Others with the same key are told to wait until then. */
+static int32_t
+lock_ms(const struct job *job)
+{
+    return (int32_t)job->bff->place_wait_ms + STORE_MS;
+}
+
+static int
+lock_seconds(const struct job *job)
+{
+    return (lock_ms(job) + 999) / 1000;
+}
+
 static void
 fill_idempotency(struct job *job, struct placing *placing, const char *key)
 {
@@ -219,7 +231,7 @@ fill_idempotency(struct job *job, struct placing *placing, const char *key)
     idempotency->key = (char *)key;
     idempotency->fingerprint.data = placing->fingerprint;
     idempotency->fingerprint.len = sizeof placing->fingerprint;
-    idempotency->lock_ms = LOCK_MS;
+    idempotency->lock_ms = lock_ms(job);
     placing->request.idempotency = idempotency;
 }
 
@@ -238,7 +250,7 @@ order_place(struct http_exchange *exchange)
     placing = job->state = arena_take(job->arena, sizeof *placing);
     fill_order(job, &wish, &placing->request);
     fill_idempotency(job, placing, key);
-    placing->until_us = job->began_us + WAIT_US;
+    placing->until_us = job->began_us + job->bff->place_wait_ms * 1000;
     place_send(job);
 }
 
@@ -258,7 +270,7 @@ released(struct job *job, const struct rpc_result *result)
         response = (const Sagamesh__Order__V1__ReleaseKeyResponse *)message;
     job->request.method = placing->failed_method;
     job_fail_for(job, &placing->failure,
-                 response != NULL && response->is_free ? RETRY_SECONDS : LOCK_MS / 1000);
+                 response != NULL && response->is_free ? RETRY_SECONDS : lock_seconds(job));
 }
 
 /* No answer was come to. Once only: while it is sent, the one who asked waits. */
@@ -274,7 +286,7 @@ place_fail(struct job *job, const struct rpc_result *result)
         return;
     }
     if (result->code == WIRE_CANCELLED) { /* bff is stopping: nothing can be sent any more */
-        job_fail_for(job, result, LOCK_MS / 1000);
+        job_fail_for(job, result, lock_seconds(job));
         return;
     }
     placing->failure = *result;

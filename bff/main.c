@@ -25,7 +25,7 @@ enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
 struct settings {
     const char *listen, *webhook_listen, *ready_file, *jwks, *issuer, *audience;
     const char *addresses[BFF_SERVICE_COUNT];
-    int64_t connections_max, unready_ms, drain_ms;
+    int64_t connections_max, place_wait_ms, unready_ms, drain_ms;
     bool debug;
 };
 
@@ -42,6 +42,7 @@ static const struct config_key keys[] = {
     { "account",         CONFIG_TEXT, NULL,          0, 0,       "address of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
     { "saga",            CONFIG_TEXT, NULL,          0, 0,       "address of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },
     { "connections-max", CONFIG_INT,  "10000",       1, 1 << 20, "connections of each port; one more is 503", offsetof(struct settings, connections_max) },
+    { "place-wait-ms",   CONFIG_INT,  "2000",        0, 20000,   "milliseconds after which an order is answered 202 that has come to nothing yet", offsetof(struct settings, place_wait_ms) },
     { "unready-ms",      CONFIG_INT,  "1500",        0, 600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that nobody is sent here any more", offsetof(struct settings, unready_ms) },
     { "drain-ms",        CONFIG_INT,  "5000",        0, 600000,  "milliseconds after that for requests in flight to end", offsetof(struct settings, drain_ms) },
     { "debug",           CONFIG_FLAG, NULL,          0, 0,       "log more", offsetof(struct settings, debug) },
@@ -192,6 +193,7 @@ main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit(&settings);
+    bff.place_wait_ms = settings.place_wait_ms;
     if (open_parts(&bff, &settings) != ERR_OK)
         return 1;
     log_info("serving=yes port=%d webhook_port=%d", http_server_port(bff.server),

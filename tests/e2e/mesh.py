@@ -49,6 +49,9 @@ from sagamesh.saga.v1 import saga_service_pb2, saga_service_pb2_grpc  # noqa: E4
 from sagamesh.storage.v1 import storage_service_pb2, storage_service_pb2_grpc  # noqa: E402
 
 READY_SECONDS = 60
+# bff's default, or more: where the machine is slow, an order that is too is not one that waits.
+PLACE_WAIT_SECONDS = 1 + round(PATIENCE)
+PATIENT_FLAGS = {"bff": [f"--place-wait-ms={PLACE_WAIT_SECONDS}000"]}
 STOP_SECONDS = 30
 LAST_WORDS = 200  # lines of a log
 # What a careful caller asks again after, with the same id.
@@ -116,25 +119,24 @@ def refusal(call, *arguments, **options):
 
 # Called when all tests are over: what they shared is closed.
 at_end = []
-ports_given = set()
+ports_kept = []
 
 
 def free_port():
-    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance, and
-    that no mesh of this process was given. MESH_PORTS: which of the parts of that range is this
-    process's, as "2/2"; what is away for a while must find its port again."""
-    part, parts = map(int, os.environ.get("MESH_PORTS", "1/1").split("/"))
+    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance. It is
+    kept while this process lives: a socket that is bound and does not listen keeps others out, who
+    look for a port as we do, but not a program of ours, which says SO_REUSEADDR. So what is away for
+    a while finds its port again."""
     while True:
-        port = 12000 + random.SystemRandom().randrange((part - 1) * 8000 // parts, part * 8000 // parts)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports_given:
-            ports_given.add(port)
-            return port
+        keeper = socket.socket()
+        try:
+            keeper.bind(("127.0.0.1", random.SystemRandom().randrange(12000, 20000)))
+        except OSError:
+            keeper.close()
+            continue
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ports_kept.append(keeper)
+        return keeper.getsockname()[1]
 
 
 def dev(*words):
@@ -334,7 +336,8 @@ class Mesh:
         ]
         if program.database:
             words.append(f"--database={self.conninfo} dbname={program.database}")
-        for flag in program.flags + self.flags.get(name, []):
+        flags = program.flags + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
+        for flag in flags:
             flag = flag.replace("{root}", str(ROOT)).replace("{run}", str(self.directory))
             flag = flag.replace("{kafka}", os.environ.get("MESH_KAFKA", "{broker}"))
             words.append(re.sub(r"\{(\w+)\}", lambda m: self.address(m[1]), flag))

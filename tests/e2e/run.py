@@ -146,10 +146,9 @@ def end_with(parent):
     os._exit(1)
 
 
-def work(number, names, queue, totals):
+def work(names, queue, totals):
     """One of WORKERS processes."""
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    os.environ["MESH_PORTS"] = f"{number + 1}/{WORKERS}"
     totals.put(run(names, "", queue.get))
 
 
@@ -159,10 +158,7 @@ def share(names):
     queue, totals = context.SimpleQueue(), context.SimpleQueue()
     for name in names + [None] * WORKERS:
         queue.put(name)
-    workers = [
-        context.Process(target=work, args=(number, names, queue, totals))
-        for number in range(WORKERS)
-    ]
+    workers = [context.Process(target=work, args=(names, queue, totals)) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -73,9 +73,9 @@ class Shared:
                 shutil.copy(file, self.definitions)
             for name, change in flows.items():
                 self.define(saga_named(name, change))
-            self.mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
-            self.placed = []
-            self.mesh.open()
+            mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
+            mesh.open()
+            self.mesh, self.placed = mesh, []
         return self.mesh
 
     def define(self, definition):

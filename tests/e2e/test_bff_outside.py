@@ -8,7 +8,7 @@ import socket
 
 import external
 from frontend import Bff
-from mesh import uuid7
+from mesh import PLACE_WAIT_SECONDS, uuid7
 from patience import wait_until
 
 
@@ -143,7 +143,7 @@ class Health(Bff):
             answer = self.post(customer, wish, key)
             self.assertEqual(answer.status, 503, answer)
             # Whether Place arrived nobody knows, so it is as long as the lock of a key.
-            self.assertEqual(answer.headers["Retry-After"], "5")
+            self.assertEqual(int(answer.headers["Retry-After"]), PLACE_WAIT_SECONDS + 3)
         finally:
             self.mesh.start("order")
         wait_until(self.is_ready, 10, "ready again")
