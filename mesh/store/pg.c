@@ -123,7 +123,8 @@ classify(const char *state)
             return ERR_CONFLICT;
     }
     if ((strncmp(state, "08", 2) == 0 && strcmp(state, "08P01") != 0) ||
-        strncmp(state, "57", 2) == 0 || strncmp(state, "53", 2) == 0 || strcmp(state, "25P03") == 0)
+        strncmp(state, "57", 2) == 0 || strncmp(state, "53", 2) == 0 ||
+        strcmp(state, "25006") == 0 || strcmp(state, "25P03") == 0)
         return ERR_STORE_DOWN;
     return ERR_INTERNAL;
 }
@@ -142,11 +143,11 @@ judge(const PGresult *result, const char *name)
 }
 
 static bool
-is_duplicate(const PGresult *result)
+has_state(const PGresult *result, const char *wanted)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-    return state != NULL && strcmp(state, "23505") == 0;
+    return state != NULL && strcmp(state, wanted) == 0;
 }
 
 static void
@@ -194,7 +195,8 @@ pg_connect(struct pg *pg)
     if (clock_steady_us() - pg->failed_at_us < RECONNECT_US)
         return ERR_STORE_DOWN;
     snprintf(conninfo, sizeof conninfo,
-             "connect_timeout=%d tcp_user_timeout=10000 application_name=%s %s",
+             "connect_timeout=%d tcp_user_timeout=10000 target_session_attrs=read-write"
+             " application_name=%s %s",
              PG_CONNECT_SECONDS_MAX, pg->application, pg->conninfo);
     pg->connection = PQconnectdb(conninfo);
     PQsetNoticeProcessor(pg->connection, notice, NULL);
@@ -291,7 +293,11 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
         break;
     default:
         error = judge(result, name);
-        pg->is_duplicate = is_duplicate(result);
+        pg->is_duplicate = has_state(result, "23505");
+        if (has_state(result, "25006")) { /* read-only: it is the primary no more */
+            PQclear(result);
+            return lost(pg, ERR_STORE_DOWN, name);
+        }
     }
     PQclear(result);
     if (!next_result(pg, until_us, &end)) {

@@ -98,12 +98,20 @@ START_TEST(lost_commit_that_did_not_happen)
 END_TEST
 
 static void
+alter_database(PGconn *admin, const char *how)
+{
+    char sql[256], text[PG_FIXTURE_TEXT_BYTES];
+
+    snprintf(sql, sizeof sql, "ALTER DATABASE %s %s", fixture.database, how);
+    pg_fixture_ask(admin, sql, text);
+}
+
+static void
 database_goes(PGconn *admin)
 {
     char sql[256], text[PG_FIXTURE_TEXT_BYTES];
 
-    snprintf(sql, sizeof sql, "ALTER DATABASE %s ALLOW_CONNECTIONS false", fixture.database);
-    pg_fixture_ask(admin, sql, text);
+    alter_database(admin, "ALLOW_CONNECTIONS false");
     snprintf(sql, sizeof sql,
              "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
              " WHERE datname = '%s' AND application_name = 'counter-test'",
@@ -114,17 +122,14 @@ database_goes(PGconn *admin)
 static void
 database_comes_back(PGconn *admin)
 {
-    char sql[256], text[PG_FIXTURE_TEXT_BYTES];
-
-    snprintf(sql, sizeof sql, "ALTER DATABASE %s ALLOW_CONNECTIONS true", fixture.database);
-    pg_fixture_ask(admin, sql, text);
+    alter_database(admin, "ALLOW_CONNECTIONS true");
 }
 
 /* Adds 1 to "a" once the database can be reached again: a tenth of a second after the last try. */
 static void
 run_when_back(struct uuid id)
 {
-    int64_t until_us = clock_steady_us() + 2 * SECOND_US;
+    int64_t until_us = clock_steady_us() + patient_us(2 * SECOND_US);
     enum error error;
 
     do {
@@ -328,6 +333,27 @@ START_TEST(idle_connection_that_died_is_not_noticed)
 }
 END_TEST
 
+/* Another server has become the primary: this one is left, and not connected to again. */
+START_TEST(database_that_became_read_only_is_away)
+{
+    PGconn *admin = pg_fixture_connect(fixture.admin);
+    struct uuid id = new_id();
+
+    run_one(counter_call(new_id(), "a", NULL, 1), ERR_OK);
+    ck_assert_int_eq(pg_run(pg, "SET default_transaction_read_only = on"), ERR_OK);
+    run_one(counter_call(new_id(), "a", NULL, 1), ERR_OK); /* by a new connection */
+    expect_value("a", 2);
+
+    alter_database(admin, "SET default_transaction_read_only = on");
+    kill_backend(admin, pg_backend_pid(pg));
+    run_one(counter_call(id, "a", NULL, 1), ERR_STORE_DOWN);
+    alter_database(admin, "RESET default_transaction_read_only");
+    run_when_back(id);
+    expect_value("a", 3);
+    PQfinish(admin);
+}
+END_TEST
+
 START_TEST(database_away_is_said_quickly)
 {
     PGconn *admin = pg_fixture_connect(fixture.admin);
@@ -374,6 +400,7 @@ main(void)
         doubt_ends_without_a_deadline_too,
         nobody_waits_behind_a_doubt_in_a_poisoned_batch,
         idle_connection_that_died_is_not_noticed,
+        database_that_became_read_only_is_away,
         database_away_is_said_quickly,
         no_server_at_all,
     };
