@@ -250,8 +250,8 @@ python_run() {
     [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
     /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
         status=$?
-    # run.py has told it test by test.
-    if ((status != 0)) && [[ $1 != run.py ]]; then
+    # run.py tells it test by test, unless it came to no test.
+    if ((status != 0)) && [[ $1 != run.py || ! -s $FAILURES ]]; then
         tail -n 100 "$out" | sed 's/^/  /' >>"$FAILURES"
     fi
     counts_of "$out" "$status"
