@@ -10,6 +10,7 @@ import socket
 
 import jsonschema
 from mesh import uuid7
+from patience import wait_until
 from story import Story, shared
 
 
@@ -136,6 +137,19 @@ class Bff(Story):
         if answer.status in (201, 202):
             shared.placed.append(answer.json["orderNo"])
         return answer
+
+    def post_after_the_lock(self, customer, body, key):
+        """The answer to a key whose first request came to none: others are told 409 for a while."""
+
+        def answer_of_its_own():
+            answer = self.post(customer, body, key)
+            return answer if answer.status != 409 else None
+
+        return wait_until(answer_of_its_own, 15, "the lock of the first has run out")
+
+    def count_orders(self, customer):
+        statement = f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
+        return int(self.mesh.psql("orders", statement)[0][0])
 
     def problem(self, answer, status, code, pointer=None):
         self.assertEqual(answer.status, status, answer)

@@ -144,16 +144,15 @@ def one_by_one(names, pattern):
     return run(names, pattern, iter(names + [None]).__next__)
 
 
-def end_with(parent):
+def end_with_parent():
     """Nobody would read the totals of one whose parent was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
+    multiprocessing.parent_process().join()
     os._exit(1)
 
 
 def work(names, queue, totals):
     """One of WORKERS processes."""
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     totals.put(run(names, "", queue.get))
 
 

@@ -74,7 +74,11 @@ class Shared:
             for name, change in flows.items():
                 self.define(saga_named(name, change))
             mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
-            mesh.open()
+            try:
+                mesh.open()
+            except BaseException:
+                shutil.rmtree(self.definitions)
+                raise
             self.mesh, self.placed = mesh, []
         return self.mesh
 

@@ -118,13 +118,7 @@ class Orders(Bff):
         finally:
             self.mesh.resume("storage")
         self.problem(self.post(customer, wish, key), 409, "IDEMPOTENCY_KEY_IN_FLIGHT")
-        answer = wait_until(
-            lambda: (lambda found: found if found.status != 409 else None)(
-                self.post(customer, wish, key)
-            ),
-            15,
-            "the lock of the first has run out",
-        )
+        answer = self.post_after_the_lock(customer, wish, key)
         self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
         self.assertEqual(self.count_orders(customer), before + 1)
         self.assertEqual(self.mesh.balance(customer), 1500)
@@ -179,12 +173,6 @@ class Orders(Bff):
         answer = self.post(customer, wish, key)
         self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
         self.assertEqual(self.count_orders(customer), before + 1)
-
-    def count_orders(self, customer):
-        rows = self.mesh.psql(
-            "orders", f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
-        )
-        return int(rows[0][0])
 
     def test_etag(self):
         sku, customer = self.product(500, pieces=10), self.wallet(2000)

@@ -193,7 +193,7 @@ class Health(Bff):
         for count in range(1, 6):
             key = uuid7()
             asked = pool.submit(self.post, customer, wish, key)
-            wait_until(lambda: self.orders_of(customer) == count, 10, "the order placed")
+            wait_until(lambda: self.count_orders(customer) == count, 10, "the order placed")
             self.mesh.pause("order")
             if not asked.done():
                 return asked, key
@@ -212,7 +212,7 @@ class Health(Bff):
         try:
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 asked, key = self.post_and_pause_order(pool, customer, wish)
-                placed = self.orders_of(customer)
+                placed = self.count_orders(customer)
                 self.assertEqual(self.mesh.stop("bff"), 0)
                 self.assertRaises((OSError, http.client.HTTPException), asked.result)
         finally:
@@ -220,19 +220,9 @@ class Health(Bff):
             self.mesh.resume("order")
             self.mesh.resume("storage")
             self.mesh.start("bff")
-        answer = wait_until(
-            lambda: (lambda found: found if found.status != 409 else None)(
-                self.post(customer, wish, key)
-            ),
-            15,
-            "the lock of the first has run out",
-        )
+        answer = self.post_after_the_lock(customer, wish, key)
         self.assertEqual((answer.status, answer.json["status"]), (201, "PAID"), answer)
-        self.assertEqual(self.orders_of(customer), placed)
-
-    def orders_of(self, customer):
-        statement = f"SELECT count(*) FROM orders WHERE customer_id = '{customer}'"
-        return int(self.mesh.psql("orders", statement)[0][0])
+        self.assertEqual(self.count_orders(customer), placed)
 
     def is_closed(self):
         try:
