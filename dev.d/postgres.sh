@@ -6,6 +6,8 @@
 #
 # The server refuses to run as root. There it runs as user postgres, and where that user cannot
 # enter DIRECTORY (a closed home), DIRECTORY becomes a link to one under the state directory.
+#
+# Tests give it POSTGRES_ENVIRONMENT, words NAME=VALUE (a clock of its own: tests/e2e/clock.py).
 
 postgres_bin() {
     local bin
@@ -109,8 +111,9 @@ postgres_launch() {
     fi
     postgres_forget_reused_pid "$real/data/postmaster.pid"
     rm -f "$record" "$socket"/.s.PGSQL.*
+    # shellcheck disable=SC2086
     (cd "$real" && daemon_start "$record" "$real/log" postgres "${AS_POSTGRES[@]}" \
-        "$(postgres_bin)/postgres" -D "$real/data" -p "$port" -k "$socket" \
+        env ${POSTGRES_ENVIRONMENT:-} "$(postgres_bin)/postgres" -D "$real/data" -p "$port" -k "$socket" \
         -c listen_addresses=127.0.0.1 -c fsync="${POSTGRES_FSYNC:-on}" -c synchronous_commit=on \
         -c recovery_init_sync_method=syncfs \
         -c shared_buffers=256MB -c max_wal_size=4GB -c max_connections=200 \

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 
+from clock import Clocks
 from patience import PATIENCE, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -139,9 +140,15 @@ def free_port():
         return keeper.getsockname()[1]
 
 
-def dev(*words):
+def dev(*words, **environment):
     """Runs ./dev with words; its standard output, stripped."""
-    done = subprocess.run([str(ROOT / "dev"), *words], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [str(ROOT / "dev"), *words],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 
@@ -187,12 +194,15 @@ def process_identity(pid):
 
 
 class Mesh:
-    def __init__(self, build=None, flags=None, environment=None):
+    def __init__(self, build=None, flags=None, environment=None, clocks=()):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
-        {"order": {"MESH_CRASH": "..."}}."""
+        {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
+        can be moved (clock.py)."""
         self.build = ROOT / (build or os.environ.get("MESH_BUILD", "build"))
         self.flags = flags or {}
         self.environment = environment or {}
+        self.clock_names = clocks
+        self.clocks = None
         self.programs = {program.name: program for program in read_table()}
         self.webhook_port = 0  # of bff, beside its port for frontends
         self.conninfo = None
@@ -221,6 +231,8 @@ class Mesh:
         results.mkdir(parents=True, exist_ok=True)
         self.logs = pathlib.Path(tempfile.mkdtemp(prefix="mesh-", dir=results))
         self.directory = pathlib.Path(dev("scratch", "new", str(os.getpid())))
+        if self.clock_names:
+            self.clocks = Clocks(self.clock_names)
         try:
             self.start("postgres")
             for program in self.programs.values():
@@ -288,6 +300,8 @@ class Mesh:
             print(f"logs are kept in {self.logs}", flush=True)
         else:
             shutil.rmtree(self.logs, ignore_errors=True)
+        if self.clocks:
+            self.clocks.close()
 
     @property
     def secrets(self):
@@ -305,13 +319,20 @@ class Mesh:
     def start(self, name, wait=True, environment=None):
         """Starts a program that does not run, or "postgres"; waits until it is ready."""
         if name == "postgres":
-            self.conninfo = dev("postgres", "start", str(self.directory / "pg"))
+            own = " ".join(f"{key}={value}" for key, value in self.own_clock(name).items())
+            directory = str(self.directory / "pg")
+            self.conninfo = dev("postgres", "start", directory, POSTGRES_ENVIRONMENT=own)
             return
         program = self.programs[name]
         assert not program.is_alive(), f"{name} runs already"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        settings = {**os.environ, **self.environment.get(name, {}), **(environment or {})}
+        settings = {
+            **os.environ,
+            **self.own_clock(name),
+            **self.environment.get(name, {}),
+            **(environment or {}),
+        }
         with open(self.logs / f"{name}.log", "ab") as log:
             program.process = subprocess.Popen(
                 self.command(name),
@@ -342,6 +363,23 @@ class Mesh:
             flag = flag.replace("{kafka}", os.environ.get("MESH_KAFKA", "{broker}"))
             words.append(re.sub(r"\{(\w+)\}", lambda m: self.address(m[1]), flag))
         return words
+
+    def own_clock(self, name):
+        """What a program is started with, so that its clock can be moved."""
+        settings = self.clocks.environment(name) if self.clocks else {}
+        if settings and name != "postgres" and self.is_sanitized():
+            # It takes no memory, so it may be loaded before the sanitizer's library.
+            options = os.environ.get("ASAN_OPTIONS", "")
+            settings["ASAN_OPTIONS"] = f"{options}:verify_asan_link_order=0".lstrip(":")
+        return settings
+
+    def move_clock(self, name, seconds):
+        """The wall clock of a program, or of "postgres", is so much ahead from now on."""
+        self.clocks.move(name, seconds)
+
+    def set_clocks_right(self):
+        if self.clocks:
+            self.clocks.set_right()
 
     def _ready_file(self, name):
         return self.directory / f"ready-{name}"

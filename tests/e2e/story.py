@@ -33,6 +33,8 @@ SHORT_HOLD_SECONDS = 1
 # How long an order may take to go on after what it waited for is back: back-offs have doubled a few
 # times by then, and the sweep of order-svc comes every few seconds.
 GO_ON_SECONDS = 30
+# Whose wall clocks a story may move. They are right again when it is over.
+CLOCKS = ("postgres", "storage", "account", "saga", "order", "bff")
 
 numbers = itertools.count(1)
 
@@ -73,7 +75,7 @@ class Shared:
                 shutil.copy(file, self.definitions)
             for name, change in flows.items():
                 self.define(saga_named(name, change))
-            mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
+            mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]}, clocks=CLOCKS)
             try:
                 mesh.open()
             except BaseException:
@@ -111,6 +113,7 @@ class Story(unittest.TestCase):
         self.pb = self.mesh.order_pb
 
     def tearDown(self):
+        self.mesh.set_clocks_right()
         if self.has_failed():
             shared.close(keep_logs=True)
             return
@@ -206,6 +209,12 @@ class Story(unittest.TestCase):
     def paused(self, name):
         """It lives and answers nobody."""
         return Away(lambda: self.mesh.pause(name), lambda: self.mesh.resume(name))
+
+    def clock_off(self, name, seconds):
+        """with self.clock_off("saga", -400): its wall clock is so much ahead meanwhile."""
+        return Away(
+            lambda: self.mesh.move_clock(name, seconds), lambda: self.mesh.move_clock(name, 0)
+        )
 
     def sagactl(self, *words):
         """Runs it; exit status and output, a dict when --json was asked for."""

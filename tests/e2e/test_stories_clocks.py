@@ -1,0 +1,31 @@
+"""Stories of wall clocks that are wrong, and step."""
+
+import time
+
+import story
+from mesh import refusal, uuid7
+
+FUTURE_SECONDS_MAX = 300  # how far an id may be ahead
+
+
+class Clocks(story.Story):
+    """The clocks themselves: a story that moved none would prove nothing."""
+
+    def database_is_ahead(self):
+        rows = self.mesh.psql("postgres", "SELECT extract(epoch FROM clock_timestamp())")
+        return float(rows[0][0]) - time.time()
+
+    def test_the_clock_of_the_database_moves_and_is_right_again(self):
+        with self.clock_off("postgres", -1000):
+            self.assertAlmostEqual(self.database_is_ahead(), -1000, delta=100)
+        self.assertAlmostEqual(self.database_is_ahead(), 0, delta=100)
+
+    def test_the_clock_of_a_program_moves_and_is_right_again(self):
+        sku = self.product(500, pieces=1)
+        pb = self.mesh.storage_pb
+        soon = uuid7(now_ms=int((time.time() + FUTURE_SECONDS_MAX / 2) * 1000))
+        request = pb.RestockRequest(request_id=soon, sku=sku, quantity=1)
+        with self.clock_off("storage", -FUTURE_SECONDS_MAX):
+            self.assertIn("future", refusal(self.mesh.storage.Restock, request).message)
+        self.mesh.storage.Restock(request)
+        self.assert_stock(sku, free=2)
