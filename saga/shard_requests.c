@@ -289,6 +289,37 @@ compare_newest_first(const void *a, const void *b)
     return uuid_compare(&(*(struct live *const *)b)->id, &(*(struct live *const *)a)->id);
 }
 
+/* A heap whose root is the oldest: of all that come, the newest `room` stay. So a page of a list costs a
+ * look at each open saga, and not their sorting, however many there are. */
+static void
+newest_add(struct live **heap, size_t room, size_t *count, struct live *live)
+{
+    size_t at;
+
+    if (*count < room) {
+        for (at = (*count)++; at > 0; at = (at - 1) / 2) {
+            if (uuid_compare(&heap[(at - 1) / 2]->id, &live->id) <= 0)
+                break;
+            heap[at] = heap[(at - 1) / 2];
+        }
+        heap[at] = live;
+        return;
+    }
+    if (uuid_compare(&live->id, &heap[0]->id) <= 0)
+        return;
+    for (at = 0;;) {
+        size_t child = 2 * at + 1;
+
+        if (child + 1 < room && uuid_compare(&heap[child + 1]->id, &heap[child]->id) < 0)
+            child++;
+        if (child >= room || uuid_compare(&heap[child]->id, &live->id) >= 0)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = live;
+}
+
 static bool
 is_listed(const struct saga_list *list, const struct live *live)
 {
@@ -347,19 +378,18 @@ parked_history(struct shard *shard, const struct journal_row *row, struct arena 
 static enum error
 list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
 {
-    struct live **found = arena_take(tick->arena, shard->live_count * sizeof *found);
     size_t count = 0, page = (size_t)list->page_size - list->count + 1, row_count;
+    struct live **found = arena_take(tick->arena, page * sizeof *found);
     struct journal_row *rows = NULL;
     enum error error;
 
     for (size_t i = 0; i < SHARD_BUCKETS; i++) {
         for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
             if (is_listed(list, live))
-                found[count++] = live;
+                newest_add(found, page, &count, live);
         }
     }
     qsort(found, count, sizeof *found, compare_newest_first);
-    count = count < page ? count : page;
     error = list_rows(shard, found, count, tick->arena, &rows, &row_count);
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         const struct instance *instance = found[i]->instance;

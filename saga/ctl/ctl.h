@@ -27,13 +27,14 @@ enum ctl_exit {
 /* The flags, and what was said after the word. */
 struct ctl {
     const char *saga, *order, *storage, *account; /* addresses; "" until looked for */
-    const char *phase, *comment, *request_id;
-    int64_t timeout_seconds, limit;
-    bool is_json;
+    const char *phase, *state, *reason, *comment, *request_id, *page;
+    int64_t timeout_seconds, limit, rate;
+    bool is_json, is_all;
     const char *word;
     char **arguments;
     int argument_count;
     struct arena *arena;
+    struct json_writer *open_list; /* with --json, a list that was begun (ctl_pages.h); else NULL */
 };
 
 enum ctl_exit ctl_list(struct ctl *ctl);
@@ -49,7 +50,8 @@ enum ctl_exit ctl_id(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);
 
 /* Says what is wrong on standard error, then, when next is not NULL, what to do about it. With
- * --json the same as {"error": ...} on standard output. Returns status. */
+ * --json the same as {"error": ...} on standard output, or as the end of the list that is open. Returns
+ * status. */
 enum ctl_exit ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code,
                        const char *next, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

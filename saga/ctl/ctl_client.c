@@ -210,12 +210,9 @@ code_name(const struct rpc_result *result)
     return is_unreachable(result->code) ? "UNREACHABLE" : "FAILED";
 }
 
-static void
-say_failure(struct ctl_client *client, const char *method, const struct rpc_result *result)
+void
+ctl_client_say(struct ctl_client *client, const char *method, const struct rpc_result *result)
 {
-    client->exit = is_unreachable(result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
-    client->may_have_happened =
-        (is_unreachable(result->code) || result->code == WIRE_UNKNOWN) && !result->nothing_done;
     if (is_unreachable(result->code) && result->reason[0] == '\0')
         ctl_fail(client->ctl, client->exit, code_name(result), next_move(client, result),
                  "nobody answers at %s (%s): %s", client->address, client->name, result->message);
@@ -243,9 +240,10 @@ read_answer(struct ctl_client *client, const ProtobufCMessageDescriptor *descrip
     return NULL;
 }
 
-const ProtobufCMessage *
-ctl_client_ask_long(struct ctl_client *client, const ProtobufCServiceDescriptor *service,
-                    const char *method, const ProtobufCMessage *request, int64_t more_seconds)
+/* NULL with what came instead, unless it was an answer that cannot be read, which is said. */
+static const ProtobufCMessage *
+ask(struct ctl_client *client, const ProtobufCServiceDescriptor *service, const char *method,
+    const ProtobufCMessage *request, int64_t more_seconds, struct rpc_result *ret_result)
 {
     const ProtobufCMethodDescriptor *descriptor =
         protobuf_c_service_descriptor_get_method_by_name(service, method);
@@ -264,10 +262,33 @@ ctl_client_ask_long(struct ctl_client *client, const ProtobufCServiceDescriptor 
 
     assert(descriptor != NULL);
     question_ask(&question, client->rpc);
+    *ret_result = question.result;
     if (question.result.code == WIRE_OK)
         return read_answer(client, descriptor->output, &question.result);
-    say_failure(client, method, &question.result);
+    client->exit = is_unreachable(ret_result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
+    client->may_have_happened =
+        (is_unreachable(ret_result->code) || ret_result->code == WIRE_UNKNOWN) &&
+        !ret_result->nothing_done;
     return NULL;
+}
+
+const ProtobufCMessage *
+ctl_client_try(struct ctl_client *client, const ProtobufCServiceDescriptor *service,
+               const char *method, const ProtobufCMessage *request, struct rpc_result *ret_result)
+{
+    return ask(client, service, method, request, 0, ret_result);
+}
+
+const ProtobufCMessage *
+ctl_client_ask_long(struct ctl_client *client, const ProtobufCServiceDescriptor *service,
+                    const char *method, const ProtobufCMessage *request, int64_t more_seconds)
+{
+    struct rpc_result result;
+    const ProtobufCMessage *answer = ask(client, service, method, request, more_seconds, &result);
+
+    if (answer == NULL && result.code != WIRE_OK)
+        ctl_client_say(client, method, &result);
+    return answer;
 }
 
 const ProtobufCMessage *

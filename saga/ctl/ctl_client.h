@@ -34,6 +34,14 @@ const ProtobufCMessage *ctl_client_ask_long(struct ctl_client *client,
                                             const char *method, const ProtobufCMessage *request,
                                             int64_t more_seconds);
 
+/* The same without a word, for a caller that goes on: NULL with what came instead. ctl_client_say() says
+ * that later. */
+const ProtobufCMessage *ctl_client_try(struct ctl_client *client,
+                                       const ProtobufCServiceDescriptor *service,
+                                       const char *method, const ProtobufCMessage *request,
+                                       struct rpc_result *ret_result);
+void ctl_client_say(struct ctl_client *client, const char *method, const struct rpc_result *result);
+
 /* The exit status of the last question that failed. */
 enum ctl_exit ctl_client_exit(const struct ctl_client *client);
 

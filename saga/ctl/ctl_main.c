@@ -18,8 +18,8 @@ static const struct {
 } words[] = {
     { "list",        0, 0, ctl_list },
     { "show",        1, 1, ctl_show },
-    { "retry",       1, 1, ctl_retry },
-    { "compensate",  1, 1, ctl_compensate },
+    { "retry",       0, 1, ctl_retry },
+    { "compensate",  0, 1, ctl_compensate },
     { "cancel",      1, 1, ctl_cancel },
     { "payments",    0, 0, ctl_payments },
     { "refund",      1, 1, ctl_refund },
@@ -34,7 +34,8 @@ static const char usage[] =
     "\n"
     "looking:\n"
     "  list [--phase=PHASE]   sagas, newest first: stuck, waiting, running, retrying, compensating or\n"
-    "                         ended; without a phase, all that have not ended\n"
+    "                         ended; without a phase, all that have not ended. --state and --reason\n"
+    "                         choose among them\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
     "  payments               payments that need somebody: quarantined, or their refund was refused\n"
     "  definitions            what definitions are loaded, by name and content hash\n"
@@ -42,6 +43,9 @@ static const char usage[] =
     "moving, with --comment for the audit record:\n"
     "  retry ID               try the failed step of a stuck saga once more\n"
     "  compensate ID          undo a stuck saga\n"
+    "  retry --all, compensate --all\n"
+    "                         all stuck sagas, or those with --state and --reason; when it breaks off,\n"
+    "                         say it again: it goes on with those that are still stuck\n"
     "  cancel ID              wish a saga undone, before its point of no return\n"
     "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took\n"
     "trying out:\n"
@@ -62,7 +66,18 @@ static const struct config_key keys[] = {
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, demo: address of account-svc",
       offsetof(struct ctl, account) },
     { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
+    { "state", CONFIG_TEXT, "", 0, 0, "list, retry --all, compensate --all: only sagas in this state",
+      offsetof(struct ctl, state) },
+    { "reason", CONFIG_TEXT, "", 0, 0,
+      "list, retry --all, compensate --all: only sagas with this error code, as list shows it",
+      offsetof(struct ctl, reason) },
     { "limit", CONFIG_INT, "100", 1, 100000, "list, payments: how many at most", offsetof(struct ctl, limit) },
+    { "all", CONFIG_FLAG, NULL, 0, 0, "list, payments: without a limit; retry, compensate: all of them",
+      offsetof(struct ctl, is_all) },
+    { "page", CONFIG_TEXT, "", 0, 0, "list, payments: go on from here, as the list before said",
+      offsetof(struct ctl, page) },
+    { "rate", CONFIG_INT, "100", 1, 10000, "retry --all, compensate --all: how many a second at most",
+      offsetof(struct ctl, rate) },
     { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund: who and why, up to 200 bytes",
       offsetof(struct ctl, comment) },
     { "request-id", CONFIG_TEXT, "", 0, 0,
@@ -93,17 +108,21 @@ ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const ch
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
     if (ctl->is_json) {
-        struct json_writer writer = { 0 };
+        struct json_writer alone = { 0 };
+        struct json_writer *writer = ctl->open_list == NULL ? &alone : ctl->open_list;
 
-        json_open_object(&writer, NULL);
-        json_open_object(&writer, "error");
-        json_put_text(&writer, "code", code);
-        json_put_text(&writer, "message", text);
+        if (ctl->open_list == NULL)
+            json_open_object(writer, NULL);
+        else
+            json_close_array(writer);
+        json_open_object(writer, "error");
+        json_put_text(writer, "code", code);
+        json_put_text(writer, "message", text);
         if (next != NULL)
-            json_put_text(&writer, "next", next);
-        json_close_object(&writer);
-        json_close_object(&writer);
-        ctl_print_json(&writer);
+            json_put_text(writer, "next", next);
+        json_close_object(writer);
+        json_close_object(writer);
+        ctl_print_json(writer);
         return status;
     }
     fflush(stdout);

@@ -1,6 +1,8 @@
 /* Moving sagas: retry, compensate, cancel. Each carries an id of its own, so that a try that got no
- * answer can be repeated as the same try. */
+ * answer can be repeated as the same try. The first two move all stuck ones too (ctl_move_all.c). */
 #include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_filter.h"
+#include "saga/ctl/ctl_move_all.h"
 #include "saga/ctl/ctl_text.h"
 
 #include <stdio.h>
@@ -44,21 +46,69 @@ ask(struct ctl *ctl, const char *method, const ProtobufCMessage *request, const 
     return answer;
 }
 
+static const ProtobufCMessage *
+retry_request(struct ctl *ctl, const char *saga_id, const char *request_id, const char **ret_method)
+{
+    Sagamesh__Saga__V1__RetryRequest *request = arena_take(ctl->arena, sizeof *request);
+
+    sagamesh__saga__v1__retry_request__init(request);
+    request->request_id = (char *)(uintptr_t)request_id;
+    request->saga_id = (char *)(uintptr_t)saga_id;
+    request->comment = (char *)(uintptr_t)ctl->comment;
+    *ret_method = "Retry";
+    return &request->base;
+}
+
+static const ProtobufCMessage *
+compensate_request(struct ctl *ctl, const char *saga_id, const char *request_id,
+                   const char **ret_method)
+{
+    Sagamesh__Saga__V1__CompensateRequest *request = arena_take(ctl->arena, sizeof *request);
+
+    sagamesh__saga__v1__compensate_request__init(request);
+    request->request_id = (char *)(uintptr_t)request_id;
+    request->saga_id = (char *)(uintptr_t)saga_id;
+    request->comment = (char *)(uintptr_t)ctl->comment;
+    *ret_method = "Compensate";
+    return &request->base;
+}
+
+/* One saga or --all: not both, and --state and --reason choose among all. */
+static bool
+says_which(const struct ctl *ctl)
+{
+    bool has_id = ctl->argument_count > 0;
+
+    if (has_id == ctl->is_all)
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
+                 "sagactl list --phase=stuck shows the ids there are.",
+                 "%s needs an id, or --all, and not both", ctl->word);
+    else if (has_id && ctl_filter_is_set(ctl))
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", NULL, "--state and --reason go with --all");
+    else if (ctl->is_all && ctl->request_id[0] != '\0')
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "Say it again: it goes on with the others.",
+                 "--request-id is of one saga, and not of all");
+    else
+        return true;
+    return false;
+}
+
 enum ctl_exit
 ctl_retry(struct ctl *ctl)
 {
-    Sagamesh__Saga__V1__RetryRequest request = SAGAMESH__SAGA__V1__RETRY_REQUEST__INIT;
     const Sagamesh__Saga__V1__RetryResponse *answer;
-    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
+    const char *saga_id, *id = ctl_request_id(ctl), *method;
     enum ctl_exit status;
 
+    if (!says_which(ctl))
+        return CTL_USAGE;
+    if (ctl->is_all)
+        return ctl_move_all(ctl, retry_request);
+    saga_id = ctl_id_argument(ctl);
     if (saga_id == NULL)
         return CTL_USAGE;
-    request.request_id = (char *)(uintptr_t)id;
-    request.saga_id = (char *)(uintptr_t)saga_id;
-    request.comment = (char *)(uintptr_t)ctl->comment;
-    answer = (const Sagamesh__Saga__V1__RetryResponse *)ask(ctl, "Retry", &request.base, saga_id,
-                                                            id, &status);
+    answer = (const Sagamesh__Saga__V1__RetryResponse *)ask(
+        ctl, "Retry", retry_request(ctl, saga_id, id, &method), saga_id, id, &status);
     if (answer != NULL)
         say_phase(ctl, saga_id, answer->phase);
     return status;
@@ -67,18 +117,19 @@ ctl_retry(struct ctl *ctl)
 enum ctl_exit
 ctl_compensate(struct ctl *ctl)
 {
-    Sagamesh__Saga__V1__CompensateRequest request = SAGAMESH__SAGA__V1__COMPENSATE_REQUEST__INIT;
     const Sagamesh__Saga__V1__CompensateResponse *answer;
-    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
+    const char *saga_id, *id = ctl_request_id(ctl), *method;
     enum ctl_exit status;
 
+    if (!says_which(ctl))
+        return CTL_USAGE;
+    if (ctl->is_all)
+        return ctl_move_all(ctl, compensate_request);
+    saga_id = ctl_id_argument(ctl);
     if (saga_id == NULL)
         return CTL_USAGE;
-    request.request_id = (char *)(uintptr_t)id;
-    request.saga_id = (char *)(uintptr_t)saga_id;
-    request.comment = (char *)(uintptr_t)ctl->comment;
-    answer = (const Sagamesh__Saga__V1__CompensateResponse *)ask(ctl, "Compensate", &request.base,
-                                                                 saga_id, id, &status);
+    answer = (const Sagamesh__Saga__V1__CompensateResponse *)ask(
+        ctl, "Compensate", compensate_request(ctl, saga_id, id, &method), saga_id, id, &status);
     if (answer != NULL)
         say_phase(ctl, saga_id, answer->phase);
     return status;

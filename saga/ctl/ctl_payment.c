@@ -1,13 +1,12 @@
 /* Payments that need a person: payments lists them, refund pays back what their providers took. */
 #include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_pages.h"
 #include "saga/ctl/ctl_text.h"
 
 #include <inttypes.h>
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <stdio.h>
-
-enum { PAGE = 1000 };
 
 #define SERVICE (&sagamesh__payment__v1__payment_service__descriptor)
 
@@ -81,65 +80,44 @@ payment_json(struct json_writer *writer, const Sagamesh__Payment__V1__Payment *p
 }
 
 static void
-page_show(const struct ctl *ctl, const Sagamesh__Payment__V1__ListTroubledResponse *page,
-          bool is_first, struct json_writer *writer)
+page_show(struct ctl_pages *pages, const Sagamesh__Payment__V1__ListTroubledResponse *page)
 {
+    const struct ctl *ctl = pages->ctl;
     int64_t now_us = clock_now_us();
 
-    if (is_first && page->n_payments > 0 && !ctl->is_json)
+    if (pages->shown == 0 && page->n_payments > 0 && !ctl->is_json)
         printf("%-36s  %-14s %-9s %-12s %16s %16s %12s %8s  %s\n", "payment", "why", "claim",
                "provider", "amount", "it took", "paid back", "age", "order");
     for (size_t i = 0; i < page->n_payments; i++) {
         if (ctl->is_json)
-            payment_json(writer, page->payments[i]);
+            payment_json(&pages->json, page->payments[i]);
         else
             payment_print(page->payments[i], now_us, ctl->arena);
     }
-}
-
-static void
-list_end(const struct ctl *ctl, struct json_writer *writer, int64_t shown, bool has_more)
-{
-    if (ctl->is_json) {
-        json_close_array(writer);
-        json_put_bool(writer, "has_more", has_more);
-        json_close_object(writer);
-        ctl_print_json(writer);
-    } else if (shown == 0) {
-        printf("no payment needs anybody\n");
-    } else if (has_more) {
-        printf("there are more: --limit=%lld\n", (long long)ctl->limit * 10);
-    }
+    pages->shown += (int64_t)page->n_payments;
 }
 
 static enum ctl_exit
 list_from(struct ctl *ctl, struct ctl_client *client)
 {
-    Sagamesh__Payment__V1__ListTroubledRequest request =
-        SAGAMESH__PAYMENT__V1__LIST_TROUBLED_REQUEST__INIT;
-    struct json_writer writer = { 0 };
-    int64_t shown = 0;
+    struct ctl_pages pages;
 
-    if (ctl->is_json) {
-        json_open_object(&writer, NULL);
-        json_open_array(&writer, "payments");
-    }
-    do {
+    ctl_pages_open(&pages, ctl, "payments");
+    while (ctl_pages_more(&pages)) {
+        Sagamesh__Payment__V1__ListTroubledRequest request =
+            SAGAMESH__PAYMENT__V1__LIST_TROUBLED_REQUEST__INIT;
         const Sagamesh__Payment__V1__ListTroubledResponse *page;
 
-        request.page_size = (int32_t)(ctl->limit - shown < PAGE ? ctl->limit - shown : PAGE);
+        request.page_size = ctl_pages_size(&pages);
+        request.page_token = pages.token;
         page = (const Sagamesh__Payment__V1__ListTroubledResponse *)ctl_client_ask(
             client, SERVICE, "ListTroubled", &request.base);
-        if (page == NULL) {
-            json_writer_free(&writer);
-            return ctl_client_exit(client);
-        }
-        page_show(ctl, page, shown == 0, &writer);
-        shown += (int64_t)page->n_payments;
-        request.page_token = page->next_page_token;
-    } while (request.page_token[0] != '\0' && shown < ctl->limit);
-    list_end(ctl, &writer, shown, request.page_token[0] != '\0');
-    return CTL_DONE;
+        if (page == NULL)
+            return ctl_pages_fail(&pages, ctl_client_exit(client));
+        page_show(&pages, page);
+        ctl_pages_next(&pages, page->next_page_token);
+    }
+    return ctl_pages_end(&pages, "no payment needs anybody");
 }
 
 enum ctl_exit

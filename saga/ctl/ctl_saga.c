@@ -1,12 +1,14 @@
 /* Looking at sagas: list, show, definitions. */
 #include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_filter.h"
+#include "saga/ctl/ctl_pages.h"
 #include "saga/ctl/ctl_timeline.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PAGE = 1000, HASH_SHOWN = 12 };
+enum { HASH_SHOWN = 12 };
 
 #define SERVICE (&sagamesh__saga__v1__saga_service__descriptor)
 
@@ -33,70 +35,53 @@ list_print_row(const Sagamesh__Saga__V1__Saga *saga, int64_t now_us, struct aren
            ctl_age_text(now_us - saga->started_at_us, arena), why);
 }
 
+/* Of a page whose rows are looked through, those beyond --limit are left out. */
 static void
-list_page(const struct ctl *ctl, const Sagamesh__Saga__V1__ListResponse *page,
-          struct json_writer *writer)
+list_page(struct ctl_pages *pages, const Sagamesh__Saga__V1__ListResponse *page)
 {
+    const struct ctl *ctl = pages->ctl;
     int64_t now_us = clock_now_us();
 
     for (size_t i = 0; i < page->n_sagas; i++) {
+        if (!ctl_filter_takes(ctl, page->sagas[i]))
+            continue;
+        pages->is_cut = ctl_pages_is_full(pages);
+        if (pages->is_cut)
+            return;
+        if (pages->shown++ == 0 && !ctl->is_json)
+            list_print_head();
         if (!ctl->is_json) {
             list_print_row(page->sagas[i], now_us, ctl->arena);
             continue;
         }
-        json_open_object(writer, NULL);
-        ctl_saga_json(writer, page->sagas[i]);
-        json_close_object(writer);
+        json_open_object(&pages->json, NULL);
+        ctl_saga_json(&pages->json, page->sagas[i]);
+        json_close_object(&pages->json);
     }
-}
-
-static void
-list_end(const struct ctl *ctl, struct json_writer *writer, int64_t shown, bool has_more)
-{
-    if (ctl->is_json) {
-        json_close_array(writer);
-        json_put_bool(writer, "has_more", has_more);
-        json_close_object(writer);
-        ctl_print_json(writer);
-        return;
-    }
-    if (shown == 0)
-        printf("there are none%s%s\n",
-               ctl->phase[0] == '\0' ? " that have not ended" : " in phase ", ctl->phase);
-    else if (has_more)
-        printf("there are more: --limit=%lld\n", (long long)ctl->limit * 10);
 }
 
 static enum ctl_exit
 list_from(struct ctl *ctl, struct ctl_client *client, Sagamesh__Saga__V1__SagaPhase phase)
 {
-    Sagamesh__Saga__V1__ListRequest request = SAGAMESH__SAGA__V1__LIST_REQUEST__INIT;
-    struct json_writer writer = { 0 };
-    int64_t shown = 0;
+    struct ctl_pages pages;
 
-    request.phase = phase;
-    if (ctl->is_json) {
-        json_open_object(&writer, NULL);
-        json_open_array(&writer, "sagas");
-    }
-    do {
+    ctl_pages_open(&pages, ctl, "sagas");
+    while (ctl_pages_more(&pages)) {
+        Sagamesh__Saga__V1__ListRequest request = SAGAMESH__SAGA__V1__LIST_REQUEST__INIT;
         const Sagamesh__Saga__V1__ListResponse *page;
 
-        request.page_size = (int32_t)(ctl->limit - shown < PAGE ? ctl->limit - shown : PAGE);
+        request.phase = phase;
+        request.page_size = ctl_filter_is_set(ctl) ? CTL_PAGE : ctl_pages_size(&pages);
+        request.page_token = pages.token;
         page = (const Sagamesh__Saga__V1__ListResponse *)ctl_client_ask(client, SERVICE, "List",
                                                                         &request.base);
-        if (page == NULL) {
-            json_writer_free(&writer);
-            return ctl_client_exit(client);
-        }
-        if (shown == 0 && page->n_sagas > 0 && !ctl->is_json)
-            list_print_head();
-        list_page(ctl, page, &writer);
-        shown += (int64_t)page->n_sagas;
-        request.page_token = page->next_page_token;
-    } while (request.page_token[0] != '\0' && shown < ctl->limit);
-    list_end(ctl, &writer, shown, request.page_token[0] != '\0');
-    return CTL_DONE;
+        if (page == NULL)
+            return ctl_pages_fail(&pages, ctl_client_exit(client));
+        list_page(&pages, page);
+        ctl_pages_next(&pages, page->next_page_token);
+    }
+    return ctl_pages_end(&pages, ctl->phase[0] == '\0' ? "there are none that have not ended"
+                                                       : "there are none in this phase");
 }
 
 enum ctl_exit

@@ -196,6 +196,21 @@ class Story(unittest.TestCase):
 
         return wait_until(in_phase, GO_ON_SECONDS, f"saga {saga_id} {phase} in {state}")
 
+    def make_stuck(self, count=1):
+        """Orders that were paid for, and whose service could not be told so in time. Their ids."""
+        sku, customer = self.product(500, pieces=10), self.wallet(10000)
+        with self.paused("account"):
+            ids = [self.place(customer, [(sku, 2)], flow="short_budget") for _ in range(count)]
+            for order_id in ids:
+                self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
+            self.mesh.pause("order")
+        try:
+            for order_id in ids:
+                self.wait_saga(order_id, "STUCK", "MarkPaid")
+        finally:
+            self.mesh.resume("order")
+        return ids
+
     def status(self, order_id):
         name = self.pb.OrderStatus.Name(self.mesh.order(order_id).status)
         return name.removeprefix("ORDER_STATUS_")

@@ -31,23 +31,14 @@ def goes_nowhere(states):
 
 
 class Operator(Story):
-    def make_stuck(self):
-        """An order that was paid for and could not be told so in time."""
-        sku, customer = self.product(500, pieces=10), self.wallet(2000)
-        with self.paused("account"):
-            order_id = self.place(customer, [(sku, 2)], flow="short_budget")
-            self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
-            self.mesh.pause("order")
-        try:
-            self.wait_saga(order_id, "STUCK", "MarkPaid")
-        finally:
-            self.mesh.resume("order")
+    def make_one_stuck(self):
+        [order_id] = self.make_stuck()
         log = (self.mesh.logs / "saga.log").read_text()
         self.assertIn(f"level=error program=saga-svc saga={order_id}", log)
         return order_id
 
     def test_a_stuck_saga_is_retried(self):
-        order_id = self.make_stuck()
+        order_id = self.make_one_stuck()
         status, listed = self.sagactl("list", "--phase=stuck", "--json")
         self.assertEqual((status, [saga["saga_id"] for saga in listed["sagas"]]), (0, [order_id]))
 
@@ -70,7 +61,7 @@ class Operator(Story):
         self.assertIn("test: order-svc is back", [entry["comment"] for entry in audit])
 
     def test_a_stuck_saga_stays_stuck_over_a_crash(self):
-        order_id = self.make_stuck()
+        order_id = self.make_one_stuck()
         self.mesh.restart("saga")
         self.wait_saga(order_id, "STUCK", "MarkPaid")
         self.assertEqual(self.sagactl("retry", order_id)[0], 0)
