@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 
+import again
 from clock import Clocks
 from patience import PATIENCE, wait_until
 
@@ -230,6 +231,7 @@ class Mesh:
         results = ROOT / ".run" / "results"
         results.mkdir(parents=True, exist_ok=True)
         self.logs = pathlib.Path(tempfile.mkdtemp(prefix="mesh-", dir=results))
+        again.log_folders.add(self.logs)
         self.directory = pathlib.Path(dev("scratch", "new", str(os.getpid())))
         if self.clock_names:
             self.clocks = Clocks(self.clock_names)

@@ -1,9 +1,15 @@
-"""run.py SUITE [PATTERN]: runs tests/e2e/test_*.py with a line for each test and one for the totals.
+"""run.py SUITE [PATTERN | --alone NAME]: runs tests/e2e/test_*.py with a line for each test and one for
+the totals.
 
 SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), or "stories" (all others). PATTERN:
-only tests whose name holds it. The last line is "N passed, N failed, N skipped".
+only tests whose name holds it. NAME: that one, module.Class.test. The last line is "N passed, N failed,
+N skipped", of tests.
 
 Stories wait more than they work: without a PATTERN, two processes with a mesh each share their files.
+
+A test that failed is noted for a second run (again.py). Not so what failed when things were closed, and
+not a test whose mesh broke a promise: an assert or a sanitizer that ended a program is a fault, however
+slow the machine was.
 """
 
 import multiprocessing
@@ -14,6 +20,8 @@ import threading
 import time
 import unittest
 
+import again
+
 SIGN_OF_LIFE_SECONDS = 15
 WORKERS = 2
 HERE = pathlib.Path(__file__).resolve().parent
@@ -22,36 +30,51 @@ HERE = pathlib.Path(__file__).resolve().parent
 class Result(unittest.TestResult):
     """One line for each test; a sign of life for one that takes long."""
 
-    def __init__(self):
+    def __init__(self, suite_name):
         super().__init__()
+        self.suite_name = suite_name
         self.passed = 0
+        self.failed = {}  # what each test said that failed
         self.running = None
         self.began = 0.0
 
     def startTest(self, test):
         super().startTest(test)
-        self.running, self.began, self.bad_before = test, time.monotonic(), self.bad()
+        self.running, self.began = test, time.monotonic()
 
     def stopTest(self, test):
         super().stopTest(test)
         self.running = None
-
-    def bad(self):
-        return len(self.failures) + len(self.errors) + len(self.unexpectedSuccesses)
+        if test.id() in self.failed:
+            self.keep(test)
 
     def say(self, test, outcome):
         took = time.monotonic() - self.began if self.running else 0.0
         print(f"{name_of(test)}: {outcome} ({took:.1f} s)", flush=True)
 
     def say_failed(self, test, text):
-        """Also into the file that ./dev test shows at its end."""
+        """One of the failures of a test, or of a class that cannot be opened or closed."""
         self.say(test, text)
+        whole = getattr(test, "test_case", test)  # of a subtest
+        self.failed.setdefault(whole.id(), []).append(f"{name_of(test)}: {text}")
+        if self.running is None:
+            self.keep(whole)
+
+    def keep(self, test):
+        """All that a test said is noted for a second run, or is a failure for good; ./dev test shows
+        that at its end."""
+        text = "".join(f"  {line}\n" for said in self.failed[test.id()] for line in said.splitlines())
+        name = again_name(test)
+        words = ["tests/e2e/run.py", self.suite_name, "--alone", name]
+        is_fault = again.promises_broken() or name is None
+        if not is_fault and again.note(name, words, text):
+            return
         if "FAILURES" in os.environ:
             with open(os.environ["FAILURES"], "a", encoding="utf-8") as file:
-                file.write("".join(f"  {line}\n" for line in f"{name_of(test)}: {text}".splitlines()))
+                file.write(text)
 
     def addSuccess(self, test):
-        if self.bad() == self.bad_before:
+        if test.id() not in self.failed:
             self.passed += 1
             self.say(test, "passed")
 
@@ -75,6 +98,17 @@ class Result(unittest.TestResult):
         super().addSubTest(test, subtest, error)
         if error is not None:
             self.say_failed(subtest, "FAILED\n" + (self.failures + self.errors)[-1][1])
+
+
+def again_name(test):
+    """What a second run is given for a test: its name, or that of the class or module that could not be
+    opened; None for what is not run again."""
+    if isinstance(test, End):
+        return None
+    if isinstance(test, unittest.TestCase):
+        return test.id()
+    doing, _, where = test.id().partition(" ")
+    return where.strip("()") if doing.startswith("setUp") else None
 
 
 def name_of(test):
@@ -108,40 +142,41 @@ def names_of(suite_name):
 
 
 class Taken(unittest.TestSuite):
-    """What take() gives, until it gives None; as one suite, for classes are closed by their next one."""
+    """What take() names, until it gives None; as one suite, for classes are closed by their next one."""
 
     _cleanup = False
 
-    def __init__(self, suites, take):
+    def __init__(self, load, take):
         super().__init__()
-        self.suites, self.take = suites, take
+        self.load, self.take = load, take
 
     def __iter__(self):
         tests = 0
         while name := self.take():
-            tests += self.suites[name].countTestCases()
-            yield self.suites[name]
+            suite = self.load(name)
+            tests += suite.countTestCases()
+            yield suite
         if tests and "mesh" in sys.modules:
             yield End("test_the_end")
 
 
-def run(names, pattern, take):
-    """Loads all names, for they may add to what a mesh begins with, and runs those that take() gives
+def run(suite_name, pattern, take):
+    """Loads all modules, for they may add to what a mesh begins with, and runs those that take() gives
     until it gives None: (passed, failed, skipped)."""
     sys.path.insert(0, str(HERE))
     loader = unittest.TestLoader()
     if pattern:
         loader.testNamePatterns = [f"*{pattern}*"]
-    suites = {name: loader.loadTestsFromName(name) for name in names}
-    result, stop = Result(), threading.Event()
+    suites = {name: loader.loadTestsFromName(name) for name in names_of(suite_name)}
+    result, stop = Result(suite_name), threading.Event()
     threading.Thread(target=show_life, args=(result, stop), daemon=True).start()
-    Taken(suites, take).run(result)
+    Taken(lambda name: suites.get(name) or loader.loadTestsFromName(name), take).run(result)
     stop.set()
-    return result.passed, result.bad(), len(result.skipped)
+    return result.passed, len(result.failed), len(result.skipped)
 
 
-def one_by_one(names, pattern):
-    return run(names, pattern, iter(names + [None]).__next__)
+def one_by_one(suite_name, names, pattern=""):
+    return run(suite_name, pattern, iter(names + [None]).__next__)
 
 
 def end_with_parent():
@@ -150,23 +185,23 @@ def end_with_parent():
     os._exit(1)
 
 
-def work(names, queue, totals):
+def work(suite_name, queue, totals):
     """One of WORKERS processes."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    totals.put(run(names, "", queue.get))
+    totals.put(run(suite_name, "", queue.get))
 
 
-def share(names):
+def share(suite_name, names):
     """As run(), by WORKERS processes; one that ends badly counts as a failure more."""
     context = multiprocessing.get_context("spawn")
     try:
         queue, totals = context.SimpleQueue(), context.SimpleQueue()
     except OSError as error:  # a machine without /dev/shm
         print(f"in one process: {error}")
-        return one_by_one(names, "")
+        return one_by_one(suite_name, names)
     for name in names + [None] * WORKERS:
         queue.put(name)
-    workers = [context.Process(target=work, args=(names, queue, totals)) for _ in range(WORKERS)]
+    workers = [context.Process(target=work, args=(suite_name, queue, totals)) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -180,11 +215,13 @@ def share(names):
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop", "kafka"):
         sys.exit(__doc__)
-    names, pattern = names_of(sys.argv[1]), " ".join(sys.argv[2:])
-    if sys.argv[1] == "stories" and not pattern:
-        passed, failed, skipped = share(names)
+    suite_name, words = sys.argv[1], sys.argv[2:]
+    if words[:1] == ["--alone"]:
+        passed, failed, skipped = one_by_one(suite_name, words[1:])
+    elif suite_name == "stories" and not words:
+        passed, failed, skipped = share(suite_name, names_of(suite_name))
     else:
-        passed, failed, skipped = one_by_one(names, pattern)
+        passed, failed, skipped = one_by_one(suite_name, names_of(suite_name), " ".join(words))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed or not passed else 0)
 
