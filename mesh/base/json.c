@@ -273,6 +273,77 @@ json_put_tree(struct json_writer *writer, const char *key, const json_t *tree)
     }
 }
 
+static size_t
+text_bytes(const char *text)
+{
+    size_t bytes = 2;
+
+    for (; *text != '\0'; text++)
+        bytes += quoted_bytes((unsigned char)*text);
+    return bytes;
+}
+
+size_t
+json_tree_bytes(const json_t *tree, size_t max)
+{
+    json_t *value, *container = (json_t *)(uintptr_t)tree;
+    size_t index, bytes = 2;
+    const char *member;
+    char digits[24];
+
+    switch (json_typeof(tree)) {
+    case JSON_OBJECT:
+        json_object_foreach(container, member, value)
+        {
+            bytes += text_bytes(member) + 1 + (bytes > 2);
+            bytes += bytes > max ? 0 : json_tree_bytes(value, max - bytes);
+            if (bytes > max)
+                break;
+        }
+        return bytes;
+    case JSON_ARRAY:
+        json_array_foreach(container, index, value)
+        {
+            bytes += bytes > 2;
+            bytes += bytes > max ? 0 : json_tree_bytes(value, max - bytes);
+            if (bytes > max)
+                break;
+        }
+        return bytes;
+    case JSON_STRING:
+        return text_bytes(json_string_value(tree));
+    case JSON_INTEGER:
+        return (size_t)snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(tree));
+    default:
+        return json_dumpb(tree, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    }
+}
+
+int
+json_tree_depth(const json_t *tree)
+{
+    json_t *value, *container = (json_t *)(uintptr_t)tree;
+    const char *member;
+    int deepest = 0;
+    size_t index;
+
+    if (!json_is_object(tree) && !json_is_array(tree))
+        return 0;
+    json_object_foreach(container, member, value)
+    {
+        int depth = json_tree_depth(value);
+
+        deepest = depth > deepest ? depth : deepest;
+    }
+    json_array_foreach(container, index, value)
+    {
+        int depth = json_tree_depth(value);
+
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
 /* Past the string that begins at *text; NULL when it does not end. */
 static const char *
 string_end(const char *text)

@@ -49,4 +49,11 @@ void json_put_raw(struct json_writer *writer, const char *key, const char *json,
  * of ours lets in. */
 void json_put_tree(struct json_writer *writer, const char *key, const json_t *tree);
 
+/* What json_put_tree() would write, in bytes; one that has more than max gives some number above max,
+ * soon: values that are shared may stand in a tree a million times. */
+size_t json_tree_bytes(const json_t *tree, size_t max);
+
+/* 0 for what is no object and no array. */
+int json_tree_depth(const json_t *tree);
+
 #endif

@@ -192,10 +192,10 @@ take_start(struct turn *turn, const struct engine_event *event, struct problem *
                                "was used for another definition or input");
         return ERR_OK;
     }
-    if (context_bytes(event->input) > CONTEXT_BYTES_MAX)
+    if (json_tree_bytes(event->input, CONTEXT_BYTES_MAX) > CONTEXT_BYTES_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "input_json", "has more than %d bytes",
                            CONTEXT_BYTES_MAX);
-    if (context_depth(event->input) > CONTEXT_DEPTH_MAX)
+    if (json_tree_depth(event->input) > CONTEXT_DEPTH_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "input_json",
                            "is nested deeper than %d levels", CONTEXT_DEPTH_MAX);
     record = turn_record(turn, RECORD_START);
@@ -391,6 +391,17 @@ take_compensate(struct turn *turn, const struct engine_event *event, struct prob
     return ERR_OK;
 }
 
+/* A record, a row or a definition may have lost what an activation needs. Then its saga is stuck, and the
+ * program goes on with the others. */
+static void
+stop_impossible(struct turn *turn)
+{
+    const char *because = task_impossible(turn->instance);
+
+    if (because != NULL)
+        walk(turn, task_stop(turn, because));
+}
+
 enum error
 engine_decide(struct instance *instance, const struct engine_event *event, int64_t now_us,
               struct records *records, struct problem *problem)
@@ -413,6 +424,7 @@ engine_decide(struct instance *instance, const struct engine_event *event, int64
         turn.now_us = instance->changed_us;
     if (records->arena == NULL)
         records->arena = arena_new();
+    stop_impossible(&turn);
     return take[event->kind](&turn, event, problem);
 }
 
@@ -422,7 +434,8 @@ bool
 engine_is_call_due(const struct instance *instance, int64_t now_us)
 {
     return instance->current != STEP_NONE && !instance->is_stuck && !instance->is_ended &&
-           !instance_is_waiting(instance) && instance->steps[instance->current].next_us <= now_us;
+           !instance_is_waiting(instance) && instance->steps[instance->current].next_us <= now_us &&
+           task_impossible(instance) == NULL;
 }
 
 static json_t *
@@ -441,7 +454,6 @@ engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due)
 {
     const struct step *step;
     const struct state *state;
-    struct problem problem;
     struct call_due *call = &ret_due->calls[0];
 
     memset(ret_due, 0, sizeof *ret_due);
@@ -449,13 +461,11 @@ engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due)
         return;
     step = &instance->steps[instance->current];
     if (!engine_is_call_due(instance, now_us)) {
-        ret_due->look_again_us = step->next_us;
+        ret_due->look_again_us = task_impossible(instance) == NULL ? step->next_us : now_us + 1;
         return;
     }
-    /* It was evaluated when the state was entered, on the same context. */
-    if (!task_inputs(instance, step, &problem, &call->inputs))
-        assert(false && "an Input that could be evaluated before");
     state = &instance->definition->states[step->state];
+    call->inputs = json_incref(step->inputs);
     ret_due->call_count = 1;
     call->activation = step->activation;
     call->attempt = step->attempts + 1;

@@ -65,6 +65,7 @@ static const struct field step_fields[] = {
     { "e",  FIELD_TEXT,   offsetof(struct step, class)        },
     { "er", FIELD_TEXT,   offsetof(struct step, reason)       },
     { "em", FIELD_TEXT,   offsetof(struct step, message)      },
+    { "in", FIELD_TREE,   offsetof(struct step, inputs)       },
     { 0 },
 };
 /* clang-format on */
@@ -95,6 +96,7 @@ instance_free(struct instance *instance)
         free(instance->steps[i].class);
         free(instance->steps[i].reason);
         free(instance->steps[i].message);
+        json_decref(instance->steps[i].inputs);
     }
     for (size_t i = 0; i < instance->signal_count; i++) {
         free(instance->signals[i].event);
@@ -124,61 +126,47 @@ text_set(char **text, const char *value)
     }
 }
 
-int
-context_depth(const json_t *value)
-{
-    const char *key;
-    json_t *item;
-    size_t index;
-    int deepest = 0;
-
-    if (!json_is_object(value) && !json_is_array(value))
-        return 0;
-    json_object_foreach((json_t *)value, key, item)
-    {
-        int depth = context_depth(item);
-
-        deepest = depth > deepest ? depth : deepest;
-    }
-    json_array_foreach(value, index, item)
-    {
-        int depth = context_depth(item);
-
-        deepest = depth > deepest ? depth : deepest;
-    }
-    return deepest + 1;
-}
-
-size_t
-context_bytes(const json_t *context)
-{
-    struct json_writer writer = { 0 };
-    size_t bytes;
-
-    json_put_tree(&writer, NULL, context);
-    bytes = writer.bytes;
-    json_writer_free(&writer);
-    return bytes;
-}
-
 /* Only ever adds, so that it is cheap: an overwritten value is counted twice until somebody who is
  * near the limit counts exactly. */
 static void
 context_update(struct instance *instance, const json_t *set)
 {
-    instance->context_bytes += context_bytes(set);
+    instance->context_bytes += json_tree_bytes(set, SIZE_MAX);
     json_object_update(instance->context, (json_t *)set);
 }
 
-static void
-context_put_key(struct instance *instance, int state, struct uuid activation)
+/* Returns what it takes. */
+static size_t
+put_key(const struct definition *definition, json_t *context, int state, struct uuid activation)
 {
     char key[256], text[UUID_TEXT_BYTES + 1];
-    int bytes =
-        snprintf(key, sizeof key, "%s_business_key_", instance->definition->states[state].name);
+    int bytes = snprintf(key, sizeof key, "%s_business_key_", definition->states[state].name);
 
-    instance->context_bytes += (size_t)bytes + UUID_TEXT_BYTES + 6;
-    json_object_set_new(instance->context, key, json_string(uuid_print(activation, text)));
+    json_object_set_new(context, key, json_string(uuid_print(activation, text)));
+    return (size_t)bytes + UUID_TEXT_BYTES + 6;
+}
+
+/* A state that was activated more than once is undone by the id of the activation meant. */
+static size_t
+put_keys(const struct instance *instance, json_t *context, int state, struct uuid activation,
+         int undoes)
+{
+    const struct step *undone = undoes < 0 ? NULL : &instance->steps[undoes];
+    size_t bytes = 0;
+
+    if (undone != NULL)
+        bytes = put_key(instance->definition, context, undone->state, undone->activation);
+    return bytes + put_key(instance->definition, context, state, activation);
+}
+
+json_t *
+instance_context_ahead(const struct instance *instance, int state, struct uuid activation,
+                       int undoes)
+{
+    json_t *context = json_copy(instance->context);
+
+    put_keys(instance, context, state, activation, undoes);
+    return context;
 }
 
 static void
@@ -254,7 +242,7 @@ fold_signal(struct instance *instance, const struct record *record)
     seen->id = record->activation;
     json_decref(seen->early);
     seen->early = json_incref(record->set);
-    instance->context_bytes += context_bytes(record->set) + strlen(record->event) + 4;
+    instance->context_bytes += json_tree_bytes(record->set, SIZE_MAX) + strlen(record->event) + 4;
     if (instance_is_waiting(instance))
         take_news(instance);
 }
@@ -282,17 +270,14 @@ fold_enter(struct instance *instance, const struct record *record)
             step->retries[record->retry_rule]++;
         }
     }
-    if (record->undoes >= 0) {
-        /* A state that was activated more than once is undone by the id of the activation meant. */
-        struct step *undone = &instance->steps[record->undoes];
-
-        undone->compensation = STATUS_RU;
-        context_put_key(instance, undone->state, undone->activation);
-    } else {
+    step->inputs = json_incref(record->set);
+    if (record->undoes >= 0)
+        instance->steps[record->undoes].compensation = STATUS_RU;
+    else
         instance->enter_after_undo = STATE_NONE;
-    }
     if (!is_wait)
-        context_put_key(instance, record->state, record->activation);
+        instance->context_bytes += put_keys(instance, instance->context, record->state,
+                                            record->activation, record->undoes);
     instance->state = record->state;
     if (is_wait)
         take_news(instance);
@@ -330,6 +315,10 @@ fold_done(struct instance *instance, const struct record *record)
         instance->cancel_raised = true;
     if (record->set != NULL)
         context_update(instance, record->set);
+    if (!record->is_unknown) { /* nobody asks again */
+        json_decref(step->inputs);
+        step->inputs = NULL;
+    }
     instance->current = STEP_NONE;
 }
 
@@ -476,11 +465,11 @@ instance_signal(const struct instance *instance, const char *event)
 size_t
 instance_bytes(const struct instance *instance)
 {
-    size_t bytes = context_bytes(instance->context);
+    size_t bytes = json_tree_bytes(instance->context, SIZE_MAX);
 
     for (size_t i = 0; i < instance->signal_count; i++) {
         if (instance->signals[i].early != NULL)
-            bytes += context_bytes(instance->signals[i].early);
+            bytes += json_tree_bytes(instance->signals[i].early, SIZE_MAX);
     }
     return bytes;
 }

@@ -14,6 +14,8 @@
 enum {
     CONTEXT_BYTES_MAX = 64 * 1024,
     CONTEXT_DEPTH_MAX = 24, /* records and parked rows put it some levels deeper: JSON_DEPTH_MAX */
+    INPUTS_BYTES_MAX = 64 * 1024,
+    INPUTS_DEPTH_MAX = 28, /* a parked row has them three levels deeper */
     STEPS_MAX = 10000,
     STEP_NONE = -1,
 };
@@ -46,6 +48,9 @@ struct step {
     int64_t next_us; /* the next attempt is due; of a wait: its deadline */
     uint16_t retries[RETRY_RULES_MAX];
     char *class, *reason, *message; /* of its last error; NULL: none */
+    /* Its Input, evaluated when it was entered: each of its attempts asks the same. Kept while it may be
+     * asked again; NULL: it has none, or is over. */
+    json_t *inputs;
 };
 
 /* The newest news of an event. */
@@ -101,9 +106,10 @@ size_t instance_bytes(const struct instance *instance);
 /* The pivot was entered and was not refused: no way back but a person's. */
 bool instance_is_past_pivot(const struct instance *instance);
 
-/* Of what is in it as text, exactly. */
-size_t context_bytes(const json_t *context);
-int context_depth(const json_t *value); /* 0 for what is no object and no array */
+/* The context as entering a task will make it: with the id of the activation, and of the step that it
+ * undoes (or STEP_NONE). A new reference. */
+json_t *instance_context_ahead(const struct instance *instance, int state, struct uuid activation,
+                               int undoes);
 
 /* The whole of it as one JSON object, for parked rows, and back. */
 void instance_write(const struct instance *instance, struct json_writer *writer);

@@ -56,6 +56,7 @@ struct record {
     const char *event;                    /* SIGNAL: its name */
     int64_t version;                      /* SIGNAL */
     json_t *set;                          /* START: the input; DONE: what goes into the context;
+                                             ENTER: the Input, evaluated, or NULL;
                                              SIGNAL: the payload;
                                              OPERATOR: an error, or NULL */
     const struct definition *definition;  /* START; its name and hash are written */

@@ -121,6 +121,36 @@ task_end(struct turn *turn, const struct ending *ending)
     return rule->next;
 }
 
+const char *
+task_impossible(const struct instance *instance)
+{
+    const struct step *step;
+
+    if (instance->current == STEP_NONE)
+        return NULL;
+    step = &instance->steps[instance->current];
+    if (instance->definition->states[step->state].has_input && step->inputs == NULL)
+        return "what it asks was not recorded";
+    return NULL;
+}
+
+/* Nobody knows whether it was asked. */
+int
+task_stop(struct turn *turn, const char *because)
+{
+    int index = turn->instance->current;
+    bool is_undo = current_step(turn)->undoes >= 0;
+    struct record *record = turn_record(turn, RECORD_DONE);
+
+    record->status = STATUS_UN;
+    record->is_unknown = true;
+    record->class = CLASS_DEFINITION;
+    record->reason = "IMPOSSIBLE";
+    record->message = turn_text(turn, because);
+    turn_fold(turn, record);
+    return is_undo ? undo_step_done(turn, index) : turn_stuck(turn, CLASS_DEFINITION, because);
+}
+
 /* Entering */
 
 /* The pivot and whatever follows it, undoing, and what follows a trigger: never given up lightly. */
@@ -152,30 +182,45 @@ budget_end_us(const struct turn *turn, int state, bool is_long)
     return budget_us == 0 ? 0 : turn->now_us + budget_us;
 }
 
-bool
-task_inputs(const struct instance *instance, const struct step *step, struct problem *problem,
-            json_t **ret_inputs)
+static json_t *
+inputs_of(const struct state *state, const json_t *context, struct problem *problem)
 {
-    const struct state *state = &instance->definition->states[step->state];
-    struct expression_scope scope = { .root = instance->context };
-    json_t *inputs;
+    struct expression_scope scope = { .root = context };
+    json_t *inputs = json_array();
 
-    if (!state->has_input) {
-        *ret_inputs = NULL;
-        return true;
-    }
-    inputs = json_array();
     for (size_t i = 0; i < state->input_count; i++) {
         json_t *value;
 
-        if (template_evaluate(&state->inputs[i], &scope, problem, &value) != ERR_OK) {
-            json_decref(inputs);
-            return false;
-        }
+        if (template_evaluate(&state->inputs[i], &scope, problem, &value) != ERR_OK)
+            goto bad;
         json_array_append_new(inputs, value == NULL ? json_null() : value);
     }
-    *ret_inputs = inputs;
-    return true;
+    if (json_tree_bytes(inputs, INPUTS_BYTES_MAX) > INPUTS_BYTES_MAX) {
+        problem_set(problem, ERR_BAD_REQUEST, NULL, "Input has more than %d bytes",
+                    INPUTS_BYTES_MAX);
+        goto bad;
+    }
+    if (json_tree_depth(inputs) > INPUTS_DEPTH_MAX) {
+        problem_set(problem, ERR_BAD_REQUEST, NULL, "Input is nested deeper than %d levels",
+                    INPUTS_DEPTH_MAX);
+        goto bad;
+    }
+    return inputs;
+bad:
+    json_decref(inputs);
+    return NULL;
+}
+
+/* The Input of an activation that is being entered, or NULL with the problem set. */
+static json_t *
+inputs_evaluate(const struct turn *turn, const struct record *enter, struct problem *problem)
+{
+    json_t *context =
+        instance_context_ahead(turn->instance, enter->state, enter->activation, enter->undoes);
+    json_t *inputs = inputs_of(turn_state(turn, enter->state), context, problem);
+
+    json_decref(context);
+    return inputs;
 }
 
 static int
@@ -189,15 +234,16 @@ end_with_definition_error(struct turn *turn, enum status status, bool was_called
     return task_end(turn, &ending);
 }
 
-/* Records an activation. Its Input is evaluated once here, only to find errors: before anything is
- * sent, they are like a refusal. */
+/* Records an activation, and what it asks: whatever the context becomes, and whoever has it asked again,
+ * under its id goes the same request. An Input that cannot be evaluated is like a refusal: nothing was
+ * sent. */
 int
 task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,
               int64_t next_us)
 {
     struct record *record;
     struct problem problem;
-    json_t *inputs;
+    bool is_fine;
 
     if (turn->instance->step_count >= STEPS_MAX)
         return turn_stuck(turn, CLASS_DEFINITION, "too many steps: the machine runs in a circle");
@@ -210,11 +256,12 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
     record->next_us = next_us;
     record->is_long = is_long_at(turn, state, undoes);
     record->budget_us = budget_end_us(turn, state, record->is_long);
+    if (turn_state(turn, state)->has_input)
+        record->set = inputs_evaluate(turn, record, &problem);
+    is_fine = record->set != NULL || !turn_state(turn, state)->has_input;
     turn_fold(turn, record);
-    if (!task_inputs(turn->instance, current_step(turn), &problem, &inputs))
-        return end_with_definition_error(turn, STATUS_FA, false, "BAD_INPUT", problem.text);
-    json_decref(inputs);
-    return TURN_WAITS;
+    return is_fine ? TURN_WAITS
+                   : end_with_definition_error(turn, STATUS_FA, false, "BAD_INPUT", problem.text);
 }
 
 bool
@@ -430,6 +477,7 @@ outputs_evaluate(const struct instance *instance, const struct state *state, con
 {
     struct expression_scope scope = { .root = result };
     json_t *set = json_object();
+    size_t bytes;
 
     for (size_t i = 0; i < state->output_count && result != NULL; i++) {
         json_t *value;
@@ -441,14 +489,15 @@ outputs_evaluate(const struct instance *instance, const struct state *state, con
         if (value != NULL)
             json_object_set_new(set, state->outputs[i].name, value);
     }
-    if (instance->context_bytes + context_bytes(set) > CONTEXT_BYTES_MAX &&
-        instance_bytes(instance) + context_bytes(set) > CONTEXT_BYTES_MAX) {
+    bytes = json_tree_bytes(set, CONTEXT_BYTES_MAX);
+    if (bytes > CONTEXT_BYTES_MAX || (instance->context_bytes + bytes > CONTEXT_BYTES_MAX &&
+                                      instance_bytes(instance) + bytes > CONTEXT_BYTES_MAX)) {
         problem_set(problem, ERR_BAD_REQUEST, NULL, "the context would exceed %d bytes",
                     CONTEXT_BYTES_MAX);
         json_decref(set);
         return NULL;
     }
-    if (context_depth(set) > CONTEXT_DEPTH_MAX) {
+    if (json_tree_depth(set) > CONTEXT_DEPTH_MAX) {
         problem_set(problem, ERR_BAD_REQUEST, NULL, "is nested deeper than %d levels",
                     CONTEXT_DEPTH_MAX);
         json_decref(set);

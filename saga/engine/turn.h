@@ -50,13 +50,13 @@ int task_enter_again(struct turn *turn, int step_index, int retry_rule, int64_t 
 int task_reopen(struct turn *turn, int step_index);
 int task_answer(struct turn *turn, const struct answer *answer);
 int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is under way */
+/* Why the activation under way cannot go on, whatever is answered; NULL: it can. Then task_stop(). */
+const char *task_impossible(const struct instance *instance);
+int task_stop(struct turn *turn, const char *because);
 int task_raise(struct turn *turn, const char *class, const char *reason, const char *message);
 struct uuid task_activation_id(const struct turn *turn, int state);
 bool task_may_be_cancelled(const struct turn *turn);
 void task_recovered(struct turn *turn);
-/* The current state's Input; false with the problem set. See struct call_due. */
-bool task_inputs(const struct instance *instance, const struct step *step, struct problem *problem,
-                 json_t **ret_inputs);
 /* What `_error_` is in the context. */
 json_t *task_error_tree(const struct trouble *trouble, const char *state);
 int task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,

@@ -158,15 +158,15 @@ check_news(const struct instance *instance, const struct signal_news *news, stru
         return problem_set(problem, ERR_BAD_REQUEST, "version", "must be 1 or more");
     if (!json_is_object(news->payload))
         return problem_set(problem, ERR_BAD_REQUEST, "payload_json", "must be a JSON object");
-    bytes = context_bytes(news->payload);
+    bytes = json_tree_bytes(news->payload, SIGNAL_BYTES_MAX);
     if (bytes > SIGNAL_BYTES_MAX)
-        return problem_set(problem, ERR_BAD_REQUEST, "payload_json",
-                           "must have at most %d bytes, not %zu", SIGNAL_BYTES_MAX, bytes);
+        return problem_set(problem, ERR_BAD_REQUEST, "payload_json", "must have at most %d bytes",
+                           SIGNAL_BYTES_MAX);
     if (instance->context_bytes + bytes > CONTEXT_BYTES_MAX &&
         instance_bytes(instance) + bytes > CONTEXT_BYTES_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "payload_json",
                            "is too big for the saga's context");
-    if (context_depth(news->payload) >= CONTEXT_DEPTH_MAX)
+    if (json_tree_depth(news->payload) >= CONTEXT_DEPTH_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "payload_json", "is nested too deep");
     return ERR_OK;
 }

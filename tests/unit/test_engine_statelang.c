@@ -113,12 +113,35 @@ rest(struct driver *driver)
         ;
 }
 
+/* What is asked again is asked as before, whatever the context becomes; Seata asks anew. */
+static void
+inputs_renew(struct instance *instance)
+{
+    struct expression_scope scope = { .root = instance->context };
+
+    for (size_t i = 0; i < instance->step_count; i++) {
+        struct step *step = &instance->steps[i];
+        const struct state *state = &instance->definition->states[step->state];
+        struct problem problem;
+
+        for (size_t n = 0; step->inputs != NULL && n < state->input_count; n++) {
+            json_t *value;
+
+            ck_assert_int_eq(template_evaluate(&state->inputs[n], &scope, &problem, &value),
+                             ERR_OK);
+            json_array_set_new(step->inputs, n, value == NULL ? json_null() : value);
+        }
+    }
+}
+
 /* forward and compensate bring parameters, which the engine takes by no event: they are a test's. */
 static void
 params_merge(struct driver *driver, json_t *params)
 {
     json_object_update(driver->instance->context, params);
     json_object_update(driver->copy->context, params);
+    inputs_renew(driver->instance);
+    inputs_renew(driver->copy);
 }
 
 /* NULL when it cannot be played here. */
