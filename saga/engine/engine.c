@@ -215,7 +215,7 @@ take_answer(struct turn *turn, const struct engine_event *event, struct problem 
     (void)problem;
     if (instance->current != STEP_NONE &&
         uuid_equal(instance->steps[instance->current].activation, event->answer.activation))
-        walk(turn, task_answer(turn, &event->answer));
+        walk(turn, attempt_answer(turn, &event->answer));
     return ERR_OK;
 }
 
@@ -243,7 +243,7 @@ take_recovered(struct turn *turn, const struct engine_event *event, struct probl
 {
     (void)event;
     (void)problem;
-    task_recovered(turn);
+    attempt_recovered(turn);
     return ERR_OK;
 }
 

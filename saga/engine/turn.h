@@ -4,7 +4,8 @@
  * go on with; TURN_WAITS says that there is nothing more to do now.
  *
  *   engine.c    events, and the walk from state to state
- *   task.c      activations: entering, answers, retries, budgets, errors and who catches them
+ *   task.c      activations: entering and ending, errors and who catches them
+ *   attempt.c   answers, retries, budgets
  *   wait.c      waiting for an event, and the signals that bring news of it
  *   undo.c      the trigger, and undoing one step after the other
  */
@@ -31,6 +32,16 @@ struct trouble {
     const char *reason, *message;
 };
 
+/* How an activation ended. */
+struct ending {
+    enum status status;
+    struct trouble trouble;
+    json_t *set;     /* taken; NULL: nothing */
+    bool was_called; /* an attempt brought it */
+    bool is_unknown;
+    bool is_spent; /* its budget, or its Retry entries */
+};
+
 /* turn_record() makes a record, turn_fold() folds it once it is filled in. */
 struct record *turn_record(struct turn *turn, enum record_kind kind);
 void turn_fold(struct turn *turn, const struct record *record);
@@ -44,11 +55,18 @@ int turn_end(struct turn *turn, bool is_failed, const char *code, const char *me
 
 const struct state *turn_state(const struct turn *turn, int state);
 
+/* task.c: the activation under way. */
+const struct step *turn_step(const struct turn *turn);
+
 /* task.c */
 int task_enter(struct turn *turn, int state); /* for the first time, going forward */
 int task_enter_again(struct turn *turn, int step_index, int retry_rule, int64_t next_us);
 int task_reopen(struct turn *turn, int step_index);
-int task_answer(struct turn *turn, const struct answer *answer);
+int task_end(struct turn *turn, const struct ending *ending);
+int task_end_cancelled(struct turn *turn, bool was_called);
+/* An expression of its state cannot be evaluated. */
+int task_end_badly(struct turn *turn, enum status status, bool was_called, const char *reason,
+                   const char *message);
 int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is under way */
 /* Why the activation under way cannot go on, whatever is answered; NULL: it can. Then task_stop(). */
 const char *task_impossible(const struct instance *instance);
@@ -56,11 +74,14 @@ int task_stop(struct turn *turn, const char *because);
 int task_raise(struct turn *turn, const char *class, const char *reason, const char *message);
 struct uuid task_activation_id(const struct turn *turn, int state);
 bool task_may_be_cancelled(const struct turn *turn);
-void task_recovered(struct turn *turn);
 /* What `_error_` is in the context. */
 json_t *task_error_tree(const struct trouble *trouble, const char *state);
 int task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,
                   int64_t next_us);
+
+/* attempt.c */
+int attempt_answer(struct turn *turn, const struct answer *answer);
+void attempt_recovered(struct turn *turn);
 
 /* wait.c */
 int wait_enter(struct turn *turn, int state);
