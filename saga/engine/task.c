@@ -1,10 +1,14 @@
 /* task.c -- The life of an activation: entered, and ended: caught or not. What happens in between is in
  * attempt.c. */
+#include "mesh/base/clock.h"
 #include "saga/engine/turn.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+/* How long after the time of its id a saga that is begun again calls under the same ids. */
+#define REPEATABLE_US (7 * DAY_US)
 
 const struct step *
 turn_step(const struct turn *turn)
@@ -143,6 +147,18 @@ is_long_at(const struct turn *turn, int state, int undoes)
            instance_is_past_pivot(turn->instance);
 }
 
+/* The time of the saga's own id: a saga that is begun once more, because its journal was lost or set back
+ * by a restore, then calls under the ids it called under before, and what was done is not done twice.
+ * Records of ids are kept for ID_DAYS_KEPT, so an id that is more than a week old gives way to the
+ * present, and so does one from the future. */
+static int64_t
+activation_time_us(const struct turn *turn)
+{
+    int64_t id_us = uuid_time_us(turn->instance->id);
+
+    return id_us > turn->now_us || id_us < turn->now_us - REPEATABLE_US ? turn->now_us : id_us;
+}
+
 struct uuid
 task_activation_id(const struct turn *turn, int state)
 {
@@ -153,7 +169,7 @@ task_activation_id(const struct turn *turn, int state)
     memcpy(seed, &instance->id, sizeof instance->id);
     bytes = snprintf(seed + sizeof instance->id, sizeof seed - sizeof instance->id, "%s/%zu",
                      turn_state(turn, state)->name, instance->step_count);
-    return uuid_v8(turn->now_us, seed, sizeof instance->id + (size_t)bytes);
+    return uuid_v8(activation_time_us(turn), seed, sizeof instance->id + (size_t)bytes);
 }
 
 static int64_t

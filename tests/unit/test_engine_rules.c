@@ -369,7 +369,6 @@ START_TEST(attempts_share_an_id_and_back_off)
     driver_start(&driver, machine, input);
     id = driver.instance->steps[0].activation;
     ck_assert_int_eq(id.bytes[6] >> 4, 8);
-    ck_assert_int_eq(uuid_time_us(id), driver.now_us);
     while (driver.instance->step_count == 1 && driver_step(&driver)) {
         struct due due;
 
@@ -390,6 +389,38 @@ START_TEST(attempts_share_an_id_and_back_off)
                      600 * SECOND_US + 1000); /* one last time when the budget ends */
     driver_close(&driver);
     json_decref(input);
+}
+END_TEST
+
+/* What ids a saga that is begun later_us after the time of its id calls under. */
+static struct uuid
+first_activation(int64_t later_us)
+{
+    struct story story = { .script = "" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    json_t *input = json_object();
+    struct uuid id;
+
+    driver_open(&driver);
+    driver.now_us += later_us;
+    driver_start(&driver, machine, input);
+    id = driver.instance->steps[0].activation;
+    driver_close(&driver);
+    json_decref(input);
+    return id;
+}
+
+/* A saga whose journal was lost is begun again, and finds under its old ids what it had done. */
+START_TEST(a_saga_begun_again_calls_under_the_same_ids)
+{
+    struct uuid first = first_activation(0);
+    int64_t first_us = uuid_time_us(first);
+
+    ck_assert(uuid_equal(first_activation(SECOND_US), first));
+    ck_assert(uuid_equal(first_activation(6 * DAY_US), first));
+    /* Older ids are not stretched to the end of what is remembered; nor are there any from the future. */
+    ck_assert_int_eq(uuid_time_us(first_activation(8 * DAY_US)), first_us + 8 * DAY_US);
+    ck_assert_int_eq(uuid_time_us(first_activation(-SECOND_US)), first_us - SECOND_US);
 }
 END_TEST
 
@@ -574,6 +605,7 @@ main(void)
     tcase_add_loop_test(tcase, a_story, 0, sizeof stories / sizeof *stories);
     tcase_add_loop_test(tcase, another_machine, 0, sizeof others / sizeof *others);
     tcase_add_test(tcase, attempts_share_an_id_and_back_off);
+    tcase_add_test(tcase, a_saga_begun_again_calls_under_the_same_ids);
     tcase_add_test(tcase, a_start_is_the_same_or_refused);
     tcase_add_test(tcase, a_start_is_known_by_every_digit);
     tcase_add_loop_test(tcase, a_restart_with_a_clock_behind, 0,
