@@ -328,6 +328,14 @@ struct undo_payment {
     enum claim claim;    /* result */
 };
 
+struct tell_payment {
+    struct op op;
+    struct uuid payment_id;
+    const char *comment;
+    struct uuid order_id; /* result, as the next */
+    int32_t version;
+};
+
 void create_payment_touch(const void *op, struct batch_touch *touch);
 void create_payment_decide(void *op, struct batch_rows *rows);
 void observe_payment_touch(const void *op, struct batch_touch *touch);
@@ -338,6 +346,9 @@ void abandon_payment_decide(void *op, struct batch_rows *rows);
 void refund_payment_decide(void *op, struct batch_rows *rows);
 void settle_payment_decide(void *op, struct batch_rows *rows);
 void undo_payment_answer(void *op, struct batch_rows *rows);
+void tell_payment_touch(const void *op, struct batch_touch *touch);
+void tell_payment_decide(void *op, struct batch_rows *rows);
+void tell_payment_answer(void *op, struct batch_rows *rows);
 
 /* A webhook that was here before is known by its provider and event id. */
 struct inbox {

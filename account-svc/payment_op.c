@@ -348,6 +348,45 @@ undo_payment_answer(void *op, struct batch_rows *rows)
     undo->claim = payment == NULL ? CLAIM_ABANDONED : (enum claim)payment->claim;
 }
 
+/* ---- Tell ---- */
+
+void
+tell_payment_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct tell_payment *)op)->payment_id);
+}
+
+/* From here on its newest version counts as not acknowledged: the commit is followed by a signal, and the
+ * sweep repeats it. */
+void
+tell_payment_decide(void *op, struct batch_rows *rows)
+{
+    struct tell_payment *tell = op;
+    struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, tell->payment_id);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (payment == NULL || payment_is_tombstone(payment)) {
+        problem_set(&tell->op.problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
+    } else {
+        log_warn("payment=%s version=%d signal=asked comment=\"%s\"",
+                 uuid_print(tell->payment_id, id), payment->version, tell->comment);
+        payment->signaled_version = payment->version - 1;
+        payment->signal_due_us = tell->op.now_us + SIGNAL_FRESH_US;
+        batch_changed(rows, payment);
+    }
+    op_record(rows, LEDGER_OP, &tell->op, "TellPayment");
+}
+
+void
+tell_payment_answer(void *op, struct batch_rows *rows)
+{
+    struct tell_payment *tell = op;
+    const struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, tell->payment_id);
+
+    tell->order_id = payment->order_id;
+    tell->version = payment->version;
+}
+
 /* ---- ops of the program itself ---- */
 
 static void

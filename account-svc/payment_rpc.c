@@ -14,7 +14,14 @@
 #include <string.h>
 
 /* Methods' fingerprints start apart, also from the ledger's, which has the same table of ops. */
-enum { SEED_CREATE_PAYMENT = 100, SEED_OBSERVE, SEED_ABANDON, SEED_REFUND_PAYMENT, SEED_SETTLE };
+enum {
+    SEED_CREATE_PAYMENT = 100,
+    SEED_OBSERVE,
+    SEED_ABANDON,
+    SEED_REFUND_PAYMENT,
+    SEED_SETTLE,
+    SEED_TELL
+};
 
 static const struct provider_set *configured; /* see payment_rpc_open() */
 static atomic_uint_fast64_t counts[PROVIDERS_MAX][OBSERVE_COUNT];
@@ -104,6 +111,7 @@ payment_message(const struct payment *payment, struct arena *arena)
     message->booked_minor = payment->booked_minor;
     message->booked_currency = (char *)payment->booked_currency;
     message->settle_asked_at_us = payment->settle_asked_us;
+    message->signaled_version = payment->signaled_version;
     message->settle_comment = (char *)payment->settle_comment;
     refunds_message(payment, arena, message);
     return message;
@@ -371,6 +379,39 @@ settle_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+/* ---- Tell ---- */
+
+static enum error
+tell_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Payment__V1__TellRequest *request =
+        (const Sagamesh__Payment__V1__TellRequest *)message;
+    struct tell_payment *tell = op;
+    struct problem *problem = &tell->op.problem;
+
+    (void)arena;
+    tell->comment = request->comment;
+    if (check_id(problem, "request_id", request->request_id, &tell->op.id) != ERR_OK ||
+        check_id(problem, "payment_id", request->payment_id, &tell->payment_id) != ERR_OK ||
+        check_text(problem, "comment", tell->comment, 0, PAYMENT_COMMENT_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    tell->op.fingerprint =
+        hash_end(hash_text(hash_text(HASH_SEED + SEED_TELL, request->payment_id), tell->comment));
+    return ERR_OK;
+}
+
+static ProtobufCMessage *
+tell_encode(const void *op, struct arena *arena)
+{
+    const struct tell_payment *tell = op;
+    Sagamesh__Payment__V1__TellResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__payment__v1__tell_response__init(response);
+    response->version = tell->version;
+    response->order_id = id_message(tell->order_id, arena);
+    return &response->base;
+}
+
 /* ---- reads ---- */
 
 static enum error
@@ -459,6 +500,7 @@ const struct method payment_methods[] = {
     { "Refund",  sizeof(struct undo_payment),    refund_decode,  undo_payment_touch,    refund_payment_decide,  undo_payment_answer,    refund_encode  },
     { "ListTroubled", sizeof(struct list_troubled), troubled_decode, NULL,                NULL,                   NULL,                   troubled_encode },
     { "Settle",  sizeof(struct undo_payment),    settle_decode,  undo_payment_touch,    settle_payment_decide,  undo_payment_answer,    settle_encode  },
+    { "Tell",    sizeof(struct tell_payment),    tell_decode,    tell_payment_touch,    tell_payment_decide,    tell_payment_answer,    tell_encode    },
     { 0 },
 };
 /* clang-format on */

@@ -54,7 +54,8 @@ committed(void *owner, const struct batch_rows *rows)
     cursor = count = 0;
     while ((order = batch_saved_next(rows, ORDER_ORDER, &cursor, &state)) != NULL) {
         saved[count++] = (struct read_saved){ order->record.id, order->version, order };
-        if (!order_is_final(order->status) && (state == BATCH_ROW_NEW || order->is_cancel_news))
+        if (!order_is_final(order->status) &&
+            (state == BATCH_ROW_NEW || order->is_cancel_news || order->is_saga_wanted))
             order_saga_send(parts->saga, order);
     }
     reader_wake(service_reader(parts->service), &order_get, saved, count);

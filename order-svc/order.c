@@ -237,6 +237,43 @@ cancel_answer(void *op, struct batch_rows *rows)
     cancel->order = *(struct order *)batch_find_uuid(rows, ORDER_ORDER, cancel->order_id);
 }
 
+/* ---- AskSaga ---- */
+
+void
+ask_saga_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, ORDER_ORDER, ((const struct ask_saga *)op)->order_id);
+}
+
+/* The order stays as it is; its row counts as changed so that the commit is followed by a Start. */
+void
+ask_saga_decide(void *op, struct batch_rows *rows)
+{
+    struct ask_saga *ask = op;
+    struct order *order = batch_find_uuid(rows, ORDER_ORDER, ask->order_id);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (order == NULL) {
+        refuse_unknown(&ask->op.problem);
+    } else if (order_is_final(order->status)) {
+        problem_set(&ask->op.problem, ERR_TOO_LATE, "order_id", "this order is %s",
+                    order_status_name(order->status));
+    } else {
+        log_warn("order=%s saga=asked comment=\"%s\"", uuid_print(ask->order_id, id), ask->comment);
+        order->is_saga_wanted = true;
+        batch_changed(rows, order);
+    }
+    op_record(rows, ORDER_OP, &ask->op, "AskSaga");
+}
+
+void
+ask_saga_answer(void *op, struct batch_rows *rows)
+{
+    struct ask_saga *ask = op;
+
+    ask->order = *(struct order *)batch_find_uuid(rows, ORDER_ORDER, ask->order_id);
+}
+
 /* ---- what sagas call ---- */
 
 void

@@ -28,6 +28,7 @@ enum {
     PAYMENT_URL_BYTES_MAX = 2000,
     FAILURE_REASON_BYTES_MAX = 31,
     FAILURE_DETAIL_BYTES_MAX = 190,
+    COMMENT_BYTES_MAX = 200,
     WAIT_MS_MAX = 60000,
     SCOPE_BYTES_MAX = 128,
     KEY_BYTES_MAX = 255,
@@ -104,6 +105,7 @@ struct order {
     /* Not stored: for whoever follows the commit. */
     const char *traceparent; /* of the op that changed it */
     bool is_cancel_news;     /* cancel_wanted became true in this batch */
+    bool is_saga_wanted;     /* an operator asked for it in this batch */
 };
 
 /* A key that an HTTP request came with, and what became of the request. */
@@ -178,6 +180,13 @@ struct cancel {
     struct order order; /* result */
 };
 
+struct ask_saga {
+    struct op op;
+    struct uuid order_id;
+    const char *comment;
+    struct order order; /* result */
+};
+
 /* MarkWaiting, MarkPaid, MarkFailed. */
 struct mark {
     struct op op;
@@ -213,6 +222,9 @@ void release_key_answer(void *op, struct batch_rows *rows);
 void cancel_touch(const void *op, struct batch_touch *touch);
 void cancel_decide(void *op, struct batch_rows *rows);
 void cancel_answer(void *op, struct batch_rows *rows);
+void ask_saga_touch(const void *op, struct batch_touch *touch);
+void ask_saga_decide(void *op, struct batch_rows *rows);
+void ask_saga_answer(void *op, struct batch_rows *rows);
 void mark_touch(const void *op, struct batch_touch *touch);
 void mark_waiting_decide(void *op, struct batch_rows *rows);
 void mark_paid_decide(void *op, struct batch_rows *rows);

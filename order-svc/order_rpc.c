@@ -11,6 +11,7 @@
 #include "mesh/base/check.h"
 #include "order-svc/order.h"
 #include "order-svc/order_key_rpc.h"
+#include "order-svc/order_operator_rpc.h"
 
 #include "sagamesh/order/v1/order_service.pb-c.h"
 
@@ -548,6 +549,7 @@ const struct method order_methods[] = {
     { "List",        sizeof(struct list_orders),  list_decode,         NULL,               NULL,                NULL,                list_encode         },
     { "ListEvents",  sizeof(struct list_events),  list_events_decode,  NULL,               NULL,                NULL,                list_events_encode  },
     { "Cancel",      sizeof(struct cancel),       cancel_decode,       cancel_touch,       cancel_decide,       cancel_answer,       cancel_encode       },
+    { "AskSaga",     sizeof(struct ask_saga),     ask_saga_decode,     ask_saga_touch,      ask_saga_decide,     ask_saga_answer,     ask_saga_encode     },
     { "MarkWaiting", sizeof(struct mark),         mark_waiting_decode, mark_touch,         mark_waiting_decide, mark_answer,         mark_waiting_encode },
     { "MarkPaid",    sizeof(struct mark),         mark_paid_decode,    mark_touch,         mark_paid_decide,    mark_answer,         mark_paid_encode    },
     { "MarkFailed",  sizeof(struct mark),         mark_failed_decode,  mark_touch,         mark_failed_decide,  mark_answer,         mark_failed_encode  },

@@ -45,6 +45,8 @@ enum ctl_exit ctl_compensate(struct ctl *ctl);
 enum ctl_exit ctl_cancel(struct ctl *ctl);
 enum ctl_exit ctl_payments(struct ctl *ctl);
 enum ctl_exit ctl_refund(struct ctl *ctl);
+enum ctl_exit ctl_tell(struct ctl *ctl);
+enum ctl_exit ctl_ask(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);
 enum ctl_exit ctl_id(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);

@@ -23,6 +23,8 @@ static const struct {
     { "cancel",      1, 1, ctl_cancel },
     { "payments",    0, 0, ctl_payments },
     { "refund",      1, 1, ctl_refund },
+    { "tell",        1, 1, ctl_tell },
+    { "ask",         1, 1, ctl_ask },
     { "definitions", 0, 0, ctl_definitions },
     { "ping",        0, 1, ctl_ping },
     { "demo",        0, 0, ctl_demo },
@@ -48,6 +50,9 @@ static const char usage[] =
     "                         say it again: it goes on with those that are still stuck\n"
     "  cancel ID              wish a saga undone, before its point of no return\n"
     "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took\n"
+    "  tell PAYMENT_ID        tell its order's saga again how a payment stands, should that be lost\n"
+    "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
+    "                         payments\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
@@ -60,10 +65,10 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "demo: address of order-svc", offsetof(struct ctl, order) },
+    { "order", CONFIG_TEXT, "", 0, 0, "ask, demo: address of order-svc", offsetof(struct ctl, order) },
     { "storage", CONFIG_TEXT, "", 0, 0, "demo: address of storage-svc",
       offsetof(struct ctl, storage) },
-    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, demo: address of account-svc",
+    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, tell, ask, demo: address of account-svc",
       offsetof(struct ctl, account) },
     { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
     { "state", CONFIG_TEXT, "", 0, 0, "list, retry --all, compensate --all: only sagas in this state",
@@ -78,10 +83,10 @@ static const struct config_key keys[] = {
       offsetof(struct ctl, page) },
     { "rate", CONFIG_INT, "100", 1, 10000, "retry --all, compensate --all: how many a second at most",
       offsetof(struct ctl, rate) },
-    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund: who and why, up to 200 bytes",
+    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund, tell, ask: who and why, up to 200 bytes",
       offsetof(struct ctl, comment) },
     { "request-id", CONFIG_TEXT, "", 0, 0,
-      "retry, compensate, cancel, refund: the id of an earlier try that got no answer",
+      "retry, compensate, cancel, refund, tell, ask: the id of an earlier try that got no answer",
       offsetof(struct ctl, request_id) },
     { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
       offsetof(struct ctl, timeout_seconds) },
@@ -195,8 +200,9 @@ run(struct ctl *ctl)
             continue;
         if (ctl->argument_count < words[i].arguments_min)
             return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
-                            words[i].run == ctl_refund ? "sagactl payments shows the ids there are."
-                                                       : "sagactl list shows the ids there are.",
+                            words[i].run == ctl_refund || words[i].run == ctl_tell
+                                ? "sagactl payments shows the ids there are."
+                                : "sagactl list shows the ids there are.",
                             "%s needs an id", ctl->word);
         if (ctl->argument_count > words[i].arguments_max)
             return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",

@@ -1,5 +1,7 @@
-"""Stories of an operator with many things at once: lists of any length, and all that is stuck."""
+"""Stories of an operator: lists of any length, all that is stuck at once, and what was lost is said again."""
 
+from external import External
+from patience import wait_until
 from story import Story
 
 
@@ -60,3 +62,63 @@ class Many(Story):
             status, answer = self.sagactl("list", "--json")
             self.assertEqual((status, answer["sagas"]), (3, []), answer)
             self.assertEqual(answer["error"]["code"], "UNREACHABLE", answer)
+
+
+class Again(External):
+    def say(self, *words):
+        addresses = [f"--{name}={self.mesh.address(name)}" for name in ("account", "order")]
+        return self.sagactl(*words, *addresses, "--comment=test: it was lost", "--json")
+
+    def place_waiting(self):
+        order_id, sku = self.place_external()
+        return order_id, sku, self.waiting(order_id)
+
+    def test_a_payment_is_told_again(self):
+        """Its signal is lost: it counts as acknowledged, and the saga has never heard it."""
+        order_id, _, payment = self.place_waiting()
+        with self.away("saga"):
+            self.provider.pay(payment.id)
+            self.wait_payment(order_id, "taken", lambda payment: payment.claim == "TAKEN")
+            self.mesh.psql(
+                "account",
+                f"UPDATE payment SET signaled_version = version WHERE id = '{payment.id}'",
+            )
+        status, answer = self.say("tell", payment.id)
+        self.assertEqual(status, 0, answer)
+        self.assertEqual((answer["saga_id"], answer["is_acknowledged"]), (order_id, True), answer)
+        self.assert_paid(order_id, total_minor=1000)
+        self.assertEqual(self.say("tell", payment.id)[0], 0, "repeating it is fine")
+
+        status, answer = self.say("tell", order_id)
+        self.assertEqual((status, answer["error"]["code"]), (1, "NOT_FOUND"), answer)
+
+    def in_journal(self, saga_id):
+        """In how many pages and rows."""
+        return self.mesh.psql(
+            "saga",
+            f"SELECT (SELECT count(*) FROM journal_page WHERE body LIKE '%{saga_id}%'),"
+            f" (SELECT count(*) FROM journal_parked WHERE id = '{saga_id}')",
+        )
+
+    def test_a_saga_is_asked_for_again(self):
+        """It is lost, and the order knows where to pay: it goes on with the same hold and payment."""
+        order_id, sku, payment = self.place_waiting()
+        hold = self.hold_of(order_id)
+        wait_until(lambda: self.in_journal(order_id) == [["0", "1"]], 30, "it is only parked")
+        with self.away("saga"):
+            self.mesh.psql("saga", f"DELETE FROM journal_parked WHERE id = '{order_id}'")
+        status, answer = self.say("show", order_id)
+        self.assertEqual((status, answer["error"]["code"]), (1, "NOT_FOUND"), answer)
+
+        status, answer = self.say("ask", order_id)
+        self.assertEqual((status, answer["order_id"]), (0, order_id), answer)
+        self.wait_saga(order_id, "WAITING", "WaitForPayment")
+        self.assertEqual(self.hold_of(order_id), hold)
+        self.assertEqual(self.payment(order_id).id, payment.id)
+        self.assertEqual(self.say("ask", order_id), (0, {"order_id": order_id, "phase": "waiting"}))
+        self.provider.pay(payment.id)
+        self.assert_paid(order_id, total_minor=1000)
+        self.assert_stock(sku, free=8, sold=2)
+
+        status, answer = self.say("ask", order_id)
+        self.assertEqual((status, answer["error"]["code"]), (1, "TOO_LATE"), answer)

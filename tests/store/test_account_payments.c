@@ -449,21 +449,59 @@ START_TEST(outcomes_are_told_apart)
 }
 END_TEST
 
+static void
+acknowledge(struct uuid payment_id, int32_t version)
+{
+    struct test_call *test = call_fixture_new(&payment_signaled_method);
+    struct signaled *op = (struct signaled *)test->call.op;
+
+    op->op.id = new_id();
+    op->payment_id = payment_id;
+    op->version = version;
+    expect(test, "");
+}
+
 START_TEST(signaled_only_grows)
 {
     struct uuid id = new_id();
 
     expect(create(id, 500), "");
     for (int32_t version = 1; version >= 0; version--) {
-        struct test_call *test = call_fixture_new(&payment_signaled_method);
-        struct signaled *op = (struct signaled *)test->call.op;
-
-        op->op.id = new_id();
-        op->payment_id = id;
-        op->version = version;
-        expect(test, "");
+        acknowledge(id, version);
         expect_sql(REGISTERS, id, "1 1 1 1");
     }
+}
+END_TEST
+
+static struct test_call *
+tell(struct uuid id, struct uuid payment_id)
+{
+    struct test_call *test = call_fixture_new(method_find("Tell"));
+    struct tell_payment *op = (struct tell_payment *)test->call.op;
+
+    op->op.id = id;
+    op->op.fingerprint = hash_end(hash_bytes(HASH_SEED, &payment_id, sizeof payment_id));
+    op->payment_id = payment_id;
+    op->comment = "";
+    return test;
+}
+
+/* A repeat of the same Tell is the same Tell, and does not tell once more. */
+START_TEST(what_was_acknowledged_is_told_again)
+{
+    struct uuid id = new_id(), told = new_id(), buried = new_id();
+
+    expect(create(id, 500), "");
+    acknowledge(id, 1);
+    expect_sql(REGISTERS, id, "1 1 1 1");
+    expect(tell(told, id), "");
+    expect_sql(REGISTERS, id, "1 1 1 0");
+    acknowledge(id, 1);
+    expect(tell(told, id), "");
+    expect_sql(REGISTERS, id, "1 1 1 1");
+    expect(tell(new_id(), new_id()), "NOT_FOUND");
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), buried)), CLAIM_ABANDONED);
+    expect(tell(new_id(), buried), "NOT_FOUND");
 }
 END_TEST
 
@@ -637,6 +675,7 @@ main(void)
     tcase_add_test(tests, quarantined_is_settled);
     tcase_add_test(tests, outcomes_are_told_apart);
     tcase_add_test(tests, signaled_only_grows);
+    tcase_add_test(tests, what_was_acknowledged_is_told_again);
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);
     tcase_add_test(tests, what_is_due_is_found);

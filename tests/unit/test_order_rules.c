@@ -207,6 +207,21 @@ START_TEST(cancels_decide)
 }
 END_TEST
 
+/* An operator asks for the saga of any order that has not ended; nothing of the order changes. */
+START_TEST(a_saga_is_asked_for_while_the_order_is_open)
+{
+    struct order *order = order_in((enum order_status)_i, false);
+    struct ask_saga ask = { .order_id = order->record.id, .comment = "" };
+
+    op_ready(&ask.op);
+    ask_saga_decide(&ask, rows);
+    ck_assert_int_eq(ask.op.problem.error, order_is_final(_i) ? ERR_TOO_LATE : ERR_OK);
+    ck_assert_int_eq(order->is_saga_wanted, !order_is_final(_i));
+    ck_assert_int_eq(order->version, 3);
+    ck_assert_int_eq(order->status, _i);
+}
+END_TEST
+
 START_TEST(a_refused_start_fails_only_a_pending_order)
 {
     struct order *order = order_in((enum order_status)_i, false);
@@ -392,6 +407,8 @@ main(void)
     tcase_add_loop_test(rules, marks_decide, 0, ROWS(marks));
     tcase_add_test(rules, marks_of_an_unknown_order_are_not_found);
     tcase_add_loop_test(rules, cancels_decide, 0, ROWS(cancels));
+    tcase_add_loop_test(rules, a_saga_is_asked_for_while_the_order_is_open, ORDER_PENDING,
+                        ORDER_STATUS_END);
     tcase_add_loop_test(rules, a_refused_start_fails_only_a_pending_order, ORDER_PENDING,
                         ORDER_STATUS_END);
     tcase_add_loop_test(rules, texts_are_cut_between_characters, 0, ROWS(cuts));

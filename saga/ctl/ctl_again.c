@@ -1,0 +1,221 @@
+/* What was said once and may be lost is said once more: a payment's signal (tell), an order's Start (ask),
+ * and then the signals of its payments, which the saga that was lost had acknowledged. Both change nothing
+ * when it had arrived; each looks, until --timeout, whether it does now. */
+#include "mesh/base/clock.h"
+#include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_text.h"
+
+#include <sagamesh/order/v1/order_service.pb-c.h>
+#include <sagamesh/payment/v1/payment_service.pb-c.h>
+#include <stdio.h>
+#include <time.h>
+
+#define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
+#define ORDER (&sagamesh__order__v1__order_service__descriptor)
+#define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
+
+enum { LOOK_AGAIN_US = 50 * 1000 };
+
+/* False once --timeout is over. */
+static bool
+wait_a_moment(int64_t until_us)
+{
+    const struct timespec pause = { .tv_nsec = LOOK_AGAIN_US * 1000 };
+
+    if (clock_steady_us() >= until_us)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+/* ---- tell ---- */
+
+static bool
+is_acknowledged(struct ctl_client *client, const char *payment_id, int32_t version, bool *ret_is)
+{
+    Sagamesh__Payment__V1__GetRequest request = SAGAMESH__PAYMENT__V1__GET_REQUEST__INIT;
+    const Sagamesh__Payment__V1__GetResponse *got;
+
+    request.payment_id = (char *)(uintptr_t)payment_id;
+    got = (const Sagamesh__Payment__V1__GetResponse *)ctl_client_ask(client, PAYMENT, "Get",
+                                                                     &request.base);
+    if (got == NULL || got->payment == NULL)
+        return false;
+    *ret_is = got->payment->signaled_version >= version;
+    return true;
+}
+
+/* NULL: said why. */
+static const Sagamesh__Payment__V1__TellResponse *
+tell_again(struct ctl *ctl, struct ctl_client *client, const char *payment_id, const char *id)
+{
+    Sagamesh__Payment__V1__TellRequest request = SAGAMESH__PAYMENT__V1__TELL_REQUEST__INIT;
+
+    request.request_id = (char *)(uintptr_t)id;
+    request.payment_id = (char *)(uintptr_t)payment_id;
+    request.comment = (char *)(uintptr_t)ctl->comment;
+    return (const Sagamesh__Payment__V1__TellResponse *)ctl_client_ask(client, PAYMENT, "Tell",
+                                                                       &request.base);
+}
+
+static void
+tell_say(const struct ctl *ctl, const char *payment_id,
+         const Sagamesh__Payment__V1__TellResponse *told, bool is_acknowledged)
+{
+    struct json_writer writer = { 0 };
+
+    if (!ctl->is_json && is_acknowledged) {
+        printf("saga %s has acknowledged version %d of the payment; sagactl show %s says how it "
+               "goes\n",
+               told->order_id, (int)told->version, told->order_id);
+    } else if (!ctl->is_json) {
+        printf("saga %s has not acknowledged version %d of the payment yet: account-svc goes on "
+               "telling it, and its log says why\n",
+               told->order_id, (int)told->version);
+    } else {
+        json_open_object(&writer, NULL);
+        json_put_text(&writer, "payment_id", payment_id);
+        json_put_text(&writer, "saga_id", told->order_id);
+        json_put_int(&writer, "version", told->version);
+        json_put_bool(&writer, "is_acknowledged", is_acknowledged);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+    }
+}
+
+static enum ctl_exit
+tell(struct ctl *ctl, struct ctl_client *client, const char *payment_id)
+{
+    const char *id = ctl_request_id(ctl);
+    const Sagamesh__Payment__V1__TellResponse *told = tell_again(ctl, client, payment_id, id);
+    int64_t until_us = clock_steady_us() + ctl->timeout_seconds * SECOND_US;
+    bool is_known = false;
+
+    if (told == NULL) {
+        ctl_client_say_again(client, payment_id, id);
+        return ctl_client_exit(client);
+    }
+    do {
+        if (!is_acknowledged(client, payment_id, told->version, &is_known))
+            return ctl_client_exit(client);
+    } while (!is_known && wait_a_moment(until_us));
+    tell_say(ctl, payment_id, told, is_known);
+    return is_known ? CTL_DONE : CTL_REFUSED;
+}
+
+enum ctl_exit
+ctl_tell(struct ctl *ctl)
+{
+    const char *payment_id = ctl_id_argument(ctl);
+    struct ctl_client *client =
+        payment_id == NULL ? NULL : ctl_client_open(ctl, "account", ctl->account);
+    enum ctl_exit status = client == NULL ? CTL_USAGE : tell(ctl, client, payment_id);
+
+    ctl_client_close(client);
+    return status;
+}
+
+/* ---- ask ---- */
+
+/* Its phase, or NULL as long as there is none. False: nobody answers, which was said. */
+static bool
+find_saga(struct ctl_client *client, const char *saga_id, const char **ret_phase)
+{
+    Sagamesh__Saga__V1__GetRequest request = SAGAMESH__SAGA__V1__GET_REQUEST__INIT;
+    const Sagamesh__Saga__V1__GetResponse *got;
+    struct rpc_result result;
+
+    request.saga_id = (char *)(uintptr_t)saga_id;
+    got = (const Sagamesh__Saga__V1__GetResponse *)ctl_client_try(client, SAGA, "Get",
+                                                                  &request.base, &result);
+    if (got == NULL && result.code != WIRE_NOT_FOUND) {
+        ctl_client_say(client, "Get", &result);
+        return false;
+    }
+    *ret_phase = got == NULL || got->saga == NULL ? NULL : ctl_phase_text(got->saga->phase);
+    return true;
+}
+
+static void
+ask_say(const struct ctl *ctl, const char *order_id, const char *phase)
+{
+    struct json_writer writer = { 0 };
+
+    if (!ctl->is_json && phase != NULL) {
+        printf("the saga of order %s is %s; sagactl show %s says how it goes\n", order_id, phase,
+               order_id);
+    } else if (!ctl->is_json) {
+        printf("order %s has no saga yet: order-svc has asked, and its log says why\n", order_id);
+    } else {
+        json_open_object(&writer, NULL);
+        json_put_text(&writer, "order_id", order_id);
+        json_put_text(&writer, "phase", phase == NULL ? "" : phase);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+    }
+}
+
+static enum ctl_exit
+tell_payments(struct ctl *ctl, struct ctl_client *payments, const char *order_id)
+{
+    Sagamesh__Payment__V1__ListRequest request = SAGAMESH__PAYMENT__V1__LIST_REQUEST__INIT;
+    const Sagamesh__Payment__V1__ListResponse *list;
+
+    request.order_id = (char *)(uintptr_t)order_id;
+    list = (const Sagamesh__Payment__V1__ListResponse *)ctl_client_ask(payments, PAYMENT, "List",
+                                                                       &request.base);
+    if (list == NULL)
+        return ctl_client_exit(payments);
+    for (size_t i = 0; i < list->n_payments; i++) {
+        char id[UUID_TEXT_BYTES + 1];
+
+        uuid_print(uuid_v7(clock_now_us()), id);
+        if (tell_again(ctl, payments, list->payments[i]->payment_id, id) == NULL)
+            return ctl_client_exit(payments);
+    }
+    return CTL_DONE;
+}
+
+static enum ctl_exit
+ask(struct ctl *ctl, struct ctl_client *orders, struct ctl_client *sagas,
+    struct ctl_client *payments, const char *order_id)
+{
+    enum ctl_exit status = CTL_DONE;
+    Sagamesh__Order__V1__AskSagaRequest request = SAGAMESH__ORDER__V1__ASK_SAGA_REQUEST__INIT;
+    int64_t until_us = clock_steady_us() + ctl->timeout_seconds * SECOND_US;
+    const char *phase = NULL;
+
+    request.request_id = (char *)(uintptr_t)ctl_request_id(ctl);
+    request.order_id = (char *)(uintptr_t)order_id;
+    request.comment = (char *)(uintptr_t)ctl->comment;
+    if (ctl_client_ask(orders, ORDER, "AskSaga", &request.base) == NULL) {
+        ctl_client_say_again(orders, order_id, request.request_id);
+        return ctl_client_exit(orders);
+    }
+    do {
+        if (!find_saga(sagas, order_id, &phase))
+            return ctl_client_exit(sagas);
+    } while (phase == NULL && wait_a_moment(until_us));
+    if (phase != NULL)
+        status = tell_payments(ctl, payments, order_id);
+    if (status == CTL_DONE)
+        ask_say(ctl, order_id, phase);
+    return phase != NULL ? status : CTL_REFUSED;
+}
+
+enum ctl_exit
+ctl_ask(struct ctl *ctl)
+{
+    const char *order_id = ctl_id_argument(ctl);
+    struct ctl_client *orders = order_id == NULL ? NULL : ctl_client_open(ctl, "order", ctl->order);
+    struct ctl_client *sagas = orders == NULL ? NULL : ctl_client_open(ctl, "saga", ctl->saga);
+    struct ctl_client *payments =
+        sagas == NULL ? NULL : ctl_client_open(ctl, "account", ctl->account);
+    enum ctl_exit status =
+        payments == NULL ? CTL_USAGE : ask(ctl, orders, sagas, payments, order_id);
+
+    ctl_client_close(orders);
+    ctl_client_close(sagas);
+    ctl_client_close(payments);
+    return status;
+}
