@@ -47,7 +47,7 @@ signal_done(struct rpc_request *request, const struct rpc_result *result)
     char id[UUID_TEXT_BYTES + 1];
 
     if (result->code != WIRE_OK && result->code != WIRE_CANCELLED)
-        log_line(is_vain ? LOG_WARN : LOG_DEBUG,
+        log_at(is_vain ? LOG_WARN : LOG_DEBUG,
                  "payment=%s version=%d signal=%s code=%d reason=%s because=\"%s\"",
                  uuid_print(send->payment_id, id), send->version, is_vain ? "dropped" : "unsent",
                  (int)result->code, result->reason, result->message);

@@ -235,7 +235,7 @@ job_learn(struct job *job, CURLcode code)
         learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
                                                            job->arena, &learn.observation);
     lane_answered(job->lane, (int)status, retry_after_us(retry_after_seconds), now_us);
-    log_line(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
+    log_at(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
              "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
              uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind),
              status, outcome_word(learn.outcome), (long long)(now_us - job->asked_us) / 1000,

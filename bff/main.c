@@ -12,6 +12,7 @@
 #include "bff/bff.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
+#include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 
 #include <pthread.h>
@@ -131,16 +132,13 @@ close_parts(struct bff *bff, const struct settings *settings)
 static void
 raise_file_limit(const struct settings *settings)
 {
-    struct rlimit limit;
+    size_t wanted = 2 * (size_t)settings->connections_max + DESCRIPTORS_RESERVE_MAX;
+    size_t files_max = descriptors_raise(wanted);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-        limit.rlim_max < 2 * (rlim_t)settings->connections_max)
-        log_warn("connections_max=%lld files_max=%llu because=\"fewer files than connections of "
+    if (files_max < wanted)
+        log_warn("connections_max=%lld files_max=%zu because=\"fewer files than connections of "
                  "both ports\"",
-                 (long long)settings->connections_max, (unsigned long long)limit.rlim_max);
+                 (long long)settings->connections_max, files_max);
 }
 
 static void
@@ -169,6 +167,7 @@ run(struct bff *bff, const sigset_t *signals)
 
     do {
         health_probe(bff);
+        log_say_left_out();
         signal_number = sigtimedwait(signals, NULL, &pause);
     } while (signal_number != SIGTERM && signal_number != SIGINT);
 }

@@ -1,5 +1,6 @@
 #include "mesh/service.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/wire/rpc_server.h"
 
@@ -12,7 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROBE_US = SECOND_US, OP_SECONDS_MAX = 30 };
+enum {
+    PROBE_US = SECOND_US,
+    OP_SECONDS_MAX = 30,
+    PORT_PROBE_US = 5 * SECOND_US,
+    PORT_PROBE_MS = 2000,
+    PORT_PROBES_MAX = 6, /* in a row without an answer: half a minute, and counted so that a machine
+                            that stood still is one of them */
+};
 
 #define PARTITIONS_US (3600 * SECOND_US)
 #define PARTITIONS_AGAIN_US (10 * SECOND_US)
@@ -20,7 +28,7 @@ enum { PROBE_US = SECOND_US, OP_SECONDS_MAX = 30 };
 /* The flags every service has. */
 struct settings {
     const char *listen, *database, *ready_file, *kafka;
-    int64_t queue_max, batch_max, calls_max, parked_max, drain_ms;
+    int64_t queue_max, batch_max, calls_max, parked_max, drain_ms, descriptors_max;
     bool debug;
 };
 
@@ -34,6 +42,7 @@ static const struct config_key keys[] = {
     { "batch-max",  CONFIG_INT,  "256",         1, 4096,      "calls of one transaction", offsetof(struct settings, batch_max) },
     { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct settings, calls_max) },
     { "parked-max", CONFIG_INT,  "10000",       0, 1 << 20,   "reads that may wait for a change", offsetof(struct settings, parked_max) },
+    { "descriptors-max", CONFIG_INT, "16384",   64, 1 << 20,  "open files and connections, as far as the hard limit allows; a quarter, 1024 at most, is kept from clients", offsetof(struct settings, descriptors_max) },
     { "drain-ms",   CONFIG_INT,  "5000",        0, 600000,    "milliseconds for calls in flight to end after SIGTERM", offsetof(struct settings, drain_ms) },
     { "debug",      CONFIG_FLAG, NULL,          0, 0,         "log more", offsetof(struct settings, debug) },
     { 0 },
@@ -202,6 +211,26 @@ probe(struct service *service, struct pg *pg)
     service->was_ready = service->was_ready || is_up;
 }
 
+/* A port that nobody answers at any more is a defect, here or in the core. What is under way is stored,
+ * so ending is safe, and a supervisor starts a program that listens. */
+static void
+probe_port(struct service *service, int *missed)
+{
+    enum error error = rpc_server_probe(service->server, PORT_PROBE_MS);
+
+    if (error == ERR_OK)
+        *missed = 0;
+    if (error != ERR_UNREACHABLE)
+        return;
+    ++*missed;
+    log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(service->server), *missed);
+    if (*missed < PORT_PROBES_MAX)
+        return;
+    log_error("port=%d event=PORT_DEAF next=ENDING because=\"nobody answers at our own port\"",
+              rpc_server_port(service->server));
+    _exit(1);
+}
+
 /* clang-format off */
 static const struct pg_column partition_columns[] = {
     PG_COLUMN(struct service_partitions, table, PG_TEXT),
@@ -284,7 +313,8 @@ keeper_main(void *context)
     const struct service_spec *spec = service->spec;
     const struct pg_statement **statements = keeper_statements(service->statements);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
-    int64_t due_us[16] = { 0 }, partitions_due_us = 0, probe_due_us = 0;
+    int64_t due_us[16] = { 0 }, partitions_due_us = 0, probe_due_us = 0, port_due_us = 0;
+    int missed = 0;
 
     while (!queue_is_closed(service->keeper_queue)) {
         int64_t now_us = clock_steady_us(), next_us;
@@ -293,6 +323,11 @@ keeper_main(void *context)
         if (now_us >= probe_due_us) {
             probe(service, pg);
             probe_due_us = now_us + (service->was_ready ? PROBE_US : PROBE_US / 20);
+            log_say_left_out();
+        }
+        if (now_us >= port_due_us) {
+            probe_port(service, &missed);
+            port_due_us = now_us + PORT_PROBE_US;
         }
         next_us = probe_due_us;
         if (service->is_serving && now_us >= partitions_due_us) {
@@ -467,12 +502,15 @@ log_counters(struct service *service)
         batch_count(service->batch, &store);
     rpc_server_count(service->server, &wire);
     log_info("counters calls=%llu items=%llu failed=%llu busy=%llu ops=%llu commits=%llu again=%llu"
-             " single=%llu uncertain=%llu",
+             " single=%llu uncertain=%llu connections=%llu connections_refused=%llu"
+             " connections_silent=%llu",
              (unsigned long long)wire.calls, (unsigned long long)wire.items,
              (unsigned long long)wire.failed, (unsigned long long)wire.busy,
              (unsigned long long)store.ops, (unsigned long long)store.commits,
              (unsigned long long)store.again, (unsigned long long)store.single,
-             (unsigned long long)store.uncertain);
+             (unsigned long long)store.uncertain, (unsigned long long)wire.connections,
+             (unsigned long long)wire.connections_refused,
+             (unsigned long long)wire.connections_silent);
     if (service->spec->log_counters != NULL)
         service->spec->log_counters();
 }
@@ -518,6 +556,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         return 2;
     }
     log_open(spec->name, service.settings.debug ? LOG_DEBUG : LOG_INFO);
+    log_info("descriptors_max=%zu", descriptors_raise((size_t)service.settings.descriptors_max));
     join_services(&service);
     signals_of_interest(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);

@@ -94,7 +94,7 @@ log_answer(const struct send *send, const struct rpc_result *result)
     bool is_answer = result->reason[0] != '\0' && !result->nothing_done;
     char id[UUID_TEXT_BYTES + 1];
 
-    log_line(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
+    log_at(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
              uuid_print(send->order_id, id), send->request.method, (int)result->code,
              result->reason, result->message);
 }

@@ -6,12 +6,36 @@
  * debug = for the author; info = a business event; warn = we coped; error = somebody should act.
  * Never personal data, secrets or bodies.
  *
+ * A fault can make one place of the code warn without end. So each log_warn() and log_error() has a
+ * budget: LOG_WARN_BURST lines at once and one more each LOG_WARN_EACH_US, and likewise for errors.
+ * What is beyond it is counted: the place's next line ends with left_out=N, and where none follows,
+ * log_say_left_out() says it.
+ *
  * Thread    Any; a line is one write(2) to standard error. The trace is per thread.
+ * Units     *_us microseconds of the steady clock.
  */
 #ifndef MESH_BASE_LOG_H
 #define MESH_BASE_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+enum {
+    LOG_WARN_BURST = 20,
+    LOG_WARN_EACH_US = 5 * 1000 * 1000,
+    LOG_ERROR_BURST = 50,
+    LOG_ERROR_EACH_US = 2 * 1000 * 1000,
+};
+
+/* The budget of one place. Zeros: nothing was said yet. */
+struct log_rate {
+    int64_t full_at_us; /* when the whole burst may be said again */
+    uint64_t left_out;
+    const char *format;    /* of the first line that was left out */
+    struct log_rate *next; /* among the places that left a line out */
+};
 
 /* program must outlive all logging. */
 void log_open(const char *program, enum log_level least);
@@ -21,9 +45,27 @@ void log_set_trace(const char *trace_id);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same within the budget of rate, which must be static. For LOG_WARN and LOG_ERROR; what is less
+ * is always said. */
+void log_rated(struct log_rate *rate, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One line for each place that left lines out and has said nothing since. The keeper calls it. */
+void log_say_left_out(void);
+
+/* Takes one line out of the budget: burst at once, then one each each_us. False: it is counted in
+ * rate->left_out. */
+bool log_rate_take(struct log_rate *rate, int64_t now_us, int64_t burst, int64_t each_us);
+
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
-#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
-#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
+/* For a place whose lines are not all of one level. */
+#define log_at(level, ...)                                                                         \
+    do {                                                                                           \
+        static struct log_rate rate_of_this_place;                                                 \
+        log_rated(&rate_of_this_place, (level), __VA_ARGS__);                                      \
+    } while (0)
 
 #endif

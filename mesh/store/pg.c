@@ -136,7 +136,7 @@ judge(const PGresult *result, const char *name)
     enum error error = classify(state);
     char words[256];
 
-    log_line(error == ERR_INTERNAL ? LOG_ERROR : LOG_WARN,
+    log_at(error == ERR_INTERNAL ? LOG_ERROR : LOG_WARN,
              "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
              error_name(error), one_line(PQresultErrorMessage(result), words));
     return error;

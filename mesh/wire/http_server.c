@@ -1,14 +1,12 @@
 /* http_server.c -- The loop: accepts, hands events to connections, takes answers, keeps deadlines. */
-#define _GNU_SOURCE /* accept4 */
 #include "mesh/wire/http_server.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/wire/http_server_inner.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stddef.h>
@@ -21,7 +19,6 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,
     EVENTS_MAX = 256,
     ACCEPTS_MAX = 256,  /* in a turn, so that who is in gets served */
     REFUSALS_MAX = 256, /* connections that are being told 503; beyond that they are just closed */
@@ -155,6 +152,41 @@ answers_take(struct http_server *server)
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
+/* The connection without a request that is missed least: one that never had any before one that a
+ * client keeps, and the longest idle of them. NULL: each has one. */
+static struct conn *
+idle_find(const struct http_server *server)
+{
+    struct conn *found = NULL;
+
+    for (struct conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        if (conn->state != CONN_HEADERS || conn->work != NULL)
+            continue;
+        if (found == NULL || (found->has_spoken && !conn->has_spoken) ||
+            (found->has_spoken == conn->has_spoken && conn->deadline_us < found->deadline_us))
+            found = conn;
+    }
+    return found;
+}
+
+/* Only the reserve of descriptors is left: an idle connection makes room. -1: none was idle, and the
+ * new one is closed. */
+static int
+make_room(struct http_server *server, int fd)
+{
+    struct conn *idle = idle_find(server);
+
+    if (idle != NULL) {
+        conn_close(idle);
+        return descriptor_lower(fd);
+    }
+    log_warn("port=%d event=CONNECTION_REFUSED because=\"all descriptors but the reserve are in use"
+             " (ulimit -n)\"",
+             server->listen.port);
+    close(fd);
+    return -1;
+}
+
 static void
 conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
 {
@@ -162,9 +194,12 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
     int yes = 1;
     struct conn *conn;
 
-    if (server->refusal_count >= REFUSALS_MAX) {
+    if (descriptor_is_in_reserve(fd))
+        fd = make_room(server, fd);
+    if (fd < 0 || server->refusal_count >= REFUSALS_MAX) {
         atomic_fetch_add(&server->refused, 1);
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
@@ -179,39 +214,21 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
     conn_turn(conn);
 }
 
-/* Out of descriptors: a listener that stays readable would spin the loop. The spare one is given up
- * to take the connection and close it. */
 static void
-accept_by_spare(struct http_server *server)
-{
-    if (server->now_us - server->accept_warned_us > 10 * SECOND_US) {
-        log_warn("port=%d event=CONNECTION_DROPPED because=\"no file descriptor is free\"",
-                 server->port);
-        server->accept_warned_us = server->now_us;
-    }
-    close(server->spare_fd);
-    server->spare_fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    if (server->spare_fd >= 0)
-        close(server->spare_fd);
-    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    atomic_fetch_add(&server->refused, 1);
-}
-
-static void
-server_accept(struct http_server *server)
+server_accept(struct http_server *server, int listen_fd)
 {
     for (int i = 0; i < ACCEPTS_MAX && !server->is_stopping; i++) {
         struct sockaddr_storage address;
-        socklen_t bytes = sizeof address;
-        int fd = accept4(server->listen_fd, (struct sockaddr *)&address, &bytes,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd;
 
-        if (fd >= 0) {
+        switch (listen_accept(&server->listen, listen_fd, &address, &fd)) {
+        case LISTEN_TAKEN:
             conn_accept(server, fd, (struct sockaddr *)&address);
-        } else if (errno == EMFILE || errno == ENFILE) {
-            accept_by_spare(server);
+            break;
+        case LISTEN_DROPPED:
+            atomic_fetch_add(&server->refused, 1);
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
+        case LISTEN_NONE:
             return;
         }
     }
@@ -266,8 +283,7 @@ stop_look(struct http_server *server)
     if (!must_stop || server->is_stopping)
         return;
     server->is_stopping = true;
-    close(server->listen_fd);
-    server->listen_fd = -1;
+    listen_close(&server->listen);
     for (struct conn *conn = server->conns; conn != NULL; conn = next) {
         next = conn->next;
         if (conn->state == CONN_HEADERS && conn->work == NULL)
@@ -315,8 +331,11 @@ server_event(struct http_server *server, const struct epoll_event *event)
 {
     uint64_t count;
 
-    if (event->data.ptr == &server->listen_fd)
-        server_accept(server);
+    const int *listening = server->listen.fds;
+
+    if ((const int *)event->data.ptr >= listening &&
+        (const int *)event->data.ptr < listening + LISTEN_SOCKETS_MAX)
+        server_accept(server, *(int *)event->data.ptr);
     else if (event->data.ptr == &server->event_fd)
         (void)!read(server->event_fd, &count, sizeof count);
     else
@@ -368,75 +387,28 @@ loop_run(void *argument)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* "127.0.0.1:8080", "[::1]:8080" */
-static enum error
-address_find(const char *listen_text, struct addrinfo **ret_address)
+static bool
+listen_watch(struct http_server *server)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
-    char host[256];
-    const char *colon = strrchr(listen_text, ':'), *start = listen_text;
-    size_t bytes = colon == NULL ? 0 : (size_t)(colon - start);
+    for (size_t i = 0; i < server->listen.count; i++) {
+        int *fd = &server->listen.fds[i];
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = fd };
 
-    if (bytes > 1 && start[0] == '[' && start[bytes - 1] == ']') {
-        start++;
-        bytes -= 2;
+        if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, *fd, &event) != 0)
+            return false;
     }
-    if (bytes == 0 || bytes >= sizeof host)
-        return ERR_BAD_REQUEST;
-    memcpy(host, start, bytes);
-    host[bytes] = '\0';
-    return getaddrinfo(host, colon + 1, &hints, ret_address) == 0 ? ERR_OK : ERR_BAD_REQUEST;
-}
-
-static int
-port_of(int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof address;
-
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0)
-        return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
-static enum error
-server_listen(struct http_server *server)
-{
-    const char *text = server->options.listen;
-    struct addrinfo *address;
-    int yes = 1;
-    bool is_bound;
-
-    if (address_find(text, &address) != ERR_OK) {
-        log_error("listen=%s because=\"it is no HOST:PORT\"", text);
-        return ERR_BAD_REQUEST;
-    }
-    server->listen_fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(server->listen_fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    is_bound = bind(server->listen_fd, address->ai_addr, address->ai_addrlen) == 0 &&
-               listen(server->listen_fd, BACKLOG) == 0;
-    freeaddrinfo(address);
-    if (!is_bound) {
-        log_error("listen=%s because=\"%s\"", text, strerror(errno));
-        return ERR_UNREACHABLE;
-    }
-    server->port = port_of(server->listen_fd);
-    return ERR_OK;
+    return true;
 }
 
 static enum error
 descriptors_open(struct http_server *server)
 {
-    struct epoll_event on_listen = { .events = EPOLLIN, .data.ptr = &server->listen_fd };
     struct epoll_event on_event = { .events = EPOLLIN, .data.ptr = &server->event_fd };
 
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (server->spare_fd < 0 ||
-        epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->listen_fd, &on_listen) != 0 ||
-        epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->event_fd, &on_event) != 0) {
+    if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->event_fd, &on_event) != 0 ||
+        !listen_watch(server)) {
         log_error("listen=%s because=\"%s\"", server->options.listen, strerror(errno));
         return ERR_UNREACHABLE;
     }
@@ -446,8 +418,9 @@ descriptors_open(struct http_server *server)
 static void
 descriptors_close(struct http_server *server)
 {
-    int fds[] = { server->listen_fd, server->epoll_fd, server->event_fd, server->spare_fd };
+    int fds[] = { server->epoll_fd, server->event_fd };
 
+    listen_close(&server->listen);
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -490,14 +463,13 @@ http_server_open(const struct http_server_options *options, struct http_server *
     struct http_server *server = memory_take(sizeof *server);
     enum error error;
 
-    server->listen_fd = server->epoll_fd = server->event_fd = server->spare_fd = -1;
+    server->epoll_fd = server->event_fd = -1;
     server->answers_end = &server->answers;
     server->earliest_us = INT64_MAX;
-    server->accept_warned_us = -10 * SECOND_US - 1;
     atomic_store(&server->references, 1);
     pthread_mutex_init(&server->lock, NULL);
     options_set(server, options);
-    error = server_listen(server);
+    error = listen_open(options->listen, &server->listen);
     if (error == ERR_OK)
         error = descriptors_open(server);
     if (error != ERR_OK) {
@@ -514,7 +486,7 @@ http_server_open(const struct http_server_options *options, struct http_server *
 int
 http_server_port(const struct http_server *server)
 {
-    return server->port;
+    return server->listen.port;
 }
 
 void

@@ -369,6 +369,7 @@ conn_feed(struct conn *conn, const char *bytes, size_t count)
 
     if (conn->work == NULL) {
         conn->work = work_take(conn);
+        conn->has_spoken = true;
         deadline_set(conn, conn->server->options.head_timeout_ms);
     }
     state = http1_read(conn->work->http1, bytes, count, &used);

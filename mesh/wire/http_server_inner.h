@@ -13,6 +13,7 @@
 #ifndef MESH_WIRE_HTTP_SERVER_INNER_H
 #define MESH_WIRE_HTTP_SERVER_INNER_H
 
+#include "mesh/base/listen.h"
 #include "mesh/wire/http_server.h"
 
 #include <netinet/in.h>
@@ -65,7 +66,7 @@ struct conn {
     int fd;
     enum conn_state state;
     uint32_t interest; /* of epoll */
-    bool is_eof, must_close, is_blocked, is_refusal;
+    bool is_eof, must_close, is_blocked, is_refusal, has_spoken;
     char *waiting; /* pipelined bytes */
     size_t waiting_start, waiting_end, waiting_size, drained_bytes;
     char remote_address[INET6_ADDRSTRLEN];
@@ -73,7 +74,8 @@ struct conn {
 
 struct http_server {
     struct http_server_options options;
-    int listen_fd, epoll_fd, event_fd, spare_fd, port;
+    struct listen listen;
+    int epoll_fd, event_fd;
     pthread_t loop, self; /* the same thread: main's to join, the loop's to know itself */
 
     pthread_mutex_t lock;
@@ -86,7 +88,7 @@ struct http_server {
     struct work *pool;
     size_t pool_count, open_count, refusal_count;
     int64_t now_us, earliest_us; /* of the turn; when a deadline may pass next */
-    int64_t date_second, accept_warned_us;
+    int64_t date_second;
     char date[40]; /* "Date: ...\r\n" */
     bool is_stopping;
     char bytes[RECEIVE_BYTES];

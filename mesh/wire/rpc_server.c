@@ -9,6 +9,7 @@
 #include <google/rpc/error_details.pb-c.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/health/v1/health.pb-c.h>
 #include <grpc/reflection/v1/reflection.pb-c.h>
@@ -27,7 +28,6 @@ enum { IDLE_CLOSE_US = 200 * 1000 };
 static grpc_arg arguments[] = {
 #define INTEGER(name, number) \
     { GRPC_ARG_INTEGER, (char *)(uintptr_t)(name), { .integer = (number) } }
-    INTEGER(GRPC_ARG_ALLOW_REUSEPORT,            0), /* a taken port is an error */
     INTEGER(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_BYTES_MAX),
     INTEGER(GRPC_ARG_MAX_METADATA_SIZE,          RPC_METADATA_BYTES_MAX),
     INTEGER(GRPC_ARG_ENABLE_CHANNELZ,            0),
@@ -247,18 +247,26 @@ lock_make(struct rpc_server *server)
     pthread_condattr_destroy(&attributes);
 }
 
+/* The acceptor's thread: a connection that has begun to speak HTTP/2. */
+static void
+connection_take(void *owner, int fd)
+{
+    struct rpc_server *server = owner;
+
+    grpc_server_add_channel_from_fd(server->grpc, fd, server->plain);
+}
+
 static enum error
 server_bind(struct rpc_server *server)
 {
-    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+    const struct rpc_acceptor_options options = { .listen = server->options.listen,
+                                                  .take = connection_take,
+                                                  .owner = server };
+    enum error error = rpc_acceptor_open(&options, &server->acceptor);
 
-    server->port = grpc_server_add_http2_port(server->grpc, server->options.listen, plain);
-    grpc_server_credentials_release(plain);
-    if (server->port != 0)
-        return ERR_OK;
-    log_error("event=LISTEN_FAILED listen=%s because=\"the address is taken or not ours\"",
-              server->options.listen);
-    return ERR_UNREACHABLE;
+    if (error == ERR_OK)
+        server->port = rpc_acceptor_port(server->acceptor);
+    return error;
 }
 
 static void
@@ -286,6 +294,7 @@ server_start(struct rpc_server *server)
         log_error("event=THREAD_FAILED because=\"pthread_create\"");
         abort();
     }
+    rpc_acceptor_start(server->acceptor);
 }
 
 enum error
@@ -293,6 +302,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
 {
     struct rpc_server *server = memory_take(sizeof *server);
     grpc_channel_args list = { sizeof arguments / sizeof arguments[0], arguments };
+    enum error error;
 
     assert(options->calls_max > 0);
     rpc_library_open();
@@ -301,13 +311,15 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
     server->queue = grpc_completion_queue_create_for_next(NULL);
     server->grpc = grpc_server_create(&list, NULL);
     grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
+    server->plain = grpc_insecure_server_credentials_create();
     server->shutdown_tag = (struct rpc_tag){ server_shut, server };
     server->reflection = rpc_reflection_open();
     routes_make(server);
-    if (server_bind(server) != ERR_OK) {
+    error = server_bind(server);
+    if (error != ERR_OK) {
         server->is_stopping = true;
         rpc_server_close(server);
-        return ERR_UNREACHABLE;
+        return error;
     }
     server_start(server);
     *ret_server = server;
@@ -318,6 +330,12 @@ int
 rpc_server_port(const struct rpc_server *server)
 {
     return server->port;
+}
+
+enum error
+rpc_server_probe(const struct rpc_server *server, int wait_ms)
+{
+    return rpc_acceptor_probe(server->acceptor, wait_ms);
 }
 
 void
@@ -374,6 +392,7 @@ rpc_server_stop(struct rpc_server *server, int grace_ms)
     rpc_server_set_serving(server, false);
     is_idle = wait_until_idle(server, false, until_us);
     rpc_streams_stop(server);
+    server->acceptor = rpc_acceptor_close(server->acceptor);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (wait_until_idle(server, true, is_idle ? close_until_us(until_us) : until_us))
         return;
@@ -408,6 +427,7 @@ rpc_server_close(struct rpc_server *server)
         server_abandon(server);
     assert(server->streams == NULL);
     grpc_server_destroy(server->grpc);
+    grpc_server_credentials_release(server->plain);
     grpc_completion_queue_destroy(server->queue);
     rpc_unary_pool_free(server);
     rpc_item_pool_free(server);
@@ -426,10 +446,17 @@ rpc_server_close(struct rpc_server *server)
 void
 rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters)
 {
+    struct rpc_acceptor_counters connections = { 0 };
+
+    if (server->acceptor != NULL)
+        rpc_acceptor_count(server->acceptor, &connections);
     *ret_counters = (struct rpc_server_counters){
         .calls = atomic_load_explicit(&server->calls, memory_order_relaxed),
         .items = atomic_load_explicit(&server->items, memory_order_relaxed),
         .failed = atomic_load_explicit(&server->failed, memory_order_relaxed),
         .busy = atomic_load_explicit(&server->busy, memory_order_relaxed),
+        .connections = connections.accepted,
+        .connections_refused = connections.refused,
+        .connections_silent = connections.silent,
     };
 }

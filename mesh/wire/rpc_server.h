@@ -4,6 +4,8 @@
  * submits the call; no I/O and no waiting happens there. Answers come back by call->finish() from
  * any thread.
  *
+ * Connections come by mesh/wire/rpc_acceptor.h: the core itself does not listen.
+ *
  * Beside the program's own services a server answers
  *   grpc.health.v1.Health            Check and Watch, per service name and for ""
  *   grpc.reflection.v1, .v1alpha     from the descriptor set that is embedded at build
@@ -53,12 +55,15 @@ struct rpc_server_options {
     size_t service_count;
 };
 
-/* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. ERR_UNREACHABLE:
- * the address cannot be bound (logged). */
+/* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. Errors: those of
+ * rpc_acceptor_open(). */
 enum error rpc_server_open(const struct rpc_server_options *options,
                            struct rpc_server **ret_server);
 
 int rpc_server_port(const struct rpc_server *server);
+
+/* Asks through the port whether anybody listens: see rpc_acceptor_probe(). Not after the stop. */
+enum error rpc_server_probe(const struct rpc_server *server, int wait_ms);
 
 /* Health of "" and of every own service; watchers are told. */
 void rpc_server_set_serving(struct rpc_server *server, bool is_serving);
@@ -77,6 +82,7 @@ struct rpc_server_counters {
     uint64_t items;  /* of envelopes */
     uint64_t failed; /* calls and items that were not answered OK */
     uint64_t busy;   /* of these, those refused because calls_max were in flight */
+    uint64_t connections, connections_refused, connections_silent; /* see rpc_acceptor.h */
 };
 void rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters);
 

@@ -13,6 +13,7 @@
 #ifndef MESH_WIRE_RPC_SERVER_INNER_H
 #define MESH_WIRE_RPC_SERVER_INNER_H
 
+#include "mesh/wire/rpc_acceptor.h"
 #include "mesh/wire/rpc_server.h"
 
 #include <grpc/grpc.h>
@@ -81,7 +82,9 @@ struct rpc_stream {
 struct rpc_server {
     struct rpc_server_options options;
     grpc_server *grpc;
+    grpc_server_credentials *plain;
     grpc_completion_queue *queue;
+    struct rpc_acceptor *acceptor; /* NULL: the port is closed */
     pthread_t thread;
     int port;
 

@@ -1,6 +1,8 @@
 /* The HTTP server over loopback sockets: answers, refusals, order, deadlines, limits, and its end. */
 #include "http_harness.h"
 
+#include "mesh/base/descriptor.h"
+
 #include <sys/resource.h>
 
 #define H "Host: h\r\n"
@@ -476,6 +478,45 @@ END_TEST
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
+/* The descriptors of silent strangers are given to those who come after them; a client that was here
+ * before is not touched. */
+START_TEST(who_never_asked_makes_room)
+{
+    enum { COUNT = 120, ROOM = 24 };
+    int fds[COUNT], fd = client_open(), late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)http_server_port(server)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct rlimit limit, before;
+    char text[TEXT_BYTES];
+
+    client_say(fd, "GET /hello/a HTTP/1.1\r\n" H "\r\n");
+    client_hear_one(fd, text);
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit = before;
+    limit.rlim_cur = (rlim_t)fds[COUNT - 1] + 1 + ROOM;
+    while (limit.rlim_cur - descriptors_reserve((size_t)limit.rlim_cur) <
+           (rlim_t)fds[COUNT - 1] + 1 + ROOM)
+        limit.rlim_cur++;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(connect(late, (struct sockaddr *)&address, sizeof address), 0);
+    client_say(late, "GET /hello/late HTTP/1.1\r\n" H "\r\n");
+    ck_assert_ptr_nonnull(strstr(client_hear_one(late, text), "hello late"));
+    ck_assert(client_hear_end(fds[0], text)); /* the first to come is the first to go */
+    client_say(fd, "GET /hello/b HTTP/1.1\r\n" H "\r\n");
+    ck_assert_ptr_nonnull(strstr(client_hear_one(fd, text), "hello b"));
+    setrlimit(RLIMIT_NOFILE, &before);
+    for (int i = 0; i < COUNT; i++)
+        close(fds[i]);
+    close(late);
+    close(fd);
+}
+END_TEST
+
 START_TEST(stopping_answers_what_is_in_flight)
 {
     char text[TEXT_BYTES];
@@ -565,6 +606,7 @@ main(void)
     tcase_add_test(cases, one_connection_too_many_is_told_to_come_back);
     tcase_add_test(cases, a_thousand_connections_are_served);
     tcase_add_test(cases, without_descriptors_the_server_goes_on);
+    tcase_add_test(cases, who_never_asked_makes_room);
     tcase_add_test(cases, stopping_answers_what_is_in_flight);
     tcase_add_test(cases, the_grace_has_an_end_and_answers_after_it_are_dropped);
     tcase_add_test(cases, a_bad_address_is_an_error);

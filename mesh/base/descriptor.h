@@ -1,0 +1,32 @@
+/* descriptor.h -- How many file descriptors there are, and which of them strangers may have.
+ *
+ * A connection is a descriptor. A program that has none left cannot reach its database, cannot write
+ * a file, and some libraries never listen again once accept() has failed. So the soft limit is raised
+ * when the program starts, and a reserve is kept from connections that come from outside: the kernel
+ * hands out the lowest free number, so a number of accept() that is in the reserve says that so many
+ * are open.
+ *
+ * Thread    descriptors_raise: main, before other threads start. The others: any.
+ */
+#ifndef MESH_BASE_DESCRIPTOR_H
+#define MESH_BASE_DESCRIPTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { DESCRIPTORS_RESERVE_MIN = 16, DESCRIPTORS_RESERVE_MAX = 1024 };
+
+/* Sets the soft limit to wanted, as far as the hard one allows. Returns what it is now. */
+size_t descriptors_raise(size_t wanted);
+
+/* A quarter of the soft limit, within the bounds above. */
+size_t descriptors_reserve(size_t limit);
+
+/* Does accept()'s number say that only the reserve is left? Such a connection must not be kept. */
+bool descriptor_is_in_reserve(int fd);
+
+/* Moves fd to the lowest free number, so that a connection that took the place of another is not
+ * counted in the reserve. Returns its number now. */
+int descriptor_lower(int fd);
+
+#endif

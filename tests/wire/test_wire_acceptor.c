@@ -1,0 +1,390 @@
+/* A server whose descriptors run out: who is in is served, who is silent makes room, and once the crowd
+ * has gone everybody is served again. */
+#include "tests/wire/server_harness.h"
+
+#include "mesh/base/descriptor.h"
+#include "mesh/base/listen.h"
+#include "mesh/wire/rpc_acceptor.h"
+#include "tests/patience.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CROWD = 120, /* connections that come at once */
+    ROOM = 24,   /* descriptors that the server has for them */
+};
+
+static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+enum { HELLO_BYTES = sizeof hello - 1, FRAME_TYPE_AT = 3, SETTINGS = 4 };
+
+static int crowd[CROWD];
+static struct rlimit limit_before;
+
+/* ---- clients of plain sockets ---- */
+
+/* Sockets first: client and server of a test share the limit. */
+static void
+crowd_make(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void
+socket_connect(int fd, int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+}
+
+static void
+crowd_connect(const char *words, size_t count)
+{
+    for (int i = 0; i < CROWD; i++) {
+        socket_connect(crowd[i], rpc_server_port(server));
+        /* One that was refused already says so. */
+        (void)!send(crowd[i], words, count, MSG_NOSIGNAL);
+    }
+}
+
+static void
+crowd_leave(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        close(crowd[i]);
+}
+
+/* The lowest limit that leaves this many numbers to connections above the crowd's own sockets. */
+static void
+limit_set(size_t room)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit_before);
+    limit = limit_before;
+    limit.rlim_cur = (rlim_t)crowd[CROWD - 1] + 1;
+    while (room > 0 && limit.rlim_cur - descriptors_reserve((size_t)limit.rlim_cur) <
+                           (rlim_t)crowd[CROWD - 1] + 1 + room)
+        limit.rlim_cur++;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void
+limit_restore(void)
+{
+    setrlimit(RLIMIT_NOFILE, &limit_before);
+}
+
+/* What the server said first: the type of a frame; -1: it closed the connection; -2: nothing. */
+static int
+hear(int fd)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    uint8_t frame[9];
+    ssize_t count;
+
+    if (poll(&poll_fd, 1, (int)(patient_us(10 * SECOND_US) / 1000)) != 1)
+        return -2;
+    count = recv(fd, frame, sizeof frame, MSG_WAITALL);
+    return count == sizeof frame ? frame[FRAME_TYPE_AT] : -1;
+}
+
+/* ---- calls ---- */
+
+static grpc_status_code
+call_once(void)
+{
+    struct answer answer;
+
+    unary_await(restock_start("apple", 7, 5000, NULL), &answer);
+    return answer.code;
+}
+
+/* A call over a connection of its own, until it is answered. */
+static void
+wait_for_service(void)
+{
+    int64_t until_us = clock_steady_us() + patient_us(2 * SECOND_US);
+    grpc_status_code code;
+
+    do {
+        client_close();
+        client_open();
+        code = call_once();
+    } while (code != GRPC_STATUS_OK && clock_steady_us() < until_us);
+    ck_assert_int_eq(code, GRPC_STATUS_OK);
+}
+
+static void
+wait_counted(bool (*is_there)(const struct rpc_server_counters *counters))
+{
+    int64_t until_us = clock_steady_us() + patient_us(10 * SECOND_US);
+    struct rpc_server_counters counters;
+
+    do {
+        sched_yield();
+        rpc_server_count(server, &counters);
+    } while (!is_there(&counters) && clock_steady_us() < until_us);
+    ck_assert(is_there(&counters));
+}
+
+static bool
+crowd_was_refused(const struct rpc_server_counters *counters)
+{
+    return counters->connections_refused + counters->connections_silent >= CROWD - 2 * ROOM;
+}
+
+static bool
+crowd_made_room(const struct rpc_server_counters *counters)
+{
+    return counters->connections_silent >= CROWD - 2 * ROOM;
+}
+
+START_TEST(who_is_silent_makes_room)
+{
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
+    crowd_make();
+    limit_set(ROOM);
+    crowd_connect("", 0);
+    wait_counted(crowd_made_room);
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK); /* who is in is served */
+    wait_for_service();                            /* and who comes now, too */
+    crowd_leave();
+    limit_restore();
+}
+END_TEST
+
+START_TEST(a_crowd_that_speaks_is_refused_and_forgotten)
+{
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
+    crowd_make();
+    limit_set(ROOM);
+    crowd_connect(hello, HELLO_BYTES);
+    wait_counted(crowd_was_refused);
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
+    ck_assert_int_ne(rpc_server_probe(server, 10000), ERR_UNREACHABLE); /* full is not deaf */
+    crowd_leave();
+    wait_for_service();
+    limit_restore();
+}
+END_TEST
+
+START_TEST(without_any_descriptor_the_server_goes_on)
+{
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
+    crowd_make();
+    limit_set(0);
+    crowd_connect(hello, HELLO_BYTES);
+    wait_counted(crowd_was_refused);
+    ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
+    limit_restore();
+    crowd_leave();
+    wait_for_service();
+}
+END_TEST
+
+/* clang-format off */
+#define WORDS(literal) literal, sizeof(literal) - 1
+static const struct {
+    const char *what, *words;
+    size_t count;
+    int heard;
+} words[] = {
+    { "HTTP/2",             hello, HELLO_BYTES,                                                  SETTINGS },
+    { "HTTP/1.1",           WORDS("GET / HTTP/1.1\r\nHost: here\r\n\r\n"),                       -1 },
+    { "TLS",                WORDS("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" "aaaaaaaaaaaaaaaaaaaa"), -1 },
+    { "nearly the preface", WORDS("PRI * HTTP/2.0\r\n\r\nSM\r\n\r!\0\0\0\4\0\0\0\0\0"),          -1 },
+};
+/* clang-format on */
+
+START_TEST(only_http2_comes_in)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), heard;
+
+    socket_connect(fd, rpc_server_port(server));
+    ck_assert_int_eq(send(fd, words[_i].words, words[_i].count, MSG_NOSIGNAL),
+                     (ssize_t)words[_i].count);
+    heard = hear(fd);
+    ck_assert_msg(heard == words[_i].heard, "%s: %d", words[_i].what, heard);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_preface_may_come_in_pieces)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+
+    setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
+    socket_connect(fd, rpc_server_port(server));
+    for (size_t i = 0; i < HELLO_BYTES; i++)
+        ck_assert_int_eq(send(fd, hello + i, 1, MSG_NOSIGNAL), 1);
+    ck_assert_int_eq(hear(fd), SETTINGS);
+    close(fd);
+}
+END_TEST
+
+START_TEST(half_a_preface_and_the_end_is_no_client)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    socket_connect(fd, rpc_server_port(server));
+    ck_assert_int_eq(send(fd, hello, 10, MSG_NOSIGNAL), 10);
+    shutdown(fd, SHUT_WR);
+    ck_assert_int_eq(hear(fd), -1);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_port_that_listens_is_heard)
+{
+    ck_assert_int_eq(rpc_server_probe(server, 10000), ERR_OK);
+    ck_assert_int_eq(rpc_server_probe(server, 10000), ERR_OK);
+}
+END_TEST
+
+/* ---- the acceptor alone ---- */
+
+static void
+close_it(void *owner, int fd)
+{
+    (void)owner;
+    close(fd);
+}
+
+static struct rpc_acceptor *
+acceptor_open(void)
+{
+    const struct rpc_acceptor_options options = { .listen = "127.0.0.1:0",
+                                                  .take = close_it,
+                                                  .silent_ms = 50 };
+    struct rpc_acceptor *acceptor;
+
+    log_open("test", LOG_ERROR);
+    ck_assert_int_eq(rpc_acceptor_open(&options, &acceptor), ERR_OK);
+    return acceptor;
+}
+
+START_TEST(who_says_nothing_is_sent_away)
+{
+    struct rpc_acceptor *acceptor = acceptor_open();
+    struct rpc_acceptor_counters counters;
+    int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int slow = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    rpc_acceptor_start(acceptor);
+    socket_connect(silent, rpc_acceptor_port(acceptor));
+    socket_connect(slow, rpc_acceptor_port(acceptor));
+    ck_assert_int_eq(send(slow, hello, 1, MSG_NOSIGNAL), 1);
+    ck_assert_int_eq(hear(silent), -1);
+    ck_assert_int_eq(hear(slow), -1);
+    rpc_acceptor_count(acceptor, &counters);
+    ck_assert_uint_eq(counters.accepted, 2);
+    ck_assert_uint_eq(counters.silent, 2);
+    close(silent);
+    close(slow);
+    rpc_acceptor_close(acceptor);
+}
+END_TEST
+
+START_TEST(a_port_that_nobody_serves_is_deaf)
+{
+    struct rpc_acceptor *acceptor = acceptor_open(); /* the kernel connects, and nobody answers */
+
+    ck_assert_int_eq(rpc_acceptor_probe(acceptor, 50), ERR_UNREACHABLE);
+    rpc_acceptor_start(acceptor);
+    ck_assert_int_eq(rpc_acceptor_probe(acceptor, 10000), ERR_OK);
+    rpc_acceptor_close(acceptor);
+}
+END_TEST
+
+/* ---- addresses ---- */
+
+START_TEST(a_name_is_listened_on_at_all_its_addresses)
+{
+    struct listen listen;
+
+    log_open("test", LOG_ERROR);
+    ck_assert_int_eq(listen_open("localhost:0", &listen), ERR_OK);
+    ck_assert_uint_ge(listen.count, 1);
+    for (size_t i = 0; i < listen.count; i++) {
+        struct sockaddr_storage address;
+        socklen_t bytes = sizeof address;
+        int fd;
+
+        ck_assert_int_eq(getsockname(listen.fds[i], (struct sockaddr *)&address, &bytes), 0);
+        fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, bytes), 0);
+        close(fd);
+    }
+    listen_close(&listen);
+}
+END_TEST
+
+/* clang-format off */
+static const struct { const char *text; enum error error; } addresses[] = {
+    { "127.0.0.1:0",     ERR_OK },
+    { "[::]:0",          ERR_OK },
+    { "127.0.0.1",       ERR_BAD_REQUEST },
+    { ":7001",           ERR_BAD_REQUEST },
+    { "",                ERR_BAD_REQUEST },
+    { "127.0.0.1:port",  ERR_BAD_REQUEST },
+    { "no.such.host.invalid:0", ERR_BAD_REQUEST },
+    { "192.0.2.1:0",     ERR_UNREACHABLE }, /* not ours (RFC 5737) */
+};
+/* clang-format on */
+
+START_TEST(an_address_is_understood_or_refused)
+{
+    int lowest = dup(STDIN_FILENO), lowest_after;
+    struct listen listen;
+    enum error error;
+
+    close(lowest);
+    log_open("test", LOG_ERROR + 1);
+    error = listen_open(addresses[_i].text, &listen);
+    ck_assert_msg(error == addresses[_i].error, "%s: %s", addresses[_i].text, error_name(error));
+    listen_close(&listen);
+    lowest_after = dup(STDIN_FILENO);
+    close(lowest_after);
+    ck_assert_int_eq(lowest_after, lowest); /* nothing is left open */
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("wire_acceptor");
+    TCase *cases = tcase_create("server"), *alone = tcase_create("alone");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(cases, 120);
+    tcase_set_timeout(alone, 120);
+    tcase_add_checked_fixture(cases, set_up, take_down);
+    tcase_add_test(cases, who_is_silent_makes_room);
+    tcase_add_test(cases, a_crowd_that_speaks_is_refused_and_forgotten);
+    tcase_add_test(cases, without_any_descriptor_the_server_goes_on);
+    tcase_add_loop_test(cases, only_http2_comes_in, 0, (int)(sizeof words / sizeof *words));
+    tcase_add_test(cases, a_preface_may_come_in_pieces);
+    tcase_add_test(cases, half_a_preface_and_the_end_is_no_client);
+    tcase_add_test(cases, a_port_that_listens_is_heard);
+    tcase_add_test(alone, who_says_nothing_is_sent_away);
+    tcase_add_test(alone, a_port_that_nobody_serves_is_deaf);
+    tcase_add_test(alone, a_name_is_listened_on_at_all_its_addresses);
+    tcase_add_loop_test(alone, an_address_is_understood_or_refused, 0,
+                        (int)(sizeof addresses / sizeof *addresses));
+    suite_add_tcase(suite, cases);
+    suite_add_tcase(suite, alone);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
