@@ -48,9 +48,9 @@ signal_done(struct rpc_request *request, const struct rpc_result *result)
 
     if (result->code != WIRE_OK && result->code != WIRE_CANCELLED)
         log_at(is_vain ? LOG_WARN : LOG_DEBUG,
-                 "payment=%s version=%d signal=%s code=%d reason=%s because=\"%s\"",
-                 uuid_print(send->payment_id, id), send->version, is_vain ? "dropped" : "unsent",
-                 (int)result->code, result->reason, result->message);
+               "payment=%s version=%d signal=%s code=%d reason=%s because=\"%s\"",
+               uuid_print(send->payment_id, id), send->version, is_vain ? "dropped" : "unsent",
+               (int)result->code, result->reason, result->message);
     if (result->code == WIRE_OK || is_vain)
         signal->options.acknowledged(signal->options.owner, send->payment_id, send->version);
     atomic_fetch_sub(&signal->in_flight, 1);

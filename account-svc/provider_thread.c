@@ -236,10 +236,10 @@ job_learn(struct job *job, CURLcode code)
                                                            job->arena, &learn.observation);
     lane_answered(job->lane, (int)status, retry_after_us(retry_after_seconds), now_us);
     log_at(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
-             "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
-             uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind),
-             status, outcome_word(learn.outcome), (long long)(now_us - job->asked_us) / 1000,
-             code == CURLE_OK ? "" : curl_easy_strerror(code));
+           "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
+           uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
+           outcome_word(learn.outcome), (long long)(now_us - job->asked_us) / 1000,
+           code == CURLE_OK ? "" : curl_easy_strerror(code));
     job->state = JOB_LEARNING;
     thread->options.submit(thread->options.owner, &payment_learn_method, &learn, learn_answered);
 }

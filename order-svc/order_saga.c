@@ -95,8 +95,8 @@ log_answer(const struct send *send, const struct rpc_result *result)
     char id[UUID_TEXT_BYTES + 1];
 
     log_at(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
-             uuid_print(send->order_id, id), send->request.method, (int)result->code,
-             result->reason, result->message);
+           uuid_print(send->order_id, id), send->request.method, (int)result->code, result->reason,
+           result->message);
 }
 
 static void

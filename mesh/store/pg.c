@@ -137,8 +137,8 @@ judge(const PGresult *result, const char *name)
     char words[256];
 
     log_at(error == ERR_INTERNAL ? LOG_ERROR : LOG_WARN,
-             "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
-             error_name(error), one_line(PQresultErrorMessage(result), words));
+           "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
+           error_name(error), one_line(PQresultErrorMessage(result), words));
     return error;
 }
 

@@ -163,7 +163,8 @@ idle_find(const struct http_server *server)
         if (conn->state != CONN_HEADERS || conn->work != NULL)
             continue;
         if (found == NULL || (found->has_spoken && !conn->has_spoken) ||
-            (found->has_spoken == conn->has_spoken && conn->deadline_us < found->deadline_us))
+            (found->has_spoken == conn->has_spoken &&
+             conn->deadline_us <= found->deadline_us)) /* the list begins with the newest */
             found = conn;
     }
     return found;
