@@ -59,9 +59,9 @@ enum error pbjson_encode(const struct pbjson_message *message, const json_t *jso
 enum error pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
                          struct problem *problem, json_t **ret_json);
 
-/* The same with defaults: numbers as 0 or "0", "", false, the enum's name of 0, [] and {}. Messages,
- * members of a oneof and optional fields are still left out when unset. For expressions, to which
- * `totalMinor` must exist also when it is 0. */
+/* For expressions. 64-bit integers are whole numbers (a uint64 above INT64_MAX stays a text), and what has
+ * its default is there: 0, "", false, the enum's name of 0, [] and {}: `totalMinor` must exist also when
+ * it is 0. Messages, members of a oneof and optional fields are still left out when unset. */
 enum error pbjson_decode_full(const struct pbjson_message *message, const uint8_t *bytes,
                               size_t count, struct problem *problem, json_t **ret_json);
 

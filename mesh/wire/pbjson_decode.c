@@ -13,7 +13,7 @@
 
 struct in {
     struct problem *problem;
-    bool is_full; /* defaults are written too */
+    bool is_full; /* for expressions: defaults are written too, and 64-bit integers are numbers */
     int depth;
 };
 
@@ -91,8 +91,23 @@ unzigzag(uint64_t bits)
     return (int64_t)(bits >> 1 ^ (0 - (bits & 1)));
 }
 
+/* proto3 JSON writes them as texts, for readers whose numbers are doubles. */
 static json_t *
-json_of_number(const struct pbjson_field *field, uint64_t bits)
+json_of_signed(const struct in *in, int64_t value)
+{
+    return in->is_full ? json_integer(value) : json_of_text("%" PRId64, value);
+}
+
+/* Above INT64_MAX there is no number for it. */
+static json_t *
+json_of_unsigned(const struct in *in, uint64_t value)
+{
+    return in->is_full && value <= INT64_MAX ? json_integer((int64_t)value)
+                                             : json_of_text("%" PRIu64, value);
+}
+
+static json_t *
+json_of_number(const struct in *in, const struct pbjson_field *field, uint64_t bits)
 {
     switch (field->type) {
     case PBJSON_DOUBLE:
@@ -101,12 +116,12 @@ json_of_number(const struct pbjson_field *field, uint64_t bits)
         return json_of_float(bits);
     case PBJSON_INT64:
     case PBJSON_SFIXED64:
-        return json_of_text("%" PRId64, (int64_t)bits);
+        return json_of_signed(in, (int64_t)bits);
     case PBJSON_SINT64:
-        return json_of_text("%" PRId64, unzigzag(bits));
+        return json_of_signed(in, unzigzag(bits));
     case PBJSON_UINT64:
     case PBJSON_FIXED64:
-        return json_of_text("%" PRIu64, bits);
+        return json_of_unsigned(in, bits);
     case PBJSON_INT32:
     case PBJSON_SFIXED32:
         return json_integer((int32_t)(uint32_t)bits);
@@ -190,17 +205,17 @@ read_value(struct in *in, const struct pbjson_field *field, const struct pbwire_
     case PBJSON_GROUP:
         return pbjson_refuse(in->problem, path, "is a group: not supported");
     default:
-        *ret_json = json_of_number(field, wire->value);
+        *ret_json = json_of_number(in, field, wire->value);
         return ERR_OK;
     }
 }
 
 static json_t *
-default_of(const struct pbjson_field *field)
+default_of(const struct in *in, const struct pbjson_field *field)
 {
     if (field->type == PBJSON_STRING || field->type == PBJSON_BYTES)
         return json_string_nocheck("");
-    return field->type == PBJSON_MESSAGE ? json_object() : json_of_number(field, 0);
+    return field->type == PBJSON_MESSAGE ? json_object() : json_of_number(in, field, 0);
 }
 
 /* ---- fields ---- */
@@ -220,7 +235,7 @@ read_packed(struct in *in, const struct pbjson_field *field, const struct pbwire
 
         if (!is_read)
             return pbjson_refuse(in->problem, path, "is cut short or garbled");
-        json_array_append_new(array, json_of_number(field, bits));
+        json_array_append_new(array, json_of_number(in, field, bits));
     }
     return ERR_OK;
 }
@@ -286,7 +301,7 @@ read_entry(struct in *in, const struct pbjson_field *field, const struct pbwire_
     const struct pbjson_field *key = &field->message->fields[0], *value = &key[1];
     struct pbwire inner = pbwire_of(wire->data, wire->bytes);
     struct pbjson_path at = { .up = path, .index = json_object_size(map) };
-    json_t *key_json = default_of(key), *value_json = default_of(value);
+    json_t *key_json = default_of(in, key), *value_json = default_of(in, value);
     struct pbwire_field part;
     enum error error = ERR_OK;
 
@@ -326,9 +341,9 @@ clear_oneof(const struct pbjson_message *message, const struct pbjson_field *fie
 }
 
 static bool
-json_is_default(const struct pbjson_field *field, const json_t *json)
+json_is_default(const struct in *in, const struct pbjson_field *field, const json_t *json)
 {
-    json_t *usual = default_of(field);
+    json_t *usual = default_of(in, field);
     bool is_default =
         json_equal(usual, json) && !(json_is_real(json) && signbit(json_real_value(json)) != 0);
 
@@ -345,7 +360,7 @@ read_single(struct in *in, const struct pbjson_message *message, const struct pb
     if (read_value(in, field, wire, before, path, &value) != ERR_OK)
         return ERR_BAD_REQUEST;
     clear_oneof(message, field, object);
-    if (!field->has_presence && json_is_default(field, value)) {
+    if (!field->has_presence && json_is_default(in, field, value)) {
         json_object_del(object, field->json_name);
         json_decref(value);
     } else {
@@ -379,7 +394,7 @@ field_find(const struct pbjson_message *message, uint32_t number)
 
 /* For expressions, to which what is not there is an error. */
 static void
-add_defaults(const struct pbjson_message *message, json_t *object)
+add_defaults(const struct in *in, const struct pbjson_message *message, json_t *object)
 {
     for (size_t i = 0; i < message->count; i++) {
         const struct pbjson_field *field = &message->fields[i];
@@ -389,7 +404,7 @@ add_defaults(const struct pbjson_message *message, json_t *object)
             continue;
         value = pbjson_is_map(field) ? json_object()
                 : field->is_repeated ? json_array()
-                                     : default_of(field);
+                                     : default_of(in, field);
         json_object_set_new_nocheck(object, field->json_name, value);
     }
 }
@@ -415,7 +430,7 @@ read_message(struct in *in, const struct pbjson_message *message, const uint8_t 
     if (error == ERR_OK && !pbwire_is_done(&wire))
         error = pbjson_refuse(in->problem, path, "is cut short or no %s", message->name);
     if (error == ERR_OK && in->is_full)
-        add_defaults(message, object);
+        add_defaults(in, message, object);
     in->depth--;
     return error;
 }

@@ -83,16 +83,23 @@ skip_spaces(struct parser *parser)
         parser->at++;
 }
 
+/* A byte of a letter that is not ASCII: names may be in any script. */
+static bool
+is_beyond_ascii(char c)
+{
+    return ((unsigned char)c & 0x80) != 0;
+}
+
 static bool
 is_name_start(char c)
 {
-    return isalpha((unsigned char)c) || c == '_' || c == '$';
+    return isalpha((unsigned char)c) || c == '_' || c == '$' || is_beyond_ascii(c);
 }
 
 static bool
 is_name_part(char c)
 {
-    return isalnum((unsigned char)c) || c == '_' || c == '$';
+    return isalnum((unsigned char)c) || c == '_' || c == '$' || is_beyond_ascii(c);
 }
 
 static bool
@@ -167,6 +174,7 @@ parse_number(struct parser *parser)
     node->number = strtoll(parser->at, &end, 10);
     if (*end == '.' && isdigit((unsigned char)end[1])) {
         node->kind = NODE_REAL;
+        errno = 0;
         node->real = strtod(parser->at, &end);
     }
     if (errno != 0)

@@ -11,7 +11,8 @@
  * Memory    A parsed expression lives in the arena. expression_evaluate: a new reference, NULL is
  *           the language's null (jansson's json_null never comes out).
  * Errors    ERR_BAD_REQUEST with the place in the text, or what was wrong with a value.
- * Units     Whole numbers are int64 and are checked for overflow; a number with a point stays one.
+ * Units     Whole numbers are int64 and are checked for overflow; a number with a point stays one. Two
+ *           whole numbers, or a whole one and another, are compared exactly.
  */
 #ifndef SAGA_ENGINE_EXPRESSION_H
 #define SAGA_ENGINE_EXPRESSION_H
@@ -25,6 +26,7 @@
 enum {
     EXPRESSION_BYTES_MAX = 1024,
     EXPRESSION_DEPTH_MAX = 32,
+    TEXT_BYTES_MAX = 64 * 1024, /* that an expression makes by adding */
 };
 
 struct expression;

@@ -6,6 +6,7 @@
 #include "saga/engine/expression_inner.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,15 +74,44 @@ is_number(const json_t *value)
     return value != NULL && json_is_number(value);
 }
 
+/* A whole number beside any other, to the last digit: as a double it may be another. */
+static int
+order_int_real(int64_t whole, double real)
+{
+    int64_t floor_of_real;
+
+    if (real >= 0x1p63)
+        return -1;
+    if (real < -0x1p63)
+        return 1;
+    floor_of_real = (int64_t)floor(real);
+    if (whole != floor_of_real)
+        return whole < floor_of_real ? -1 : 1;
+    return (double)floor_of_real < real ? -1 : 0;
+}
+
+static int
+order_numbers(const json_t *a, const json_t *b)
+{
+    double left = json_number_value(a), right = json_number_value(b);
+
+    if (json_is_integer(a) && json_is_integer(b))
+        return (json_integer_value(a) > json_integer_value(b)) -
+               (json_integer_value(a) < json_integer_value(b));
+    if (json_is_integer(a))
+        return order_int_real(json_integer_value(a), right);
+    if (json_is_integer(b))
+        return -order_int_real(json_integer_value(b), left);
+    return (left > right) - (left < right);
+}
+
 static bool
 is_equal(const json_t *a, const json_t *b)
 {
     if (a == NULL || b == NULL)
         return a == b;
-    if (json_is_integer(a) && json_is_integer(b))
-        return json_integer_value(a) == json_integer_value(b);
     if (is_number(a) && is_number(b))
-        return json_number_value(a) == json_number_value(b);
+        return order_numbers(a, b) == 0;
     return json_equal(a, b) != 0;
 }
 
@@ -93,7 +123,7 @@ call_text_method(const struct walk *walk, enum method method, const char *text,
 
     switch (method) {
     case METHOD_LENGTH:
-        *ret_value = json_integer((json_int_t)strlen(text));
+        *ret_value = json_integer(text_length(text));
         return true;
     case METHOD_IS_EMPTY:
         *ret_value = json_boolean(text[0] == '\0');
@@ -208,14 +238,8 @@ order(const struct walk *walk, const json_t *a, const json_t *b, int *ret_order)
 {
     if (a == NULL || b == NULL) {
         *ret_order = (a != NULL) - (b != NULL);
-    } else if (json_is_integer(a) && json_is_integer(b)) {
-        int64_t left = json_integer_value(a), right = json_integer_value(b);
-
-        *ret_order = (left > right) - (left < right);
     } else if (is_number(a) && is_number(b)) {
-        double left = json_number_value(a), right = json_number_value(b);
-
-        *ret_order = (left > right) - (left < right);
+        *ret_order = order_numbers(a, b);
     } else if (json_is_string(a) && json_is_string(b)) {
         *ret_order = strcmp(json_string_value(a), json_string_value(b));
     } else {
@@ -245,14 +269,16 @@ compare(const struct walk *walk, enum compare how, const json_t *a, const json_t
 
 /* A text with anything plain added to it. */
 static bool
-print_plain(const json_t *value, char *text, size_t size)
+print_plain(const json_t *value, char text[REAL_TEXT_BYTES])
 {
     if (value == NULL)
-        snprintf(text, size, "null");
+        snprintf(text, REAL_TEXT_BYTES, "null");
     else if (json_is_integer(value))
-        snprintf(text, size, "%lld", (long long)json_integer_value(value));
+        snprintf(text, REAL_TEXT_BYTES, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        real_print(json_real_value(value), text);
     else if (json_is_boolean(value))
-        snprintf(text, size, "%s", json_is_true(value) ? "true" : "false");
+        snprintf(text, REAL_TEXT_BYTES, "%s", json_is_true(value) ? "true" : "false");
     else
         return false;
     return true;
@@ -261,15 +287,17 @@ print_plain(const json_t *value, char *text, size_t size)
 static bool
 join(const struct walk *walk, const json_t *a, const json_t *b, json_t **ret_value)
 {
-    char a_plain[32], b_plain[32];
+    char a_plain[REAL_TEXT_BYTES], b_plain[REAL_TEXT_BYTES];
     const char *left = json_string_value(a), *right = json_string_value(b);
 
-    if (left == NULL && print_plain(a, a_plain, sizeof a_plain))
+    if (left == NULL && print_plain(a, a_plain))
         left = a_plain;
-    if (right == NULL && print_plain(b, b_plain, sizeof b_plain))
+    if (right == NULL && print_plain(b, b_plain))
         right = b_plain;
     if (left == NULL || right == NULL)
         return refuse(walk, "adds to a text what has no text");
+    if (strlen(left) + strlen(right) > TEXT_BYTES_MAX)
+        return refuse(walk, "makes a text of more than 65536 bytes");
     *ret_value = json_sprintf("%s%s", left, right);
     return true;
 }
@@ -311,12 +339,13 @@ calculate(const struct walk *walk, char sign, const json_t *a, const json_t *b, 
         return calculate_int(walk, sign, json_integer_value(a), json_integer_value(b), ret_value);
     left = json_number_value(a);
     right = json_number_value(b);
-    if (sign == '%' || (sign == '/' && right == 0.0))
-        return refuse(walk, "has no result among numbers");
+    if ((sign == '/' || sign == '%') && right == 0.0)
+        return refuse(walk, "divides by zero");
     *ret_value = json_real(sign == '+'   ? left + right
                            : sign == '-' ? left - right
                            : sign == '*' ? left * right
-                                         : left / right);
+                           : sign == '/' ? left / right
+                                         : fmod(left, right));
     return *ret_value != NULL || refuse(walk, "overflows"); /* jansson refuses infinity */
 }
 

@@ -1,5 +1,5 @@
 /* expression_inner.h -- The nodes of an expression: made by expression.c, walked by
- * expression_evaluate.c. Inside these two only. */
+ * expression_evaluate.c, with expression_text.c. Inside these only. */
 #ifndef SAGA_ENGINE_EXPRESSION_INNER_H
 #define SAGA_ENGINE_EXPRESSION_INNER_H
 
@@ -45,6 +45,13 @@ struct node {
     double real;
     bool is_safe; /* ?. */
 };
+
+enum { REAL_TEXT_BYTES = 40 };
+
+/* In UTF-16 units, as Java counts. The text is UTF-8. */
+int64_t text_length(const char *text);
+/* As Java prints it. */
+void real_print(double value, char text[REAL_TEXT_BYTES]);
 
 struct expression {
     const struct node *root;

@@ -14,6 +14,18 @@ def fails_after_the_charge(states):
     states["MarkFailed"]["Input"][0].update(reason="CHANGED", detail="a new version")
 
 
+def calculates(states):
+    states["ReserveStock"]["Next"] = "IsRight"
+    states["IsRight"] = {
+        "Type": "Choice",
+        "Choices": [
+            {"Expression": "[totalMinor] == 500 && [totalMinor] > 499", "Next": "ChargeWallet"}
+        ],
+        "Default": "CompensationTrigger",
+    }
+    states["ChargeWallet"]["Input"][0]["amountMinor"] = "$.[totalMinor] * 3 - [totalMinor] - 500"
+
+
 def has_a_script(states):
     states["ReserveStock"]["Type"] = "ScriptTask"
 
@@ -110,6 +122,14 @@ class Definitions(Story):
         self.assert_paid(order_id, total_minor=500)
         late = self.place(customer, [(sku, 1)], flow="passing")
         self.assert_failed(late, "UNKNOWN_DEFINITION")
+
+    def test_amounts_are_whole_numbers(self):
+        story.shared.define(story.saga_named("calculating", calculates))
+        self.mesh.restart("saga")
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        order_id = self.place(customer, [(sku, 1)], flow="calculating")
+        self.assert_paid(order_id, total_minor=500)
+        self.assertEqual(self.mesh.balance(customer), 1500)
 
     def test_what_cannot_be_run_is_refused_at_load_by_name(self):
         rows = (

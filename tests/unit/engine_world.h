@@ -451,8 +451,8 @@ world_answer_of(const struct op *op)
         answer.outcome = OUTCOME_REFUSED;
         answer.reason = op->method == NULL ? "UNDONE_BEFORE" : op->reason;
     } else if (strcmp(op->method, "Reserve") == 0) {
-        answer.result = json_pack("{s:s, s:o}", "holdId", op->id, "totalMinor",
-                                  json_sprintf("%lld", (long long)op->amount * WORLD_PRICE_MINOR));
+        answer.result = json_pack("{s:s, s:I}", "holdId", op->id, "totalMinor",
+                                  (json_int_t)(op->amount * WORLD_PRICE_MINOR));
     } else {
         answer.result = json_pack("{s:s}", "transferId", op->id);
     }

@@ -31,7 +31,7 @@ answer(struct driver *driver, const struct call_due *call, struct answer *ret_an
     if (strcmp(call->method, script->pivot) == 0)
         ret_answer->outcome = OUTCOME_NOT_DONE;
     if (strcmp(call->method, "Reserve") == 0)
-        ret_answer->result = json_pack("{s:s, s:s}", "totalMinor", "300", "currency", "JPY");
+        ret_answer->result = json_pack("{s:i, s:s}", "totalMinor", 300, "currency", "JPY");
     if (strcmp(call->method, "MarkFailed") == 0) {
         snprintf(script->reason, sizeof script->reason, "%s",
                  json_string_value(json_object_get(call->request, "reason")));

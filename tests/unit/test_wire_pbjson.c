@@ -515,17 +515,59 @@ END_TEST
 START_TEST(full_has_the_defaults)
 {
     check_decoded("5a00",
-                  "{\"inner\":{\"d\":0.0,\"f\":0.0,\"i64\":\"0\",\"u64\":\"0\",\"i32\":0,"
-                  "\"f64\":\"0\",\"f32\":0,\"b\":false,\"s\":\"\",\"raw\":\"\",\"u32\":0,"
-                  "\"color\":\"COLOR_UNSPECIFIED\",\"sf32\":0,\"sf64\":\"0\",\"s32\":0,"
-                  "\"s64\":\"0\",\"packedList\":[],\"looseList\":[],\"texts\":[],\"inners\":[],"
+                  "{\"inner\":{\"d\":0.0,\"f\":0.0,\"i64\":0,\"u64\":0,\"i32\":0,"
+                  "\"f64\":0,\"f32\":0,\"b\":false,\"s\":\"\",\"raw\":\"\",\"u32\":0,"
+                  "\"color\":\"COLOR_UNSPECIFIED\",\"sf32\":0,\"sf64\":0,\"s32\":0,"
+                  "\"s64\":0,\"packedList\":[],\"looseList\":[],\"texts\":[],\"inners\":[],"
                   "\"colors\":[],\"fixeds\":[],\"counts\":{},\"byNumber\":{},\"byTruth\":{}},"
-                  "\"d\":0.0,\"f\":0.0,\"i64\":\"0\",\"u64\":\"0\",\"i32\":0,"
-                  "\"f64\":\"0\",\"f32\":0,\"b\":false,\"s\":\"\",\"raw\":\"\",\"u32\":0,"
-                  "\"color\":\"COLOR_UNSPECIFIED\",\"sf32\":0,\"sf64\":\"0\",\"s32\":0,"
-                  "\"s64\":\"0\",\"packedList\":[],\"looseList\":[],\"texts\":[],\"inners\":[],"
+                  "\"d\":0.0,\"f\":0.0,\"i64\":0,\"u64\":0,\"i32\":0,"
+                  "\"f64\":0,\"f32\":0,\"b\":false,\"s\":\"\",\"raw\":\"\",\"u32\":0,"
+                  "\"color\":\"COLOR_UNSPECIFIED\",\"sf32\":0,\"sf64\":0,\"s32\":0,"
+                  "\"s64\":0,\"packedList\":[],\"looseList\":[],\"texts\":[],\"inners\":[],"
                   "\"colors\":[],\"fixeds\":[],\"counts\":{},\"byNumber\":{},\"byTruth\":{}}",
                   true);
+}
+END_TEST
+
+/* To an expression a 64-bit number is a whole number, wherever it stands. */
+/* clang-format off */
+static const struct {
+    const char *what, *hex, *member, *value;
+} whole_numbers[] = {
+    { "int64",                "18ac02",                     "i64",    "300" },
+    { "the least int64",      "1880808080808080808001",     "i64",    "-9223372036854775808" },
+    { "the greatest int64",   "18ffffffffffffffff7f",       "i64",    "9223372036854775807" },
+    { "beyond a double",      "188180808080808010",         "i64",    "9007199254740993" },
+    { "uint64",               "20ac02",                     "u64",    "300" },
+    { "the greatest int64, as uint64", "20ffffffffffffffff7f", "u64", "9223372036854775807" },
+    { "one more has no number", "2080808080808080808001",   "u64",    "\"9223372036854775808\"" },
+    { "the greatest uint64",  "20ffffffffffffffffff01",     "u64",    "\"18446744073709551615\"" },
+    { "fixed64",              "312c01000000000000",         "f64",    "300" },
+    { "sfixed64",             "8101feffffffffffffff",       "sf64",   "-2" },
+    { "sint64",               "9001d704",                   "s64",    "-300" },
+    { "in a map",             "f201060a016110ac02",         "counts", "{\"a\":300}" },
+    { "in a map, left out",   "f201030a0161",               "counts", "{\"a\":0}" },
+};
+/* clang-format on */
+
+START_TEST(full_has_whole_numbers)
+{
+    json_t *json = NULL, *wanted;
+    struct problem problem = { 0 };
+    uint8_t bytes[64], *again;
+    size_t count = bytes_of(whole_numbers[_i].hex, bytes), again_count;
+
+    ck_assert_int_eq(pbjson_decode_full(all, bytes, count, &problem, &json), ERR_OK);
+    wanted = json_loads(whole_numbers[_i].value, JSON_DECODE_ANY, NULL);
+    ck_assert_msg(json_equal(json_object_get(json, whole_numbers[_i].member), wanted), "%s",
+                  whole_numbers[_i].what);
+    ck_assert_int_eq(pbjson_encode(all, json, arena, &problem, &again, &again_count), ERR_OK);
+    json_decref(json);
+    ck_assert_int_eq(pbjson_decode_full(all, again, again_count, &problem, &json), ERR_OK);
+    ck_assert_msg(json_equal(json_object_get(json, whole_numbers[_i].member), wanted), "%s: back",
+                  whole_numbers[_i].what);
+    json_decref(json);
+    json_decref(wanted);
 }
 END_TEST
 
@@ -586,8 +628,8 @@ START_TEST(storage_response_is_read)
     Sagamesh__Storage__V1__ReserveResponse response = SAGAMESH__STORAGE__V1__RESERVE_RESPONSE__INIT;
     const struct pbjson_message *message =
         pbjson_message_find(ours, "sagamesh.storage.v1.ReserveResponse");
-    json_t *wanted = json_of("{\"holdId\":\"h\",\"totalMinor\":\"0\",\"currency\":\"JPY\","
-                             "\"lines\":[],\"untilUs\":\"1763722800000000\"}");
+    json_t *wanted = json_of("{\"holdId\":\"h\",\"totalMinor\":0,\"currency\":\"JPY\","
+                             "\"lines\":[],\"untilUs\":1763722800000000}");
     struct problem problem;
     uint8_t packed[256];
     json_t *json = NULL;
@@ -729,6 +771,7 @@ main(void)
     tcase_add_loop_test(tests, wire_is_refused, 0, ROWS(refused_wire));
     tcase_add_test(tests, depth_has_a_limit);
     tcase_add_test(tests, full_has_the_defaults);
+    tcase_add_loop_test(tests, full_has_whole_numbers, 0, ROWS(whole_numbers));
     tcase_add_test(tests, storage_method_is_found);
     tcase_add_test(tests, storage_request_is_what_protobuf_c_makes);
     tcase_add_test(tests, storage_response_is_read);
