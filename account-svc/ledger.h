@@ -138,7 +138,7 @@ struct get_transfer {
 struct statement {
     struct op op;
     const char *key;
-    struct uuid before_id; /* all ones: from the newest */
+    struct uuid before_id; /* nil: from the newest */
     int32_t page_size;
     struct transfer *transfers; /* result */
     size_t count;

@@ -382,15 +382,12 @@ statement_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         (const Sagamesh__Ledger__V1__StatementRequest *)message;
     struct statement *statement = op;
     struct problem *problem = &statement->op.problem;
-    bool has_token;
 
     if (wallet_decode(problem, request->customer_id, request->currency, arena, &statement->key) !=
             ERR_OK ||
         check_page_size(problem, request->page_size, &statement->page_size) != ERR_OK ||
-        check_page_id(problem, request->page_token, &has_token, &statement->before_id) != ERR_OK)
+        check_page_id(problem, request->page_token, &statement->before_id) != ERR_OK)
         return problem->error;
-    if (!has_token)
-        memset(&statement->before_id, 0xff, sizeof statement->before_id);
     return ERR_OK;
 }
 

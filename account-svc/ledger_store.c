@@ -1,6 +1,7 @@
 /* ledger_store.c -- Rows of the ledger's tables to structs and back: all of its SQL. */
 #include "account-svc/ledger_hold.h"
 #include "mesh/store/lookup.h"
+#include "mesh/store/page.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -53,21 +54,25 @@ const struct pg_statement account_update = {
 
 /* ---- transfer ---- */
 
-static const struct pg_column transfer_columns[] = {
-    PG_COLUMN(struct transfer, record.id, PG_UUID),
-    PG_COLUMN(struct transfer, record.fingerprint, PG_INT8),
-    PG_COLUMN(struct transfer, record.reason, PG_TEXT),
-    PG_COLUMN(struct transfer, record.detail, PG_TEXT),
-    PG_COLUMN(struct transfer, state, PG_INT4),
-    PG_COLUMN(struct transfer, kind, PG_TEXT),
-    PG_COLUMN(struct transfer, debit_key, PG_TEXT),
-    PG_COLUMN(struct transfer, credit_key, PG_TEXT),
-    PG_COLUMN(struct transfer, amount_minor, PG_INT8),
-    PG_COLUMN(struct transfer, reference, PG_TEXT),
-    PG_COLUMN(struct transfer, reverses_id, PG_UUID),
-    PG_COLUMN(struct transfer, reversed_by, PG_UUID),
-    PG_COLUMN(struct transfer, posted_at_us, PG_INT8),
-    { 0 },
+/* clang-format off */
+#define TRANSFER_FIELDS \
+    PG_COLUMN(struct transfer, record.id, PG_UUID), \
+    PG_COLUMN(struct transfer, record.fingerprint, PG_INT8), \
+    PG_COLUMN(struct transfer, record.reason, PG_TEXT), \
+    PG_COLUMN(struct transfer, record.detail, PG_TEXT), \
+    PG_COLUMN(struct transfer, state, PG_INT4), \
+    PG_COLUMN(struct transfer, kind, PG_TEXT), \
+    PG_COLUMN(struct transfer, debit_key, PG_TEXT), \
+    PG_COLUMN(struct transfer, credit_key, PG_TEXT), \
+    PG_COLUMN(struct transfer, amount_minor, PG_INT8), \
+    PG_COLUMN(struct transfer, reference, PG_TEXT), \
+    PG_COLUMN(struct transfer, reverses_id, PG_UUID), \
+    PG_COLUMN(struct transfer, reversed_by, PG_UUID), \
+    PG_COLUMN(struct transfer, posted_at_us, PG_INT8)
+/* clang-format on */
+static const struct pg_column transfer_columns[] = { TRANSFER_FIELDS, { 0 } };
+static const struct pg_column transfer_insert_columns[] = {
+    TRANSFER_FIELDS, PG_COLUMN(struct transfer, record.place, PG_INT8), { 0 }
 };
 #define TRANSFER_COLUMNS                                                                           \
     "id, fingerprint, reason, detail, state, kind, debit_key, credit_key, amount_minor,"           \
@@ -88,14 +93,15 @@ const struct pg_statement transfer_load = {
 /* clang-format off */
 const struct pg_statement transfer_insert = {
     .name = "transfer_insert",
-    .sql = "INSERT INTO transfer (" TRANSFER_COLUMNS ")"
+    .sql = "WITH batch AS MATERIALIZED (SELECT nextval('transfer_seq') AS seq)"
+           " INSERT INTO transfer (" TRANSFER_COLUMNS ", seq)"
            " SELECT id, fingerprint, reason, detail, state, kind, debit_key, credit_key,"
            " amount_minor, reference, " NULL_IF_NIL("reverses_id") ", " NULL_IF_NIL("reversed_by") ","
-           " posted_at_us"
+           " posted_at_us, (SELECT seq FROM batch) + place"
            " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::text[],"
            " $7::text[], $8::text[], $9::bigint[], $10::text[], $11::uuid[], $12::uuid[],"
-           " $13::bigint[]) AS u(" TRANSFER_COLUMNS ") ON CONFLICT DO NOTHING",
-    .in = transfer_columns,
+           " $13::bigint[], $14::bigint[]) AS u(" TRANSFER_COLUMNS ", place) ON CONFLICT DO NOTHING",
+    .in = transfer_insert_columns,
 };
 /* clang-format on */
 
@@ -233,21 +239,23 @@ static const struct pg_column statement_columns[] = {
     { 0 },
 };
 
-/* Each side walks its index backwards and stops after a page; state and LIKE are there to say that
- * the index has it all. */
+/* clang-format off */
+/* One side of a wallet walks its index backwards and stops after a page; state and LIKE are there to say
+ * that the index has it all. */
+#define STATEMENT_SIDE(key) \
+    "(SELECT * FROM transfer WHERE state = 1 AND " key " = $1 AND " key " LIKE 'wallet/%'" \
+    " AND seq < " PAGE_BEFORE("transfer", "$2") " ORDER BY seq DESC LIMIT $3 + 1)"
+
 static const struct pg_statement transfer_page = {
     .name = "transfer_page",
-    .sql = "(SELECT " TRANSFER_COLUMNS " FROM transfer WHERE state = 1 AND debit_key = $1"
-           " AND debit_key LIKE 'wallet/%' AND id < $2 ORDER BY id DESC LIMIT $3 + 1)"
-           " UNION ALL"
-           " (SELECT " TRANSFER_COLUMNS " FROM transfer WHERE state = 1 AND credit_key = $1"
-           " AND credit_key LIKE 'wallet/%' AND id < $2 ORDER BY id DESC LIMIT $3 + 1)"
-           " ORDER BY id DESC LIMIT $3 + 1",
+    .sql = "SELECT " TRANSFER_COLUMNS " FROM (" STATEMENT_SIDE("debit_key")
+           " UNION ALL " STATEMENT_SIDE("credit_key") ") AS side ORDER BY seq DESC LIMIT $3 + 1",
     .in = statement_columns,
     .is_single = true,
     .out = transfer_columns,
     .out_bytes = sizeof(struct transfer),
 };
+/* clang-format on */
 
 static enum error
 statement_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)

@@ -465,10 +465,9 @@ troubled_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         (const Sagamesh__Payment__V1__ListTroubledRequest *)message;
     struct list_troubled *list = op;
     struct problem *problem = &list->op.problem;
-    bool has_token;
 
     (void)arena;
-    if (check_page_id(problem, request->page_token, &has_token, &list->op.id) != ERR_OK)
+    if (check_page_id(problem, request->page_token, &list->op.id) != ERR_OK)
         return problem->error;
     return check_page_size(problem, request->page_size, &list->page_size);
 }

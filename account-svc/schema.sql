@@ -48,13 +48,19 @@ CREATE TABLE IF NOT EXISTS transfer (
     CHECK ((kind = 'refund') = (reverses_id IS NOT NULL)),
     CHECK (reversed_by IS NULL OR (kind = 'charge' AND state = 1))
 ) WITH (fillfactor = 90);
+-- The order of booking. Not the id, which a caller may have made weeks ago, nor a time, for clocks step
+-- back. A batch draws one number, while it holds the rows of all its accounts, and counts on from there as
+-- it decides. So the transfers of one account become visible in this order, whatever replica books them.
+CREATE SEQUENCE IF NOT EXISTS transfer_seq INCREMENT BY 65536;
+ALTER TABLE transfer ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT nextval('transfer_seq');
 -- A wallet's statement, newest first: both sides of it, merged. Only wallets have statements, so an
 -- index holds only wallets, and a charge or a top-up costs one index write and not two (a transfer
 -- between wallets costs both, as it must). No index mentions reversed_by: a refund's mark stays HOT.
-CREATE INDEX IF NOT EXISTS transfer_out_of_wallet ON transfer (debit_key, id)
+CREATE INDEX IF NOT EXISTS transfer_out_of_wallet_by_seq ON transfer (debit_key, seq)
     WHERE state = 1 AND debit_key LIKE 'wallet/%';
-CREATE INDEX IF NOT EXISTS transfer_into_wallet ON transfer (credit_key, id)
+CREATE INDEX IF NOT EXISTS transfer_into_wallet_by_seq ON transfer (credit_key, seq)
     WHERE state = 1 AND credit_key LIKE 'wallet/%';
+DROP INDEX IF EXISTS transfer_out_of_wallet, transfer_into_wallet;
 
 -- What holds have reserved of a balance: it may not be spent otherwise.
 ALTER TABLE account ADD COLUMN IF NOT EXISTS held_minor bigint NOT NULL DEFAULT 0 CHECK (held_minor >= 0);

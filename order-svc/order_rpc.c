@@ -465,16 +465,15 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         (const Sagamesh__Order__V1__ListRequest *)message;
     struct list_orders *list = op;
     struct problem *problem = &list->op.problem;
-    bool has_token;
 
     (void)arena;
     list->customer_id = request->customer_id;
     if (list->customer_id[0] != '\0' &&
         check_customer(problem, "customer_id", list->customer_id) != ERR_OK)
         return problem->error;
-    if (check_page_id(problem, request->page_token, &has_token, &list->before_id) != ERR_OK)
+    if (check_page_id(problem, request->page_token, &list->before_id) != ERR_OK)
         return problem->error;
-    if (!has_token) /* version and variant bits keep every id below this */
+    if (uuid_is_nil(list->before_id)) /* version and variant bits keep every id below this */
         memset(&list->before_id, 0xff, sizeof list->before_id);
     return check_page_size(problem, request->page_size, &list->page_size);
 }

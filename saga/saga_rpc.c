@@ -350,12 +350,11 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     const Sagamesh__Saga__V1__ListRequest *request =
         (const Sagamesh__Saga__V1__ListRequest *)message;
     struct saga_list *list = op;
-    bool has_token;
 
     (void)arena;
     if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, PHASE_WORDS - 1) !=
             ERR_OK ||
-        check_page_id(&list->op.problem, request->page_token, &has_token, &list->before) != ERR_OK)
+        check_page_id(&list->op.problem, request->page_token, &list->before) != ERR_OK)
         return list->op.problem.error;
     list->phase = phase_words[request->phase];
     return check_page_size(&list->op.problem, request->page_size, &list->page_size);

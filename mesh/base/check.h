@@ -32,8 +32,7 @@ enum error check_customer(struct problem *problem, const char *field, const char
 /* 0 means PAGE_SIZE_DEFAULT. */
 enum error check_page_size(struct problem *problem, int32_t asked, int32_t *ret_size);
 
-/* A page token that is an id; "" is the start, and gives false in *ret_has. */
-enum error check_page_id(struct problem *problem, const char *token, bool *ret_has,
-                         struct uuid *ret_id);
+/* A page token that is an id; "" is the start, and gives nil. */
+enum error check_page_id(struct problem *problem, const char *token, struct uuid *ret_id);
 
 #endif

@@ -60,12 +60,16 @@ struct batch_table {
     void (*follow)(const void *row, struct batch_touch *touch);
 };
 
+enum { BATCH_PLACES = 65536 }; /* by so many a sequence goes on that numbers records: see place */
+
 /* An op's record: its decision, written once with its effect. */
 struct batch_record {
     struct uuid id;
     uint64_t fingerprint; /* 0: a tombstone, left by the undo of what never arrived */
     const char *reason;   /* "" accepted; else problem_recall() */
     const char *detail;   /* of problem_detail() */
+    int64_t
+        place; /* of one that the batch adds, among those, as they were decided; not stored by itself */
 };
 
 struct batch_service {

@@ -33,6 +33,7 @@ struct batch_rows {
     struct slot *by_row[BUCKETS]; /* slots with a row, by its address */
     struct slots tables[BATCH_TABLES_MAX];
     struct slots events; /* row = struct event */
+    int64_t added;       /* records */
     size_t loaded_up_to; /* tables before this one are loaded: touching them is too late */
     struct batch_touch touch;
 };
@@ -241,6 +242,9 @@ add(struct batch_rows *rows, size_t table, const void *key)
         memcpy(at, key, sizeof(struct uuid));
     else
         memcpy(at, &slot->key, sizeof slot->key);
+    if (kind->is_record)
+        ((struct batch_record *)slot->row)->place = rows->added++;
+    assert(rows->added <= BATCH_PLACES);
     return slot->row;
 }
 

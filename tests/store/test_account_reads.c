@@ -90,12 +90,19 @@ END_TEST
 
 enum { LISTED = 11, PAGE = 3 };
 
-/* Makes transfers of all kinds, among them some that no statement lists. */
+/* An id as a caller makes it who could not send for a while: of so many days ago. */
+static struct uuid
+old_id(int64_t days)
+{
+    return uuid_v7(clock_now_us() - days * 24 * 3600 * SECOND_US);
+}
+
+/* Makes transfers of all kinds, among them some that no statement lists; the later, the older is its id. */
 static void
 make_history(struct uuid listed[LISTED])
 {
     for (size_t i = 0; i < LISTED; i++) {
-        listed[i] = ledger_id();
+        listed[i] = old_id((int64_t)i);
         if (i % 4 == 0)
             ledger_expect(pg, ledger_topup(listed[i], "cat", 10), "");
         else if (i % 4 == 1)
@@ -119,7 +126,6 @@ START_TEST(statement_goes_page_by_page)
     make_wallet("cat", 0);
     make_wallet("dan", 0);
     make_history(listed);
-    memset(&page.before_id, 0xff, sizeof page.before_id);
     do {
         ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
         ck_assert_uint_eq(page.count, left < PAGE ? left : PAGE);
@@ -131,7 +137,7 @@ START_TEST(statement_goes_page_by_page)
     ck_assert_uint_eq(left, 0);
 
     page.page_size = LISTED; /* exactly all of them: nothing more */
-    memset(&page.before_id, 0xff, sizeof page.before_id);
+    memset(&page.before_id, 0, sizeof page.before_id);
     ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
     ck_assert_uint_eq(page.count, LISTED);
     ck_assert(!page.has_more);
@@ -142,6 +148,70 @@ START_TEST(statement_goes_page_by_page)
     page.page_size = 100;
     ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
     ck_assert_uint_eq(page.count, LISTED + LISTED / 4);
+}
+END_TEST
+
+static const struct uuid newest; /* before it: all */
+
+static void
+statement_read(struct statement *page, const char *key, struct uuid before, int32_t page_size)
+{
+    struct op *op = &page->op;
+
+    page->key = key;
+    page->before_id = before;
+    page->page_size = page_size;
+    ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+}
+
+START_TEST(a_batch_is_booked_in_the_order_of_arrival)
+{
+    struct test_call *tests[LISTED];
+    struct uuid ids[LISTED];
+    struct statement page = { 0 };
+
+    make_wallet("eva", 0);
+    make_wallet("fay", 0);
+    for (size_t i = 0; i < LISTED; i++) {
+        ids[i] = old_id((int64_t)(i * 7 % LISTED));
+        tests[i] = i % 3 == 2 ? ledger_move("Transfer", ids[i], "eva", "fay", 1)
+                              : ledger_topup(ids[i], "eva", 5);
+    }
+    ledger_run(pg, tests, LISTED);
+    for (size_t i = 0; i < LISTED; i++) {
+        ck_assert_int_eq(tests[i]->call.op->problem.error, ERR_OK);
+        call_fixture_free(tests[i]);
+    }
+    statement_read(&page, "wallet/eva JPY", newest, 100);
+    ck_assert_uint_eq(page.count, LISTED);
+    for (size_t i = 0; i < LISTED; i++)
+        ck_assert(uuid_equal(page.transfers[i].record.id, ids[LISTED - 1 - i]));
+    statement_read(&page, "wallet/fay JPY", newest, 100);
+    ck_assert_uint_eq(page.count, LISTED / 3);
+}
+END_TEST
+
+/* Who reads until the last one it knows misses none, and who is in the middle of pages sees none twice. */
+START_TEST(what_is_booked_meanwhile_comes_before_all_others)
+{
+    struct statement page = { 0 };
+    struct uuid first = old_id(1), second = ledger_id(), third = old_id(40), unknown = ledger_id();
+
+    make_wallet("gil", 0);
+    ledger_expect(pg, ledger_topup(first, "gil", 1), "");
+    ledger_expect(pg, ledger_topup(second, "gil", 1), "");
+    statement_read(&page, "wallet/gil JPY", newest, 1);
+    ck_assert(uuid_equal(page.transfers[0].record.id, second));
+    ck_assert(page.has_more);
+    ledger_expect(pg, ledger_topup(third, "gil", 1), "");
+    statement_read(&page, "wallet/gil JPY", second, 100);
+    ck_assert_uint_eq(page.count, 1);
+    ck_assert(uuid_equal(page.transfers[0].record.id, first));
+    statement_read(&page, "wallet/gil JPY", newest, 100);
+    ck_assert_uint_eq(page.count, 3);
+    ck_assert(uuid_equal(page.transfers[0].record.id, third));
+    statement_read(&page, "wallet/gil JPY", unknown, 100);
+    ck_assert_uint_eq(page.count, 0);
 }
 END_TEST
 
@@ -271,6 +341,8 @@ main(void)
     tcase_add_test(cases, accounts_are_read_together);
     tcase_add_test(cases, only_posted_transfers_are_read);
     tcase_add_test(cases, statement_goes_page_by_page);
+    tcase_add_test(cases, a_batch_is_booked_in_the_order_of_arrival);
+    tcase_add_test(cases, what_is_booked_meanwhile_comes_before_all_others);
     tcase_add_loop_test(cases, schema_refuses, 0, ROWS(refused));
     tcase_add_loop_test(cases, audit_finds, 0, ROWS(broken));
     tcase_add_test(cases, marking_a_charge_stays_hot);

@@ -214,15 +214,13 @@ END_TEST
 START_TEST(page_token_is_an_id)
 {
     struct problem problem = { 0 };
-    struct uuid id;
-    bool has = true;
+    struct uuid id = { .bytes = { 1 } };
 
-    ck_assert_int_eq(check_page_id(&problem, "", &has, &id), ERR_OK);
-    ck_assert(!has);
-    ck_assert_int_eq(check_page_id(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", &has, &id),
-                     ERR_OK);
-    ck_assert(has);
-    ck_assert_int_eq(check_page_id(&problem, "next", &has, &id), ERR_BAD_REQUEST);
+    ck_assert_int_eq(check_page_id(&problem, "", &id), ERR_OK);
+    ck_assert(uuid_is_nil(id));
+    ck_assert_int_eq(check_page_id(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", &id), ERR_OK);
+    ck_assert(!uuid_is_nil(id));
+    ck_assert_int_eq(check_page_id(&problem, "next", &id), ERR_BAD_REQUEST);
     ck_assert_str_eq(problem.field, "page_token");
 }
 END_TEST
