@@ -12,28 +12,35 @@
  * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are answered.
  */
 #include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 #include "mesh/service.h"
 #include "order-svc/order_saga.h"
 #include "order-svc/order_sweep.h"
 
 #include "sagamesh/order/v1/order_service.pb-c.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* What the program has beside a service's usual parts. */
 struct parts {
     const char *saga_address; /* flags */
-    int64_t starts_max;
+    int64_t starts_max, overdue_minutes;
     struct service *service;
     struct order_saga *saga;
-    struct order_sweep *sweep; /* the keeper's */
+    struct order_sweep *sweep; /* the keeper's, as the next */
+    int64_t overdue_due_us;
+    atomic_size_t overdue_count;
 };
+
+#define OVERDUE_PERIOD_US (60 * SECOND_US)
 
 /* clang-format off */
 static const struct config_key keys[] = {
     { "saga",       CONFIG_TEXT, NULL,   0, 0,       "address of the orchestrator", offsetof(struct parts, saga_address) },
     { "starts-max", CONFIG_INT,  "8192", 1, 1 << 20, "sagas asked for at once; the sweep asks for the others", offsetof(struct parts, starts_max) },
+    { "overdue-minutes", CONFIG_INT, "15", 1, 100000, "an order that its saga has not moved for so long is an error in the log", offsetof(struct parts, overdue_minutes) },
     { 0 },
 };
 /* clang-format on */
@@ -85,6 +92,35 @@ send_again(void *owner, const struct order *order)
 /* A task and a start are told the service only. */
 static struct parts parts;
 
+/* Once a minute: what should have moved long ago, and has not, is for a person. */
+static void
+look_for_overdue(void)
+{
+    struct order_overdue overdue;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (clock_steady_us() < parts.overdue_due_us)
+        return;
+    parts.overdue_due_us = clock_steady_us() + OVERDUE_PERIOD_US;
+    order_sweep_overdue(parts.sweep, clock_steady_us(), clock_now_us(),
+                        parts.overdue_minutes * 60 * SECOND_US, &overdue);
+    atomic_store(&parts.overdue_count, overdue.count);
+    if (overdue.count == 0)
+        return;
+    log_error(
+        "event=ORDERS_OVERDUE orders=%zu order=%s minutes=%lld because=\"they wait to be moved"
+        " by their sagas\" next=\"is saga-svc there? sagactl show says what the oldest waits"
+        " for\"",
+        overdue.count, uuid_print(overdue.oldest, id),
+        (long long)(overdue.age_us / (60 * SECOND_US)));
+}
+
+static void
+log_counters(void)
+{
+    log_info("counters orders_overdue=%zu", atomic_load(&parts.overdue_count));
+}
+
 static enum error
 sweep_run(struct service *service, struct pg *pg, struct arena *arena)
 {
@@ -94,8 +130,9 @@ sweep_run(struct service *service, struct pg *pg, struct arena *arena)
     enum error error =
         order_sweep_run(parts.sweep, pg, arena, clock_steady_us(), send_again, &parts);
 
-    if (error == ERR_OK && order_sweep_floor(parts.sweep, &swept.floor_us))
+    if (error == ERR_OK && order_sweep_floor(parts.sweep, &swept.floor_seq, &swept.is_lower))
         service_run_ops(service, &swept_method, &swept, 1, NULL);
+    look_for_overdue();
     return error;
 }
 
@@ -164,6 +201,7 @@ main(int argc, char **argv)
         .routes = routes,
         .start = start,
         .stop = stop,
+        .log_counters = log_counters,
     };
 
     batch.committed = committed;

@@ -11,6 +11,7 @@
 #define ORDER_H
 
 #include "mesh/store/event.h"
+#include "mesh/store/horizon.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
@@ -39,7 +40,7 @@ enum {
     PAGE_BYTES_MAX = 1 << 20, /* of a List, as a message; an order with 100 lines has up to 8 KiB */
     EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
 };
-#define ORDER_SWEEP_NAME "start" /* all orders placed before its floor are final */
+#define ORDER_SWEEP_NAME "start" /* all orders up to its floor are final */
 #define FLOW_DEFAULT "order_create_saga"
 #define PAYMENT_WALLET "wallet"
 #define PAYMENT_EXTERNAL "external"
@@ -268,26 +269,31 @@ struct list_events {
     size_t count;
 };
 
-/* ---- the sweep's walk over orders as they were placed (order_sweep.c) ---- */
+/* ---- the sweep's walks over orders as they were inserted (order_sweep.c) ---- */
+
+struct sweep_position {
+    int64_t floor;  /* all orders up to it are final */
+    int64_t last;   /* the number that was drawn last */
+    int64_t oldest; /* transaction that is open, after `last` was read */
+};
 
 struct sweep_range {
-    int64_t after_us;     /* after the order with this placed_at ... */
-    struct uuid after_id; /* ... and this id */
-    int64_t until_us;
+    int64_t after, until;
 };
 
 struct sweep_candidate {
     struct uuid id;
+    int64_t seq;
     int64_t placed_at_us;
     bool is_last; /* of what was looked at: go on from here. It comes once more as itself if open */
-    int64_t oldest_us; /* with is_last: placed_at of the first that is not final; INT64_MAX: none */
+    int64_t oldest; /* with is_last: seq of the first that is not final; INT64_MAX: none */
 };
 
 extern const struct batch_service order_service; /* order_store.c */
 extern const struct read order_reads[];
 extern const struct pg_statement *const order_statements[];
 extern const struct lookup order_lookup; /* orders by id */
-extern const struct pg_statement order_get, order_open, idempotency_forget;
+extern const struct pg_statement order_get, order_position, order_open, idempotency_forget;
 extern const struct method order_methods[];         /* order_rpc.c */
 extern const struct method order_fail_start_method; /* order.c */
 

@@ -341,20 +341,41 @@ const struct read order_reads[] = {
     { 0 },
 };
 
-/* ---- the sweep: walks `placed_at`, and looks at the status only of what it finds ---- */
+/* ---- the sweep: walks `seq`, and looks at the status only of what it finds ---- */
+
+static const struct pg_column sweep_name_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
+
+static const struct pg_column position_columns[] = {
+    PG_COLUMN(struct sweep_position, floor, PG_INT8),
+    PG_COLUMN(struct sweep_position, last, PG_INT8),
+    PG_COLUMN(struct sweep_position, oldest, PG_INT8),
+    { 0 },
+};
+
+/* `oldest` serves a ticket that was drawn earlier: of `last` it says nothing. */
+const struct pg_statement order_position = {
+    .name = "order_position",
+    .sql = "SELECT w.floor_seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END,"
+           " pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+           " FROM order_seq s, sweep w WHERE w.name = $1",
+    .in = sweep_name_columns,
+    .is_single = true,
+    .out = position_columns,
+    .out_bytes = sizeof(struct sweep_position),
+};
 
 static const struct pg_column range_columns[] = {
-    PG_COLUMN(struct sweep_range, after_us, PG_INT8),
-    PG_COLUMN(struct sweep_range, after_id, PG_UUID),
-    PG_COLUMN(struct sweep_range, until_us, PG_INT8),
+    PG_COLUMN(struct sweep_range, after, PG_INT8),
+    PG_COLUMN(struct sweep_range, until, PG_INT8),
     { 0 },
 };
 
 static const struct pg_column candidate_columns[] = {
     PG_COLUMN(struct sweep_candidate, id, PG_UUID),
+    PG_COLUMN(struct sweep_candidate, seq, PG_INT8),
     PG_COLUMN(struct sweep_candidate, placed_at_us, PG_INT8),
     PG_COLUMN(struct sweep_candidate, is_last, PG_BOOL),
-    PG_COLUMN(struct sweep_candidate, oldest_us, PG_INT8),
+    PG_COLUMN(struct sweep_candidate, oldest, PG_INT8),
     { 0 },
 };
 
@@ -362,14 +383,12 @@ static const struct pg_column candidate_columns[] = {
  * of final ones between two that are open. */
 const struct pg_statement order_open = {
     .name = "order_open",
-    .sql = "WITH page AS MATERIALIZED (SELECT id, placed_at_us, status, cancel_wanted FROM orders"
-           " WHERE (placed_at_us, id) > ($1, $2) AND placed_at_us <= $3"
-           " ORDER BY placed_at_us, id LIMIT 5000)"
-           " SELECT id, placed_at_us, false, 0::bigint FROM page"
+    .sql = "WITH page AS MATERIALIZED (SELECT id, seq, placed_at_us, status, cancel_wanted"
+           " FROM orders WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT 5000)"
+           " SELECT id, seq, placed_at_us, false, 0::bigint FROM page"
            " WHERE status = 1 OR (status = 2 AND cancel_wanted) UNION ALL"
-           " (SELECT id, placed_at_us, true, (SELECT coalesce(min(placed_at_us),"
-           " 9223372036854775807) FROM page WHERE status < 3)"
-           " FROM page ORDER BY placed_at_us DESC, id DESC LIMIT 1)",
+           " (SELECT id, seq, placed_at_us, true, (SELECT coalesce(min(seq), 9223372036854775807)"
+           " FROM page WHERE status < 3) FROM page ORDER BY seq DESC LIMIT 1)",
     .in = range_columns,
     .is_single = true,
     .out = candidate_columns,
@@ -391,6 +410,6 @@ const struct pg_statement idempotency_forget = {
 _Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");
 
 const struct pg_statement *const order_statements[] = {
-    &order_get,  &order_page,  &order_page_all,     &event_page,
-    &order_open, &sweep_floor, &idempotency_forget, NULL,
+    &order_get,  &order_page,     &order_page_all,     &event_page, &order_position,
+    &order_open, &horizon_ticket, &idempotency_forget, NULL,
 };

@@ -6,11 +6,9 @@
 
 enum {
     BUCKETS = 16384,
-    ROUND_EVERY = 30,     /* runs from the end of a round to the next one */
-    ROUND_PAGES_MAX = 10, /* of a run: the round must not be felt */
-    /* A transaction takes its now() before its rows can be seen, and session time-outs end it long
-     * before this: no order appears further behind. */
-    LATE_US = 60 * 1000 * 1000,
+    ROUND_EVERY = 30,           /* runs from the end of a round to the next one */
+    ROUND_PAGES_MAX = 10,       /* of a run: the round must not be felt */
+    WHOLE_EVERY = 5,            /* runs between two pages: a hundred million orders in a day */
     FRESH_US = 2 * 1000 * 1000, /* younger orders' Starts are still under way */
     LOOK_MAX = 500,             /* orders read at once */
 };
@@ -19,19 +17,27 @@ enum {
 struct open_order {
     struct open_order *next; /* of the same bucket */
     struct uuid id;
-    int64_t due_us; /* by clock_steady_us() */
+    int64_t due_us; /* by clock_steady_us(), as met_us */
     int64_t backoff_us;
+    int64_t placed_at_us, met_us;
+};
+
+/* A walk over orders as they were inserted. */
+struct walk {
+    struct sweep_range range;
+    int64_t oldest; /* all before it are final; INT64_MAX: all that it looked at */
 };
 
 struct order_sweep {
     size_t open_max;
-    int64_t floor_us;         /* as far as we know, what is stored */
-    struct sweep_range front; /* what is new: never goes back */
-    struct sweep_range round; /* from the floor to the present, again and again */
-    bool has_floor, is_round, is_full;
-    int64_t oldest_us; /* the round's: all before it are final */
-    int64_t due_floor_us;
-    uint64_t runs, round_run; /* when the next round may begin */
+    struct sweep_position position; /* of this run */
+    struct horizon horizon;
+    struct walk front, round, whole;
+    bool has_begun, is_round, is_full;
+    int64_t fresh_last, fresh_us; /* the newest order of a while ago, and when that was */
+    int64_t round_settled;        /* the horizon as the round began */
+    int64_t due_floor;            /* -1: none */
+    uint64_t runs, round_run;     /* when the next round may begin */
     struct open_order *buckets[BUCKETS];
     struct open_order **heap; /* by due_us; those that are being looked at are not in it */
     size_t open_count, heap_count, heap_room;
@@ -43,6 +49,7 @@ order_sweep_new(size_t open_max)
     struct order_sweep *sweep = memory_take(sizeof *sweep);
 
     sweep->open_max = open_max;
+    sweep->due_floor = -1;
     return sweep;
 }
 
@@ -110,16 +117,18 @@ bucket_of(struct order_sweep *sweep, struct uuid id)
 }
 
 static void
-remember(struct order_sweep *sweep, struct uuid id)
+remember(struct order_sweep *sweep, const struct sweep_candidate *found, int64_t steady_us)
 {
-    struct open_order **bucket = bucket_of(sweep, id), *open = *bucket;
+    struct open_order **bucket = bucket_of(sweep, found->id), *open = *bucket;
 
-    while (open != NULL && !uuid_equal(open->id, id))
+    while (open != NULL && !uuid_equal(open->id, found->id))
         open = open->next;
     if (open != NULL)
         return;
     open = memory_take(sizeof *open);
-    open->id = id;
+    open->id = found->id;
+    open->placed_at_us = found->placed_at_us;
+    open->met_us = steady_us;
     open->backoff_us = SWEEP_BACKOFF_MIN_US;
     open->next = *bucket;
     *bucket = open;
@@ -154,77 +163,144 @@ has_room(struct order_sweep *sweep)
     return !is_full;
 }
 
-static enum error
-begin(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
+/* At start; and when the sequence is behind where it was, so that this is another database, or an older
+ * state of it. */
+static void
+begin_anew(struct order_sweep *sweep, int64_t steady_us)
 {
-    int64_t floor_us = 0, now_us = 0;
-    enum error error = sweep_read(pg, ORDER_SWEEP_NAME, arena, &floor_us, &now_us);
+    sweep->has_begun = true;
+    sweep->is_round = false;
+    sweep->due_floor = -1;
+    sweep->round_run = sweep->runs;
+    sweep->horizon = (struct horizon){ 0 };
+    sweep->whole = (struct walk){ 0 };
+    sweep->front = (struct walk){ .range = { sweep->position.floor, sweep->position.last } };
+    sweep->fresh_last = sweep->position.last;
+    sweep->fresh_us = steady_us;
+}
+
+/* The front stays behind what is fresh: it goes up to what was the newest order a while ago. */
+static void
+move_front(struct order_sweep *sweep, int64_t steady_us)
+{
+    if (steady_us - sweep->fresh_us < FRESH_US)
+        return;
+    sweep->front.range.until = sweep->fresh_last;
+    sweep->fresh_last = sweep->position.last;
+    sweep->fresh_us = steady_us;
+}
+
+static enum error
+begin_round(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
+{
+    sweep->is_round = true;
+    sweep->round_settled = sweep->horizon.settled;
+    sweep->round = (struct walk){ .range = { sweep->position.floor, sweep->front.range.until },
+                                  .oldest = INT64_MAX };
+    return horizon_aim(&sweep->horizon, pg, arena, sweep->position.last);
+}
+
+static enum error
+begin(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t steady_us)
+{
+    const void *row = &(const char *){ ORDER_SWEEP_NAME };
+    struct pg_step step = { .statement = &order_position, .rows = &row, .count = 1 };
+    int64_t last = sweep->position.last;
+    enum error error = pg_round(pg, false, &step, 1, arena);
 
     if (error != ERR_OK)
         return error;
-    if (!sweep->has_floor)
-        sweep->front.after_us = floor_us;
-    if (!sweep->has_floor || floor_us > sweep->floor_us)
-        sweep->floor_us = floor_us;
-    sweep->has_floor = true;
-    sweep->front.until_us = now_us - FRESH_US;
-    if (!sweep->is_round && sweep->runs >= sweep->round_run) {
-        sweep->is_round = true;
-        sweep->round =
-            (struct sweep_range){ .after_us = sweep->floor_us, .until_us = sweep->front.until_us };
-        sweep->oldest_us = sweep->round.until_us - LATE_US;
-    }
-    return ERR_OK;
+    if (step.ret_count != 1)
+        return ERR_INTERNAL; /* the schema makes the row */
+    sweep->position = *(const struct sweep_position *)step.ret_rows;
+    if (!sweep->has_begun || sweep->position.last < last)
+        begin_anew(sweep, steady_us);
+    horizon_see(&sweep->horizon, sweep->position.oldest);
+    move_front(sweep, steady_us);
+    return !sweep->is_round && sweep->runs >= sweep->round_run ? begin_round(sweep, pg, arena)
+                                                               : ERR_OK;
 }
 
-/* Remembers what a page has and moves the range behind it. *ret_has_more: false at the end. */
+/* Remembers what a page has and moves the walk behind it. *ret_has_more: false at the end. */
 static enum error
-walk_page(struct order_sweep *sweep, struct sweep_range *range, struct pg *pg, struct arena *arena,
-          bool *ret_has_more)
+walk_page(struct order_sweep *sweep, struct walk *walk, struct pg *pg, struct arena *arena,
+          int64_t steady_us, bool *ret_has_more)
 {
-    const void *row = range;
+    const void *row = &walk->range;
     struct pg_step step = { .statement = &order_open, .rows = &row, .count = 1 };
     enum error error = pg_round(pg, false, &step, 1, arena);
     const struct sweep_candidate *found = step.ret_rows;
 
     for (size_t i = 0; error == ERR_OK && i < step.ret_count; i++) {
         if (!found[i].is_last) {
-            remember(sweep, found[i].id);
+            remember(sweep, &found[i], steady_us);
             continue;
         }
-        range->after_us = found[i].placed_at_us;
-        range->after_id = found[i].id;
-        if (range == &sweep->round && found[i].oldest_us < sweep->oldest_us)
-            sweep->oldest_us = found[i].oldest_us;
+        walk->range.after = found[i].seq;
+        if (found[i].oldest < walk->oldest)
+            walk->oldest = found[i].oldest;
     }
     *ret_has_more = error == ERR_OK && step.ret_count > 0;
     return error;
 }
 
-/* At its end all orders before oldest_us were seen to be final, or can no longer appear. */
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* All that it walked before its oldest were seen to be final, and up to the horizon none can appear. */
 static void
 end_round(struct order_sweep *sweep)
 {
+    int64_t floor =
+        least(sweep->round.oldest - 1, least(sweep->round_settled, sweep->round.range.until));
+
     sweep->is_round = false;
     sweep->round_run = sweep->runs + ROUND_EVERY;
-    if (sweep->oldest_us - 1 > sweep->floor_us)
-        sweep->due_floor_us = sweep->floor_us = sweep->oldest_us - 1;
+    if (floor > sweep->position.floor)
+        sweep->due_floor = floor;
+}
+
+/* One page of what is below the floor. */
+static enum error
+walk_whole(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t steady_us)
+{
+    bool has_more = false;
+    enum error error;
+
+    sweep->whole.range.until = sweep->position.floor;
+    sweep->whole.oldest = INT64_MAX;
+    error = walk_page(sweep, &sweep->whole, pg, arena, steady_us, &has_more);
+    if (error == ERR_OK && !has_more)
+        sweep->whole.range.after = 0;
+    if (error == ERR_OK && sweep->whole.oldest < INT64_MAX) {
+        log_warn("sweep=%s because=\"an order below its floor is not final: the floor goes back\"",
+                 ORDER_SWEEP_NAME);
+        sweep->due_floor = sweep->whole.oldest - 1;
+        sweep->is_round = false;
+        sweep->round_run = sweep->runs + 1;
+    }
+    return error;
 }
 
 static enum error
-walk(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
+walk(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t steady_us)
 {
-    enum error error = begin(sweep, pg, arena);
+    enum error error = begin(sweep, pg, arena, steady_us);
     bool has_more = true;
 
     while (error == ERR_OK && has_more && has_room(sweep))
-        error = walk_page(sweep, &sweep->front, pg, arena, &has_more);
+        error = walk_page(sweep, &sweep->front, pg, arena, steady_us, &has_more);
     has_more = sweep->is_round;
     for (int i = 0; error == ERR_OK && has_more && i < ROUND_PAGES_MAX && has_room(sweep); i++) {
-        error = walk_page(sweep, &sweep->round, pg, arena, &has_more);
+        error = walk_page(sweep, &sweep->round, pg, arena, steady_us, &has_more);
         if (error == ERR_OK && !has_more)
             end_round(sweep);
     }
+    if (error == ERR_OK && sweep->runs % WHOLE_EVERY == 0 && has_room(sweep))
+        error = walk_whole(sweep, pg, arena, steady_us);
     return error;
 }
 
@@ -285,7 +361,7 @@ order_sweep_run(struct order_sweep *sweep, struct pg *pg, struct arena *arena, i
                 bool (*send)(void *owner, const struct order *order), void *owner)
 {
     struct open_order *due[LOOK_MAX];
-    enum error error = walk(sweep, pg, arena);
+    enum error error = walk(sweep, pg, arena, steady_us);
 
     sweep->runs++;
     for (int round = 0; error == ERR_OK && round < SWEEP_SENDS_MAX / LOOK_MAX; round++) {
@@ -301,13 +377,36 @@ order_sweep_run(struct order_sweep *sweep, struct pg *pg, struct arena *arena, i
 }
 
 bool
-order_sweep_floor(struct order_sweep *sweep, int64_t *ret_floor_us)
+order_sweep_floor(struct order_sweep *sweep, int64_t *ret_floor, bool *ret_is_lower)
 {
-    if (sweep->due_floor_us == 0)
+    if (sweep->due_floor < 0)
         return false;
-    *ret_floor_us = sweep->due_floor_us;
-    sweep->due_floor_us = 0;
+    *ret_floor = sweep->due_floor;
+    *ret_is_lower = sweep->due_floor < sweep->position.floor;
+    sweep->due_floor = -1;
     return true;
+}
+
+void
+order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t now_us,
+                    int64_t long_us, struct order_overdue *ret_overdue)
+{
+    *ret_overdue = (struct order_overdue){ 0 };
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (const struct open_order *open = sweep->buckets[i]; open != NULL; open = open->next) {
+            int64_t age_us = now_us - open->placed_at_us;
+
+            if (age_us < steady_us - open->met_us)
+                age_us = steady_us - open->met_us;
+            if (age_us <= long_us)
+                continue;
+            ret_overdue->count++;
+            if (age_us > ret_overdue->age_us) {
+                ret_overdue->age_us = age_us;
+                ret_overdue->oldest = open->id;
+            }
+        }
+    }
 }
 
 /* ---- keys of yesterday ---- */

@@ -34,8 +34,15 @@ ALTER TABLE orders
     ADD COLUMN IF NOT EXISTS payment_expires_at_us bigint NOT NULL DEFAULT 0;
 -- Neither mentions a column that a change of the order changes, so updates stay HOT.
 CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id, id);
--- The sweep walks this. Not the id: a caller may place an order under an id it made days ago.
-CREATE INDEX IF NOT EXISTS orders_by_placed_at ON orders (placed_at_us, id);
+-- The sweep walks this. Not the id: a caller may place an order under an id it made days ago. Not a time
+-- either: a clock that steps back would put new orders behind those that were looked at. A data-only
+-- restore leaves the sequence behind; it is put right here.
+CREATE SEQUENCE IF NOT EXISTS order_seq;
+ALTER TABLE orders ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT nextval('order_seq');
+CREATE UNIQUE INDEX IF NOT EXISTS orders_by_seq ON orders (seq);
+SELECT setval('order_seq', max(seq)) FROM orders
+HAVING max(seq) > (SELECT last_value FROM order_seq);
+DROP INDEX IF EXISTS orders_by_placed_at;
 
 -- Idempotency-Keys of HTTP requests, claimed in the transaction that places the order. http_status 0:
 -- not answered yet. key: scope, unit separator, the stranger's key.
@@ -58,5 +65,5 @@ CREATE TABLE IF NOT EXISTS idempotency (
 ) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS idempotency_by_created_at ON idempotency (created_at_us);
 
--- All orders placed before the floor are final.
-INSERT INTO sweep VALUES ('start', 0) ON CONFLICT DO NOTHING;
+-- All orders up to the floor, a seq, are final.
+INSERT INTO sweep (name) VALUES ('start') ON CONFLICT DO NOTHING;

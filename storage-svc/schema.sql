@@ -30,4 +30,4 @@ CREATE TABLE IF NOT EXISTS hold (
 CREATE INDEX IF NOT EXISTS hold_by_until ON hold (until_us);
 SELECT mesh_partitions_keep('hold', 80);
 
-INSERT INTO sweep VALUES ('expire', 0) ON CONFLICT DO NOTHING;
+INSERT INTO sweep (name) VALUES ('expire') ON CONFLICT DO NOTHING;

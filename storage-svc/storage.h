@@ -63,6 +63,12 @@ struct sweep_range {
     int64_t from_us, to_us;
 };
 
+/* The slow walk over all holds: those after this id whose time is over. */
+struct sweep_page {
+    struct uuid after_id;
+    int64_t until_us;
+};
+
 struct expire_candidate {
     struct uuid id;
     int64_t until_us;
@@ -165,7 +171,7 @@ struct get_hold {
 extern const struct batch_service storage_service; /* storage_store.c */
 extern const struct read storage_reads[];
 extern const struct pg_statement *const storage_statements[];
-extern const struct pg_statement storage_expired;
+extern const struct pg_statement storage_expired, storage_held;
 extern const struct method storage_methods[];     /* storage_rpc.c */
 extern const struct method storage_expire_method; /* storage.c */
 

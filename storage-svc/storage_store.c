@@ -261,6 +261,27 @@ const struct pg_statement storage_expired = {
     .out_bytes = sizeof(struct expire_candidate),
 };
 
+/* ---- the slow walk over all holds, by their ids ---- */
+
+static const struct pg_column held_columns[] = {
+    PG_COLUMN(struct sweep_page, after_id, PG_UUID),
+    PG_COLUMN(struct sweep_page, until_us, PG_INT8),
+    { 0 },
+};
+
+/* A page is a number of holds looked at; its last one comes as the last row, whatever it is. */
+const struct pg_statement storage_held = {
+    .name = "hold_held",
+    .sql = "WITH page AS MATERIALIZED (SELECT id, until_us, state FROM hold WHERE id > $1"
+           " ORDER BY id LIMIT 5000)"
+           " SELECT id, until_us FROM page WHERE state = 1 AND until_us <= $2 UNION ALL"
+           " (SELECT id, until_us FROM page ORDER BY id DESC LIMIT 1)",
+    .in = held_columns,
+    .is_single = true,
+    .out = candidate_columns,
+    .out_bytes = sizeof(struct expire_candidate),
+};
+
 const struct pg_statement *const storage_statements[] = {
-    &product_get, &product_page, &hold_get, &storage_expired, &sweep_floor, NULL,
+    &product_get, &product_page, &hold_get, &storage_expired, &storage_held, &sweep_floor, NULL,
 };

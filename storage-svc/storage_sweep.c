@@ -1,4 +1,11 @@
-/* storage_sweep.c -- Ends holds whose time is over, by ops like everybody else's. */
+/* storage_sweep.c -- Ends holds whose time is over, by ops like everybody else's.
+ *
+ * Each run walks holds by the time they end, from where the last run came to; once in a while from the
+ * stored floor. The database's clock may step back: then new holds end before what was walked already.
+ * Where a run came to that is later than now, or a floor that is less than LOOK_BACK_US ago, shows it, and
+ * both go back. And whatever became of the floor, another walk goes over all holds by their ids, slowly,
+ * again and again.
+ */
 #include "storage-svc/storage_sweep.h"
 #include "mesh/base/clock.h"
 #include "storage-svc/storage.h"
@@ -7,6 +14,7 @@
 
 enum {
     LOOK_BACK_EVERY = 60, /* runs; the others walk only what is new */
+    WHOLE_EVERY = 10,     /* runs between two pages of the walk over all */
     /* A transaction takes its now() before its rows can be seen, and session time-outs end it long
      * before this: no hold appears further behind. */
     LOOK_BACK_US = 60 * 1000 * 1000,
@@ -35,44 +43,97 @@ expire_all(struct service *service, const struct expire_candidate *candidates, s
 }
 
 /* Candidates come a thousand at a time, in order of `until`; what was ended is no candidate any more,
- * so the next thousand may begin at the same microsecond. When one could not be ended (the database
- * went away), the next walk begins where this one did, and the stored floor stays. */
-enum error
-storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
+ * so the next thousand may begin at the same microsecond. */
+static enum error
+walk(struct service *service, struct sweep_range range, struct pg *pg, struct arena *arena)
 {
-    static int64_t seen_us; /* the keeper's own: where the last walk came to */
-    static int runs;
-    struct sweep_range range = { 0, 0 };
-    struct swept swept = { .op.id = uuid_v7(clock_now_us()),
-                           .table = STORAGE_SWEEP,
-                           .name = STORAGE_SWEEP_NAME };
     const void *row = &range;
     struct pg_step step = { .statement = &storage_expired, .rows = &row, .count = 1 };
-    bool is_whole = runs++ % LOOK_BACK_EVERY == 0;
-    enum error error = sweep_read(pg, STORAGE_SWEEP_NAME, arena, &range.from_us, &range.to_us);
 
-    atomic_store(&failed_count, 0);
-    if (!is_whole && seen_us > range.from_us)
-        range.from_us = seen_us;
     do {
-        const struct expire_candidate *candidates;
+        enum error error = pg_round(pg, false, &step, 1, arena);
+        const struct expire_candidate *candidates = step.ret_rows;
 
-        if (error == ERR_OK)
-            error = pg_round(pg, false, &step, 1, arena);
         if (error != ERR_OK)
             return error;
-        candidates = step.ret_rows;
         expire_all(service, candidates, step.ret_count, arena);
         if (step.ret_count > 0)
             range.from_us = candidates[step.ret_count - 1].until_us;
-        if (atomic_load(&failed_count) > 0) {
-            runs -= is_whole;
+        if (atomic_load(&failed_count) > 0)
             return ERR_STORE_DOWN;
-        }
     } while (step.ret_count > 0);
-    seen_us = range.to_us;
-    swept.floor_us = range.to_us - LOOK_BACK_US;
-    if (is_whole)
-        service_run_ops(service, &swept_method, &swept, 1, NULL);
+    return ERR_OK;
+}
+
+/* One page of the walk over all holds; at its end the next one begins. */
+static enum error
+walk_all(struct service *service, int64_t now_us, struct pg *pg, struct arena *arena)
+{
+    static struct sweep_page page; /* the keeper's own, as all that is static here */
+    const void *row = &page;
+    struct pg_step step = { .statement = &storage_held, .rows = &row, .count = 1 };
+    const struct expire_candidate *found;
+    enum error error;
+    size_t count;
+
+    page.until_us = now_us;
+    error = pg_round(pg, false, &step, 1, arena);
+    if (error != ERR_OK)
+        return error;
+    found = step.ret_rows;
+    count = step.ret_count;
+    if (count == 0) {
+        page = (struct sweep_page){ 0 };
+        return ERR_OK;
+    }
+    expire_all(service, found, count - 1, arena);
+    if (atomic_load(&failed_count) > 0)
+        return ERR_STORE_DOWN; /* the same page comes again */
+    page.after_id = found[count - 1].id;
+    return ERR_OK;
+}
+
+static void
+store_floor(struct service *service, int64_t floor_us, bool is_lower)
+{
+    const struct swept swept = { .op.id = uuid_v7(clock_now_us()),
+                                 .table = STORAGE_SWEEP,
+                                 .name = STORAGE_SWEEP_NAME,
+                                 .floor_us = floor_us,
+                                 .is_lower = is_lower };
+
+    service_run_ops(service, &swept_method, &swept, 1, NULL);
+}
+
+/* When a hold could not be ended (the database went away), the next walk begins where this one did, and
+ * the stored floor stays. */
+enum error
+storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
+{
+    static int64_t seen_us; /* where the last walk came to */
+    static int runs;
+    int64_t floor_us = 0, now_us = 0, latest_us;
+    bool is_whole = runs % LOOK_BACK_EVERY == 0, is_behind;
+    enum error error = sweep_read(pg, STORAGE_SWEEP_NAME, arena, &floor_us, &now_us);
+    struct sweep_range range = { .from_us = floor_us, .to_us = now_us };
+
+    if (error != ERR_OK)
+        return error;
+    atomic_store(&failed_count, 0);
+    latest_us = now_us - LOOK_BACK_US;
+    is_behind = floor_us > latest_us;
+    if (!is_whole && seen_us > range.from_us)
+        range.from_us = seen_us;
+    if (is_behind || range.from_us > now_us)
+        range.from_us = latest_us;
+    error = walk(service, range, pg, arena);
+    if (error == ERR_OK && runs % WHOLE_EVERY == 0)
+        error = walk_all(service, now_us, pg, arena);
+    if (error != ERR_OK)
+        return error;
+    seen_us = now_us;
+    if (is_whole || is_behind)
+        store_floor(service, latest_us, is_behind);
+    runs++;
     return ERR_OK;
 }

@@ -86,11 +86,15 @@ CREATE TABLE IF NOT EXISTS op (
 ) PARTITION BY RANGE (id);
 SELECT mesh_partitions_keep('op', 100);
 
--- How far each sweep of the service has come; its schema inserts the rows.
+-- How far each sweep of the service has come, by time or by the numbers of a sequence; its schema
+-- inserts the rows.
 CREATE TABLE IF NOT EXISTS sweep (
     name     text   COLLATE "C" NOT NULL PRIMARY KEY,
-    floor_us bigint NOT NULL
+    floor_us bigint NOT NULL DEFAULT 0
 );
+ALTER TABLE sweep
+    ALTER COLUMN floor_us SET DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS floor_seq bigint NOT NULL DEFAULT 0;
 
 -- Append-only news, in the order of seq; per aggregate in the order of version.
 CREATE SEQUENCE IF NOT EXISTS event_seq;

@@ -5,12 +5,14 @@ static const struct pg_column key_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
 static const struct pg_column columns[] = {
     PG_COLUMN(struct sweep, name, PG_TEXT),
     PG_COLUMN(struct sweep, floor_us, PG_INT8),
+    PG_COLUMN(struct sweep, floor_seq, PG_INT8),
     { 0 },
 };
 
 const struct pg_statement sweep_load = {
     .name = "sweep_load",
-    .sql = "SELECT name, floor_us FROM sweep WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE",
+    .sql = "SELECT name, floor_us, floor_seq FROM sweep WHERE name = ANY($1::text[])"
+           " ORDER BY name FOR UPDATE",
     .in = key_columns,
     .out = columns,
     .out_bytes = sizeof(struct sweep),
@@ -18,8 +20,9 @@ const struct pg_statement sweep_load = {
 
 const struct pg_statement sweep_update = {
     .name = "sweep_update",
-    .sql = "UPDATE sweep s SET floor_us = u.floor_us"
-           " FROM unnest($1::text[], $2::bigint[]) AS u(name, floor_us) WHERE s.name = u.name",
+    .sql = "UPDATE sweep s SET floor_us = u.floor_us, floor_seq = u.floor_seq"
+           " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS u(name, floor_us, floor_seq)"
+           " WHERE s.name = u.name",
     .in = columns,
 };
 
@@ -69,16 +72,29 @@ swept_touch(const void *op, struct batch_touch *touch)
     batch_touch_text(touch, swept->table, swept->name);
 }
 
+/* True when the floor moved. */
+static bool
+floor_move(int64_t *floor, int64_t to, bool is_lower)
+{
+    if (is_lower ? to >= *floor : to <= *floor)
+        return false;
+    *floor = to;
+    return true;
+}
+
 static void
 swept_decide(void *op, struct batch_rows *rows)
 {
     const struct swept *swept = op;
     struct sweep *sweep = batch_find_text(rows, swept->table, swept->name);
+    bool is_moved;
 
-    if (sweep != NULL && swept->floor_us > sweep->floor_us) {
-        sweep->floor_us = swept->floor_us;
+    if (sweep == NULL)
+        return;
+    is_moved = floor_move(&sweep->floor_us, swept->floor_us, swept->is_lower);
+    is_moved = floor_move(&sweep->floor_seq, swept->floor_seq, swept->is_lower) || is_moved;
+    if (is_moved)
         batch_changed(rows, sweep);
-    }
 }
 
 const struct method swept_method = {

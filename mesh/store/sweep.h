@@ -1,8 +1,10 @@
 /* sweep.h -- How far a service's sweep has come: a stored floor, below which nothing is left to do.
  *
- * A sweep walks rows along an index in the order of time. It begins at its floor, so that a restart
- * does not walk all of history, and raises the floor now and then behind itself. The table is in
- * mesh.sql; a service's schema.sql inserts a row for each sweep that it has, at 0.
+ * A sweep walks rows along an index, in the order of time or of a sequence. It begins at its floor, so
+ * that a restart does not walk all of history, and raises the floor now and then behind itself. A floor
+ * only saves work: it can be wrong, after a clock was, so what is below it is looked at too, slowly,
+ * again and again. The table is in mesh.sql; a service's schema.sql inserts a row for each sweep that it
+ * has, at 0.
  *
  * Thread    sweep_read: the keeper. The op: the store thread, as all ops.
  * Errors    sweep_read: those of pg_round(); INTERNAL when the schema has no such row.
@@ -15,7 +17,7 @@
 
 struct sweep {
     const char *name;
-    int64_t floor_us;
+    int64_t floor_us, floor_seq; /* of one that walks by time, or by a sequence; the other is 0 */
 };
 
 extern const struct pg_statement sweep_load, sweep_update;
@@ -28,13 +30,14 @@ extern const struct pg_statement sweep_floor; /* for the list of the keeper's st
 }
 /* clang-format on */
 
-/* Of the program itself: the sweep has come this far. A floor never sinks. Leaves no record: doing it
- * again changes nothing. */
+/* Of the program itself: the sweep has come this far. A floor never sinks, unless it is to: is_lower.
+ * Leaves no record: doing it again changes nothing. */
 struct swept {
     struct op op;
     size_t table; /* number of the service's SWEEP_TABLE */
     const char *name;
-    int64_t floor_us;
+    int64_t floor_us, floor_seq;
+    bool is_lower;
 };
 extern const struct method swept_method;
 

@@ -4,6 +4,7 @@ import time
 
 import story
 from mesh import refusal, uuid7
+from patience import wait_until
 
 FUTURE_SECONDS_MAX = 300  # how far an id may be ahead
 
@@ -29,3 +30,31 @@ class Clocks(story.Story):
             self.assertIn("future", refusal(self.mesh.storage.Restock, request).message)
         self.mesh.storage.Restock(request)
         self.assert_stock(sku, free=2)
+
+
+class DatabaseSteps(story.Story):
+    """PostgreSQL's clock steps, and nothing that was acknowledged is lost."""
+
+    def test_orders_placed_after_it_stepped_back_are_paid(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(5000)
+        with self.clock_off("postgres", 100):
+            self.assert_paid(self.place(customer, [(sku, 1)]), total_minor=500)
+        with self.away("saga"):
+            placed = [self.place(customer, [(sku, 1)]) for _ in range(5)]
+            self.mesh.restart("order")
+        for order_id in placed:
+            self.assert_paid(order_id, total_minor=500)
+
+    def test_a_hold_made_after_it_stepped_back_expires(self):
+        sku, pb = self.product(500, pieces=3), self.mesh.storage_pb
+
+        def reserve():
+            line = pb.ReserveLine(sku=sku, quantity=1)
+            request = pb.ReserveRequest(request_id=uuid7(), lines=[line], hold_seconds=1)
+            self.mesh.insist(self.mesh.storage.Reserve, request)
+
+        with self.clock_off("postgres", 1000):
+            reserve()
+            wait_until(lambda: self.mesh.product(sku).free == 3, 20, "the first hold has expired")
+        reserve()
+        wait_until(lambda: self.mesh.product(sku).free == 3, 20, "the second hold has expired")

@@ -19,7 +19,7 @@ set_up(void)
     sweep = order_sweep_new(SWEEP_OPEN_MAX);
     arena = arena_new();
     steady_us = clock_steady_us();
-    pg_fixture_run(fixture.conninfo, "TRUNCATE orders; UPDATE sweep SET floor_us = 0");
+    pg_fixture_run(fixture.conninfo, "TRUNCATE orders; UPDATE sweep SET floor_seq = 0");
 }
 
 static void
@@ -37,7 +37,7 @@ run(struct test_call *test)
     ck_assert_int_eq(order_do(&order_service, pg, test, NULL, NULL), ERR_OK);
 }
 
-/* Places an order, and makes it age_us old. */
+/* Places an order, and makes it age_us old, as if a clock had said so. */
 static struct uuid
 placed(int64_t age_us)
 {
@@ -87,6 +87,21 @@ swept(void)
     return swept_up_to(100);
 }
 
+/* What the program does with a floor that is due; the stored one. */
+static int64_t
+store_floor(void)
+{
+    struct swept swept = { .op.id = order_id(), .table = ORDER_SWEEP, .name = ORDER_SWEEP_NAME };
+
+    if (order_sweep_floor(sweep, &swept.floor_seq, &swept.is_lower)) {
+        struct test_call *test = call_fixture_new(&swept_method);
+
+        *(struct swept *)test->call.op = swept;
+        run(test);
+    }
+    return pg_fixture_int(fixture.conninfo, "SELECT floor_seq FROM sweep WHERE name = 'start'");
+}
+
 START_TEST(an_order_without_a_saga_is_asked_for_again_and_again)
 {
     struct uuid id = placed(10 * SECOND_US);
@@ -104,11 +119,170 @@ START_TEST(an_order_without_a_saga_is_asked_for_again_and_again)
 }
 END_TEST
 
+static bool
+was_sent(const struct sent *sent, struct uuid id)
+{
+    for (int i = 0; i < sent->count; i++) {
+        if (uuid_equal(sent->ids[i], id))
+            return true;
+    }
+    return false;
+}
+
+/* Sweeps once a second until the order is sent; how many seconds that took, -1 after seconds_max. */
+static int
+seconds_until_sent(struct uuid id, int seconds_max)
+{
+    for (int i = 0; i <= seconds_max; i++) {
+        struct sent sent = swept();
+
+        if (was_sent(&sent, id))
+            return i;
+        steady_us += SECOND_US;
+    }
+    return -1;
+}
+
 START_TEST(a_fresh_order_is_left_to_its_own_start)
 {
-    placed(0);
+    struct uuid id;
+    int seconds;
+
+    swept();
+    id = placed(0);
     ck_assert_int_eq(swept().count, 0);
     ck_assert_uint_eq(order_sweep_open_count(sweep), 0);
+    seconds = seconds_until_sent(id, 10);
+    ck_assert_int_ge(seconds, 2);
+    ck_assert_int_le(seconds, 4);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int64_t ahead_us, back_us; /* the database's clock before, and by how much it steps back */
+} steps[] = {
+    { "it was right, and steps back by 100 s",  0,                 100 * SECOND_US },
+    { "it was ahead by 100 s, and is right",    100 * SECOND_US,   100 * SECOND_US },
+    { "it was ahead by 60 days, and is right",  60 * DAY_US,       60 * DAY_US },
+    { "it steps forward by an hour",            0,                 -3600 * SECOND_US },
+    { "it falls back to 1970",                  0,                 INT64_C(56) * 365 * DAY_US },
+};
+/* clang-format on */
+
+/* Whatever the clock does: an order that is placed after the floor has risen is found. */
+START_TEST(a_clock_that_steps_hides_no_order)
+{
+    struct uuid before = placed(-steps[_i].ahead_us), after;
+
+    ck_assert_msg(seconds_until_sent(before, 10) >= 0, "%s", steps[_i].what);
+    run(order_paid(order_id(), before, 5));
+    for (int i = 0; i < 70; i++) { /* two rounds: the floor rises */
+        steady_us += SECOND_US;
+        swept();
+        store_floor();
+    }
+    ck_assert_int_eq(store_floor(),
+                     pg_fixture_int(fixture.conninfo, "SELECT max(seq) FROM orders"));
+    after = placed(-steps[_i].ahead_us + steps[_i].back_us);
+    ck_assert_msg(seconds_until_sent(after, 4) >= 0, "%s", steps[_i].what);
+    sweep = order_sweep_free(sweep); /* a restart */
+    sweep = order_sweep_new(SWEEP_OPEN_MAX);
+    ck_assert_msg(seconds_until_sent(after, 0) == 0, "%s: after a restart", steps[_i].what);
+}
+END_TEST
+
+/* A transaction that draws its number and does not end: the floor waits for it, the others do not. */
+START_TEST(an_order_that_is_committed_late_is_found)
+{
+    struct pg *slow = pg_new(fixture.conninfo, "slow", order_statements);
+    struct uuid late = order_id(), other;
+    int64_t floor;
+    char sql[1024], text[UUID_TEXT_BYTES + 1];
+
+    ck_assert_int_eq(pg_connect(slow), ERR_OK);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO orders SELECT '%s', 1, '', '', 'x', 'JPY', E'1 pen\\n1 \"ink\\\\\\n', 1,"
+             " 2, 1, '', '', false, 1000, 2000, 'f', 'wallet', ''",
+             uuid_print(late, text));
+    ck_assert_int_eq(pg_run(slow, "BEGIN"), ERR_OK);
+    ck_assert_int_eq(pg_run(slow, sql), ERR_OK);
+    floor = pg_fixture_int(fixture.conninfo, "SELECT last_value FROM order_seq") - 1;
+    other = placed(0);
+    ck_assert_int_ge(seconds_until_sent(other, 10), 0);
+    run(order_paid(order_id(), other, 5));
+    for (int i = 0; i < 100; i++) {
+        steady_us += SECOND_US;
+        swept();
+        ck_assert_int_le(store_floor(), floor);
+    }
+    ck_assert_int_eq(pg_run(slow, "COMMIT"), ERR_OK);
+    ck_assert_int_ge(seconds_until_sent(late, 40), 0); /* by the next round */
+    run(order_failed(order_id(), late, "CANCELED", ""));
+    for (int i = 0; i < 70; i++) {
+        steady_us += SECOND_US;
+        swept();
+        store_floor();
+    }
+    ck_assert_int_ge(store_floor(), floor + 2);
+    pg_free(slow);
+}
+END_TEST
+
+/* A floor that should not be where it is: a database restored, a person's hand. */
+START_TEST(what_is_below_the_floor_is_found)
+{
+    struct uuid id = placed(0);
+    int64_t seq = pg_fixture_int(fixture.conninfo, "SELECT max(seq) FROM orders");
+
+    pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_seq = %lld", (long long)seq + 1000);
+    ck_assert_int_ge(seconds_until_sent(id, 10), 0);
+    store_floor();
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_seq FROM sweep"), seq - 1);
+}
+END_TEST
+
+/* The database fails over to a state where fewer orders were placed: new ones have numbers that the
+ * front has passed. */
+START_TEST(a_sequence_that_fell_back_hides_no_order)
+{
+    struct uuid id = placed(0);
+
+    ck_assert_int_ge(seconds_until_sent(id, 10), 0);
+    pg_fixture_run(fixture.conninfo, "TRUNCATE orders; SELECT setval('order_seq', 1)");
+    id = placed(0);
+    ck_assert_int_ge(seconds_until_sent(id, 10), 0);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int64_t placed_ago_us, met_ago_us;
+    size_t count;
+} ages[] = {
+    { "placed just now",                            0,                   1 * SECOND_US,    0 },
+    { "as long as it may",                          600 * SECOND_US,     1 * SECOND_US,    0 },
+    { "placed long ago",                            602 * SECOND_US,     1 * SECOND_US,    1 },
+    { "placed in the future, and met long ago",     -9000 * SECOND_US,   601 * SECOND_US,  1 },
+};
+/* clang-format on */
+
+START_TEST(an_order_that_does_not_move_is_overdue)
+{
+    struct order_overdue overdue;
+    int64_t now_us = clock_now_us();
+    struct uuid id = placed(0);
+    char text[UUID_TEXT_BYTES + 1];
+
+    pg_fixture_run(fixture.conninfo, "UPDATE orders SET placed_at_us = %lld WHERE id = '%s'",
+                   (long long)(now_us - ages[_i].placed_ago_us), uuid_print(id, text));
+    ck_assert_int_eq(swept().count, 1);
+    order_sweep_overdue(sweep, steady_us + ages[_i].met_ago_us, now_us, 600 * SECOND_US, &overdue);
+    ck_assert_msg(overdue.count == ages[_i].count, "%s: %zu", ages[_i].what, overdue.count);
+    ck_assert_msg(overdue.count == 0 || uuid_equal(overdue.oldest, id), "%s", ages[_i].what);
+    ck_assert_msg(overdue.count == 0 || overdue.age_us > 600 * SECOND_US, "%s", ages[_i].what);
 }
 END_TEST
 
@@ -198,17 +372,11 @@ END_TEST
 START_TEST(an_order_with_an_old_id_is_found)
 {
     struct uuid old = uuid_v7(clock_now_us() - 20 * DAY_US);
-    struct sent sent;
 
     placed(10 * SECOND_US);
     ck_assert_int_eq(swept().count, 1);
     run(order_place(old, "alice", 1));
-    pg_fixture_run(fixture.conninfo,
-                   "UPDATE orders SET placed_at_us = placed_at_us - 3000000"
-                   " WHERE placed_at_us = (SELECT max(placed_at_us) FROM orders)");
-    sent = swept();
-    ck_assert_int_eq(sent.count, 1);
-    ck_assert(uuid_equal(sent.ids[0], old));
+    ck_assert_int_ge(seconds_until_sent(old, 10), 0);
 }
 END_TEST
 
@@ -317,59 +485,60 @@ START_TEST(a_full_memory_starves_nobody)
 }
 END_TEST
 
-static int64_t
-store_floor(void)
-{
-    int64_t floor_us = 0;
-
-    if (order_sweep_floor(sweep, &floor_us)) {
-        struct test_call *test = call_fixture_new(&swept_method);
-
-        test->call.op->id = order_id();
-        *(struct swept *)test->call.op = (struct swept){
-            .op = *test->call.op, .table = ORDER_SWEEP, .name = "start", .floor_us = floor_us
-        };
-        run(test);
-    }
-    return pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep WHERE name = 'start'");
-}
-
 START_TEST(the_floor_waits_for_the_oldest_open_order)
 {
-    struct uuid old = placed(1000 * SECOND_US), middle = placed(500 * SECOND_US);
-    char text[UUID_TEXT_BYTES + 1];
-    int64_t old_us = pg_fixture_int(fixture.conninfo, "SELECT min(placed_at_us) FROM orders"),
-            middle_us =
-                pg_fixture_int(fixture.conninfo, "SELECT placed_at_us FROM orders WHERE id = '%s'",
-                               uuid_print(middle, text));
+    struct uuid old = placed(0);
+    int64_t old_seq = pg_fixture_int(fixture.conninfo, "SELECT min(seq) FROM orders");
 
-    placed(200 * SECOND_US);
-    swept();
-    ck_assert_int_eq(store_floor(), old_us - 1);
-    run(order_paid(order_id(), old, 5));
-    for (int i = 0; i < 31; i++) { /* to the next run that looks back */
-        steady_us += 60 * SECOND_US;
+    placed(0);
+    placed(0);
+    for (int i = 0; i < 70; i++) { /* two rounds: the first one learns the horizon */
+        steady_us += SECOND_US;
         swept();
         store_floor();
     }
-    ck_assert_int_eq(store_floor(), middle_us - 1);
+    ck_assert_int_eq(store_floor(), old_seq - 1);
+    run(order_paid(order_id(), old, 5));
+    for (int i = 0; i < 40; i++) {
+        steady_us += SECOND_US;
+        swept();
+        store_floor();
+    }
+    ck_assert_int_eq(store_floor(), old_seq);
     order_sweep_free(sweep); /* a restart */
     sweep = order_sweep_new(SWEEP_OPEN_MAX);
     ck_assert_int_eq(swept().count, 2);
 }
 END_TEST
 
-START_TEST(the_floor_never_goes_back)
+/* clang-format off */
+static const struct {
+    int64_t stored, said;
+    bool is_lower;
+    int64_t then;
+} floors[] = {
+    { 5000, 4000, false, 5000 }, /* another replica has come further */
+    { 5000, 6000, false, 6000 },
+    { 5000, 4000, true,  4000 }, /* something was found below it */
+    { 5000, 6000, true,  5000 },
+};
+/* clang-format on */
+
+START_TEST(the_floor_goes_back_only_when_it_is_to)
 {
     struct test_call *test = call_fixture_new(&swept_method);
 
-    pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_us = 5000");
+    pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_seq = %lld",
+                   (long long)floors[_i].stored);
     test->call.op->id = order_id();
-    *(struct swept *)test->call.op = (struct swept){
-        .op = *test->call.op, .table = ORDER_SWEEP, .name = "start", .floor_us = 4000
-    };
+    *(struct swept *)test->call.op = (struct swept){ .op = *test->call.op,
+                                                     .table = ORDER_SWEEP,
+                                                     .name = ORDER_SWEEP_NAME,
+                                                     .floor_seq = floors[_i].said,
+                                                     .is_lower = floors[_i].is_lower };
     run(test);
-    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_us FROM sweep"), 5000);
+    ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_seq FROM sweep"),
+                     floors[_i].then);
 }
 END_TEST
 
@@ -397,7 +566,15 @@ main(void)
     tcase_add_test(runs, orders_that_wait_take_no_room);
     tcase_add_test(runs, a_full_memory_starves_nobody);
     tcase_add_test(runs, the_floor_waits_for_the_oldest_open_order);
-    tcase_add_test(runs, the_floor_never_goes_back);
+    tcase_add_loop_test(runs, the_floor_goes_back_only_when_it_is_to, 0,
+                        (int)(sizeof floors / sizeof *floors));
+    tcase_add_loop_test(runs, a_clock_that_steps_hides_no_order, 0,
+                        (int)(sizeof steps / sizeof *steps));
+    tcase_add_test(runs, an_order_that_is_committed_late_is_found);
+    tcase_add_test(runs, what_is_below_the_floor_is_found);
+    tcase_add_test(runs, a_sequence_that_fell_back_hides_no_order);
+    tcase_add_loop_test(runs, an_order_that_does_not_move_is_overdue, 0,
+                        (int)(sizeof ages / sizeof *ages));
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
