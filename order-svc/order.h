@@ -255,7 +255,7 @@ struct get_order {
 struct list_orders {
     struct op op;
     const char *customer_id; /* "" everybody's */
-    struct uuid before_id;   /* all bits set: from the newest */
+    struct uuid before_id;   /* nil: from the newest */
     int32_t page_size;
     const struct order *orders; /* result */
     size_t count;

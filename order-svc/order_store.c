@@ -1,4 +1,5 @@
 /* order_store.c -- Rows of order-svc's tables to structs and back: all of its SQL. */
+#include "mesh/store/page.h"
 #include "order-svc/order.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
@@ -251,8 +252,8 @@ static const struct pg_column page_all_columns[] = {
 
 static const struct pg_statement order_page = {
     .name = "order_page",
-    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE customer_id = $3 AND id < $1"
-           " ORDER BY id DESC LIMIT $2::int + 1",
+    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE customer_id = $3"
+           " AND seq < " PAGE_BEFORE("orders", "$1") " ORDER BY seq DESC LIMIT $2::int + 1",
     .in = page_columns,
     .is_single = true,
     .out = order_columns,
@@ -261,7 +262,8 @@ static const struct pg_statement order_page = {
 
 static const struct pg_statement order_page_all = {
     .name = "order_page_all",
-    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2::int + 1",
+    .sql = "SELECT " ORDER_COLUMNS " FROM orders WHERE seq < " PAGE_BEFORE(
+        "orders", "$1") " ORDER BY seq DESC LIMIT $2::int + 1",
     .in = page_all_columns,
     .is_single = true,
     .out = order_columns,

@@ -32,17 +32,17 @@ ALTER TABLE orders
     ADD COLUMN IF NOT EXISTS payment_id            text   NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS payment_url           text   NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS payment_expires_at_us bigint NOT NULL DEFAULT 0;
--- Neither mentions a column that a change of the order changes, so updates stay HOT.
-CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (customer_id, id);
--- The sweep walks this. Not the id: a caller may place an order under an id it made days ago. Not a time
+-- The order of arrival: the sweep walks it, and lists are in it, the newest first. Not the id: a caller may place an order under an id it made days ago. Not a time
 -- either: a clock that steps back would put new orders behind those that were looked at. A data-only
 -- restore leaves the sequence behind; it is put right here.
 CREATE SEQUENCE IF NOT EXISTS order_seq;
 ALTER TABLE orders ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT nextval('order_seq');
+-- Neither mentions a column that a change of the order changes, so updates stay HOT.
 CREATE UNIQUE INDEX IF NOT EXISTS orders_by_seq ON orders (seq);
+CREATE INDEX IF NOT EXISTS orders_by_customer_and_seq ON orders (customer_id, seq);
 SELECT setval('order_seq', max(seq)) FROM orders
 HAVING max(seq) > (SELECT last_value FROM order_seq);
-DROP INDEX IF EXISTS orders_by_placed_at;
+DROP INDEX IF EXISTS orders_by_placed_at, orders_by_customer;
 
 -- Idempotency-Keys of HTTP requests, claimed in the transaction that places the order. http_status 0:
 -- not answered yet. key: scope, unit separator, the stranger's key.

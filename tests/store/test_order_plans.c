@@ -34,8 +34,8 @@ fill(void)
 static const struct {
     const char *statement, *index;
 } pages[] = {
-    { "order_page",     "orders_by_customer" },
-    { "order_page_all", "orders_pkey" },
+    { "order_page",     "orders_by_customer_and_seq" },
+    { "order_page_all", "orders_by_seq" },
 };
 /* clang-format on */
 

@@ -200,7 +200,7 @@ static ORDER(ListResponse) * list(const char *customer, int32_t page_size, const
     return answer;
 }
 
-/* Walks all pages of page_size; each order once, newest first. Returns how many there were. */
+/* Walks all pages of page_size; each order once, the last one that came first. Returns how many there were. */
 static int
 walk(const char *customer, int32_t page_size, const struct uuid *ids, int count)
 {
@@ -224,18 +224,49 @@ walk(const char *customer, int32_t page_size, const struct uuid *ids, int count)
     return seen;
 }
 
-START_TEST(a_list_comes_in_pages_newest_first)
+/* Whatever the ids say: a caller who could not send for a while has old ones. */
+START_TEST(a_list_is_in_the_order_of_arrival)
 {
     struct uuid ids[7];
 
-    for (int i = 0; i < 7; i++) { /* a millisecond apart, so that their order is known */
-        ids[i] = uuid_v7(clock_now_us() - (7 - i) * 1000);
+    for (int i = 0; i < 7; i++) {
+        ids[i] = uuid_v7(clock_now_us() - (i * 3 % 7) * 5 * DAY_US);
         run(order_place(ids[i], "lister", 1));
         run(order_place(order_id(), "somebody else", 1));
     }
     ck_assert_int_eq(walk("lister", 3, ids, 7), 7);
     ck_assert_int_eq(walk("lister", 7, ids, 7), 7);
     ck_assert_int_eq(walk("lister", 1, ids, 7), 7);
+}
+END_TEST
+
+static void
+expect_page(const char *token, int32_t page_size, const struct uuid *ids, size_t count,
+            char ret_token[UUID_TEXT_BYTES + 1])
+{
+    ORDER(ListResponse) *page = list("patient", page_size, token);
+    char text[UUID_TEXT_BYTES + 1];
+
+    ck_assert_uint_eq(page->n_orders, count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_str_eq(page->orders[i]->order_id, uuid_print(ids[i], text));
+    snprintf(ret_token, UUID_TEXT_BYTES + 1, "%s", page->next_page_token);
+    sagamesh__order__v1__list_response__free_unpacked(page, NULL);
+}
+
+/* Who reads until the last one it knows misses none, and pages do not shift. */
+START_TEST(what_arrives_meanwhile_comes_before_all_others)
+{
+    const struct uuid ids[3] = { uuid_v7(clock_now_us() - 40 * DAY_US), order_id(), order_id() };
+    char token[UUID_TEXT_BYTES + 1], end[UUID_TEXT_BYTES + 1];
+
+    run(order_place(ids[2], "patient", 1));
+    run(order_place(ids[1], "patient", 1));
+    expect_page("", 1, &ids[1], 1, token);
+    run(order_place(ids[0], "patient", 1));
+    expect_page(token, 10, &ids[2], 1, end);
+    ck_assert_str_eq(end, "");
+    expect_page("", 10, ids, 3, end);
 }
 END_TEST
 
@@ -354,7 +385,8 @@ main(void)
     tcase_add_test(reads, a_get_has_the_whole_order);
     tcase_add_test(reads, a_get_waits_until_the_order_moves_on);
     tcase_add_test(reads, a_get_that_waited_answers_what_there_is);
-    tcase_add_test(reads, a_list_comes_in_pages_newest_first);
+    tcase_add_test(reads, a_list_is_in_the_order_of_arrival);
+    tcase_add_test(reads, what_arrives_meanwhile_comes_before_all_others);
     tcase_add_test(reads, a_list_without_a_customer_is_everybodys);
     tcase_add_test(reads, events_are_listed_after_a_version);
     /* Last: it fills the table. */
