@@ -86,17 +86,32 @@ check_calls(const struct definition *definition, const struct pbjson *pbjson,
     return ERR_OK;
 }
 
+static void
+log_broken(const struct definition *definition)
+{
+    for (size_t i = 0; i < definition->state_count; i++) {
+        const struct state *state = &definition->states[i];
+
+        if (state->broken != NULL)
+            log_warn("definition=%s hash=%.12s state=%s event=STATE_BROKEN because=\"%s\" "
+                     "next=\"a saga that comes there is stuck\"",
+                     definition->name, definition->hash, state->name, state->broken);
+    }
+}
+
+/* Of the folder, or a version that was stored: that one was checked in its time, and sagas stand in it. */
 static enum error
 read_text(struct catalog *catalog, const char *text, size_t bytes, bool is_newest,
           struct problem *problem)
 {
-    const struct definition_options options = { .must_be_grpc = true };
+    const struct definition_options options = { .must_be_grpc = true, .is_stored = !is_newest };
     struct definition *definition;
     enum error error = definition_read(text, bytes, &options, problem, &definition);
 
     if (error != ERR_OK)
         return error;
-    error = check_calls(definition, catalog->pbjson, problem);
+    if (is_newest)
+        error = check_calls(definition, catalog->pbjson, problem);
     if (error == ERR_OK && is_newest && catalog_newest(catalog, definition->name) != NULL)
         error =
             problem_set(problem, ERR_BAD_REQUEST, "Name",
@@ -105,8 +120,9 @@ read_text(struct catalog *catalog, const char *text, size_t bytes, bool is_newes
         definition_free(definition);
         return error;
     }
-    for (size_t i = 0; is_newest && i < definition->warning_count; i++)
+    for (size_t i = 0; i < definition->warning_count; i++)
         log_warn("definition=%s warning=\"%s\"", definition->name, definition->warnings[i]);
+    log_broken(definition);
     add(catalog, definition, is_newest);
     return ERR_OK;
 }
@@ -182,7 +198,8 @@ add_stored(struct catalog *catalog, const struct definition_row *row)
     if (catalog_find(catalog, row->name, row->hash) != NULL)
         return;
     if (read_text(catalog, row->body, strlen(row->body), false, &problem) != ERR_OK)
-        log_error("definition=%s hash=%s because=\"a stored version cannot be read: %s %s\"",
+        log_error("definition=%s hash=%s because=\"a stored version cannot be read: %s %s\" "
+                  "next=\"its sagas are stuck\"",
                   row->name, row->hash, problem.field, problem.text);
 }
 

@@ -3,11 +3,12 @@
  *
  * Definitions come as files (*.json of a folder) and are stored by their content's hash in the
  * database, so that an instance ends on the bytes it started with, whatever the folder holds later.
- * Each is checked against the descriptors: services, methods and the fields of requests must exist.
+ * One of the folder is checked against the descriptors: services, methods and the fields of requests must
+ * exist. A stored version was, in its time: what it lacks now makes its sagas stuck when they come there.
  *
  * Thread    Loaded by the main thread before others start; read-only from then on.
  * Errors    A definition of the folder that cannot be used ends the program, by name and rule; a
- *           stored one that cannot be read any more is logged and its instances wait.
+ *           stored one that cannot be read any more is logged, and its instances are stuck.
  */
 #ifndef SAGA_CATALOG_H
 #define SAGA_CATALOG_H

@@ -161,24 +161,33 @@ attempt_done(struct rpc_request *request, const struct rpc_result *result)
     }
 }
 
+/* A definition is checked against the descriptors when it is loaded first. One that was stored then may
+ * have outlived its methods; NULL: this one can be called. */
+static const char *
+impossible(const struct participants *participants, const struct call_due *due,
+           struct pbjson_method *ret_method)
+{
+    if (!pbjson_method_find(participants->pbjson, due->service, due->method, ret_method))
+        return "is not in the descriptors any more";
+    if (ret_method->is_streaming)
+        return "has become a streaming method";
+    return pbjson_message_has(ret_method->request, "request_id") ? NULL
+                                                                 : "has no request_id any more";
+}
+
 /* Maps the request to bytes; a request that does not fit the message was never sent. */
 static enum error
-encode(struct participants *participants, const struct call_due *due, struct arena *arena,
+encode(const struct pbjson_method *method, const struct call_due *due, struct arena *arena,
        struct participant_call *call, struct problem *problem)
 {
-    struct pbjson_method method;
     uint8_t *bytes;
     size_t count;
-    enum error error;
+    enum error error = pbjson_encode(method->request, due->request, arena, problem, &bytes, &count);
 
-    if (!pbjson_method_find(participants->pbjson, due->service, due->method, &method))
-        return problem_set(problem, ERR_BAD_REQUEST, NULL, "%s/%s is not in the descriptors",
-                           due->service, due->method);
-    error = pbjson_encode(method.request, due->request, arena, problem, &bytes, &count);
     if (error == ERR_OK) {
         call->bytes = memory_take(count);
         memcpy(call->bytes, bytes, count);
-        call->response = method.response;
+        call->response = method->response;
         call->request.message = call->bytes;
         call->request.message_bytes = count;
     }
@@ -190,17 +199,24 @@ participants_call(struct participants *participants, const struct call_due *due,
                   const char *traceparent, struct arena *arena, struct participant_call *call)
 {
     struct service_address *entry = find(participants, due->service);
+    struct pbjson_method method;
+    const char *because = impossible(participants, due, &method);
     struct problem problem;
     char text[256];
 
     call->activation = due->activation;
+    if (because != NULL) {
+        snprintf(text, sizeof text, "%s/%s %s", due->service, due->method, because);
+        answer(call, OUTCOME_IMPOSSIBLE, "NO_METHOD", text);
+        return;
+    }
     if (entry == NULL) {
         snprintf(text, sizeof text, "no address is configured for %s (--participants)",
                  due->service);
         answer(call, OUTCOME_NOT_DONE, "UNREACHABLE", text);
         return;
     }
-    if (encode(participants, due, arena, call, &problem) != ERR_OK) {
+    if (encode(&method, due, arena, call, &problem) != ERR_OK) {
         snprintf(text, sizeof text, "%s %s", problem.field, problem.text);
         answer(call, OUTCOME_REFUSED, "BAD_INPUT", text);
         return;

@@ -298,6 +298,8 @@ attempt_answer(struct turn *turn, const struct answer *answer)
         trouble.class = CLASS_UNKNOWN;
         trouble.reason = has_reason ? trouble.reason : "UNKNOWN";
         return take_unsettled(turn, &trouble, true);
+    case OUTCOME_IMPOSSIBLE:
+        return task_stop(turn, turn_step(turn)->is_unknown, trouble.message);
     case OUTCOME_COUNT:
         break;
     }

@@ -88,6 +88,7 @@ status_parse(const char *text, enum status *ret_status)
     return false;
 }
 
+/* False, with the problem set. Of a stored version only the state is lost, and the rest is read: true. */
 __attribute__((format(printf, 3, 4))) static bool
 refuse(struct reader *reader, const char *key, const char *format, ...)
 {
@@ -98,6 +99,11 @@ refuse(struct reader *reader, const char *key, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (reader->options->is_stored && reader->state != NULL) {
+        if (reader->state->broken == NULL)
+            reader->state->broken = arena_print(reader->definition->arena, "%s %s", key, text);
+        return true;
+    }
     snprintf(field, sizeof field, "%s%s%s%s", reader->state == NULL ? "" : "States.", state,
              key[0] == '\0' || reader->state == NULL ? "" : ".", key);
     problem_set(reader->problem, ERR_BAD_REQUEST, field, "%s", text);
@@ -153,6 +159,8 @@ read_milli(struct reader *reader, const json_t *json, const char *key, int64_t m
 
     if (value == NULL || json_is_null(value))
         return true;
+    if (json_is_number(value) && reader->options->is_stored)
+        number = number < 0 ? 0 : number > (double)max ? (double)max : number;
     if (!json_is_number(value) || number < 0 || number > (double)max)
         return refuse(reader, key, "must be a number from 0 to %lld", (long long)max);
     *ret_milli = (int64_t)(number * 1000 + 0.5);
@@ -164,14 +172,16 @@ read_int(struct reader *reader, const json_t *json, const char *key, int64_t min
          int64_t *ret_int)
 {
     const json_t *value = json_object_get(json, key);
+    int64_t number = json_integer_value(value);
 
     if (value == NULL || json_is_null(value))
         return true;
-    if (!json_is_integer(value) || json_integer_value(value) < min ||
-        json_integer_value(value) > max)
+    if (json_is_integer(value) && reader->options->is_stored)
+        number = number < min ? min : number > max ? max : number;
+    if (!json_is_integer(value) || number < min || number > max)
         return refuse(reader, key, "must be a whole number from %lld to %lld", (long long)min,
                       (long long)max);
-    *ret_int = json_integer_value(value);
+    *ret_int = number;
     return true;
 }
 
@@ -258,7 +268,8 @@ read_inputs(struct reader *reader, const json_t *json)
         return false;
     state->has_input = list != NULL;
     for (size_t i = 0; list != NULL && i < sizeof ours / sizeof *ours; i++) {
-        if (json_object_get(json_array_get(list, 0), ours[i]) != NULL)
+        if (!reader->options->is_stored &&
+            json_object_get(json_array_get(list, 0), ours[i]) != NULL)
             return refuse(reader, "Input", "must not have \"%s\": the engine fills it in", ours[i]);
     }
     json_array_foreach(list, index, value)
@@ -408,14 +419,15 @@ check_service(struct reader *reader, const json_t *json)
     for (size_t i = 0; i < sizeof unsupported_keys / sizeof *unsupported_keys; i++) {
         const json_t *value = json_object_get(json, unsupported_keys[i]);
 
-        if (value != NULL && !json_is_null(value) && !json_is_false(value))
+        if (!reader->options->is_stored && value != NULL && !json_is_null(value) &&
+            !json_is_false(value))
             return refuse(reader, unsupported_keys[i], "is not supported yet");
     }
     if (state->service == NULL || state->service[0] == '\0')
         return refuse(reader, "ServiceName", "is missing");
     if (state->method == NULL || state->method[0] == '\0')
         return refuse(reader, "ServiceMethod", "is missing");
-    if (!reader->options->must_be_grpc)
+    if (!reader->options->must_be_grpc || reader->options->is_stored)
         return true;
     if (!read_text(reader, json, "ServiceType", &type))
         return false;
@@ -523,7 +535,7 @@ wait_read(struct reader *reader, const json_t *json)
         !read_target(reader, json, "Next", &state->next) || !read_catches(reader, json))
         return false;
     state->timeout_us = timeout_seconds * SECOND_US;
-    if (!is_event_name(state->event))
+    if (state->event == NULL || (!is_event_name(state->event) && !reader->options->is_stored))
         return refuse(reader, "Event", "must be 1 to %d letters, digits, - and _",
                       EVENT_NAME_BYTES_MAX);
     if (until == NULL)
@@ -539,6 +551,7 @@ state_read(struct reader *reader, const json_t *json)
 {
     char *type = NULL;
 
+    reader->state->kind = STATE_UNREADABLE;
     if (!json_is_object(json))
         return refuse(reader, "", "must be an object");
     if (!read_text(reader, json, "Type", &type))
@@ -575,7 +588,7 @@ states_read(struct reader *reader, const json_t *states)
         state->name = arena_copy(definition->arena, key, strlen(key));
         state->next = state->compensate_state = STATE_NONE;
         state->fallback = state->timeout_next = STATE_NONE;
-        if (key[0] == '\0' || strlen(key) > NAME_BYTES_MAX)
+        if (!reader->options->is_stored && (key[0] == '\0' || strlen(key) > NAME_BYTES_MAX))
             return refuse(reader, "States", "names have 1 to %d bytes", NAME_BYTES_MAX);
     }
     json_object_foreach((json_t *)states, key, value)
@@ -607,13 +620,16 @@ machine_read(struct reader *reader, const json_t *json)
         return refuse(reader, "Name", "must have 1 to %d bytes", NAME_BYTES_MAX);
     if (!json_is_object(states) || json_object_size(states) == 0)
         return refuse(reader, "States", "must be an object of states");
-    if (json_object_size(states) > DEFINITION_STATES_MAX)
+    if (json_object_size(states) > DEFINITION_STATES_MAX && !reader->options->is_stored)
         return refuse(reader, "States", "has more than %d states", DEFINITION_STATES_MAX);
     if (!states_read(reader, states))
         return false;
+    definition_mark(definition);
+    definition->start = start == NULL ? STATE_NONE : definition_state_find(definition, start);
+    if (reader->options->is_stored) /* it was checked, and nothing is started on it */
+        return true;
     if (start == NULL)
         return refuse(reader, "StartState", "is missing");
-    definition->start = definition_state_find(definition, start);
     if (definition->start == STATE_NONE)
         return refuse(reader, "StartState", "state \"%.60s\" does not exist", start);
     return definition_check(definition, json, reader->problem) == ERR_OK;
@@ -629,6 +645,20 @@ hash_print(const char *text, size_t bytes, char ret_hash[65])
         snprintf(ret_hash + 2 * i, 3, "%02x", digest[i]);
 }
 
+static enum error
+text_read(const char *text, size_t bytes, const struct definition_options *options,
+          struct problem *problem, json_t **ret_json)
+{
+    json_error_t error;
+
+    if (!options->is_stored)
+        return json_read(text, bytes, "", problem, ret_json);
+    *ret_json = json_loadb(text, bytes, 0, &error);
+    return *ret_json != NULL
+               ? ERR_OK
+               : problem_set(problem, ERR_BAD_REQUEST, "", "is not JSON: %s", error.text);
+}
+
 enum error
 definition_read(const char *text, size_t bytes, const struct definition_options *options,
                 struct problem *problem, struct definition **ret_definition)
@@ -637,10 +667,10 @@ definition_read(const char *text, size_t bytes, const struct definition_options 
     struct reader reader;
     json_t *json;
 
-    if (bytes > DEFINITION_BYTES_MAX)
+    if (bytes > DEFINITION_BYTES_MAX && !options->is_stored)
         return problem_set(problem, ERR_BAD_REQUEST, "", "a definition has at most %d bytes",
                            DEFINITION_BYTES_MAX);
-    if (json_read(text, bytes, "", problem, &json) != ERR_OK)
+    if (text_read(text, bytes, options, problem, &json) != ERR_OK)
         return ERR_BAD_REQUEST;
     definition = memory_take(sizeof *definition);
     definition->arena = arena_new();

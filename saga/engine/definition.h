@@ -3,7 +3,8 @@
  * The language is Apache Seata's Saga state language. State types are rows of a table: a type that is
  * known and not yet supported is refused by its name, one that nobody knows as unknown; keys that
  * nobody knows are ignored, as Seata does. Everything in a definition is resolved when it loads:
- * names to indexes, expressions to trees, times to microseconds.
+ * names to indexes, expressions to trees, times to microseconds. A version that was stored by an older
+ * program loads by the checks of its time: sagas stand in it.
  *
  * Thread    A loaded definition is read-only and may be shared.
  * Memory    definition_read: the caller's to free, after every instance that runs on it.
@@ -44,6 +45,7 @@ enum state_kind {
     STATE_FAIL,
     STATE_COMPENSATION_TRIGGER,
     STATE_WAIT_FOR_EVENT,
+    STATE_UNREADABLE, /* of a stored version */
     STATE_KIND_COUNT
 };
 
@@ -79,7 +81,9 @@ struct choice_rule {
 struct state {
     char *name;
     enum state_kind kind;
-    int next; /* STATE_NONE: the machine ends after this state */
+    const char
+        *broken; /* why a saga that comes here is stuck; NULL: it is not. Of a stored version */
+    int next;    /* STATE_NONE: the machine ends after this state */
 
     /* ServiceTask */
     char *service, *method;
@@ -131,6 +135,9 @@ struct definition {
 
 struct definition_options {
     bool must_be_grpc; /* a ServiceTask without "ServiceType": "GRPC" is refused */
+    /* It was accepted once, and sagas stand in it: what is checked today is not checked, numbers out of
+     * range become the nearest ones within, and a state that cannot be read is broken, and loads. */
+    bool is_stored;
 };
 
 enum error definition_read(const char *text, size_t bytes, const struct definition_options *options,

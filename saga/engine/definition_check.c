@@ -59,25 +59,38 @@ follower(const struct state *state, size_t n)
     return STATE_NONE;
 }
 
-static enum error
-check_compensation(const struct check *check)
+void
+definition_mark(struct definition *definition)
 {
-    struct definition *definition = check->definition;
-
     for (size_t i = 0; i < definition->state_count; i++) {
         struct state *state = &definition->states[i];
-        struct state *undo;
 
+        if (state->kind == STATE_COMPENSATION_TRIGGER && definition->trigger == STATE_NONE)
+            definition->trigger = (int)i;
         if (state->compensate_state == STATE_NONE)
             continue;
         state->is_for_update = true;
+        definition->states[state->compensate_state].is_for_compensation = true;
+    }
+}
+
+static enum error
+check_compensation(const struct check *check)
+{
+    const struct definition *definition = check->definition;
+
+    for (size_t i = 0; i < definition->state_count; i++) {
+        const struct state *state = &definition->states[i];
+        const struct state *undo;
+
+        if (state->compensate_state == STATE_NONE)
+            continue;
         undo = &definition->states[state->compensate_state];
         if (undo->kind != STATE_SERVICE_TASK)
             return refuse(check, state, "CompensateState", "must name a ServiceTask");
         if (undo->compensate_state != STATE_NONE || undo->is_pivot || undo == state)
             return refuse(check, state, "CompensateState",
                           "must name a state that is not itself undone, and no pivot");
-        undo->is_for_compensation = true;
     }
     return ERR_OK;
 }
@@ -85,14 +98,12 @@ check_compensation(const struct check *check)
 static enum error
 check_roles(const struct check *check)
 {
-    struct definition *definition = check->definition;
+    const struct definition *definition = check->definition;
     const struct state *pivot = NULL;
 
     for (size_t i = 0; i < definition->state_count; i++) {
         const struct state *state = &definition->states[i];
 
-        if (state->kind == STATE_COMPENSATION_TRIGGER && definition->trigger == STATE_NONE)
-            definition->trigger = (int)i;
         if (state->is_pivot && pivot != NULL)
             return refuse(check, state, "Pivot", "a machine has one pivot at most");
         if (state->is_pivot)

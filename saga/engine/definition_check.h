@@ -9,7 +9,10 @@
 
 #include "saga/engine/definition.h"
 
-/* Also marks compensation states, finds the trigger, and adds the warnings. */
+/* Marks updates and compensation states, and finds the trigger. */
+void definition_mark(struct definition *definition);
+
+/* Of a definition that is marked. Also adds the warnings. */
 enum error definition_check(struct definition *definition, const json_t *json,
                             struct problem *problem);
 

@@ -60,6 +60,14 @@ turn_stuck(struct turn *turn, const char *code, const char *message)
     return TURN_WAITS;
 }
 
+int
+turn_stuck_at(struct turn *turn, int state)
+{
+    return turn_stuck(turn, CLASS_DEFINITION,
+                      arena_print(turn->records->arena, "%s: %s", turn_state(turn, state)->name,
+                                  turn_state(turn, state)->broken));
+}
+
 /* Seata's rules for a machine's status (state-language 1.4), but that an error which was caught and
  * did nothing no longer counts at an end that is no Fail (B3), and neither does one that may have
  * happened and would leave nothing to undo. */
@@ -170,6 +178,8 @@ walk(struct turn *turn, int state)
             state = turn_end(turn, false, NULL, NULL);
         else if (hops == hops_max)
             state = turn_stuck(turn, CLASS_DEFINITION, "runs in a circle without waiting");
+        else if (turn_state(turn, state)->broken != NULL)
+            state = turn_stuck_at(turn, state);
         else
             state = enter[turn_state(turn, state)->kind](turn, state);
     }
@@ -314,6 +324,10 @@ retry_last(struct turn *turn, const char *action, const char *comment)
     int index = (int)instance->step_count - 1;
     const struct step *last = index < 0 ? NULL : &instance->steps[index];
 
+    if (instance->is_undoing) { /* it could not even be asked for */
+        record_operator(turn, action, comment, STATE_NONE);
+        return undo_resume(turn);
+    }
     if (last != NULL && last->undoes >= 0 && last->status != STATUS_SU)
         return resume_undo(turn, last, action, comment);
     if (last != NULL && last->status == STATUS_UN &&
@@ -399,7 +413,7 @@ stop_impossible(struct turn *turn)
     const char *because = task_impossible(turn->instance);
 
     if (because != NULL)
-        walk(turn, task_stop(turn, because));
+        walk(turn, task_stop(turn, true, because));
 }
 
 enum error

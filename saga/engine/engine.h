@@ -41,10 +41,11 @@ enum engine_event_kind {
 /* What an attempt came to (state-language 1.13). */
 enum outcome {
     OUTCOME_OK,
-    OUTCOME_REFUSED,  /* an answer: nothing happened, and asking again will not change it */
-    OUTCOME_NOT_DONE, /* nothing happened, ask again */
-    OUTCOME_UNKNOWN,  /* it may have happened */
-    OUTCOME_THROWN,   /* a participant's own class: Seata's rules */
+    OUTCOME_REFUSED,    /* an answer: nothing happened, and asking again will not change it */
+    OUTCOME_NOT_DONE,   /* nothing happened, ask again */
+    OUTCOME_UNKNOWN,    /* it may have happened */
+    OUTCOME_THROWN,     /* a participant's own class: Seata's rules */
+    OUTCOME_IMPOSSIBLE, /* it was not asked, and cannot be: the method is gone. The saga is stuck */
     OUTCOME_COUNT
 };
 

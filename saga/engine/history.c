@@ -61,10 +61,11 @@ step_history(const struct instance *instance, const struct step *step, struct js
     const struct state *state = &instance->definition->states[step->state];
     char id[UUID_TEXT_BYTES + 1], call[512];
 
-    if (state->kind == STATE_WAIT_FOR_EVENT)
+    if (state->event != NULL)
         snprintf(call, sizeof call, "event %s", state->event);
     else
-        snprintf(call, sizeof call, "%s/%s", state->service, state->method);
+        snprintf(call, sizeof call, "%s/%s", state->service == NULL ? "" : state->service,
+                 state->method == NULL ? "" : state->method);
     json_open_object(writer, NULL);
     json_put_text(writer, "state", state->name);
     json_put_text(writer, "activationId", uuid_print(step->activation, id));

@@ -111,25 +111,27 @@ const char *
 task_impossible(const struct instance *instance)
 {
     const struct step *step;
+    const struct state *state;
 
     if (instance->current == STEP_NONE)
         return NULL;
     step = &instance->steps[instance->current];
-    if (instance->definition->states[step->state].has_input && step->inputs == NULL)
-        return "what it asks was not recorded";
-    return NULL;
+    state = &instance->definition->states[step->state];
+    if (state->broken != NULL)
+        return state->broken;
+    return state->has_input && step->inputs == NULL ? "what it asks was not recorded" : NULL;
 }
 
-/* Nobody knows whether it was asked. */
+/* is_unknown: it may have been asked before. */
 int
-task_stop(struct turn *turn, const char *because)
+task_stop(struct turn *turn, bool is_unknown, const char *because)
 {
     int index = turn->instance->current;
     bool is_undo = turn_step(turn)->undoes >= 0;
     struct record *record = turn_record(turn, RECORD_DONE);
 
-    record->status = STATUS_UN;
-    record->is_unknown = true;
+    record->status = is_unknown ? STATUS_UN : STATUS_FA;
+    record->is_unknown = is_unknown;
     record->class = CLASS_DEFINITION;
     record->reason = "IMPOSSIBLE";
     record->message = turn_text(turn, because);
@@ -245,6 +247,11 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
 
     if (turn->instance->step_count >= STEPS_MAX)
         return turn_stuck(turn, CLASS_DEFINITION, "too many steps: the machine runs in a circle");
+    if (turn_state(turn, state)->broken != NULL)
+        return turn_stuck_at(turn, state);
+    if (turn_state(turn, state)->kind !=
+        STATE_SERVICE_TASK) /* a CompensateState of a stored version */
+        return turn_stuck(turn, CLASS_DEFINITION, "what should undo it is no task");
     record = turn_record(turn, RECORD_ENTER);
     record->state = state;
     record->undoes = undoes;
@@ -314,11 +321,13 @@ task_reopen(struct turn *turn, int step_index)
 {
     const struct step *step = &turn->instance->steps[step_index];
     struct record *record = turn_record(turn, RECORD_REOPEN);
+    const char *because;
 
     record->retries_step = step_index;
     record->budget_us = budget_end_us(turn, step->state, step->is_long);
     turn_fold(turn, record);
-    return TURN_WAITS;
+    because = task_impossible(turn->instance);
+    return because == NULL ? TURN_WAITS : task_stop(turn, true, because);
 }
 
 /* Without a call under way: it waits for an event, or for its next attempt and every earlier one did

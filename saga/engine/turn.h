@@ -50,6 +50,7 @@ void turn_fold(struct turn *turn, const struct record *record);
 const char *turn_text(struct turn *turn, const char *text);
 
 int turn_stuck(struct turn *turn, const char *code, const char *message);
+int turn_stuck_at(struct turn *turn, int state); /* a broken one */
 /* Ends by the rules of the machine's status, or makes stuck. */
 int turn_end(struct turn *turn, bool is_failed, const char *code, const char *message);
 
@@ -70,7 +71,7 @@ int task_end_badly(struct turn *turn, enum status status, bool was_called, const
 int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is under way */
 /* Why the activation under way cannot go on, whatever is answered; NULL: it can. Then task_stop(). */
 const char *task_impossible(const struct instance *instance);
-int task_stop(struct turn *turn, const char *because);
+int task_stop(struct turn *turn, bool is_unknown, const char *because);
 int task_raise(struct turn *turn, const char *class, const char *reason, const char *message);
 struct uuid task_activation_id(const struct turn *turn, int state);
 bool task_may_be_cancelled(const struct turn *turn);

@@ -23,7 +23,7 @@ newest_candidate(const struct instance *instance)
     return STEP_NONE;
 }
 
-/* An update that happened and that nothing undoes: then nothing is undone, and a person decides
+/* An update that happened and that nothing undoes, or what may be one: then nothing is undone, and a person decides
  * (Seata's 0406). The pivot is no such update: who undoes past it knows. */
 static const struct state *
 find_not_undoable(const struct instance *instance)
@@ -33,7 +33,8 @@ find_not_undoable(const struct instance *instance)
         const struct state *state = &instance->definition->states[step->state];
 
         if (step->undoes < 0 && !step->is_retried && step->status != STATUS_FA &&
-            state->is_for_update && state->compensate_state == STATE_NONE && !state->is_pivot)
+            state->compensate_state == STATE_NONE && !state->is_pivot &&
+            (state->is_for_update || state->kind == STATE_UNREADABLE))
             return state;
     }
     return NULL;

@@ -118,6 +118,8 @@ enter(struct turn *turn, int index, int retries_step)
 
     if (turn->instance->step_count >= STEPS_MAX)
         return turn_stuck(turn, CLASS_DEFINITION, "too many steps: the machine runs in a circle");
+    if (state->broken != NULL)
+        return turn_stuck_at(turn, index);
     has_deadline = find_deadline(turn, state, &problem, &until_us);
     record = turn_record(turn, RECORD_ENTER);
     record->state = index;
@@ -154,6 +156,9 @@ check_news(const struct instance *instance, const struct signal_news *news, stru
     if (!definition_awaits(instance->definition, news->event))
         return problem_refuse(problem, "UNKNOWN_EVENT", "name",
                               "no wait of this saga's definition names this event");
+    if (instance->signal_count == EVENTS_MAX && instance_signal(instance, news->event) == NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, "name",
+                           "is one more than the %d events of a saga", EVENTS_MAX);
     if (news->version < 1)
         return problem_set(problem, ERR_BAD_REQUEST, "version", "must be 1 or more");
     if (!json_is_object(news->payload))
