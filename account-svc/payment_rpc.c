@@ -119,6 +119,13 @@ payment_message(const struct payment *payment, struct arena *arena)
 
 /* ---- Create ---- */
 
+/* Who names none is served by the first that is configured. */
+static const char *
+provider_asked(const char *name)
+{
+    return name[0] == '\0' && configured->count > 0 ? configured->providers[0].name : name;
+}
+
 static enum error
 create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateRequest *request)
 {
@@ -126,20 +133,26 @@ create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateR
 
     if (check_id(problem, "request_id", request->request_id, &create->op.id) != ERR_OK ||
         check_id(problem, "order_id", request->order_id, &create->order_id) != ERR_OK ||
-        check_word(problem, "provider", request->provider, PROVIDER_NAME_BYTES_MAX) != ERR_OK ||
         check_range(problem, "amount_minor", request->amount_minor, 1, INT64_C(1000000000000000)) !=
             ERR_OK ||
         check_currency(problem, "currency", request->currency) != ERR_OK ||
         check_text(problem, "description", request->description, 0,
                    PAYMENT_DESCRIPTION_BYTES_MAX) != ERR_OK ||
         check_range(problem, "expires_seconds", request->expires_seconds, EXPIRES_SECONDS_MIN,
-                    EXPIRES_SECONDS_MAX) != ERR_OK ||
-        check_text(problem, "return_url", request->return_url, 0, PAYMENT_RETURN_URL_BYTES_MAX) !=
-            ERR_OK)
+                    EXPIRES_SECONDS_MAX) != ERR_OK)
         return problem->error;
-    if (provider_find(configured, request->provider) == NULL)
+    if (request->return_url[0] != '\0' && check_url(problem, "return_url", request->return_url,
+                                                    PAYMENT_RETURN_URL_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    create->provider = provider_asked(request->provider);
+    if (create->provider[0] == '\0')
         return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
-                              "no provider '%s' is configured here", request->provider);
+                              "no provider is configured here");
+    if (check_word(problem, "provider", create->provider, PROVIDER_NAME_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    if (provider_find(configured, create->provider) == NULL)
+        return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
+                              "no provider '%s' is configured here", create->provider);
     return ERR_OK;
 }
 
@@ -154,14 +167,14 @@ create_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     (void)arena;
     if (create_check(create, request) != ERR_OK)
         return create->op.problem.error;
-    create->provider = request->provider;
     create->amount_minor = request->amount_minor;
     create->currency = request->currency;
     create->description = request->description;
     create->return_url = request->return_url;
     create->expires_seconds = request->expires_seconds;
     hash = hash_bytes(hash, &create->order_id, sizeof create->order_id);
-    hash = hash_text(hash_text(hash, create->provider), create->currency);
+    /* As it was asked for: the first provider may be another one when it is asked for again. */
+    hash = hash_text(hash_text(hash, request->provider), create->currency);
     hash = hash_text(hash_text(hash, create->description), create->return_url);
     hash = hash_int(hash_int(hash, create->amount_minor), create->expires_seconds);
     create->op.fingerprint = hash_end(hash);

@@ -135,13 +135,7 @@ check_payment(const struct payment *payment, struct problem *problem)
     if (payment->provider != NULL)
         error = check_word(problem, "/payment/provider", payment->provider, PROVIDER_BYTES_MAX);
     if (error == ERR_OK && payment->return_url != NULL)
-        error =
-            check_word(problem, "/payment/returnUrl", payment->return_url, RETURN_URL_BYTES_MAX);
-    if (error == ERR_OK && payment->return_url != NULL &&
-        strncmp(payment->return_url, "https://", 8) != 0 &&
-        strncmp(payment->return_url, "http://", 7) != 0)
-        error = problem_set(problem, ERR_BAD_REQUEST, "/payment/returnUrl",
-                            "must begin with http:// or https://");
+        error = check_url(problem, "/payment/returnUrl", payment->return_url, RETURN_URL_BYTES_MAX);
     return error;
 }
 

@@ -69,7 +69,8 @@ lines_decode(const Sagamesh__Order__V1__PlaceRequest *request, struct arena *are
     return ERR_OK;
 }
 
-/* Empty, or http or https with something behind it. */
+/* A provider's, whatever it is made of, since browsers follow it: empty, or http or https with something
+ * behind it. */
 static enum error
 url_check(struct problem *problem, const char *field, const char *url, size_t max)
 {
@@ -93,7 +94,9 @@ external_decode(struct place *place)
     if (place->provider[0] != '\0' &&
         check_word(problem, "provider", place->provider, PROVIDER_BYTES_MAX) != ERR_OK)
         return problem->error;
-    return url_check(problem, "return_url", place->return_url, RETURN_URL_BYTES_MAX);
+    if (place->return_url[0] == '\0')
+        return ERR_OK;
+    return check_url(problem, "return_url", place->return_url, RETURN_URL_BYTES_MAX);
 }
 
 static enum error

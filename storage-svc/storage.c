@@ -131,14 +131,14 @@ reserve_touch(const void *op, struct batch_touch *touch)
         batch_touch_text(touch, STORAGE_PRODUCT, reserve->lines[i].sku);
 }
 
-/* Adds quantity times price to *total; false when it does not fit. */
+/* Adds quantity times price to *total; false when that is more than can be paid. */
 static bool
 add_price(int64_t quantity, int64_t price, int64_t *total)
 {
     int64_t sum;
 
     return !__builtin_mul_overflow(quantity, price, &sum) &&
-           !__builtin_add_overflow(*total, sum, total);
+           !__builtin_add_overflow(*total, sum, total) && *total <= TOTAL_MINOR_MAX;
 }
 
 /* Looks at line i: of the reasons to refuse, the first below is the answer. */
@@ -166,7 +166,7 @@ price_line(struct reserve *reserve, size_t i, struct batch_rows *rows, const cha
     line->unit_price_minor = product->unit_price_minor;
     if (!add_price(line->quantity, product->unit_price_minor, total_minor))
         return problem_refuse(problem, "TOTAL_OVERFLOW", field,
-                              "the total would not fit into 63 bits");
+                              "the total would be more than %" PRId64, TOTAL_MINOR_MAX);
     if (product->free < line->quantity)
         return problem_refuse(problem, "NO_STOCK", field,
                               "%" PRId64 " of '%s' are free, %" PRId64 " were asked for",

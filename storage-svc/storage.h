@@ -24,6 +24,7 @@ enum {
 };
 #define STORAGE_SWEEP_NAME "expire" /* no hold that ended before its floor is HELD */
 #define PRICE_MINOR_MAX INT64_C(1000000000000)
+#define TOTAL_MINOR_MAX INT64_C(1000000000000000) /* what the ledger and payments take */
 #define ON_HAND_MAX INT64_C(1000000000000000)
 
 /* Tables in the order of loading, locking and saving. */

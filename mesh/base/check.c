@@ -1,6 +1,7 @@
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -49,6 +50,78 @@ check_word(struct problem *problem, const char *field, const char *text, size_t 
                                "must be printable ASCII without spaces (character %zu)", i);
     }
     return ERR_OK;
+}
+
+/* ---- URLs (RFC 3986, appendix A) ---- */
+
+#define ALPHA_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#define UNRESERVED_AND_SUB_DELIMS ALPHA_DIGITS "-._~!$&'()*+,;="
+#define HOST_CHARACTERS UNRESERVED_AND_SUB_DELIMS
+#define ADDRESS_CHARACTERS "0123456789abcdefABCDEF:."
+#define PATH_CHARACTERS UNRESERVED_AND_SUB_DELIMS ":@/"
+#define QUERY_CHARACTERS PATH_CHARACTERS "?"
+
+enum { PORT_DIGITS_MAX = 5 };
+
+/* Behind all that are in the set or percent-encoded. */
+static const char *
+url_span(const char *text, const char *set)
+{
+    for (;;) {
+        text += strspn(text, set);
+        if (text[0] != '%' || !isxdigit((unsigned char)text[1]) ||
+            !isxdigit((unsigned char)text[2]))
+            return text;
+        text += 3;
+    }
+}
+
+/* Behind the host and its port; NULL: they are none. */
+static const char *
+url_host_end(const char *host)
+{
+    const char *end, *port;
+
+    if (host[0] == '[') {
+        end = host + 1 + strspn(host + 1, ADDRESS_CHARACTERS);
+        if (end == host + 1 || *end++ != ']')
+            return NULL;
+    } else {
+        end = url_span(host, HOST_CHARACTERS);
+    }
+    if (end == host || *end != ':')
+        return end == host ? NULL : end;
+    port = end + 1;
+    end = port + strspn(port, "0123456789");
+    return end == port || end - port > PORT_DIGITS_MAX ? NULL : end;
+}
+
+enum error
+check_url(struct problem *problem, const char *field, const char *text, size_t max)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0  ? 8
+                    : strncmp(text, "http://", 7) == 0 ? 7
+                                                       : 0;
+    const char *end;
+
+    if (check_word(problem, field, text, max) != ERR_OK)
+        return problem->error;
+    end = scheme == 0 ? NULL : url_host_end(text + scheme);
+    if (end == NULL || *end == '@')
+        return problem_set(problem, ERR_BAD_REQUEST, field,
+                           "must be a URL that begins with http:// or https:// and a host");
+    if (*end == '/')
+        end = url_span(end, PATH_CHARACTERS);
+    if (*end == '?')
+        end = url_span(end + 1, QUERY_CHARACTERS);
+    if (*end == '#')
+        end = url_span(end + 1, QUERY_CHARACTERS);
+    if (*end == '\0')
+        return ERR_OK;
+    return problem_set(problem, ERR_BAD_REQUEST, field,
+                       "must be a URL as RFC 3986 writes it: character %zu has no place there "
+                       "unless it is percent-encoded",
+                       (size_t)(end - text));
 }
 
 enum error

@@ -23,6 +23,10 @@ enum error check_text(struct problem *problem, const char *field, const char *te
 /* 1 to max printable ASCII characters without spaces. */
 enum error check_word(struct problem *problem, const char *field, const char *text, size_t max);
 
+/* An http or https URL as RFC 3986 writes it, of 1 to max characters: with a host, without a user's name, and
+ * what has no place in a URL is percent-encoded. */
+enum error check_url(struct problem *problem, const char *field, const char *text, size_t max);
+
 /* Three upper-case letters (ISO 4217). */
 enum error check_currency(struct problem *problem, const char *field, const char *text);
 

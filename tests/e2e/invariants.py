@@ -29,6 +29,8 @@ REFUSED, HELD, CONFIRMED, RELEASED, EXPIRED = 0, 1, 2, 3, 4
 SUCCEEDED = 7  # of what is observed
 OPEN, TAKEN, ABANDONED, RETURNED = 1, 2, 3, 4
 
+FREE = "free"  # what paid an order that costs nothing
+
 # An order of a definition that nobody knows has no saga, and needs none: nothing was begun.
 REASONS_WITHOUT_SAGA = ("UNKNOWN_DEFINITION",)
 # Of each rule so many offences are spelled out.
@@ -288,9 +290,18 @@ def no_wallet_is_negative(facts):
         yield "{} has {}".format(*row)
 
 
+def free_orders_have_no_payment(facts):
+    for id, order in facts.with_status(PAID):
+        charges, taken = facts.charges_of(id), facts.payments_of(id, TAKEN)
+        if order.total == 0 and (order.payment != FREE or charges or taken):
+            yield f"PAID order {id} costs nothing: {order}, charged {charges}, took {taken}"
+
+
 def paid_orders_have_one_charge(facts):
     for id, order in facts.with_status(PAID):
         charges = facts.charges_of(id)
+        if order.total == 0:
+            continue
         if order.method == "external":
             if charges:
                 yield f"PAID order {id} was paid at a provider, and charged: {charges}"
@@ -307,6 +318,8 @@ def paid_orders_have_one_charge(facts):
 def paid_orders_have_one_payment(facts):
     for id, order in facts.with_status(PAID):
         taken = facts.payments_of(id, TAKEN)
+        if order.total == 0:
+            continue
         if order.method != "external":
             if taken:
                 yield f"PAID order {id} was paid from a wallet, and took {taken}"
@@ -445,6 +458,7 @@ RULES = (
     ledger_agrees_with_transfers,
     debits_equal_credits,
     no_wallet_is_negative,
+    free_orders_have_no_payment,
     paid_orders_have_one_charge,
     paid_orders_have_one_payment,
     failed_orders_have_no_payment,

@@ -96,7 +96,6 @@ class Payments(BadInput):
             ("from the future", dict(request_id=id_from_now(6 * 60 * 1000)), "request_id", "future"),
             ("none", dict(order_id=""), "order_id", "is missing"),
             ("no id", dict(order_id="order-1"), "order_id", "36-character"),
-            ("none", dict(provider=""), "provider", "1 to 32"),
             ("too long", dict(provider="p" * 33), "provider", "1 to 32"),
             ("with a space", dict(provider="a b"), "provider", "printable"),
             ("nothing", dict(amount_minor=0), "amount_minor", "1 to"),
@@ -109,6 +108,8 @@ class Payments(BadInput):
             ("too short", dict(expires_seconds=59), "expires_seconds", "60 to 86400"),
             ("too long", dict(expires_seconds=86401), "expires_seconds", "60 to 86400"),
             ("too long", dict(return_url="u" * 501), "return_url", "500"),
+            ("no URL", dict(return_url="shop.example"), "return_url", "http:// or https://"),
+            ("a quotation mark", dict(return_url='https://a/">x'), "return_url", "character 10"),
         )
         self.refuse(rows, self.mesh.payments.Create, create)
 

@@ -452,12 +452,12 @@ class BadInput(Bff):
             with self.subTest(pointer=pointer, body=str(body)[:60]):
                 self.problem(self.post(customer, body), 400, "BAD_REQUEST", pointer)
 
-    def test_what_a_service_refuses_has_its_pointer(self):
-        """order-svc wants a host in a URL; bff does not look so closely."""
-        wish = self.wish("ada", [("tea", 1)], method="external", returnUrl="https:///back")
-        answer = self.post("ada", wish)
-        self.problem(answer, 400, "BAD_REQUEST", "/payment/returnUrl")
-        self.assertIn("a host", answer.json["errors"][0]["detail"])
+    def test_a_url_that_is_none(self):
+        for url, because in (("https:///back", "a host"), ('https://shop.example/">x', "percent-encoded")):
+            wish = self.wish("ada", [("tea", 1)], method="external", returnUrl=url)
+            answer = self.post("ada", wish)
+            self.problem(answer, 400, "BAD_REQUEST", "/payment/returnUrl")
+            self.assertIn(because, answer.json["errors"][0]["detail"])
 
     def test_keys(self):
         wish, token = self.wish("ada", [("tea", 1)]), self.token("ada")

@@ -191,7 +191,7 @@ class Holds(Story):
         self.assert_failed(order_id, "NO_STOCK")
         self.assertEqual(self.mesh.balance(customer), 2000)
         kinds = self.mesh.psql(
-            "account", f"SELECT kind FROM transfer WHERE reference = '{order_id}' ORDER BY id"
+            "account", f"SELECT kind FROM transfer WHERE reference = '{order_id}' ORDER BY seq"
         )
         self.assertEqual(kinds, [["charge"], ["refund"]])
         saga = self.wait_saga(order_id, "ENDED")

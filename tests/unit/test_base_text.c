@@ -37,7 +37,7 @@ static const struct {
 
 static const struct {
     const char *what;
-    enum { WORD, TEXT, CURRENCY, CUSTOMER } kind;
+    enum { WORD, TEXT, CURRENCY, CUSTOMER, URL } kind;
     const char *text;
     enum error answer;
 } fields[] = {
@@ -64,6 +64,47 @@ static const struct {
     { "a customer",               CUSTOMER, "c-1",        ERR_OK },
     { "a slash",                  CUSTOMER, "a/b",        ERR_BAD_REQUEST },
     { "no customer",              CUSTOMER, "",           ERR_BAD_REQUEST },
+    { "a URL",                    URL,      "https://shop.example/back?order=1&x=%20;y#top", ERR_OK },
+    { "a URL of a host",          URL,      "http://a",   ERR_OK },
+    { "all that a path may have", URL,      "http://a/-._~!$&'()*+,;=:@%aF//b", ERR_OK },
+    { "a query of nothing",       URL,      "http://a?",  ERR_OK },
+    { "a query in a query",       URL,      "http://a?x=http://b/?y", ERR_OK },
+    { "a fragment of a host",     URL,      "http://a#/?", ERR_OK },
+    { "a port",                   URL,      "http://localhost:8080/", ERR_OK },
+    { "an address",               URL,      "http://[2001:db8::1]:80/", ERR_OK },
+    { "no URL",                   URL,      "",           ERR_BAD_REQUEST },
+    { "a path only",              URL,      "/back",      ERR_BAD_REQUEST },
+    { "another scheme",           URL,      "ftp://a/",   ERR_BAD_REQUEST },
+    { "a scheme only",            URL,      "https://",   ERR_BAD_REQUEST },
+    { "no host",                  URL,      "https:///b", ERR_BAD_REQUEST },
+    { "no host before a query",   URL,      "https://?b", ERR_BAD_REQUEST },
+    { "a port only",              URL,      "https://:80/", ERR_BAD_REQUEST },
+    { "a port of nothing",        URL,      "https://a:/", ERR_BAD_REQUEST },
+    { "a port of a word",         URL,      "https://a:b/", ERR_BAD_REQUEST },
+    { "a port too long",          URL,      "https://a:123456/", ERR_BAD_REQUEST },
+    { "two ports",                URL,      "https://a:1:2/", ERR_BAD_REQUEST },
+    { "a user's name",            URL,      "https://shop.example@b/", ERR_BAD_REQUEST },
+    { "a name and a password",    URL,      "https://a:1@b/", ERR_BAD_REQUEST },
+    { "an address without end",   URL,      "http://[::1/", ERR_BAD_REQUEST },
+    { "an address of nothing",    URL,      "http://[]/", ERR_BAD_REQUEST },
+    { "an address and more",      URL,      "http://[::1]x/", ERR_BAD_REQUEST },
+    { "a quotation mark",         URL,      "https://shop.example/\">x", ERR_BAD_REQUEST },
+    { "a quotation mark, hosted", URL,      "https://shop\".example/", ERR_BAD_REQUEST },
+    { "an angle in a query",      URL,      "https://a/?<",  ERR_BAD_REQUEST },
+    { "a backslash",              URL,      "https://a\\b/", ERR_BAD_REQUEST },
+    { "a brace",                  URL,      "https://a/{b}", ERR_BAD_REQUEST },
+    { "a bar",                    URL,      "https://a/|", ERR_BAD_REQUEST },
+    { "a circumflex",             URL,      "https://a/^", ERR_BAD_REQUEST },
+    { "a grave accent",           URL,      "https://a/`", ERR_BAD_REQUEST },
+    { "brackets in a path",       URL,      "https://a/[b]", ERR_BAD_REQUEST },
+    { "two fragments",            URL,      "https://a/#b#c", ERR_BAD_REQUEST },
+    { "per cent of nothing",      URL,      "https://a/%", ERR_BAD_REQUEST },
+    { "half a per cent",          URL,      "https://a/%2", ERR_BAD_REQUEST },
+    { "per cent of letters",      URL,      "https://a/%2g", ERR_BAD_REQUEST },
+    { "a space",                  URL,      "https://a/ b", ERR_BAD_REQUEST },
+    { "not ASCII",                URL,      "https://a/\xc3\xa9", ERR_BAD_REQUEST },
+    { "the longest URL",          URL,      "http://shop.example/" "12345678901234567890123456789012345678901234", ERR_OK },
+    { "a longer one",             URL,      "http://shop.example/" "123456789012345678901234567890123456789012345", ERR_BAD_REQUEST },
 };
 
 static const struct {
@@ -189,6 +230,9 @@ START_TEST(field_is_checked)
         break;
     case CURRENCY:
         answer = check_currency(&problem, "sku", text);
+        break;
+    case URL:
+        answer = check_url(&problem, "sku", text, 64);
         break;
     case CUSTOMER:
         answer = check_customer(&problem, "sku", text);

@@ -38,10 +38,11 @@ static const struct {
     { "the asked currency",     "EUR", { { "pie", 1, 0 } },                     "", "", 450 },
     { "another currency",       "EUR", { { "tea", 1, 0 } },                     "CURRENCY_MISMATCH", "lines[0].sku", 0 },
     { "another, and short",     "EUR", { { "ash", 1, 0 } },                     "CURRENCY_MISMATCH", "lines[0].sku", 0 },
-    { "fits 63 bits",           "",    { { "gold", 1000000, 0 } },              "", "", 1000000 * PRICE_MINOR_MAX },
-    { "one line overflows",     "",    { { "gold", 9223373, 0 } },              "TOTAL_OVERFLOW", "lines[0].sku", 0 },
-    { "the sum just fits",      "",    { { "gold", 9223372, 0 }, { "coin", 36854775807, 0 } }, "", "", INT64_MAX },
-    { "the sum overflows",      "",    { { "gold", 9223372, 0 }, { "coin", 36854775808, 0 } }, "TOTAL_OVERFLOW", "lines[1].sku", 0 },
+    { "the most that is paid",  "",    { { "gold", 1000, 0 } },                 "", "", TOTAL_MINOR_MAX },
+    { "one line is too much",   "",    { { "gold", 1001, 0 } },                 "TOTAL_OVERFLOW", "lines[0].sku", 0 },
+    { "a product overflows",    "",    { { "gold", 9223373, 0 } },              "TOTAL_OVERFLOW", "lines[0].sku", 0 },
+    { "the sum is just paid",   "",    { { "gold", 999, 0 }, { "coin", 1000000000000, 0 } }, "", "", TOTAL_MINOR_MAX },
+    { "the sum is too much",    "",    { { "gold", 999, 0 }, { "coin", 1000000000001, 0 } }, "TOTAL_OVERFLOW", "lines[1].sku", 0 },
 };
 
 static const struct {
