@@ -168,18 +168,18 @@ void ledger_post(struct batch_rows *rows, struct account *debit, struct account 
 
 /* ---- tables, for account_store.c ---- */
 
-extern const struct pg_statement transfer_load, transfer_insert, transfer_update;
-extern const struct pg_statement account_load, account_insert, account_update;
+extern const struct pg_statement transfer_load, transfer_locked, transfer_insert, transfer_update;
+extern const struct pg_statement account_load, account_locked, account_insert, account_update;
 
 /* clang-format off */
 #define TRANSFER_TABLE { \
     .name = "transfer", .row_bytes = sizeof(struct transfer), .key = BATCH_KEY_UUID, \
-    .key_offset = 0, .load = &transfer_load, .insert = &transfer_insert, \
+    .key_offset = 0, .load = &transfer_load, .locked = &transfer_locked, .insert = &transfer_insert, \
     .update = &transfer_update, .is_record = true, .follow = transfer_follow, \
 }
 #define ACCOUNT_TABLE { \
     .name = "account", .row_bytes = sizeof(struct account), .key = BATCH_KEY_TEXT, \
-    .key_offset = offsetof(struct account, key), .load = &account_load, \
+    .key_offset = offsetof(struct account, key), .load = &account_load, .locked = &account_locked, \
     .insert = &account_insert, .update = &account_update, \
 }
 /* clang-format on */

@@ -70,12 +70,12 @@ extern const struct method ledger_expire_method;
 /* The ids of holds that are due to expire, by the database's clock. */
 extern const struct pg_statement funds_due;
 
-extern const struct pg_statement funds_load, funds_insert, funds_update;
+extern const struct pg_statement funds_load, funds_locked, funds_insert, funds_update;
 
 /* clang-format off */
 #define FUNDS_TABLE { \
     .name = "ledger_hold", .row_bytes = sizeof(struct funds), .key = BATCH_KEY_UUID, \
-    .key_offset = offsetof(struct funds, id), .load = &funds_load, .insert = &funds_insert, \
+    .key_offset = offsetof(struct funds, id), .load = &funds_load, .locked = &funds_locked, .insert = &funds_insert, \
     .update = &funds_update, .follow = funds_follow, \
 }
 /* clang-format on */

@@ -28,6 +28,8 @@ const struct pg_statement account_load = {
     .out_bytes = sizeof(struct account),
 };
 
+BATCH_LOCKED(account_locked, "account", "key", TEXT);
+
 const struct pg_statement account_insert = {
     .name = "account_insert",
     .sql = "INSERT INTO account (" ACCOUNT_COLUMNS ") SELECT * FROM unnest($1::text[], $2::int[],"
@@ -90,6 +92,8 @@ const struct pg_statement transfer_load = {
     .out_bytes = sizeof(struct transfer),
 };
 
+BATCH_LOCKED(transfer_locked, "transfer", "id", UUID);
+
 /* clang-format off */
 const struct pg_statement transfer_insert = {
     .name = "transfer_insert",
@@ -138,6 +142,8 @@ const struct pg_statement funds_load = {
     .out = funds_columns,
     .out_bytes = sizeof(struct funds),
 };
+
+BATCH_LOCKED(funds_locked, "ledger_hold", "id", UUID);
 
 const struct pg_statement funds_insert = {
     .name = "funds_insert",

@@ -181,7 +181,7 @@ static const struct service_task tasks[] = {
 };
 
 /* A charge of any age can be refunded, which is news of its own: events stay as long as transfers. */
-static const struct service_partitions partitions[] = {
+static const struct partitions partitions[] = {
     { .table = "op", .fill = 100, .open = "false" },
     { .table = "event", .fill = 100, .open = NULL },
     { 0 },

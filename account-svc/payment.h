@@ -463,16 +463,16 @@ extern const struct method payment_methods[]; /* payment_rpc.c */
 
 /* ---- tables, for account_store.c ---- */
 
-extern const struct pg_statement payment_load, payment_insert, payment_update;
+extern const struct pg_statement payment_load, payment_locked, payment_insert, payment_update;
 extern const struct pg_statement inbox_load, inbox_insert;
-extern const struct pg_statement task_load, task_insert, task_update;
+extern const struct pg_statement task_load, task_locked, task_insert, task_update;
 
 /* No table of records: looking for every charge's id in it would cost each order. Create leaves an op
  * row as Abandon does. */
 /* clang-format off */
 #define PAYMENT_TABLE { \
     .name = "payment", .row_bytes = sizeof(struct payment), .key = BATCH_KEY_UUID, \
-    .key_offset = 0, .load = &payment_load, .insert = &payment_insert, \
+    .key_offset = 0, .load = &payment_load, .locked = &payment_locked, .insert = &payment_insert, \
     .update = &payment_update, \
 }
 #define INBOX_TABLE { \
@@ -481,7 +481,7 @@ extern const struct pg_statement task_load, task_insert, task_update;
 }
 #define TASK_TABLE { \
     .name = "provider_task", .row_bytes = sizeof(struct task), .key = BATCH_KEY_UUID, \
-    .key_offset = offsetof(struct task, payment_id), .load = &task_load, \
+    .key_offset = offsetof(struct task, payment_id), .load = &task_load, .locked = &task_locked, \
     .insert = &task_insert, .update = &task_update, \
 }
 /* clang-format on */

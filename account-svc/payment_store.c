@@ -58,6 +58,8 @@ const struct pg_statement payment_load = {
     .out_bytes = sizeof(struct payment),
 };
 
+BATCH_LOCKED(payment_locked, "payment", "id", UUID);
+
 const struct pg_statement payment_insert = {
     .name = "payment_insert",
     .sql = "INSERT INTO payment (" PAYMENT_COLUMNS ") SELECT * FROM unnest($1::uuid[],"
@@ -193,6 +195,8 @@ const struct pg_statement task_load = {
     .out = task_columns,
     .out_bytes = sizeof(struct task),
 };
+
+BATCH_LOCKED(task_locked, "provider_task", "payment_id", UUID);
 
 const struct pg_statement task_insert = {
     .name = "task_insert",

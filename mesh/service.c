@@ -231,50 +231,27 @@ probe_port(struct service *service, int *missed)
     _exit(1);
 }
 
-/* clang-format off */
-static const struct pg_column partition_columns[] = {
-    PG_COLUMN(struct service_partitions, table, PG_TEXT),
-    PG_COLUMN(struct service_partitions, fill, PG_INT4),
-    { 0 },
-};
-static const struct pg_column drop_columns[] = {
-    PG_COLUMN(struct service_partitions, table, PG_TEXT),
-    PG_COLUMN(struct service_partitions, open, PG_TEXT),
-    PG_COLUMN(struct service_partitions, pinned_by, PG_TEXT),
-    { 0 },
-};
-/* clang-format on */
-
-static const struct pg_statement partitions_keep = {
-    .name = "partitions_keep",
-    .sql = "SELECT mesh_partitions_keep($1, $2)",
-    .in = partition_columns,
-    .is_single = true,
-};
-static const struct pg_statement partitions_drop = {
-    .name = "partitions_drop",
-    .sql = "SELECT mesh_partitions_drop($1, $2, $3)",
-    .in = drop_columns,
-    .is_single = true,
+/* When partitions are due next: by steady time, and at once when the wall clock has jumped, since the
+ * steady one stands still while a machine is suspended. */
+struct upkeep {
+    int64_t due_us, wall_us;
 };
 
-static enum error
-keep_partitions(const struct service_partitions *partitions, struct pg *pg)
+static void
+keep_partitions(struct upkeep *upkeep, const struct partitions *partitions, struct pg *pg)
 {
-    struct arena *arena = arena_new();
-    enum error error = ERR_OK;
+    int64_t now_us = clock_steady_us(), wall_us = clock_now_us();
+    enum error error;
 
-    for (; error == ERR_OK && partitions->table != NULL; partitions++) {
-        const void *row = partitions;
-        struct pg_step keep = { .statement = &partitions_keep, .rows = &row, .count = 1 };
-        struct pg_step drop = { .statement = &partitions_drop, .rows = &row, .count = 1 };
-
-        error = pg_round(pg, false, &keep, 1, arena);
-        if (error == ERR_OK && partitions->open != NULL)
-            error = pg_round(pg, false, &drop, 1, arena);
-    }
-    arena_free(arena);
-    return error;
+    if (now_us < upkeep->due_us && wall_us < upkeep->wall_us + PARTITIONS_US &&
+        wall_us > upkeep->wall_us - PARTITIONS_US)
+        return;
+    error = partitions_make(partitions, pg);
+    if (error == ERR_OK)
+        error = partitions_forget(partitions, pg);
+    /* Another replica may be at it in this very moment: then once more in a while. */
+    upkeep->due_us = now_us + (error == ERR_OK ? PARTITIONS_US : PARTITIONS_AGAIN_US);
+    upkeep->wall_us = wall_us;
 }
 
 /* The program's statements and the keeper's own. */
@@ -313,7 +290,8 @@ keeper_main(void *context)
     const struct service_spec *spec = service->spec;
     const struct pg_statement **statements = keeper_statements(service->statements);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
-    int64_t due_us[16] = { 0 }, partitions_due_us = 0, probe_due_us = 0, port_due_us = 0;
+    int64_t due_us[16] = { 0 }, probe_due_us = 0, port_due_us = 0;
+    struct upkeep upkeep = { 0 };
     int missed = 0;
 
     while (!queue_is_closed(service->keeper_queue)) {
@@ -330,12 +308,8 @@ keeper_main(void *context)
             port_due_us = now_us + PORT_PROBE_US;
         }
         next_us = probe_due_us;
-        if (service->is_serving && now_us >= partitions_due_us) {
-            /* Another replica may be at it in this very moment: then once more in a while. */
-            bool is_kept = keep_partitions(spec->partitions, pg) == ERR_OK;
-
-            partitions_due_us = now_us + (is_kept ? PARTITIONS_US : PARTITIONS_AGAIN_US);
-        }
+        if (service->is_serving)
+            keep_partitions(&upkeep, spec->partitions, pg);
         for (size_t i = 0; spec->tasks != NULL && spec->tasks[i].name != NULL; i++) {
             assert(i < sizeof due_us / sizeof *due_us);
             if (service->is_serving && now_us >= due_us[i]) {
@@ -458,6 +432,7 @@ open_parts(struct service *service)
                                          .service_count = service->rpc_count };
     struct batch_options batch = { .service = spec->batch,
                                    .conninfo = settings->database,
+                                   .partitions = spec->partitions,
                                    .news = news,
                                    .news_owner = service,
                                    .queue_max = (size_t)settings->queue_max,
@@ -503,14 +478,14 @@ log_counters(struct service *service)
     rpc_server_count(service->server, &wire);
     log_info("counters calls=%llu items=%llu failed=%llu busy=%llu ops=%llu commits=%llu again=%llu"
              " single=%llu uncertain=%llu connections=%llu connections_refused=%llu"
-             " connections_silent=%llu",
+             " connections_silent=%llu aside=%llu",
              (unsigned long long)wire.calls, (unsigned long long)wire.items,
              (unsigned long long)wire.failed, (unsigned long long)wire.busy,
              (unsigned long long)store.ops, (unsigned long long)store.commits,
              (unsigned long long)store.again, (unsigned long long)store.single,
              (unsigned long long)store.uncertain, (unsigned long long)wire.connections,
              (unsigned long long)wire.connections_refused,
-             (unsigned long long)wire.connections_silent);
+             (unsigned long long)wire.connections_silent, (unsigned long long)store.aside);
     if (service->spec->log_counters != NULL)
         service->spec->log_counters();
 }

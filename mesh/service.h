@@ -15,6 +15,7 @@
 #include "mesh/base/config.h"
 #include "mesh/relay.h"
 #include "mesh/store/batch.h"
+#include "mesh/store/partition.h"
 #include "mesh/store/reader.h"
 
 typedef struct ProtobufCServiceDescriptor ProtobufCServiceDescriptor;
@@ -27,14 +28,6 @@ struct service_task {
     const char *name;
     int64_t period_us;
     enum error (*run)(struct service *service, struct pg *pg, struct arena *arena);
-};
-
-/* A partitioned table of the schema, kept ahead of time and dropped behind it. */
-struct service_partitions {
-    const char *table;
-    int32_t fill;     /* percent: 80 where rows are updated, 100 where they are not */
-    const char *open; /* SQL condition on rows that must not be dropped yet; NULL: never dropped */
-    const char *pinned_by; /* a table whose rows will end here, by their ids; NULL: none */
 };
 
 /* One more gRPC service over the same batch, with its own reads and the statements of both. */
@@ -61,9 +54,9 @@ struct service_spec {
     const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
     /* Further gRPC services; ends with a row of zeros, or NULL. No two have a read of one name. */
     const struct service_also *also;
-    const struct service_task *tasks;            /* ends with a row of zeros; or NULL */
-    const struct service_partitions *partitions; /* ends with a row of zeros */
-    const struct relay_route *routes;            /* of its events to Kafka; or NULL */
+    const struct service_task *tasks;    /* ends with a row of zeros; or NULL */
+    const struct partitions *partitions; /* ends with a row of zeros */
+    const struct relay_route *routes;    /* of its events to Kafka; or NULL */
     /* start: after the flags are read and before the first call. drain: calls that wait for something
      * to happen must be answered now; for programs with a submit. stop: after the last call was
      * answered. NULL: none. */

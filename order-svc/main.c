@@ -171,7 +171,7 @@ static const struct service_task tasks[] = {
 };
 
 /* Events live as long as their orders. */
-static const struct service_partitions partitions[] = {
+static const struct partitions partitions[] = {
     { .table = "op", .fill = 100, .open = "false" },
     { .table = "event", .fill = 100, .open = NULL },
     { 0 },

@@ -54,6 +54,8 @@ static const struct pg_statement order_load = {
     .out_bytes = sizeof(struct order),
 };
 
+static BATCH_LOCKED(order_locked, "orders", "id", UUID);
+
 static const struct pg_statement order_insert = {
     .name = "order_insert",
     .sql = "INSERT INTO orders (" ORDER_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::bigint[],"
@@ -121,6 +123,8 @@ static const struct pg_statement idempotency_load = {
     .out_bytes = sizeof(struct idempotency),
 };
 
+static BATCH_LOCKED(idempotency_locked, "idempotency", "key", TEXT);
+
 static const struct pg_statement idempotency_insert = {
     .name = "idempotency_insert",
     .sql = "INSERT INTO idempotency (" IDEMPOTENCY_COLUMNS ") SELECT * FROM unnest($1::text[],"
@@ -156,6 +160,7 @@ static const struct batch_table tables[] = {
                             .key = BATCH_KEY_TEXT,
                             .key_offset = offsetof(struct idempotency, key),
                             .load = &idempotency_load,
+                            .locked = &idempotency_locked,
                             .insert = &idempotency_insert,
                             .update = &idempotency_update,
                             .follow = idempotency_follow },
@@ -164,6 +169,7 @@ static const struct batch_table tables[] = {
                       .key = BATCH_KEY_UUID,
                       .key_offset = 0,
                       .load = &order_load,
+                      .locked = &order_locked,
                       .insert = &order_insert,
                       .update = &order_update,
                       .is_record = true },

@@ -116,7 +116,7 @@ submit(void *owner, struct call *call)
     shards_submit(((struct orchestrator *)owner)->shards, call);
 }
 
-static const struct service_partitions partitions[] = {
+static const struct partitions partitions[] = {
     { .table = "op", .fill = 100, .open = "false" },
     /* A saga that is stuck for longer than rows are kept still ends in the week of its id. */
     { .table = "journal_final", .fill = 100, .open = "false", .pinned_by = "journal_parked" },

@@ -17,7 +17,7 @@ static const struct service_task tasks[] = {
     { 0 },
 };
 
-static const struct service_partitions partitions[] = {
+static const struct partitions partitions[] = {
     { .table = "op", .fill = 100, .open = "false" },
     { .table = "hold", .fill = 80, .open = "state = 1" },
     { 0 },

@@ -31,6 +31,8 @@ static const struct pg_statement product_load = {
     .out_bytes = sizeof(struct product),
 };
 
+static BATCH_LOCKED(product_locked, "product", "sku", TEXT);
+
 static const struct pg_statement product_insert = {
     .name = "product_insert",
     .sql = "INSERT INTO product (" PRODUCT_COLUMNS ") SELECT * FROM " PRODUCT_ARRAYS
@@ -77,6 +79,8 @@ static const struct pg_statement hold_load = {
     .out_bytes = sizeof(struct hold),
 };
 
+static BATCH_LOCKED(hold_locked, "hold", "id", UUID);
+
 static const struct pg_statement hold_insert = {
     .name = "hold_insert",
     .sql = "INSERT INTO hold (" HOLD_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::bigint[],"
@@ -110,6 +114,7 @@ static const struct batch_table tables[] = {
                        .key = BATCH_KEY_UUID,
                        .key_offset = 0,
                        .load = &hold_load,
+                       .locked = &hold_locked,
                        .insert = &hold_insert,
                        .update = &hold_update,
                        .is_record = true,
@@ -119,6 +124,7 @@ static const struct batch_table tables[] = {
                           .key = BATCH_KEY_TEXT,
                           .key_offset = offsetof(struct product, sku),
                           .load = &product_load,
+                          .locked = &product_locked,
                           .insert = &product_insert,
                           .update = &product_update },
     [STORAGE_SWEEP] = SWEEP_TABLE,

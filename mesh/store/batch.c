@@ -3,6 +3,7 @@
 #include "mesh/base/crash.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
+#include "mesh/store/batch_aside.h"
 #include "mesh/store/batch_rows.h"
 #include "mesh/store/event.h"
 
@@ -13,17 +14,23 @@
 #include <string.h>
 #include <time.h>
 
-enum { STATEMENTS_MAX = 4 * BATCH_TABLES_MAX, UNCERTAIN_WAIT_US = 50 * 1000 };
+enum {
+    STATEMENTS_MAX = 5 * BATCH_TABLES_MAX,
+    UNCERTAIN_WAIT_US = 50 * 1000,
+    PARTITIONS_TRIES_MAX = 3, /* of one batch; another replica may be making them too */
+};
 
 struct batch {
     const struct batch_service *service;
     size_t batch_max;
     struct queue *queue;
+    struct aside *aside;
+    const struct partitions *partitions;
     struct pg *pg;
     pthread_t thread;
     void (*news)(void *owner);
     void *news_owner;
-    atomic_ullong ops, commits, again, single, uncertain;
+    atomic_ullong ops, commits, again, single, uncertain, aside_count;
 };
 
 /* What one run needs: the calls, and where to count. */
@@ -34,7 +41,9 @@ struct run {
     size_t count;
     struct call **behind; /* not begun: they wait for this run to end */
     size_t behind_count;
-    struct batch *counted; /* NULL in batch_run() */
+    struct batch *counted;   /* NULL in batch_run(), where nothing can be set aside */
+    bool in_a_hurry;         /* rows that others have locked are not waited for */
+    struct batch_rows *rows; /* of the last transaction */
 };
 
 #define COUNT(run, what, n)                                                                        \
@@ -94,6 +103,65 @@ decide_one(struct call *call, struct batch_rows *rows, int64_t now_us)
         call->method->answer(op, rows);
 }
 
+/* ---- rows that others have locked ---- */
+
+/* True: for the first time. */
+static bool
+set_aside(struct run *run, struct call *call, bool is_apart)
+{
+    bool is_new = call->aside_until_us == 0;
+
+    COUNT(run, aside_count, is_new ? 1 : 0);
+    aside_add(run->counted->aside, call, is_apart); /* it may be answered now, and gone */
+    return is_new;
+}
+
+/* In a hurry: the calls that need a row which is locked leave the run. */
+static void
+leave_locked(struct run *run, struct batch_rows *rows)
+{
+    const char *table;
+    int pid;
+    size_t locked = batch_rows_count_locked(rows, &table, &pid), kept = 0, new_count = 0;
+
+    for (size_t i = 0; locked > 0 && i < run->count; i++) {
+        if (batch_rows_needs_locked(rows, run->calls[i]))
+            new_count += set_aside(run, run->calls[i], false);
+        else
+            run->calls[kept++] = run->calls[i];
+    }
+    if (locked > 0)
+        run->count = kept;
+    if (new_count > 0)
+        log_warn("batch=%s event=ROWS_LOCKED rows=%zu table=%s backend=%d calls=%zu"
+                 " because=\"another transaction keeps them locked: the others go on\"",
+                 run->service->name, locked, table, pid, new_count);
+}
+
+/* In a hurry, and even looking for a table's locks took too long: the whole table is locked, and its
+ * calls leave the run. False: none of them needs it. */
+static bool
+leave_table(struct run *run)
+{
+    const struct pg_statement *statement = pg_failed_statement(run->pg);
+    size_t kept = 0, count = run->count, new_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (batch_rows_needs_table(run->rows, run->calls[i], statement))
+            new_count += set_aside(run, run->calls[i], false);
+        else
+            run->calls[kept++] = run->calls[i];
+    }
+    run->count = kept;
+    if (new_count > 0)
+        log_warn("batch=%s event=TABLE_LOCKED statement=%s calls=%zu"
+                 " because=\"another transaction keeps the table locked: the others go on\"",
+                 run->service->name, statement->name, new_count);
+    return kept < count;
+}
+
+/* ---- a transaction ---- */
+
 /* One transaction from BEGIN to COMMIT. */
 static enum error
 apply(struct run *run, struct arena *arena)
@@ -102,14 +170,17 @@ apply(struct run *run, struct arena *arena)
     int64_t now_us = 0;
     enum error error;
 
+    run->rows = rows;
     for (size_t i = 0; i < run->count; i++) {
         batch_rows_touch_records(rows, run->calls[i]->op->id);
         if (run->calls[i]->method->touch != NULL)
             run->calls[i]->method->touch(run->calls[i]->op, batch_rows_touch(rows));
     }
-    error = batch_rows_load(rows, run->pg, &now_us);
+    error = batch_rows_load(rows, run->pg, run->in_a_hurry, &now_us);
     if (error != ERR_OK)
         return error;
+    if (run->in_a_hurry)
+        leave_locked(run, rows);
     crash_point("store.after-begin");
     for (size_t i = 0; i < run->count; i++)
         decide_one(run->calls[i], rows, now_us);
@@ -162,6 +233,22 @@ drop_expired(struct run *run, enum error answer)
     run->count = kept;
 }
 
+/* ---- a partition that is missing ---- */
+
+/* The clock has jumped, or the machine was suspended for weeks. False: they cannot be made. */
+static bool
+make_partitions(struct run *run)
+{
+    enum error error;
+
+    if (run->counted == NULL || run->counted->partitions == NULL)
+        return false;
+    error = partitions_make(run->counted->partitions, run->pg);
+    log_warn("batch=%s event=PARTITION_MISSING made=%s", run->service->name,
+             error == ERR_OK ? "yes" : "no");
+    return error == ERR_OK || error == ERR_CONFLICT;
+}
+
 /* ---- a COMMIT in doubt ---- */
 
 /* For us long, whoever waits behind this run, or comes, hears at once that nothing was done. */
@@ -206,26 +293,87 @@ wait_in_doubt(struct run *run, enum error error, int64_t until_us)
 
 static void run_calls(struct run *run);
 
+/* Runs count calls from the first one on; those that wait behind them may be refused meanwhile. */
+static void
+run_part(struct run *run, size_t first, size_t count)
+{
+    struct run part = *run;
+
+    part.calls = run->calls + first;
+    part.count = count;
+    part.behind = run->calls + first + count;
+    part.behind_count = run->count - first - count;
+    run_calls(&part);
+    run->count = first + count + part.behind_count; /* 0 of them behind: they were refused */
+}
+
 /* The guilty op gets INTERNAL, the others their answers. */
 static void
 run_one_by_one(struct run *run)
 {
     COUNT(run, single, 1);
-    for (size_t i = 0; i < run->count; i++) {
-        struct run one = *run;
+    for (size_t i = 0; i < run->count; i++)
+        run_part(run, i, 1);
+    run->count = 0;
+}
 
-        one.calls = run->calls + i;
-        one.count = 1;
-        one.behind = run->calls + i + 1;
-        one.behind_count = run->count - i - 1;
-        run_calls(&one);
-        run->count = i + 1 + one.behind_count; /* 0 of them behind: they were refused */
+/* A row that is not there yet holds the save up, an INSERT of its key by a transaction that is open.
+ * Whose row that is only trying tells: by halves, until the call is alone. */
+static void
+run_halves(struct run *run)
+{
+    size_t half = run->count / 2;
+
+    if (run->count == 1) {
+        set_aside(run, run->calls[0], true);
+    } else {
+        run_part(run, 0, half);
+        if (run->count > half)
+            run_part(run, half, run->count - half);
     }
     run->count = 0;
 }
 
-/* Applies the calls until they are answered. Once a COMMIT is in doubt only the same batch may
- * follow: it finds its records, or does the work. */
+/* A lock was waited for in vain. The first time that wait is as long as another replica's batch may
+ * take; from then on locks are looked for, and not waited for. */
+static void
+run_around_locks(struct run *run)
+{
+    if (!run->in_a_hurry)
+        run->in_a_hurry = true;
+    else if (!leave_table(run))
+        run_halves(run);
+}
+
+/* What to do after a transaction that did not come to its end: the calls are answered, set aside, or
+ * tried again. */
+static void
+judge(struct run *run, enum error error, int attempts)
+{
+    enum pg_why why = pg_why(run->pg);
+
+    if (error == ERR_CONFLICT && why == PG_WHY_LOCKED && run->counted != NULL) {
+        COUNT(run, again, 1);
+        drop_expired(run, ERR_EXPIRED);
+        run_around_locks(run);
+    } else if (error == ERR_CONFLICT && attempts < BATCH_ATTEMPTS_MAX) {
+        COUNT(run, again, 1);
+        drop_expired(run, ERR_EXPIRED);
+    } else if (error == ERR_STORE_DOWN && attempts == 1) {
+        return; /* an idle connection may have died long ago: one fresh try */
+    } else if (error == ERR_INTERNAL && why == PG_WHY_NO_PARTITION &&
+               attempts < PARTITIONS_TRIES_MAX && make_partitions(run)) {
+        return;
+    } else if (error == ERR_INTERNAL && run->count > 1) {
+        run_one_by_one(run);
+    } else {
+        /* A partition that cannot be made was dropped long ago, and what was in it is forgotten. */
+        fail_all(run, why == PG_WHY_NO_PARTITION && error == ERR_INTERNAL ? ERR_ID_TOO_OLD : error);
+    }
+}
+
+/* Applies the calls until they are answered or set aside. Once a COMMIT is in doubt only the same batch
+ * may follow: it finds its records, or does the work. */
 static void
 run_calls(struct run *run)
 {
@@ -252,45 +400,61 @@ run_calls(struct run *run)
             log_warn("batch=%s calls=%zu because=\"connection lost in COMMIT: looking again\"",
                      run->service->name, run->count);
             doubt_until_us = clock_steady_us() + BATCH_DOUBT_US_MAX;
+            run->in_a_hurry = false; /* what may have happened is never set aside */
         }
-        if (doubt_until_us != 0) {
+        if (doubt_until_us != 0)
             wait_in_doubt(run, error, doubt_until_us);
-        } else if (error == ERR_CONFLICT && attempts < BATCH_ATTEMPTS_MAX) {
-            COUNT(run, again, 1);
-            drop_expired(run, ERR_EXPIRED);
-        } else if (error == ERR_STORE_DOWN && attempts == 1) {
-            continue; /* an idle connection may have died long ago: one fresh try */
-        } else if (error == ERR_INTERNAL && run->count > 1) {
-            run_one_by_one(run);
-        } else {
-            fail_all(run, error);
-        }
+        else
+            judge(run, error, attempts);
     }
     arena_free(arena);
 }
 
 /* ---- the store thread ---- */
 
+static struct run
+run_new(struct batch *batch, struct call **calls)
+{
+    return (
+        struct run){ .service = batch->service, .pg = batch->pg, .calls = calls, .counted = batch };
+}
+
+/* One of the calls that can only be tried alone, between the batches of the others. */
+static void
+try_apart(struct batch *batch)
+{
+    struct call *call = aside_take_apart(batch->aside);
+    struct run run = run_new(batch, &call);
+
+    run.count = call == NULL ? 0 : 1;
+    run.in_a_hurry = true;
+    run_calls(&run);
+}
+
 static void *
 batch_main(void *context)
 {
     struct batch *batch = context;
-    struct call **calls = memory_take(batch->batch_max * sizeof *calls);
+    struct call **calls = memory_take(2 * batch->batch_max * sizeof *calls);
     struct queue_item *item;
     size_t count;
 
-    while ((item = queue_take(batch->queue, batch->batch_max, -1, &count)) != NULL ||
+    while ((item = queue_take(batch->queue, batch->batch_max, aside_wait_us(batch->aside),
+                              &count)) != NULL ||
            !queue_is_closed(batch->queue)) {
-        struct run run = {
-            .service = batch->service, .pg = batch->pg, .calls = calls, .counted = batch
-        };
+        struct run run = run_new(batch, calls);
 
+        /* While rows are locked, waiting for them would stop all others once a batch. */
+        run.in_a_hurry = aside_wait_us(batch->aside) >= 0;
+        run.count = aside_take(batch->aside, calls, batch->batch_max);
+        COUNT(&run, ops, count);
         for (; item != NULL; item = item->next)
             calls[run.count++] = (struct call *)item;
-        COUNT(&run, ops, run.count);
         drop_expired(&run, ERR_EXPIRED);
         run_calls(&run);
+        try_apart(batch);
     }
+    aside_refuse_all(batch->aside);
     free(calls);
     return NULL;
 }
@@ -301,7 +465,11 @@ batch_pg_new(const struct batch_service *service, const char *conninfo)
     const struct pg_statement *statements[STATEMENTS_MAX] = { 0 };
     size_t count = 0;
 
+    struct pg *pg;
+
     statements[count++] = &batch_now;
+    statements[count++] = &batch_hurry;
+    statements[count++] = &partitions_keep;
     if (service->has_events)
         statements[count++] = &event_append;
     for (size_t i = 0; i < service->table_count; i++) {
@@ -309,13 +477,17 @@ batch_pg_new(const struct batch_service *service, const char *conninfo)
 
         assert(table->row_bytes > 0 && table->load != NULL);
         statements[count++] = table->load;
+        if (table->locked != NULL)
+            statements[count++] = table->locked;
         if (table->insert != NULL)
             statements[count++] = table->insert;
         if (table->update != NULL)
             statements[count++] = table->update;
     }
     assert(count < STATEMENTS_MAX);
-    return pg_new(conninfo, service->name, statements);
+    pg = pg_new(conninfo, service->name, statements);
+    pg_set_lock_timeout(pg, BATCH_LOCK_MS);
+    return pg;
 }
 
 struct batch *
@@ -327,7 +499,9 @@ batch_open(const struct batch_options *options)
     batch->batch_max = options->batch_max;
     batch->news = options->news;
     batch->news_owner = options->news_owner;
+    batch->partitions = options->partitions;
     batch->queue = queue_new(options->queue_max);
+    batch->aside = aside_new();
     batch->pg = batch_pg_new(options->service, options->conninfo);
     if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)
         abort();
@@ -339,6 +513,7 @@ batch_submit(void *context, struct call *call)
 {
     struct batch *batch = context;
 
+    call->aside_until_us = 0;
     if (!queue_push(batch->queue, &call->item))
         refuse(call, queue_is_closed(batch->queue) ? ERR_STOPPING : ERR_BUSY);
 }
@@ -346,6 +521,7 @@ batch_submit(void *context, struct call *call)
 void
 batch_submit_always(struct batch *batch, struct call *call)
 {
+    call->aside_until_us = 0;
     if (!queue_push_always(batch->queue, &call->item))
         refuse(call, ERR_STOPPING);
 }
@@ -364,6 +540,7 @@ batch_close(struct batch *batch)
         return NULL;
     batch->pg = pg_free(batch->pg);
     batch->queue = queue_free(batch->queue);
+    batch->aside = aside_free(batch->aside);
     free(batch);
     return NULL;
 }
@@ -377,6 +554,7 @@ batch_count(const struct batch *batch, struct batch_counters *ret_counters)
         .again = atomic_load(&batch->again),
         .single = atomic_load(&batch->single),
         .uncertain = atomic_load(&batch->uncertain),
+        .aside = atomic_load(&batch->aside_count),
     };
 }
 

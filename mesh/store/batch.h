@@ -12,6 +12,8 @@
  *   COMMIT
  *   then calls are finished.
  * A short row count, a unique violation, a deadlock: another writer was first; the batch runs again.
+ * A row that somebody else keeps locked (mesh/store/batch_aside.h): its calls are set aside and asked
+ * again, the others go on. A partition that is missing is made, and the batch runs again.
  * Another SQL error: op by op, and the guilty one gets INTERNAL. Connection lost in COMMIT: the same
  * batch again, which is safe because every op has its record; UNCERTAIN only once the deadline passes,
  * or BATCH_DOUBT_US_MAX. While such a batch finds no database, whoever waits behind it, or comes, is
@@ -21,13 +23,14 @@
  *           decide, answer: the store thread. Locks are for truth: any number of processes may do this
  *           on one database.
  * Memory    Rows live in the batch's arena until the calls are finished.
- * Errors    Calls are answered BUSY (queue full), STORE_DOWN, STOPPING, EXPIRED (deadline passed
+ * Errors    Calls are answered BUSY (queue full, or a row is locked for too long), STORE_DOWN, STOPPING, EXPIRED (deadline passed
  *           before its transaction began), INTERNAL: nothing was done. Or UNCERTAIN.
  */
 #ifndef MESH_STORE_BATCH_H
 #define MESH_STORE_BATCH_H
 
 #include "mesh/base/call.h"
+#include "mesh/store/partition.h"
 #include "mesh/store/pg.h"
 
 struct event; /* mesh/store/event.h */
@@ -36,6 +39,7 @@ enum {
     BATCH_TABLES_MAX = 8,
     BATCH_ATTEMPTS_MAX = 20,               /* runs of one batch against other writers */
     BATCH_DOUBT_US_MAX = 10 * 1000 * 1000, /* a COMMIT in doubt is looked into, at most */
+    BATCH_LOCK_MS = 250, /* for a lock; longer than another replica's batch takes */
 };
 
 /* What a row is found by. */
@@ -52,6 +56,7 @@ struct batch_table {
     enum batch_key key;
     size_t key_offset;                 /* of the key in the row */
     const struct pg_statement *load;   /* one parameter, the key; locks in key order */
+    const struct pg_statement *locked; /* BATCH_LOCKED; NULL: load locks nothing */
     const struct pg_statement *insert; /* NULL: rows are never made here */
     const struct pg_statement *update; /* NULL: rows never change */
     /* Rows begin with a struct batch_record and are found by the ops' ids. */
@@ -61,6 +66,36 @@ struct batch_table {
 };
 
 enum { BATCH_PLACES = 65536 }; /* by so many a sequence goes on that numbers records: see place */
+
+/* A row that a BATCH_LOCKED statement found: it is there, and another transaction has it locked. */
+struct batch_locked {
+    struct uuid id;  /* of a table by uuid */
+    const char *key; /* of a table by text */
+    int32_t pid;     /* of the backend that has it; 0: unknown */
+};
+
+/* Defines such a statement, after `static` or not. It locks those of the keys that are free, waiting for nothing, and returns
+ * the others, so that the load that follows does not wait either. */
+/* clang-format off */
+#define BATCH_LOCKED(variable, table, column, key_type)                                            \
+    const struct pg_statement variable = {                                                         \
+        .name = #variable,                                                                         \
+        .sql = "WITH free AS MATERIALIZED ("                                                       \
+               "SELECT t." column " FROM unnest($1::" BATCH_SQL_##key_type "[]) AS k(key)"         \
+               " JOIN " table " t ON t." column " = k.key FOR UPDATE OF t SKIP LOCKED)"            \
+               " SELECT t." column ", coalesce((SELECT l.pid FROM pg_locks l"                      \
+               " WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid = t.xmax"    \
+               " LIMIT 1), 0) FROM unnest($1::" BATCH_SQL_##key_type "[]) AS k(key)"               \
+               " JOIN " table " t ON t." column " = k.key"                                         \
+               " WHERE NOT EXISTS (SELECT FROM free WHERE free." column " = t." column ")",        \
+        .in = batch_in_##key_type,                                                                 \
+        .out = batch_out_##key_type,                                                               \
+        .out_bytes = sizeof(struct batch_locked),                                                  \
+    }
+/* clang-format on */
+#define BATCH_SQL_UUID "uuid"
+#define BATCH_SQL_TEXT "text"
+extern const struct pg_column batch_in_UUID[], batch_in_TEXT[], batch_out_UUID[], batch_out_TEXT[];
 
 /* An op's record: its decision, written once with its effect. */
 struct batch_record {
@@ -88,8 +123,9 @@ struct batch_options {
     const char *conninfo;
     void (*news)(void *owner); /* after a commit with events; store thread; NULL: nobody asks */
     void *news_owner;
-    size_t queue_max; /* calls that wait */
-    size_t batch_max; /* calls of one transaction */
+    const struct partitions *partitions; /* made when one is missing; NULL: none */
+    size_t queue_max;                    /* calls that wait */
+    size_t batch_max;                    /* calls of one transaction */
 };
 
 struct batch;
@@ -109,6 +145,7 @@ struct batch *batch_close(struct batch *batch);
 
 struct batch_counters {
     uint64_t ops, commits, again, single, uncertain;
+    uint64_t aside; /* times that a call was set aside */
 };
 void batch_count(const struct batch *batch, struct batch_counters *ret_counters);
 

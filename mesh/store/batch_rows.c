@@ -1,52 +1,9 @@
-#include "mesh/store/batch_rows.h"
+#include "mesh/store/batch_rows_inner.h"
 #include "mesh/store/event.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A key that was touched, with its row once there is one. Keys of all tables share one hash table. */
-struct slot {
-    struct slot *next;        /* of the same bucket */
-    struct slot *next_by_row; /* the same, of the buckets by row */
-    size_t table;
-    const void *key; /* struct uuid or char */
-    void *row;       /* NULL: touched, and there is none */
-    enum batch_row_state state;
-};
-
-enum { BUCKETS = 1024 };
-
-struct slots {
-    struct slot **items;
-    size_t count, size;
-};
-
-struct batch_touch {
-    struct batch_rows *rows;
-};
-
-struct batch_rows {
-    const struct batch_service *service;
-    struct arena *arena;
-    struct slot *buckets[BUCKETS];
-    struct slot *by_row[BUCKETS]; /* slots with a row, by its address */
-    struct slots tables[BATCH_TABLES_MAX];
-    struct slots events; /* row = struct event */
-    int64_t added;       /* records */
-    size_t loaded_up_to; /* tables before this one are loaded: touching them is too late */
-    struct batch_touch touch;
-};
-
-static const struct pg_column now_columns[] = { { "now_us", PG_INT8, 0 }, { 0 } };
-
-const struct pg_statement batch_now = {
-    .name = "batch_now",
-    .sql = "SELECT (extract(epoch FROM now()) * 1000000)::bigint",
-    .is_single = true,
-    .out = now_columns,
-    .out_bytes = sizeof(int64_t),
-};
 
 struct batch_rows *
 batch_rows_new(const struct batch_service *service, struct arena *arena)
@@ -100,7 +57,7 @@ bucket_of(struct batch_rows *rows, size_t table, const void *key)
     return &rows->buckets[hash % BUCKETS];
 }
 
-static struct slot *
+struct slot *
 slot_find(struct batch_rows *rows, size_t table, const void *key)
 {
     size_t bytes = key_bytes(table_of(rows, table)->key, key);
@@ -121,7 +78,7 @@ row_bucket_of(struct batch_rows *rows, const void *row)
 }
 
 /* From here on the slot has its row. */
-static void
+void
 slot_fill(struct batch_rows *rows, struct slot *slot, void *row, enum batch_row_state state)
 {
     struct slot **bucket = row_bucket_of(rows, row);
@@ -148,6 +105,18 @@ slots_add(struct batch_rows *rows, struct slots *slots, struct slot *slot)
 }
 
 static void
+look(struct batch_touch *view, size_t table, const void *key)
+{
+    const struct slot *slot = slot_find(view->rows, table, key);
+    const struct batch_table *kind = &view->rows->service->tables[table];
+
+    if (table == view->table || (slot != NULL && slot->is_locked))
+        view->is_found = true;
+    else if (slot != NULL && slot->row != NULL && kind->follow != NULL)
+        kind->follow(slot->row, view);
+}
+
+static void
 touch(struct batch_rows *rows, size_t table, const void *key)
 {
     size_t bytes = key_bytes(table_of(rows, table)->key, key);
@@ -169,14 +138,62 @@ void
 batch_touch_uuid(struct batch_touch *view, size_t table, struct uuid id)
 {
     assert(table_of(view->rows, table)->key == BATCH_KEY_UUID);
-    touch(view->rows, table, &id);
+    if (view->is_asked)
+        look(view, table, &id);
+    else
+        touch(view->rows, table, &id);
 }
 
 void
 batch_touch_text(struct batch_touch *view, size_t table, const char *key)
 {
     assert(table_of(view->rows, table)->key == BATCH_KEY_TEXT);
-    touch(view->rows, table, key);
+    if (view->is_asked)
+        look(view, table, key);
+    else
+        touch(view->rows, table, key);
+}
+
+/* Goes through all keys of the call as they were touched, records first. */
+static bool
+ask(struct batch_rows *rows, const struct call *call, size_t table)
+{
+    struct batch_touch view = { .rows = rows, .is_asked = true, .table = table };
+
+    for (size_t i = 0; i < rows->service->table_count; i++) {
+        if (rows->service->tables[i].is_record)
+            look(&view, i, &call->op->id);
+    }
+    if (call->method->touch != NULL)
+        call->method->touch(call->op, &view);
+    return view.is_found;
+}
+
+bool
+batch_rows_needs_locked(struct batch_rows *rows, const struct call *call)
+{
+    return ask(rows, call, BATCH_TABLES_MAX);
+}
+
+bool
+batch_rows_needs_table(struct batch_rows *rows, const struct call *call,
+                       const struct pg_statement *statement)
+{
+    for (size_t i = 0; i < rows->service->table_count; i++) {
+        const struct batch_table *kind = &rows->service->tables[i];
+
+        if (statement == kind->load || statement == kind->locked)
+            return ask(rows, call, i);
+    }
+    return false;
+}
+
+size_t
+batch_rows_count_locked(const struct batch_rows *rows, const char **ret_table, int *ret_pid)
+{
+    *ret_table = rows->service->tables[rows->locked_table].name;
+    *ret_pid = rows->locked_by;
+    return rows->locked_count;
 }
 
 void
@@ -261,7 +278,7 @@ batch_add_text(struct batch_rows *rows, size_t table, const char *key)
 }
 
 /* The key as slots hold it, out of a row. */
-static const void *
+const void *
 row_key(const struct batch_table *kind, const void *row)
 {
     const void *at = (const char *)row + kind->key_offset;
@@ -316,136 +333,6 @@ batch_event(struct batch_rows *rows, const struct event *event)
                                                                 strlen(event->traceparent));
     slot->row = copy;
     slots_add(rows, &rows->events, slot);
-}
-
-static int
-compare_uuid_keys(const void *a, const void *b)
-{
-    return memcmp((*(struct slot *const *)a)->key, (*(struct slot *const *)b)->key,
-                  sizeof(struct uuid));
-}
-
-static int
-compare_text_keys(const void *a, const void *b)
-{
-    return strcmp((*(struct slot *const *)a)->key, (*(struct slot *const *)b)->key);
-}
-
-static void
-slots_sort(const struct batch_table *kind, struct slots *slots)
-{
-    if (slots->count > 1)
-        qsort(slots->items, slots->count, sizeof *slots->items,
-              kind->key == BATCH_KEY_UUID ? compare_uuid_keys : compare_text_keys);
-}
-
-/* A step that asks for all touched keys of a table. */
-static struct pg_step
-load_step(struct batch_rows *rows, size_t table)
-{
-    const struct batch_table *kind = &rows->service->tables[table];
-    struct slots *slots = &rows->tables[table];
-    const void **keys = arena_take(rows->arena, slots->count * sizeof *keys);
-
-    slots_sort(kind, slots);
-    for (size_t i = 0; i < slots->count; i++)
-        keys[i] = kind->key == BATCH_KEY_UUID ? slots->items[i]->key : &slots->items[i]->key;
-    return (struct pg_step){ .statement = kind->load, .rows = keys, .count = slots->count };
-}
-
-static void
-take_loaded(struct batch_rows *rows, size_t table, const struct pg_step *step)
-{
-    const struct batch_table *kind = &rows->service->tables[table];
-
-    assert(step->statement->out_bytes == kind->row_bytes);
-    for (size_t i = 0; i < step->ret_count; i++) {
-        void *row = (char *)step->ret_rows + i * kind->row_bytes;
-        struct slot *slot = slot_find(rows, table, row_key(kind, row));
-
-        assert(slot != NULL && slot->row == NULL);
-        slot_fill(rows, slot, row, BATCH_ROW_LOADED);
-        if (kind->follow != NULL)
-            kind->follow(row, &rows->touch);
-    }
-}
-
-enum error
-batch_rows_load(struct batch_rows *rows, struct pg *pg, int64_t *ret_now_us)
-{
-    static const char nothing;
-    const void *no_row = &nothing;
-    size_t table = 0;
-    bool is_first = true;
-
-    while (is_first || table < rows->service->table_count) {
-        struct pg_step steps[BATCH_TABLES_MAX + 1];
-        size_t loaded[BATCH_TABLES_MAX + 1], count = 0;
-        bool is_followed = false;
-        enum error error;
-
-        if (is_first)
-            steps[count++] =
-                (struct pg_step){ .statement = &batch_now, .rows = &no_row, .count = 1 };
-        for (; table < rows->service->table_count && !is_followed; table++) {
-            if (rows->tables[table].count == 0)
-                continue;
-            loaded[count] = table;
-            steps[count++] = load_step(rows, table);
-            is_followed = rows->service->tables[table].follow != NULL;
-        }
-        error = count == 0 ? ERR_OK : pg_round(pg, is_first, steps, count, rows->arena);
-        if (error != ERR_OK)
-            return error;
-        rows->loaded_up_to = table;
-        for (size_t i = is_first ? 1 : 0; i < count; i++)
-            take_loaded(rows, loaded[i], &steps[i]);
-        if (is_first)
-            memcpy(ret_now_us, steps[0].ret_rows, sizeof *ret_now_us);
-        is_first = false;
-    }
-    return ERR_OK;
-}
-
-/* A step that writes the rows of a table that are in a state; count 0 when there are none. */
-static struct pg_step
-save_step(struct batch_rows *rows, const struct pg_statement *statement, const struct slots *slots,
-          enum batch_row_state state)
-{
-    const void **items = arena_take(rows->arena, slots->count * sizeof *items);
-    size_t count = 0;
-
-    for (size_t i = 0; i < slots->count; i++) {
-        if (slots->items[i]->row != NULL && slots->items[i]->state == state)
-            items[count++] = slots->items[i]->row;
-    }
-    return (struct pg_step){ .statement = statement, .rows = items, .count = count };
-}
-
-enum error
-batch_rows_save(struct batch_rows *rows, struct pg *pg)
-{
-    struct pg_step steps[2 * BATCH_TABLES_MAX + 1];
-    size_t count = 0;
-    enum error error;
-
-    for (size_t i = 0; i < rows->service->table_count; i++) {
-        const struct batch_table *kind = &rows->service->tables[i];
-
-        slots_sort(kind, &rows->tables[i]); /* rows may have been touched since the load */
-        steps[count] = save_step(rows, kind->insert, &rows->tables[i], BATCH_ROW_NEW);
-        count += steps[count].count > 0;
-        steps[count] = save_step(rows, kind->update, &rows->tables[i], BATCH_ROW_CHANGED);
-        count += steps[count].count > 0;
-    }
-    steps[count] = save_step(rows, &event_append, &rows->events, BATCH_ROW_LOADED);
-    count += steps[count].count > 0;
-    error = count == 0 ? ERR_OK : pg_round(pg, false, steps, count, rows->arena);
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        if (steps[i].ret_changed != steps[i].count)
-            error = ERR_CONFLICT; /* another writer was first */
-    }
-    return error;
 }
 
 bool

@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/log.h"
+#include "mesh/store/partition.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -231,12 +232,32 @@ const struct pg_statement journal_final_save = {
 };
 
 const struct pg_statement *const journal_statements[] = {
-    &journal_take,      &next_find,           &owner_find,
-    &raise_epoch,       &journal_page_insert, &page_scan,
-    &journal_floor_set, &journal_page_delete, &parked_find,
-    &final_find,        &final_page,          &parked_save,
-    &parked_delete,     &journal_final_save,  &parked_index,
-    &op_load,           &op_insert,           NULL,
+    &journal_take,
+    &next_find,
+    &owner_find,
+    &raise_epoch,
+    &journal_page_insert,
+    &page_scan,
+    &journal_floor_set,
+    &journal_page_delete,
+    &parked_find,
+    &final_find,
+    &final_page,
+    &parked_save,
+    &parked_delete,
+    &journal_final_save,
+    &parked_index,
+    &op_load,
+    &op_insert,
+    &partitions_keep,
+    NULL,
+};
+
+/* Those that a page writes to. */
+static const struct partitions partitions[] = {
+    { .table = "op", .fill = 100 },
+    { .table = "journal_final", .fill = 100 },
+    { 0 },
 };
 
 /* ---- */
@@ -495,9 +516,25 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
     error = pg_round(journal->pg, true, steps, count, journal->arena);
     if (error == ERR_OK && steps[0].ret_changed != 1)
         return ERR_TOO_LATE; /* no such epoch any more */
-    if (error == ERR_CONFLICT && pg_is_duplicate(journal->pg))
+    if (error == ERR_CONFLICT && pg_why(journal->pg) == PG_WHY_DUPLICATE)
         return ERR_INTERNAL; /* under our own epoch, nobody else was first: again would be for ever */
     return error;
+}
+
+/* After a clock has jumped, or weeks of a suspended machine, a week has no partition yet. */
+static enum error
+write_page_anyway(struct journal *journal, int64_t page, const struct journal_tick *tick)
+{
+    enum error error = write_page(journal, page, tick);
+
+    if (error != ERR_INTERNAL || pg_why(journal->pg) != PG_WHY_NO_PARTITION)
+        return error;
+    pg_rollback(journal->pg);
+    log_warn("journal=write shard=%d event=PARTITION_MISSING", journal->shard);
+    error = partitions_make(partitions, journal->pg);
+    if (error == ERR_CONFLICT)
+        return ERR_STORE_DOWN; /* another replica is at it */
+    return error == ERR_OK ? write_page(journal, page, tick) : error;
 }
 
 enum error
@@ -510,7 +547,7 @@ journal_write(struct journal *journal, int64_t page, const struct journal_tick *
     if (journal->is_in_doubt)
         error = settle(journal, page, &is_written);
     if (error == ERR_OK && !is_written) {
-        error = write_page(journal, page, tick);
+        error = write_page_anyway(journal, page, tick);
         crash_point("journal.before-commit");
         if (error == ERR_OK)
             error = pg_commit(journal->pg);

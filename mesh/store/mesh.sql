@@ -15,19 +15,34 @@ LANGUAGE sql IMMUTABLE STRICT AS $$
     FROM (SELECT lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') AS ms) AS hex
 $$;
 
+-- The time in a UUIDv7 (or v8 of ours).
+CREATE OR REPLACE FUNCTION mesh_uuid_time(id uuid) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT to_timestamp(('x' || lpad(left(replace(id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint / 1000.0)
+$$;
+
+-- Weeks of a table that began before `week` and have no partition were dropped: their records are
+-- forgotten, so they must never be made again, or what was done once would be done twice.
+CREATE TABLE IF NOT EXISTS partition_floor (
+    parent text        NOT NULL PRIMARY KEY,
+    week   timestamptz NOT NULL
+);
+
 -- Makes the weekly partitions of a table that cover a span of time. Rows that are updated want fill 80,
 -- append-only ones 100. Attaching a table that was made
 -- apart takes a weak lock, so that it can be done while the service works.
 CREATE OR REPLACE FUNCTION mesh_partitions_make(parent text, since timestamptz, until timestamptz, fill int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+    floor timestamptz := (SELECT f.week FROM partition_floor f WHERE f.parent = mesh_partitions_make.parent);
     week timestamptz := date_trunc('week', since AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
     part text;
     made int := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('mesh partitions')); -- replicas make them one after the other
     WHILE week < until LOOP
         part := parent || to_char(week AT TIME ZONE 'UTC', '"_"IYYY"w"IW');
-        IF to_regclass(part) IS NULL THEN
+        IF to_regclass(part) IS NULL AND (floor IS NULL OR week >= floor) THEN
             EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) WITH (fillfactor = %s)', part, parent, fill);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part,
                            mesh_uuid_floor(week), mesh_uuid_floor(week + interval '7 days'));
@@ -38,29 +53,50 @@ BEGIN
     RETURN made;
 END $$;
 
--- The partitions that rule 1 asks for: those of the last 45 days and of the next two weeks.
-CREATE OR REPLACE FUNCTION mesh_partitions_keep(parent text, fill int) RETURNS int LANGUAGE sql AS $$
-    SELECT mesh_partitions_make(parent, now() - interval '46 days', now() + interval '15 days', fill)
-$$;
+-- The partitions that rule 1 asks for: those of the last 45 days and of the next two weeks, by the
+-- database's clock and by the program's (NULL: none), which makes ids.
+DROP FUNCTION IF EXISTS mesh_partitions_keep(text, int);
+CREATE OR REPLACE FUNCTION mesh_partitions_keep(parent text, fill int, program_us bigint DEFAULT NULL)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    here timestamptz;
+    made int := 0;
+BEGIN
+    FOREACH here IN ARRAY ARRAY[now(), coalesce(to_timestamp(program_us / 1000000.0), now())] LOOP
+        made := made + mesh_partitions_make(parent, here - interval '46 days', here + interval '15 days', fill);
+    END LOOP;
+    RETURN made;
+END $$;
 
 -- Drops the partitions that ended more than 46 days ago, unless a row in them is still open: `open` is
 -- a condition on its rows ('false' where nothing ever is). A row of the table `pinned_by`
--- (NULL: none) will end in the partition of its id, and keeps that too.
+-- (NULL: none) will end in the partition of its id, and keeps that too. Old is what the database's clock,
+-- the program's and the newest id of the table all call old: one wrong clock drops nothing.
+-- Detaching waits for every transaction that uses the table, and all others wait behind it: shortly, or
+-- it is tried again later.
 DROP FUNCTION IF EXISTS mesh_partitions_drop(text, text);
-CREATE OR REPLACE FUNCTION mesh_partitions_drop(parent text, open text, pinned_by text) RETURNS int
-LANGUAGE plpgsql AS $$
+DROP FUNCTION IF EXISTS mesh_partitions_drop(text, text, text);
+CREATE OR REPLACE FUNCTION mesh_partitions_drop(parent text, open text, pinned_by text, program_us bigint)
+RETURNS int LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
 DECLARE
+    key text := (SELECT a.attname FROM pg_partitioned_table t JOIN pg_attribute a
+                 ON a.attrelid = t.partrelid AND a.attnum = t.partattrs[0] WHERE t.partrelid = parent::regclass);
+    newest uuid;
     part record;
     is_open boolean;
     dropped int := 0;
 BEGIN
+    EXECUTE format('SELECT %I FROM %I ORDER BY %I DESC LIMIT 1', key, parent, key) INTO newest;
     FOR part IN
-        SELECT name, mesh_uuid_floor(week AT TIME ZONE 'UTC') AS first,
+        SELECT name, week AT TIME ZONE 'UTC' AS week, mesh_uuid_floor(week AT TIME ZONE 'UTC') AS first,
                mesh_uuid_floor((week + interval '7 days') AT TIME ZONE 'UTC') AS after_last
         FROM (SELECT c.relname AS name, to_date(right(c.relname, 7), 'IYYY"w"IW')::timestamp AS week
               FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
               WHERE i.inhparent = parent::regclass) AS weeks
-        WHERE week + interval '7 days' < (now() AT TIME ZONE 'UTC') - interval '46 days'
+        WHERE week + interval '7 days' < (least(now(), to_timestamp(program_us / 1000000.0),
+                                                mesh_uuid_time(newest)) AT TIME ZONE 'UTC') - interval '46 days'
+          AND newest IS NOT NULL
+        ORDER BY week
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %s)', part.name, open) INTO is_open;
         IF NOT is_open AND pinned_by IS NOT NULL THEN
@@ -70,6 +106,8 @@ BEGIN
         IF NOT is_open THEN
             EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, part.name);
             EXECUTE format('DROP TABLE %I', part.name);
+            INSERT INTO partition_floor AS f VALUES (mesh_partitions_drop.parent, part.week + interval '7 days')
+            ON CONFLICT ON CONSTRAINT partition_floor_pkey DO UPDATE SET week = greatest(f.week, excluded.week);
             dropped := dropped + 1;
         END IF;
     END LOOP;

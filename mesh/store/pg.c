@@ -12,14 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024 };
+enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024, LOCK_TIMEOUT_MS = 3000 };
 
 struct pg {
     const char *conninfo, *application;
     const struct pg_statement **statements; /* ends with NULL */
     PGconn *connection;                     /* NULL: not connected */
     int64_t failed_at_us, planned_at_us;
-    bool was_connected, in_transaction, is_duplicate;
+    int lock_timeout_ms;
+    bool was_connected, in_transaction;
+    enum pg_why why; /* of the last error of a round, and its statement */
+    const struct pg_statement *failed;
     struct pg_buffer buffer; /* parameters of the statement that is being sent */
 };
 
@@ -27,7 +30,7 @@ struct pg {
  * time-outs end the locks of a replica that died or hangs. */
 static const char session_sql[] =
     "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
-    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = '3s';"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = %d;"
     " SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on;"
     " SET client_min_messages = warning; SET timezone = 'UTC'";
 
@@ -45,7 +48,14 @@ pg_new(const char *conninfo, const char *application, const struct pg_statement 
     pg->conninfo = conninfo;
     pg->application = application;
     pg->failed_at_us = -RECONNECT_US;
+    pg->lock_timeout_ms = LOCK_TIMEOUT_MS;
     return pg;
+}
+
+void
+pg_set_lock_timeout(struct pg *pg, int ms)
+{
+    pg->lock_timeout_ms = ms;
 }
 
 struct pg *
@@ -60,10 +70,16 @@ pg_free(struct pg *pg)
     return NULL;
 }
 
-bool
-pg_is_duplicate(const struct pg *pg)
+enum pg_why
+pg_why(const struct pg *pg)
 {
-    return pg->is_duplicate;
+    return pg->why;
+}
+
+const struct pg_statement *
+pg_failed_statement(const struct pg *pg)
+{
+    return pg->failed;
 }
 
 void
@@ -129,25 +145,39 @@ classify(const char *state)
     return ERR_INTERNAL;
 }
 
-static enum error
-judge(const PGresult *result, const char *name)
-{
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    enum error error = classify(state);
-    char words[256];
-
-    log_at(error == ERR_INTERNAL ? LOG_ERROR : LOG_WARN,
-           "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
-           error_name(error), one_line(PQresultErrorMessage(result), words));
-    return error;
-}
-
 static bool
 has_state(const PGresult *result, const char *wanted)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     return state != NULL && strcmp(state, wanted) == 0;
+}
+
+static enum pg_why
+find_why(const PGresult *result)
+{
+    if (has_state(result, "23505"))
+        return PG_WHY_DUPLICATE;
+    if (has_state(result, "55P03"))
+        return PG_WHY_LOCKED;
+    /* The same state as a CHECK that says no, which has a name. */
+    if (has_state(result, "23514") && PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)
+        return PG_WHY_NO_PARTITION;
+    return PG_WHY_OTHER;
+}
+
+static enum error
+judge(const PGresult *result, const char *name)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    enum error error = classify(state);
+    enum pg_why why = find_why(result);
+    char words[256];
+
+    log_at(error != ERR_INTERNAL || why == PG_WHY_NO_PARTITION ? LOG_WARN : LOG_ERROR,
+           "statement=%s sqlstate=%s answer=%s because=\"%s\"", name, state == NULL ? "-" : state,
+           error_name(error), one_line(PQresultErrorMessage(result), words));
+    return error;
 }
 
 static void
@@ -170,8 +200,12 @@ prepare_or_exit(struct pg *pg, const struct pg_statement *statement, enum error 
 static enum error
 set_up_session(struct pg *pg)
 {
-    PGresult *result = PQexec(pg->connection, session_sql);
+    char sql[sizeof session_sql + 16];
+    PGresult *result;
     enum error error = ERR_OK;
+
+    snprintf(sql, sizeof sql, session_sql, pg->lock_timeout_ms);
+    result = PQexec(pg->connection, sql);
 
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         error = judge(result, "session") == ERR_OK ? ERR_INTERNAL : ERR_STORE_DOWN;
@@ -293,7 +327,8 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
         break;
     default:
         error = judge(result, name);
-        pg->is_duplicate = has_state(result, "23505");
+        pg->why = find_why(result);
+        pg->failed = step == NULL ? NULL : step->statement;
         if (has_state(result, "25006")) { /* read-only: it is the primary no more */
             PQclear(result);
             return lost(pg, ERR_STORE_DOWN, name);
@@ -355,6 +390,8 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
     enum error first = ERR_OK, error;
     bool is_sent = true;
 
+    pg->why = PG_WHY_OTHER;
+    pg->failed = NULL;
     if (pg->connection == NULL)
         return ERR_STORE_DOWN;
     if (!pg->in_transaction && refresh_plans(pg) != ERR_OK)

@@ -85,6 +85,9 @@ void *pg_row_copy(const struct pg_statement *statement, const void *row, struct 
 struct pg *pg_new(const char *conninfo, const char *application,
                   const struct pg_statement *const *statements);
 
+/* How long a statement waits for a lock; before the first connect. Without this: 3 s. */
+void pg_set_lock_timeout(struct pg *pg, int ms);
+
 /* NULL is fine; an open transaction is rolled back by the server. Returns NULL. */
 struct pg *pg_free(struct pg *pg);
 
@@ -100,8 +103,17 @@ enum error pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t ste
 enum error pg_commit(struct pg *pg);
 void pg_rollback(struct pg *pg);
 
-/* Was the last ERR_CONFLICT a unique violation, and no lock? */
-bool pg_is_duplicate(const struct pg *pg);
+/* What more is known of the last error of a round. */
+enum pg_why {
+    PG_WHY_OTHER,
+    PG_WHY_DUPLICATE,    /* CONFLICT: a unique violation */
+    PG_WHY_LOCKED,       /* CONFLICT: lock_timeout has passed */
+    PG_WHY_NO_PARTITION, /* INTERNAL: a row's partition is not there */
+};
+enum pg_why pg_why(const struct pg *pg);
+
+/* The statement that it befell; NULL: none of ours (BEGIN, COMMIT). */
+const struct pg_statement *pg_failed_statement(const struct pg *pg);
 
 /* Closes a connection that is in doubt; the next pg_connect() opens another. */
 void pg_disconnect(struct pg *pg);

@@ -18,6 +18,8 @@ const struct pg_statement sweep_load = {
     .out_bytes = sizeof(struct sweep),
 };
 
+BATCH_LOCKED(sweep_locked, "sweep", "name", TEXT);
+
 const struct pg_statement sweep_update = {
     .name = "sweep_update",
     .sql = "UPDATE sweep s SET floor_us = u.floor_us, floor_seq = u.floor_seq"

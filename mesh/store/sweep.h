@@ -20,13 +20,13 @@ struct sweep {
     int64_t floor_us, floor_seq; /* of one that walks by time, or by a sequence; the other is 0 */
 };
 
-extern const struct pg_statement sweep_load, sweep_update;
+extern const struct pg_statement sweep_load, sweep_locked, sweep_update;
 extern const struct pg_statement sweep_floor; /* for the list of the keeper's statements */
 
 /* clang-format off */
 #define SWEEP_TABLE { \
     .name = "sweep", .row_bytes = sizeof(struct sweep), .key = BATCH_KEY_TEXT, \
-    .key_offset = offsetof(struct sweep, name), .load = &sweep_load, .update = &sweep_update, \
+    .key_offset = offsetof(struct sweep, name), .load = &sweep_load, .locked = &sweep_locked, .update = &sweep_update, \
 }
 /* clang-format on */
 

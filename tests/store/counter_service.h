@@ -62,6 +62,7 @@ static const struct pg_statement counter_load = {
     .out = counter_columns,
     .out_bytes = sizeof(struct counter),
 };
+static BATCH_LOCKED(counter_locked, "counter", "name", TEXT);
 static const struct pg_statement counter_insert = {
     .name = "counter_insert",
     .sql = "INSERT INTO counter SELECT * FROM unnest($1::text[], $2::bigint[])"
@@ -82,6 +83,7 @@ static const struct pg_statement note_load = {
     .out = note_columns,
     .out_bytes = sizeof(struct note),
 };
+static BATCH_LOCKED(note_locked, "note", "id", UUID);
 static const struct pg_statement note_insert = {
     .name = "note_insert",
     .sql = "INSERT INTO note SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[])"
@@ -103,6 +105,7 @@ static const struct batch_table counter_tables[] = {
                           .key = BATCH_KEY_TEXT,
                           .key_offset = offsetof(struct counter, name),
                           .load = &counter_load,
+                          .locked = &counter_locked,
                           .insert = &counter_insert,
                           .update = &counter_update },
     [COUNTER_NOTE] = { .name = "note",
@@ -110,6 +113,7 @@ static const struct batch_table counter_tables[] = {
                        .key = BATCH_KEY_UUID,
                        .key_offset = offsetof(struct note, id),
                        .load = &note_load,
+                       .locked = &note_locked,
                        .insert = &note_insert,
                        .update = &note_update },
 };

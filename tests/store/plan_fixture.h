@@ -63,6 +63,7 @@ plan_collect(void)
 
     for (size_t i = 0; service != NULL && i < service->table_count; i++) {
         plan_add(service->tables[i].load);
+        plan_add(service->tables[i].locked);
         plan_add(service->tables[i].insert);
         plan_add(service->tables[i].update);
     }

@@ -254,34 +254,45 @@ END_TEST
 
 /* ---- the store thread ---- */
 
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: the store thread stands still */
+
+static void
+wait_at_gate(void *owner, const struct batch_rows *rows)
+{
+    (void)owner;
+    (void)rows;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+}
+
 START_TEST(full_queue_is_busy_and_stop_does_what_waits)
 {
     enum { QUEUE = 4 };
-    struct batch_options options = { .service = &counter_service,
-                                     .conninfo = fixture.conninfo,
-                                     .queue_max = QUEUE,
-                                     .batch_max = 2 };
-    PGconn *other = pg_fixture_connect(fixture.conninfo);
-    PGconn *admin = pg_fixture_connect(fixture.admin);
+    struct batch_service service = counter_service;
+    struct batch_options options = {
+        .service = &service, .conninfo = fixture.conninfo, .queue_max = QUEUE, .batch_max = 2
+    };
     struct batch *batch;
     struct test_call *tests[QUEUE + 4];
-    struct batch_counters counters;
-    char text[PG_FIXTURE_TEXT_BYTES];
+    struct batch_counters counters = { 0 };
 
+    service.committed = wait_at_gate;
     run_one(counter_call(new_id(), "a", NULL, 0), ERR_OK);
-    pg_fixture_ask(other, "BEGIN", text);
-    pg_fixture_ask(other, "UPDATE counter SET value = value WHERE name = 'a'", text);
     batch = batch_open(&options);
     for (int i = 0; i < QUEUE + 4; i++)
         tests[i] = counter_call(new_id(), "a", NULL, 1);
+    pthread_mutex_lock(&gate);
     batch_submit(batch, &tests[0]->call);
-    await_backend(admin, "wait_event_type = 'Lock' AND application_name = 'counter-test'");
+    while (counters.commits == 0) {
+        usleep(1000);
+        batch_count(batch, &counters);
+    }
     for (int i = 1; i <= QUEUE; i++)
         batch_submit(batch, &tests[i]->call);
     batch_submit(batch, &tests[QUEUE + 1]->call);
     expect_answer(tests[QUEUE + 1], ERR_BUSY);
     batch_submit_always(batch, &tests[QUEUE + 2]->call);
-    pg_fixture_ask(other, "COMMIT", text);
+    pthread_mutex_unlock(&gate);
     batch_stop(batch); /* returns when all that waited is done */
     for (int i = 0; i <= QUEUE; i++)
         expect_answer(tests[i], ERR_OK);
@@ -296,8 +307,6 @@ START_TEST(full_queue_is_busy_and_stop_does_what_waits)
     for (int i = 0; i < QUEUE + 4; i++)
         call_fixture_free(tests[i]);
     batch_close(batch);
-    PQfinish(other);
-    PQfinish(admin);
 }
 END_TEST
 

@@ -335,6 +335,27 @@ START_TEST(parked_then_final)
 }
 END_TEST
 
+/* A machine that was suspended for weeks goes on before anybody has made the partitions of today. */
+START_TEST(a_week_without_a_partition_gets_one)
+{
+    struct uuid id = uuid_v7(clock_now_us());
+    const struct journal_row ended = row_of(id, "ENDED", "{}");
+    const struct journal_row *final = &ended;
+    const struct journal_tick end = { .body = "e", .finals = &final, .final_count = 1 };
+    struct journal_row *found, *finals;
+    size_t found_count, final_count;
+
+    own(first, 1, 1);
+    pg_fixture_run(fixture.conninfo,
+                   "DO $$ BEGIN EXECUTE format('DROP TABLE %%I', 'journal_final'"
+                   " || to_char(now() AT TIME ZONE 'UTC', '\"_\"IYYY\"w\"IW')); END $$");
+    ck_assert_int_eq(journal_write(first, 1, &end), ERR_OK);
+    ck_assert_int_eq(
+        journal_find(first, &id, 1, arena, &found, &found_count, &finals, &final_count), ERR_OK);
+    ck_assert_uint_eq(final_count, 1);
+}
+END_TEST
+
 START_TEST(pages_before_the_floor_go)
 {
     const struct journal_tick tick = { .body = "d", .floor_page = 3 };
@@ -380,6 +401,7 @@ main(void)
         in_doubt_and_written,
         in_doubt_and_taken_over,
         parked_then_final,
+        a_week_without_a_partition_gets_one,
         pages_before_the_floor_go,
         numbers_never_come_again,
     };
