@@ -9,6 +9,8 @@
  *   payment_rpc.c     payments' requests: the table of methods
  *   payment.c         the registers of a payment and the one reducer that moves them
  *   payment_plan.c    what is to be asked of its provider next: a table of rules
+ *   payment_learn.c   leases of such tasks, and what they bring: a table of what follows no answer
+ *   payment_trouble.c when an operator is called for a payment
  *   payment_op.c      the ops: rows in, rules, rows out
  *   payment_store.c   its tables, all SQL
  *   payment_signal.c  tells the order's saga how its payment stands

@@ -210,6 +210,26 @@ payment_refund_is_open(const struct payment *payment, struct arena *arena)
     return payment_refund_is_due(payment) && payment_refund_left(payment, arena) > 0;
 }
 
+/* ---- when an operator is called ---- */
+
+unsigned
+payment_call_person(struct payment *payment, enum trouble trouble)
+{
+    assert(trouble != TROUBLE_NONE);
+    if (payment->trouble != TROUBLE_NONE && payment->trouble <= (int32_t)trouble)
+        return 0;
+    payment->trouble = (int32_t)trouble;
+    payment->needs_person = true;
+    return CHANGE_OTHER;
+}
+
+void
+payment_need_nobody(struct payment *payment)
+{
+    payment->trouble = TROUBLE_NONE;
+    payment->needs_person = false;
+}
+
 /* ---- observations ---- */
 
 bool
@@ -251,7 +271,7 @@ text_is_news(const char *known, const char *heard)
     return heard != NULL && heard[0] != '\0' && text_is_plain(heard) && strcmp(known, heard) != 0;
 }
 
-static void
+void
 payment_touched(struct payment *payment, int64_t now_us)
 {
     payment->version++;
@@ -270,7 +290,7 @@ observe_refunds(struct payment *payment, const struct observation *observation, 
     }
     if ((changes & CHANGE_REFUNDS) != 0 && payment_refund_left(payment, arena) == 0 &&
         (!payment->is_quarantined || payment->booked_minor > 0))
-        payment->needs_person = false;
+        payment_need_nobody(payment);
     return changes;
 }
 
@@ -301,8 +321,8 @@ payment_quarantine(struct payment *payment, const struct observation *observatio
     unsigned changes = 0;
 
     if (!payment->is_quarantined) {
-        payment->is_quarantined = payment->needs_person = true;
-        changes |= CHANGE_OTHER;
+        payment->is_quarantined = true;
+        changes |= payment_call_person(payment, TROUBLE_QUARANTINED);
     }
     changes |= observe_books(payment, observation, arena);
     changes |= observe_refunds(payment, observation, arena);
@@ -310,7 +330,7 @@ payment_quarantine(struct payment *payment, const struct observation *observatio
         observed_is_final((int32_t)observation->observed) &&
         (observation->observed != OBSERVED_SUCCEEDED || payment->booked_minor > 0) &&
         payment_refund_left(payment, arena) == 0) {
-        payment->needs_person = false;
+        payment_need_nobody(payment);
         changes |= CHANGE_OTHER;
     }
     return changes;
@@ -418,6 +438,18 @@ payment_abandon(struct payment *payment, int64_t now_us)
 }
 
 unsigned
+payment_decide_abandon(struct payment *payment, int64_t now_us)
+{
+    enum claim claim = claim_after((enum claim)payment->claim, CLAIM_GIVE_UP);
+
+    if (payment->claim == (int32_t)claim)
+        return 0;
+    payment->claim = (int32_t)claim;
+    payment_touched(payment, now_us);
+    return CHANGE_CLAIM;
+}
+
+unsigned
 payment_return(struct payment *payment, int64_t now_us)
 {
     enum claim claim = claim_after((enum claim)payment->claim, CLAIM_RETURN);
@@ -431,16 +463,6 @@ payment_return(struct payment *payment, int64_t now_us)
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;
-}
-
-unsigned
-payment_call_person(struct payment *payment, int64_t now_us)
-{
-    if (payment->needs_person)
-        return 0;
-    payment->needs_person = true;
-    payment_touched(payment, now_us);
-    return CHANGE_OTHER;
 }
 
 /* ---- what others are told ---- */

@@ -10,8 +10,11 @@
  * settles it (payment_settle), which pays back what the provider says it took.
  *
  * Each payment has one task row: what must be asked of its provider next, and when (payment_plan.c).
- * A task is leased before it is done and what was learned comes back as an op, so one task of a
- * payment is under way at a time and a crash leaves a lease that runs out.
+ * A task is leased before it is done and what was learned comes back as an op (payment_learn.c), so
+ * one task of a payment is under way at a time and a crash leaves a lease that runs out.
+ *
+ * What the program cannot see to by itself is the payment's trouble: an operator finds it in sagactl
+ * payments, with its word (payment_trouble.c).
  *
  * Thread    touch, decide, answer: the store thread (mesh/store/batch.h). The rest: plain data.
  * Memory    What a row points to lives in the arena given.
@@ -60,6 +63,19 @@ enum claim { CLAIM_NONE, CLAIM_OPEN, CLAIM_TAKEN, CLAIM_ABANDONED, CLAIM_RETURNE
 const char *observed_word(enum observed observed);
 const char *claim_word(enum claim claim);
 
+/* Why an operator is called. Of two the one that stands first here is told. */
+enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_QUARANTINED,       /* the provider's books have another amount or currency */
+    TROUBLE_REFUND_REFUSED,    /* the provider will not pay back what an order does not take */
+    TROUBLE_REFUND_UNANSWERED, /* a refund was sent long ago, and nobody knows whether it was made */
+    TROUBLE_UNANSWERED, /* the checkout is over, and the provider does not say how it ended */
+    TROUBLE_STILL_OPEN, /* the order is dead, the checkout over, and the provider keeps it open */
+    TROUBLE_COUNT
+};
+const char *trouble_word(enum trouble trouble);    /* "QUARANTINED"; of none: "" */
+const char *trouble_because(enum trouble trouble); /* a sentence for the operator */
+
 /* What a provider's word says. */
 struct status_word {
     const char *word;
@@ -84,7 +100,8 @@ struct payment {
     int32_t observed; /* enum observed */
     int32_t claim;    /* enum claim */
     bool is_quarantined;
-    bool needs_person; /* money may have to go back, and we cannot see to it: sagactl payments */
+    bool needs_person; /* it has a trouble: money may have to go back, and we cannot see to it */
+    int32_t trouble;   /* enum trouble */
     int64_t abandon_asked_us; /* 0: not asked. From then on no create is sent and no URL is shown */
     int32_t version;
     int32_t signaled_version; /* what the saga has acknowledged */
@@ -154,6 +171,9 @@ enum change {
 unsigned payment_observe(struct payment *payment, const struct observation *observation,
                          struct arena *arena, int64_t now_us);
 
+/* A new version of it. */
+void payment_touched(struct payment *payment, int64_t now_us);
+
 /* Claims: a table in payment.c. */
 enum claim_event {
     CLAIM_SUCCESS,   /* a success was observed */
@@ -164,14 +184,17 @@ enum claim_event {
 };
 enum claim claim_after(enum claim claim, enum claim_event event);
 
-/* The wish of Abandon; the claim stays OPEN until it is decided. */
+/* The wish of Abandon; the claim stays OPEN until it is decided; and the decision. */
 unsigned payment_abandon(struct payment *payment, int64_t now_us);
+unsigned payment_decide_abandon(struct payment *payment, int64_t now_us);
 
 /* The saga's Refund: a taken payment is returned; an open one is abandoned. */
 unsigned payment_return(struct payment *payment, int64_t now_us);
 
-/* From here on sagactl lists it. */
-unsigned payment_call_person(struct payment *payment, int64_t now_us);
+/* From here on sagactl payments lists it, unless it does so for something graver; and no longer. The
+ * caller of either makes the change a version, with payment_touched(). */
+unsigned payment_call_person(struct payment *payment, enum trouble trouble);
+void payment_need_nobody(struct payment *payment);
 
 /* ---- what is to be asked: payment_plan.c ---- */
 
@@ -195,6 +218,7 @@ enum create_state {
     CREATE_REFUSED, /* the provider will not have it */
     CREATE_MAYBE_AGAIN, /* sent again; no answer yet */
     CREATE_DOUBTED,     /* refused when it was sent again: an earlier one may still have arrived */
+    CREATE_NEVER, /* abandoned, and the provider knew nothing of it after its checkout's end */
 };
 
 /* What is known of our refund at the provider, while it is not in the set of refunds. */
@@ -202,9 +226,11 @@ enum refund_state {
     REFUND_READY,    /* it may be sent: it was not yet, or the provider did not know of it */
     REFUND_IN_DOUBT, /* sent; how it stands is asked before it is sent again */
     REFUND_DENIED,   /* the provider said no; its books say what is left to refund */
+    REFUND_UNSAID,   /* how it stands was asked in vain: the books list what went back */
 };
 
-/* The steps by which a payment that nobody wants ends at the provider. */
+/* The steps by which a payment that nobody wants ends at the provider. A cancel is never repeated
+ * before a query has said what came of it. */
 enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
 
 #define TASK_LEASE_US (15 * SECOND_US) /* longer than a request may take, see provider_thread.h */
@@ -223,11 +249,17 @@ struct task {
     int64_t due_us; /* while it is leased: when the lease runs out */
     bool is_leased;
     int32_t lease;    /* number of the newest lease */
-    int32_t attempts; /* in a row that brought nothing */
+    int32_t attempts; /* in a row that brought nothing; a cancel counts with the query after it */
+    int64_t tried_us; /* when the last of them ended: the backoff is counted from here */
     int32_t create_state, abandon_step, refund_state;
     int32_t polls; /* queries answered by the poll plan */
     bool query_wanted, last_query_done;
+    bool is_by_hint; /* the task is the query that a hint wants: the plan's own waits meanwhile */
+    bool is_hint_asked;    /* the query that is leased answers the hint that had come before */
+    int32_t hint_attempts; /* in a row, in vain, for the hint that waits */
     int64_t queried_at_us, watched_until_us;
+    int64_t silent_since_us; /* since then the provider says nothing of how it stands; 0: it does */
+    int64_t refund_sent_us;  /* when our refund was first sent; 0: it was not */
     int64_t give_up_us;      /* when an Abandon is decided without the provider; 0: none waits */
     const struct pace *pace; /* its provider's; no column: filled when the row is found */
 };
@@ -257,6 +289,22 @@ unsigned payment_plan(struct payment *payment, struct task *task, struct arena *
 const char *payment_plan_because(const struct payment *payment, const struct task *task,
                                  struct arena *arena);
 
+/* May it be at the provider, for all we know? */
+bool task_may_be_there(const struct task *task);
+
+/* ---- what tasks bring: payment_learn.c ---- */
+
+/* What follows a task of which nothing certain was heard: no answer, one that says nothing, a lease that
+ * ran out. assume() is done when the task is leased, before anything is sent, so a crash leaves the
+ * payment as an unknown answer does. test_account_payment.c proves each row. */
+struct unsure_rule {
+    void (*assume)(struct task *task);
+    enum task_kind next;
+    enum trouble for_long; /* what an operator is called for when it stays so */
+    const char *because;
+};
+const struct unsure_rule *task_unsure(enum task_kind kind);
+
 /* Takes the task, if it is due: what to do, or TASK_NONE. A lease that ran out is an attempt that
  * ended unknown. */
 enum task_kind payment_lease(struct payment *payment, struct task *task, struct arena *arena,
@@ -276,6 +324,19 @@ const char *outcome_word(enum outcome outcome);
 unsigned payment_learn(struct payment *payment, struct task *task, int32_t lease,
                        enum outcome outcome, const struct observation *observation,
                        struct arena *arena, int64_t now_us);
+
+/* ---- when an operator is called: payment_trouble.c ---- */
+
+#define TROUBLE_REFUND_US (3600 * SECOND_US) /* since our refund was sent */
+#define TROUBLE_SILENT_US (3600 * SECOND_US) /* of silence, after the checkout's end */
+#define TROUBLE_OPEN_US DAY_US               /* after the checkout's end */
+
+/* The troubles that come and go with time: called whenever an attempt has ended. The caller makes a
+ * change of them a version. */
+unsigned payment_trouble_review(struct payment *payment, const struct task *task,
+                                struct arena *arena, int64_t now_us);
+
+/* ---- what persons and time decide: payment_learn.c ---- */
 
 /* A person wants back what the provider took: its books are asked, and what is left is refunded. */
 unsigned payment_settle(struct payment *payment, struct task *task, const char *comment,

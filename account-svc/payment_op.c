@@ -13,7 +13,7 @@ struct subject {
     struct task *task; /* NULL: a tombstone */
     struct arena *arena;
     struct task task_before;
-    int32_t version_before;
+    int32_t version_before, trouble_before;
 };
 
 static const struct pace *(*pace_of)(const char *provider); /* see payment_op_open() */
@@ -34,6 +34,7 @@ subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *re
         return false;
     subject.task = batch_find_uuid(rows, PAYMENT_TASK, payment_id);
     subject.version_before = subject.payment->version;
+    subject.trouble_before = subject.payment->trouble;
     if (subject.task != NULL) {
         subject.task->pace = pace_of == NULL ? NULL : pace_of(subject.task->provider);
         subject.task_before = *subject.task;
@@ -68,6 +69,24 @@ changes_news(struct batch_rows *rows, const struct payment *payment, unsigned ch
         payment_news(rows, payment, "REFUNDED", payment->version);
 }
 
+/* An operator must act, or need not any more. */
+static void
+trouble_log(const struct payment *payment)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (payment->trouble == TROUBLE_NONE)
+        log_info("payment=%s provider=%s event=PAYMENT_TROUBLE_OVER",
+                 uuid_print(payment->record.id, id), payment->provider);
+    else
+        log_error("payment=%s provider=%s event=PAYMENT_TROUBLE trouble=%s claim=%s because=\"%s\""
+                  " next=\"sagactl payments lists it; look at the provider's side of it\"",
+                  uuid_print(payment->record.id, id), payment->provider,
+                  trouble_word((enum trouble)payment->trouble),
+                  claim_word((enum claim)payment->claim),
+                  trouble_because((enum trouble)payment->trouble));
+}
+
 /* Saves what has changed, and makes news of what is news. */
 static void
 subject_end(struct subject *subject, unsigned changes)
@@ -83,6 +102,8 @@ subject_end(struct subject *subject, unsigned changes)
                   " because=\"it is tried again, ever more rarely; sagactl payments lists it\"",
                   uuid_print(payment->record.id, id), payment->provider,
                   (long long)payment_refund_left(payment, subject->arena));
+    if (payment->trouble != subject->trouble_before)
+        trouble_log(payment);
     if (payment->version == subject->version_before)
         return;
     payment->signal_due_us = payment_signal_due_us(payment, payment->changed_at_us);

@@ -108,6 +108,7 @@ payment_message(const struct payment *payment, struct arena *arena)
     message->created_at_us = payment->created_at_us;
     message->changed_at_us = payment->changed_at_us;
     message->needs_person = payment->needs_person;
+    message->trouble = (char *)trouble_word((enum trouble)payment->trouble);
     message->booked_minor = payment->booked_minor;
     message->booked_currency = (char *)payment->booked_currency;
     message->settle_asked_at_us = payment->settle_asked_us;

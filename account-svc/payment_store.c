@@ -38,6 +38,7 @@ static const struct pg_column payment_columns[] = {
     PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     PG_COLUMN(struct payment, signal_due_us, PG_INT8),
+    PG_COLUMN(struct payment, trouble, PG_INT4),
     { 0 },
 };
 _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
@@ -47,7 +48,7 @@ _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MA
     " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
     " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
     " traceparent, needs_person, booked_minor, booked_currency, settle_asked_us, settle_comment, " \
-    "signal_due_us"
+    "signal_due_us, trouble"
 
 const struct pg_statement payment_load = {
     .name = "payment_load",
@@ -67,7 +68,8 @@ const struct pg_statement payment_insert = {
            " $8::text[], $9::text[], $10::text[], $11::int[], $12::int[], $13::boolean[],"
            " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
            " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],"
-           " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[], $30::bigint[])"
+           " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[], $30::bigint[],"
+           " $31::int[])"
            " ON CONFLICT DO NOTHING",
     .in = payment_columns,
 };
@@ -92,6 +94,7 @@ static const struct pg_column payment_update_columns[] = {
     PG_COLUMN(struct payment, settle_asked_us, PG_INT8),
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     PG_COLUMN(struct payment, signal_due_us, PG_INT8),
+    PG_COLUMN(struct payment, trouble, PG_INT4),
     { 0 },
 };
 
@@ -104,15 +107,16 @@ const struct pg_statement payment_update = {
            " occurred_at_us = u.occurred_at_us, changed_at_us = u.changed_at_us,"
            " needs_person = u.needs_person, booked_minor = u.booked_minor,"
            " booked_currency = u.booked_currency, settle_asked_us = u.settle_asked_us,"
-           " settle_comment = u.settle_comment, signal_due_us = u.signal_due_us"
+           " settle_comment = u.settle_comment, signal_due_us = u.signal_due_us,"
+           " trouble = u.trouble"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
            " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
            " $13::bigint[], $14::boolean[], $15::bigint[], $16::text[], $17::bigint[], "
-           "$18::text[], $19::bigint[]) AS u(id, observed, claim, is_quarantined, "
+           "$18::text[], $19::bigint[], $20::int[]) AS u(id, observed, claim, is_quarantined, "
            "abandon_asked_us, version,"
            " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
            " changed_at_us, needs_person, booked_minor, booked_currency, settle_asked_us,"
-           " settle_comment, signal_due_us) WHERE p.id = u.id",
+           " settle_comment, signal_due_us, trouble) WHERE p.id = u.id",
     .in = payment_update_columns,
 };
 
@@ -176,16 +180,24 @@ static const struct pg_column task_columns[] = {
     PG_COLUMN(struct task, watched_until_us, PG_INT8),
     PG_COLUMN(struct task, give_up_us, PG_INT8),
     PG_COLUMN(struct task, refund_state, PG_INT4),
+    PG_COLUMN(struct task, tried_us, PG_INT8),
+    PG_COLUMN(struct task, is_by_hint, PG_BOOL),
+    PG_COLUMN(struct task, is_hint_asked, PG_BOOL),
+    PG_COLUMN(struct task, hint_attempts, PG_INT4),
+    PG_COLUMN(struct task, silent_since_us, PG_INT8),
+    PG_COLUMN(struct task, refund_sent_us, PG_INT8),
     { 0 },
 };
 #define TASK_COLUMNS                                                                               \
     "payment_id, provider, kind, due_us, is_leased, lease, attempts, create_state, abandon_step,"  \
     " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us,"          \
-    " refund_state"
+    " refund_state, tried_us, is_by_hint, is_hint_asked, hint_attempts, silent_since_us,"          \
+    " refund_sent_us"
 #define TASK_ARRAYS                                                                                \
     "unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::boolean[], $6::int[], $7::int[]," \
     " $8::int[], $9::int[], $10::int[], $11::boolean[], $12::boolean[], $13::bigint[],"            \
-    " $14::bigint[], $15::bigint[], $16::int[])"
+    " $14::bigint[], $15::bigint[], $16::int[], $17::bigint[], $18::boolean[], $19::boolean[],"    \
+    " $20::int[], $21::bigint[], $22::bigint[])"
 
 const struct pg_statement task_load = {
     .name = "task_load",
@@ -212,7 +224,9 @@ const struct pg_statement task_update = {
            " abandon_step = u.abandon_step, polls = u.polls, query_wanted = u.query_wanted,"
            " last_query_done = u.last_query_done, queried_at_us = u.queried_at_us,"
            " watched_until_us = u.watched_until_us, give_up_us = u.give_up_us,"
-           " refund_state = u.refund_state"
+           " refund_state = u.refund_state, tried_us = u.tried_us, is_by_hint = u.is_by_hint,"
+           " is_hint_asked = u.is_hint_asked, hint_attempts = u.hint_attempts,"
+           " silent_since_us = u.silent_since_us, refund_sent_us = u.refund_sent_us"
            " FROM " TASK_ARRAYS " AS u(" TASK_COLUMNS ") WHERE t.payment_id = u.payment_id",
     .in = task_columns,
 };

@@ -166,6 +166,9 @@ CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
 -- Money may have to go back and the program cannot see to it; few ever, so the index is small.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS needs_person boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_person;
+-- Why: 0 nothing, 1 quarantined, 2 refund refused, 3 refund unanswered, 4 unanswered, 5 still open.
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0 CHECK (trouble BETWEEN 0 AND 5);
+UPDATE payment SET trouble = CASE WHEN is_quarantined THEN 1 ELSE 2 END WHERE needs_person AND trouble = 0;
 -- Of a quarantined one: what the provider took, and what a person said to it.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_minor bigint NOT NULL DEFAULT 0 CHECK (booked_minor >= 0);
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_currency text NOT NULL DEFAULT '';
@@ -192,12 +195,12 @@ CREATE INDEX IF NOT EXISTS payment_inbox_by_time ON payment_inbox (received_at_u
 CREATE TABLE IF NOT EXISTS provider_task (
     payment_id       uuid    NOT NULL PRIMARY KEY,
     provider         text    COLLATE "C" NOT NULL,
-    kind             int     NOT NULL CONSTRAINT provider_task_kind CHECK (kind BETWEEN 0 AND 5),
+    kind             int     NOT NULL,
     due_us           bigint  NOT NULL,
     is_leased        boolean NOT NULL,
     lease            int     NOT NULL,
     attempts         int     NOT NULL,
-    create_state     int     NOT NULL CONSTRAINT provider_task_create CHECK (create_state BETWEEN 0 AND 6),
+    create_state     int     NOT NULL,
     abandon_step     int     NOT NULL CHECK (abandon_step BETWEEN 0 AND 2),
     polls            int     NOT NULL,
     query_wanted     boolean NOT NULL,
@@ -206,18 +209,28 @@ CREATE TABLE IF NOT EXISTS provider_task (
     watched_until_us bigint  NOT NULL,
     give_up_us       bigint  NOT NULL -- when an Abandon is decided without the provider; 0: none waits
 ) WITH (fillfactor = 80);
--- 0 may be sent, 1 in doubt, 2 denied.
-ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_state int NOT NULL DEFAULT 0
-    CHECK (refund_state BETWEEN 0 AND 2);
+-- 0 may be sent, 1 in doubt, 2 denied, 3 asked for in vain.
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_state int NOT NULL DEFAULT 0;
+-- From when the backoff is counted, and the query that a hint wants: of hints and of time, see payment.h.
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS tried_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS is_by_hint boolean NOT NULL DEFAULT false;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS is_hint_asked boolean NOT NULL DEFAULT false;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS hint_attempts int NOT NULL DEFAULT 0;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS silent_since_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_sent_us bigint NOT NULL DEFAULT 0;
 -- Of databases that were made when there were fewer kinds and states.
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
-                   WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_kind') THEN
+                   WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_states') THEN
         ALTER TABLE provider_task
             DROP CONSTRAINT IF EXISTS provider_task_kind_check,
             DROP CONSTRAINT IF EXISTS provider_task_create_state_check,
-            ADD CONSTRAINT provider_task_kind CHECK (kind BETWEEN 0 AND 5),
-            ADD CONSTRAINT provider_task_create CHECK (create_state BETWEEN 0 AND 6);
+            DROP CONSTRAINT IF EXISTS provider_task_kind,
+            DROP CONSTRAINT IF EXISTS provider_task_create,
+            DROP CONSTRAINT IF EXISTS provider_task_refund_state_check,
+            ADD CONSTRAINT provider_task_kinds CHECK (kind BETWEEN 0 AND 5),
+            ADD CONSTRAINT provider_task_states CHECK (create_state BETWEEN 0 AND 7
+                                                       AND refund_state BETWEEN 0 AND 3);
     END IF;
 END $$;
 CREATE INDEX IF NOT EXISTS provider_task_by_due ON provider_task (provider, due_us);

@@ -28,7 +28,7 @@ enum {
     PG_CONNECT_SECONDS_MAX = 2,
     PG_ROUND_US_MAX = 20 * 1000 * 1000, /* a round that takes longer is a dead server */
     PG_PLANS_US = 60 * 1000 * 1000,     /* plans are made anew this often: statistics move on */
-    PG_COLUMNS_MAX = 32,
+    PG_COLUMNS_MAX = 40,
     PG_STEPS_MAX = 16,
 };
 

@@ -12,12 +12,6 @@
 
 /* ---- payments ---- */
 
-static const char *
-why_text(const Sagamesh__Payment__V1__Payment *payment)
-{
-    return payment->quarantined ? "QUARANTINED" : "REFUND_REFUSED";
-}
-
 /* "TAKEN" of CLAIM_TAKEN; a number that this program does not know is "?". */
 static const char *
 enum_text(const ProtobufCEnumDescriptor *descriptor, int number, size_t prefix_bytes)
@@ -51,8 +45,9 @@ payment_print(const Sagamesh__Payment__V1__Payment *payment, int64_t now_us, str
                            : arena_print(arena, "%" PRId64 " %s", payment->booked_minor,
                                          ctl_clean_text(payment->booked_currency, arena));
 
-    printf("%-36s  %-14s %-9s %-12s %16s %16s %12" PRId64 " %8s  %s\n", payment->payment_id,
-           why_text(payment), claim_text(payment->claim), ctl_clean_text(payment->provider, arena),
+    printf("%-36s  %-17s %-9s %-12s %16s %16s %12" PRId64 " %8s  %s\n", payment->payment_id,
+           ctl_clean_text(payment->trouble, arena), claim_text(payment->claim),
+           ctl_clean_text(payment->provider, arena),
            arena_print(arena, "%" PRId64 " %s", payment->amount_minor,
                        ctl_clean_text(payment->currency, arena)),
            took, refunded_minor(payment), ctl_age_text(now_us - payment->changed_at_us, arena),
@@ -66,7 +61,7 @@ payment_json(struct json_writer *writer, const Sagamesh__Payment__V1__Payment *p
     json_put_text(writer, "payment_id", payment->payment_id);
     json_put_text(writer, "order_id", payment->order_id);
     json_put_text(writer, "provider", payment->provider);
-    json_put_text(writer, "why", why_text(payment));
+    json_put_text(writer, "why", payment->trouble);
     json_put_text(writer, "claim", claim_text(payment->claim));
     json_put_int(writer, "amount_minor", payment->amount_minor);
     json_put_text(writer, "currency", payment->currency);
@@ -86,7 +81,7 @@ page_show(struct ctl_pages *pages, const Sagamesh__Payment__V1__ListTroubledResp
     int64_t now_us = clock_now_us();
 
     if (pages->shown == 0 && page->n_payments > 0 && !ctl->is_json)
-        printf("%-36s  %-14s %-9s %-12s %16s %16s %12s %8s  %s\n", "payment", "why", "claim",
+        printf("%-36s  %-17s %-9s %-12s %16s %16s %12s %8s  %s\n", "payment", "why", "claim",
                "provider", "amount", "it took", "paid back", "age", "order");
     for (size_t i = 0; i < page->n_payments; i++) {
         if (ctl->is_json)

@@ -1,0 +1,379 @@
+/* payment_learn.c -- Leases of tasks, and what they bring.
+ *
+ * A task is leased before it is done, and from that moment on the worst is assumed of it (the table
+ * unsure[]): the create may have arrived, the cancel or the refund may have been done. What is learned
+ * takes that back, or does not: an unknown answer, one that cannot be read and a lease that ran out are
+ * the same. What may have happened is never repeated before the provider was asked how it stands.
+ */
+#include "account-svc/payment.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- what is assumed of a task from its lease on ---- */
+
+static void
+create_unsure(struct task *task)
+{
+    task->create_state = task->create_state == CREATE_UNSENT ? CREATE_MAYBE : CREATE_MAYBE_AGAIN;
+}
+
+/* The books that were to tell of our refund are asked once; then the refund itself again. */
+static void
+query_unsure(struct task *task)
+{
+    if (task->refund_state == REFUND_UNSAID)
+        task->refund_state = REFUND_IN_DOUBT;
+}
+
+static void
+cancel_unsure(struct task *task)
+{
+    task->abandon_step = ABANDON_QUERY_AGAIN;
+}
+
+static void
+refund_unsure(struct task *task)
+{
+    task->refund_state = REFUND_IN_DOUBT;
+}
+
+static void
+query_refund_unsure(struct task *task)
+{
+    task->refund_state = REFUND_UNSAID;
+}
+
+static const struct unsure_rule unsure[TASK_KIND_COUNT] = {
+    /* clang-format off */
+    [TASK_CREATE]       = { create_unsure,       TASK_QUERY,        TROUBLE_NONE,              "it may have arrived: the query after it says so, for as long as its checkout would live" },
+    [TASK_QUERY]        = { query_unsure,        TASK_QUERY,        TROUBLE_UNANSWERED,        "nothing was done: it is asked again, ever more rarely, until it is answered after the checkout's end" },
+    [TASK_CANCEL]       = { cancel_unsure,       TASK_QUERY,        TROUBLE_STILL_OPEN,        "it may have been cancelled, or paid: the query says which, and it is cancelled again if it is open" },
+    [TASK_REFUND]       = { refund_unsure,       TASK_QUERY_REFUND, TROUBLE_REFUND_UNANSWERED, "it may have been made: how it stands is asked before it is sent again" },
+    [TASK_QUERY_REFUND] = { query_refund_unsure, TASK_QUERY,        TROUBLE_REFUND_UNANSWERED, "the books list what went back; then the refund is asked for again" },
+    /* clang-format on */
+};
+
+const struct unsure_rule *
+task_unsure(enum task_kind kind)
+{
+    assert(kind > TASK_NONE && kind < TASK_KIND_COUNT);
+    return &unsure[kind];
+}
+
+/* ---- leases ---- */
+
+static void
+lease_begin(struct task *task, int64_t now_us)
+{
+    unsure[task->kind].assume(task);
+    if (task->kind == TASK_QUERY) {
+        /* A hint that comes while this query is under way may know more than its answer. */
+        task->is_hint_asked = task->query_wanted;
+        task->query_wanted = false;
+    }
+    if (task->kind == TASK_REFUND && task->refund_sent_us == 0)
+        task->refund_sent_us = now_us;
+    if (task->is_by_hint)
+        task->hint_attempts++;
+    else if (task->kind != TASK_CANCEL)
+        task->attempts++;
+    task->is_leased = true;
+    task->lease++;
+    task->due_us = now_us + TASK_LEASE_US;
+}
+
+/* From here on the task may be planned anew: what was due was done. A cancel is no attempt of its own: the
+ * query after it is due at once. */
+static void
+lease_end(struct task *task, int64_t now_us)
+{
+    task->is_leased = false;
+    task->due_us = TASK_NEVER_US;
+    if (task->kind == TASK_QUERY)
+        task->queried_at_us = now_us;
+    if (!task->is_by_hint && task->kind != TASK_CANCEL)
+        task->tried_us = now_us;
+}
+
+/* Nothing was said of how it stands; a cancel is not expected to. The hint that the query was for waits
+ * again. */
+static void
+learn_nothing(struct task *task, int64_t now_us)
+{
+    if (task->silent_since_us == 0 && (task->kind == TASK_QUERY || task->kind == TASK_CREATE))
+        task->silent_since_us = now_us;
+    if (task->kind == TASK_QUERY && task->is_hint_asked)
+        task->query_wanted = true;
+}
+
+static unsigned
+review_and_plan(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+{
+    unsigned changes = payment_trouble_review(payment, task, arena, now_us);
+
+    if (changes != 0)
+        payment_touched(payment, now_us);
+    return changes | payment_plan(payment, task, arena, now_us);
+}
+
+enum task_kind
+payment_lease(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+{
+    if (task->due_us > now_us)
+        return TASK_NONE;
+    if (task->is_leased) { /* the thread or program that had it is gone: it may have happened */
+        lease_end(task, now_us);
+        learn_nothing(task, now_us);
+        review_and_plan(payment, task, arena, now_us);
+        if (task->due_us > now_us)
+            return TASK_NONE;
+    }
+    if (task->kind == TASK_NONE)
+        return TASK_NONE;
+    assert(task->kind != TASK_CREATE || payment->abandon_asked_us == 0);
+    lease_begin(task, now_us);
+    return (enum task_kind)task->kind;
+}
+
+/* ---- what they bring ---- */
+
+/* Of one that nobody wants. It was there, a cancel was sent, and it is there no more: it is canceled. What
+ * was never seen there may still be under way, until its checkout would have ended. */
+static unsigned
+learn_gone_unwanted(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+{
+    const struct observation canceled = { .source = SOURCE_CANCEL, .observed = OBSERVED_CANCELED };
+
+    if (task->create_state == CREATE_THERE && task->abandon_step == ABANDON_QUERY_AGAIN)
+        return payment_observe(payment, &canceled, arena, now_us);
+    if (task->create_state == CREATE_THERE)
+        task->abandon_step = ABANDON_CANCEL;
+    else if (task->last_query_done && task->create_state != CREATE_DOUBTED &&
+             task->create_state != CREATE_REFUSED)
+        task->create_state = CREATE_NEVER;
+    return 0;
+}
+
+/* Proves nothing while a create may be under way: it is sent again under the same key, or, for one that
+ * nobody wants, asked for again. An answer all the same, so what comes next need not wait, except
+ * after a create that was sent again and is not there either: it brought nothing. */
+static void
+learn_not_found(struct task *task)
+{
+    if (task->create_state == CREATE_AGAIN || task->create_state == CREATE_REFUSED)
+        return; /* only a hint asks meanwhile */
+    if (task->create_state != CREATE_MAYBE_AGAIN)
+        task->attempts = 0;
+    if (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN)
+        task->create_state = CREATE_AGAIN;
+    else
+        task->polls++;
+}
+
+/* Of attempts to end a payment or to pay it back an answer to a query is no progress. */
+static bool
+is_progress(const struct payment *payment, const struct task *task, struct arena *arena)
+{
+    if (task->refund_sent_us != 0 && payment_refund_is_open(payment, arena))
+        return false;
+    return payment->abandon_asked_us == 0 || task->abandon_step == ABANDON_QUERY ||
+           observed_is_final(payment->observed);
+}
+
+static void
+learn_known_query(const struct payment *payment, struct task *task, bool was_denied,
+                  struct arena *arena)
+{
+    task->create_state = CREATE_THERE;
+    task->polls++;
+    if (!was_denied && is_progress(payment, task, arena))
+        task->attempts = 0;
+    if (payment->abandon_asked_us != 0)
+        task->abandon_step =
+            observed_is_final(payment->observed) ? ABANDON_QUERY_AGAIN : ABANDON_CANCEL;
+}
+
+static unsigned
+learn_query(struct payment *payment, struct task *task, enum outcome outcome, struct arena *arena,
+            int64_t now_us)
+{
+    bool was_denied = task->refund_state == REFUND_DENIED;
+
+    task->hint_attempts = 0;
+    if (was_denied)
+        task->refund_state = REFUND_READY; /* of what is left, if anything is */
+    if (now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
+        task->last_query_done = true;
+    if (outcome == OUTCOME_KNOWN)
+        learn_known_query(payment, task, was_denied, arena);
+    else if (payment->abandon_asked_us != 0)
+        return learn_gone_unwanted(payment, task, arena, now_us);
+    else
+        learn_not_found(task);
+    return 0;
+}
+
+/* Our refund was refused, and the books say that all of it went back: so it did, under names that they do
+ * not tell. Of one that is in doubt they say the same: it was made. */
+static unsigned
+learn_gone(struct payment *payment, const struct task *task, const struct observation *observation,
+           struct arena *arena, int64_t now_us)
+{
+    struct observation gone = { .source = SOURCE_REFUND, .refund_count = 1 };
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (task->refund_state == REFUND_READY || !observation->is_paid_back ||
+        !payment_refund_is_open(payment, arena))
+        return 0;
+    gone.refunds[0] = (struct refunded){ .id = task->refund_state == REFUND_DENIED
+                                                   ? "unnamed"
+                                                   : uuid_print(payment->record.id, id),
+                                         .amount_minor = payment_refund_left(payment, arena) };
+    return payment_observe(payment, &gone, arena, now_us);
+}
+
+static void
+learn_create(struct task *task, enum outcome outcome, int64_t now_us)
+{
+    if (outcome == OUTCOME_KNOWN) {
+        task->create_state = CREATE_THERE;
+        task->queried_at_us = now_us; /* the poll plan begins here */
+        task->attempts = 0;
+    } else if (outcome == OUTCOME_REFUSED) {
+        /* It settles this attempt, not the one before, of which nothing is known. */
+        task->create_state = task->create_state == CREATE_MAYBE ? CREATE_REFUSED : CREATE_DOUBTED;
+        task->queried_at_us = now_us;
+        task->attempts = 0;
+    }
+}
+
+/* A payment that the provider does not find is not refunded there either. */
+static unsigned
+learn_refund(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
+{
+    if (outcome == OUTCOME_KNOWN) {
+        task->attempts = 0;
+        task->refund_state = REFUND_READY;
+    }
+    if (outcome != OUTCOME_REFUSED && outcome != OUTCOME_NOT_FOUND)
+        return 0;
+    task->refund_state = REFUND_DENIED;
+    if (payment_call_person(payment, TROUBLE_REFUND_REFUSED) == 0)
+        return CHANGE_REFUND_REFUSED;
+    payment_touched(payment, now_us);
+    return CHANGE_REFUND_REFUSED | CHANGE_OTHER;
+}
+
+/* It is not there: it is sent again, by the backoff of its attempts. */
+static unsigned
+learn_query_refund(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
+{
+    if (outcome == OUTCOME_KNOWN || outcome == OUTCOME_NOT_FOUND)
+        task->refund_state = REFUND_READY;
+    return outcome == OUTCOME_REFUSED ? learn_refund(payment, task, outcome, now_us) : 0;
+}
+
+/* What a cancel brought the query after it tells; see cancel_unsure(). */
+static unsigned
+learn_task_end(struct payment *payment, struct task *task, enum outcome outcome,
+               struct arena *arena, int64_t now_us)
+{
+    switch ((enum task_kind)task->kind) {
+    case TASK_CREATE:
+        learn_create(task, outcome, now_us);
+        break;
+    case TASK_QUERY:
+        if (outcome == OUTCOME_KNOWN || outcome == OUTCOME_NOT_FOUND)
+            return learn_query(payment, task, outcome, arena, now_us);
+        break;
+    case TASK_REFUND:
+        return learn_refund(payment, task, outcome, now_us);
+    case TASK_QUERY_REFUND:
+        return learn_query_refund(payment, task, outcome, now_us);
+    case TASK_CANCEL:
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    return 0;
+}
+
+/* How it stands was said, or that nothing of it is there or ever will be. */
+static bool
+is_word(const struct task *task, enum outcome outcome)
+{
+    return outcome == OUTCOME_KNOWN || (task->kind == TASK_QUERY && outcome == OUTCOME_NOT_FOUND) ||
+           (task->kind == TASK_CREATE && outcome == OUTCOME_REFUSED);
+}
+
+/* It failed when the only create was refused; or, where an earlier one may have arrived, when the provider
+ * does not know of it after its checkout would have ended. */
+static unsigned
+learn_refused_create(struct payment *payment, struct task *task, enum outcome outcome,
+                     struct arena *arena, int64_t now_us)
+{
+    const struct observation failed = { .source = SOURCE_CREATE, .observed = OBSERVED_FAILED };
+
+    if (task->create_state == CREATE_DOUBTED && task->kind == TASK_QUERY &&
+        outcome == OUTCOME_NOT_FOUND && task->last_query_done)
+        task->create_state = CREATE_REFUSED;
+    if (task->create_state != CREATE_REFUSED)
+        return 0;
+    return payment_observe(payment, &failed, arena, now_us);
+}
+
+unsigned
+payment_learn(struct payment *payment, struct task *task, int32_t lease, enum outcome outcome,
+              const struct observation *observation, struct arena *arena, int64_t now_us)
+{
+    unsigned changes = 0;
+
+    if (outcome == OUTCOME_KNOWN)
+        changes = payment_observe(payment, observation, arena, now_us);
+    if ((changes & CHANGE_WANTS_QUERY) != 0)
+        task->query_wanted = true;
+    if (outcome == OUTCOME_KNOWN && task->create_state != CREATE_THERE)
+        task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
+    if (!task->is_leased || task->lease != lease)
+        return changes | payment_plan(payment, task, arena, now_us);
+    if (task->kind == TASK_QUERY && outcome == OUTCOME_KNOWN)
+        changes |= learn_gone(payment, task, observation, arena, now_us);
+    lease_end(task, now_us);
+    if (is_word(task, outcome))
+        task->silent_since_us = 0;
+    else
+        learn_nothing(task, now_us);
+    changes |= learn_task_end(payment, task, outcome, arena, now_us);
+    changes |= learn_refused_create(payment, task, outcome, arena, now_us);
+    return changes | review_and_plan(payment, task, arena, now_us);
+}
+
+/* ---- what persons and time decide ---- */
+
+unsigned
+payment_settle(struct payment *payment, struct task *task, const char *comment, int64_t now_us)
+{
+    unsigned changes = payment_return(payment, now_us);
+
+    assert(payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
+    payment->settle_asked_us = payment->changed_at_us = now_us;
+    payment->settle_comment = comment;
+    payment->version++;
+    task->attempts = 0;
+    if (task->refund_state == REFUND_READY)
+        task->refund_state = REFUND_DENIED;
+    if (!task->is_leased)
+        task->due_us = TASK_NEVER_US; /* now, however long it had waited */
+    return changes | CHANGE_OTHER;
+}
+
+unsigned
+payment_give_up(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+{
+    unsigned changes = 0;
+
+    if (task->give_up_us != 0 && now_us >= task->give_up_us)
+        changes = payment_decide_abandon(payment, now_us);
+    return changes | payment_plan(payment, task, arena, now_us);
+}

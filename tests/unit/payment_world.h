@@ -1,0 +1,391 @@
+/* payment_world.h -- A payment, its task, and its provider as it is in truth: what models of payments play
+ * with. The provider keeps one payment, does what it is asked, and can leave requests of a kind unanswered.
+ *
+ * Everything is static: each test is a program of one file.
+ */
+#ifndef TESTS_UNIT_PAYMENT_WORLD_H
+#define TESTS_UNIT_PAYMENT_WORLD_H
+
+#include "account-svc/payment.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define START_US (INT64_C(1800000000) * SECOND_US)
+#define EXPIRES_US (START_US + 600 * SECOND_US)
+
+enum act {
+    ACT_PENDING, /* webhooks */
+    ACT_FAILED,
+    ACT_EXPIRED,
+    ACT_SUCCEEDED,
+    ACT_WRONG_AMOUNT,
+    ACT_PAID_BACK,      /* it succeeded, and all of it had gone back; */
+    ACT_PAID_BACK_PART, /* some of it */
+    ACT_ABANDON,
+    ACT_RETURN,
+    ACT_CREATED, /* the answer to the create that is under way */
+    ACT_COUNT,
+    ACT_HINT = ACT_COUNT, /* something that is not to be believed by itself */
+};
+
+enum refund_trouble {
+    REFUND_WELL,
+    REFUND_ANSWER_LOST,  /* it is done, and we do not hear of it */
+    REFUND_REQUEST_LOST, /* nothing is done */
+    REFUND_OFFICE_FIRST, /* some of it went back before, and only the books say so */
+    REFUND_SLOW,         /* accepted at first, and done later */
+    REFUND_TROUBLE_COUNT
+};
+
+/* What the provider leaves unsaid of the requests of a kind. */
+enum silence_how {
+    SILENCE_NOT_DONE, /* no answer, and nothing was done */
+    SILENCE_DONE,     /* no answer, and it was done */
+    SILENCE_LEASE,    /* it was done, and the program that asked is gone: the lease runs out */
+    SILENCE_HOW_COUNT
+};
+struct silence {
+    enum silence_how how;
+    int left; /* so many requests; SILENCE_FOR_EVER: all */
+};
+enum { SILENCE_FOR_EVER = 1 << 30 };
+
+/* The provider's side, as it is in truth. */
+struct world {
+    bool is_there;
+    struct silence silences[TASK_KIND_COUNT];
+    int64_t pays_at_us; /* the customer pays, and no webhook tells; 0: never */
+    bool forgets;       /* of what was cancelled it says that it is not there */
+    enum observed truth;
+    int refunds;                        /* of ours, made */
+    int64_t ours_minor, others_minor;   /* that went back */
+    enum refund_trouble refund_trouble; /* what happens to our first request */
+    bool is_trouble_over;
+    bool books_differ;
+};
+
+struct state {
+    struct payment payment;
+    struct task task;
+    struct world world;
+    int64_t now_us;
+    enum observed greatest; /* said so far, with the right amount */
+    int64_t decided_us;     /* when an asked-for Abandon was decided */
+    enum task_kind unsure;  /* the task of which nothing certain was heard last; TASK_NONE: none */
+};
+
+/* check's own assertions write to a pipe each time: a million of them would be half the test. */
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("not so: %s", #condition);                                                \
+    } while (0)
+
+static struct arena *arena; /* of what is played */
+
+static struct state
+state_new(void)
+{
+    struct state state = { .now_us = START_US, .greatest = OBSERVED_CREATED };
+    struct payment *payment = &state.payment;
+
+    payment->record.id = uuid_v7(START_US);
+    payment->record.fingerprint = 1;
+    payment->provider = "sandbox";
+    payment->amount_minor = 500;
+    payment->currency = "JPY";
+    payment->description = payment->return_url = payment->url = payment->reference = "";
+    payment->refunds = payment->traceparent = payment->booked_currency = "";
+    payment->observed = OBSERVED_CREATED;
+    payment->claim = CLAIM_OPEN;
+    payment->version = 1;
+    payment->expires_at_us = EXPIRES_US;
+    state.task.payment_id = payment->record.id;
+    state.task.provider = "sandbox";
+    payment_plan(payment, &state.task, arena, state.now_us);
+    MUST(payment_lease(payment, &state.task, arena, state.now_us) == TASK_CREATE);
+    return state;
+}
+
+static struct observation
+said(enum source source, enum observed observed, int64_t amount_minor)
+{
+    return (struct observation){
+        .source = source, .observed = observed, .amount_minor = amount_minor, .currency = "JPY"
+    };
+}
+
+static void
+say_refund(struct observation *observation, const char *id, int64_t amount_minor)
+{
+    if (amount_minor > 0)
+        observation->refunds[observation->refund_count++] = (struct refunded){ id, amount_minor };
+}
+
+/* A webhook, as observe_payment_decide() takes it. */
+static void
+hear(struct state *state, enum observed observed, int64_t amount_minor, int64_t others_minor)
+{
+    struct observation observation = said(SOURCE_WEBHOOK, observed, amount_minor);
+    int32_t claim = state->payment.claim;
+    unsigned changes;
+
+    say_refund(&observation, "office", others_minor);
+    changes = payment_observe(&state->payment, &observation, arena, state->now_us);
+    if (others_minor > state->world.others_minor)
+        state->world.others_minor = others_minor;
+    if (others_minor == 500 && claim == CLAIM_OPEN)
+        MUST(state->payment.claim == CLAIM_ABANDONED); /* nothing is there to take */
+    if (amount_minor != state->payment.amount_minor) {
+        MUST(changes == CHANGE_WANTS_QUERY);
+        state->task.query_wanted = true;
+    } else {
+        if (observed > state->greatest)
+            state->greatest = observed;
+        if (observed > state->world.truth)
+            state->world.truth = observed;
+        state->world.is_there = true;
+    }
+    payment_plan(&state->payment, &state->task, arena, state->now_us);
+}
+
+static void
+act(struct state *state, enum act what)
+{
+    struct observation created = said(SOURCE_CREATE, OBSERVED_CREATED, 500);
+
+    state->now_us += SECOND_US / 10;
+    switch (what) {
+    case ACT_PENDING:
+        hear(state, OBSERVED_PENDING, 500, 0);
+        break;
+    case ACT_FAILED:
+        hear(state, OBSERVED_FAILED, 500, 0);
+        break;
+    case ACT_EXPIRED:
+        hear(state, OBSERVED_EXPIRED, 500, 0);
+        break;
+    case ACT_SUCCEEDED:
+        hear(state, OBSERVED_SUCCEEDED, 500, 0);
+        break;
+    case ACT_WRONG_AMOUNT:
+        hear(state, OBSERVED_SUCCEEDED, 499, 0);
+        break;
+    case ACT_PAID_BACK:
+        hear(state, OBSERVED_SUCCEEDED, 500, 500);
+        break;
+    case ACT_PAID_BACK_PART:
+        hear(state, OBSERVED_SUCCEEDED, 500, 200);
+        break;
+    case ACT_ABANDON:
+        payment_abandon(&state->payment, state->now_us);
+        payment_plan(&state->payment, &state->task, arena, state->now_us);
+        break;
+    case ACT_RETURN:
+        payment_return(&state->payment, state->now_us);
+        payment_plan(&state->payment, &state->task, arena, state->now_us);
+        break;
+    case ACT_CREATED:
+        created.url = "https://pay.example/1";
+        state->world.is_there = true;
+        payment_learn(&state->payment, &state->task, 1, OUTCOME_KNOWN, &created, arena,
+                      state->now_us);
+        break;
+    case ACT_HINT:
+        state->task.query_wanted = true;
+        payment_plan(&state->payment, &state->task, arena, state->now_us);
+        break;
+    }
+}
+
+static void
+check_state(const struct state *state)
+{
+    const struct payment *payment = &state->payment;
+    bool is_due = payment->observed == OBSERVED_SUCCEEDED &&
+                  (payment->claim == CLAIM_ABANDONED || payment->claim == CLAIM_RETURNED);
+
+    MUST(payment->observed == (int)state->greatest ||
+         (payment->observed == OBSERVED_CANCELED && state->world.truth == OBSERVED_CANCELED));
+    MUST(payment->needs_person == (payment->trouble != TROUBLE_NONE));
+    MUST(payment_refund_is_due(payment) == is_due);
+    if (payment->claim == CLAIM_TAKEN || payment->claim == CLAIM_RETURNED)
+        MUST(payment->observed == OBSERVED_SUCCEEDED);
+    if (payment->claim == CLAIM_OPEN && !payment->is_quarantined)
+        MUST(payment->observed != OBSERVED_SUCCEEDED);
+    if (payment->abandon_asked_us != 0)
+        MUST(strcmp(payment->url, "") == 0);
+}
+
+/* Under one id it is one refund. */
+static enum outcome
+refund(struct state *state, struct observation *observation)
+{
+    struct world *world = &state->world;
+    int64_t left_minor = payment_refund_left(&state->payment, arena);
+    bool is_first = !world->is_trouble_over;
+
+    MUST(payment_refund_is_due(&state->payment));
+    world->is_trouble_over = true;
+    if (is_first && world->refund_trouble == REFUND_REQUEST_LOST)
+        return OUTCOME_UNKNOWN;
+    if (is_first && world->refund_trouble == REFUND_OFFICE_FIRST)
+        world->others_minor = world->others_minor > 200 ? world->others_minor : 200;
+    if (world->ours_minor == 0 && left_minor > 500 - world->others_minor)
+        return OUTCOME_REFUSED;
+    if (world->ours_minor == 0) {
+        world->refunds++;
+        world->ours_minor = left_minor;
+    }
+    MUST(world->ours_minor + world->others_minor <= 500);
+    if (is_first &&
+        (world->refund_trouble == REFUND_ANSWER_LOST || world->refund_trouble == REFUND_SLOW))
+        return OUTCOME_UNKNOWN;
+    *observation = (struct observation){ .source = SOURCE_REFUND };
+    say_refund(observation, "ours", world->ours_minor);
+    return OUTCOME_KNOWN;
+}
+
+/* The provider's answer to a task. */
+static enum outcome
+answer(struct state *state, enum task_kind kind, struct observation *observation)
+{
+    struct world *world = &state->world;
+    int64_t amount_minor = world->books_differ ? 499 : 500;
+
+    switch (kind) {
+    case TASK_CREATE:
+        MUST(state->payment.abandon_asked_us == 0);
+        world->is_there = true;
+        *observation = said(SOURCE_CREATE, OBSERVED_CREATED, amount_minor);
+        return OUTCOME_KNOWN;
+    case TASK_QUERY:
+        if (!world->is_there || (world->forgets && world->truth == OBSERVED_CANCELED))
+            return OUTCOME_NOT_FOUND;
+        *observation = said(SOURCE_QUERY, world->truth, amount_minor);
+        say_refund(observation, "office", world->others_minor);
+        say_refund(observation, "ours", world->ours_minor);
+        if (!world->books_differ && world->truth > state->greatest)
+            state->greatest = world->truth;
+        return OUTCOME_KNOWN;
+    case TASK_CANCEL:
+        if (!world->is_there)
+            return OUTCOME_NOT_FOUND;
+        if (observed_is_final((int32_t)world->truth))
+            return OUTCOME_REFUSED;
+        world->truth = OBSERVED_CANCELED;
+        *observation = said(SOURCE_CANCEL, OBSERVED_NONE, 500);
+        return OUTCOME_KNOWN;
+    case TASK_REFUND:
+        return refund(state, observation);
+    case TASK_QUERY_REFUND:
+        if (world->refund_trouble == REFUND_SLOW && world->is_trouble_over) {
+            world->refund_trouble = REFUND_WELL; /* next time it is done */
+            return OUTCOME_UNKNOWN;
+        }
+        if (world->ours_minor == 0)
+            return OUTCOME_NOT_FOUND;
+        *observation = (struct observation){ .source = SOURCE_REFUND };
+        say_refund(observation, "ours", world->ours_minor);
+        return OUTCOME_KNOWN;
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    abort();
+}
+
+/* The customer pays where it can be paid. */
+static void
+world_pays(struct state *state)
+{
+    struct world *world = &state->world;
+
+    if (world->pays_at_us == 0 || world->pays_at_us > state->now_us || !world->is_there)
+        return;
+    world->pays_at_us = 0;
+    if (!observed_is_final((int32_t)world->truth))
+        world->truth = OBSERVED_SUCCEEDED;
+}
+
+/* Does the task that is leased at the provider; false: nobody comes back with an answer. */
+static bool
+ask(struct state *state, enum task_kind kind)
+{
+    struct silence *silence = &state->world.silences[kind];
+    struct observation observation = { 0 };
+    enum outcome outcome = OUTCOME_UNKNOWN;
+    enum observed greatest = state->greatest;
+    bool is_silent = silence->left > 0;
+
+    state->now_us += SECOND_US / 5;
+    if (!is_silent || silence->how != SILENCE_NOT_DONE)
+        outcome = answer(state, kind, &observation);
+    if (is_silent) {
+        silence->left -= silence->left == SILENCE_FOR_EVER ? 0 : 1;
+        state->greatest = greatest; /* nobody heard it */
+        outcome = OUTCOME_UNKNOWN;
+    }
+    if (outcome != OUTCOME_UNKNOWN)
+        state->unsure = TASK_NONE;
+    else if (!state->task.is_by_hint)
+        state->unsure = kind;
+    else if (state->unsure == TASK_QUERY_REFUND)
+        state->unsure = TASK_NONE; /* the hint's query asked the books */
+    if (is_silent && silence->how == SILENCE_LEASE)
+        return false;
+    payment_learn(&state->payment, &state->task, state->task.lease, outcome, &observation, arena,
+                  state->now_us);
+    return true;
+}
+
+/* What was left unsaid is asked about first, and a hint goes before everything. */
+static void
+check_lease(const struct state *state, enum task_kind kind, bool is_hinted)
+{
+    const struct task *task = &state->task;
+
+    if (is_hinted)
+        MUST(kind == TASK_QUERY);
+    if (state->unsure == TASK_NONE || kind == TASK_NONE || task->is_by_hint)
+        return;
+    /* The books were asked in place of the refund, which is asked for again. */
+    if (state->unsure == TASK_QUERY && kind == TASK_QUERY_REFUND)
+        return;
+    if (kind != task_unsure(state->unsure)->next)
+        ck_abort_msg("after an unknown %s came %s: %s", task_word(state->unsure), task_word(kind),
+                     payment_plan_because(&state->payment, task, arena));
+}
+
+/* One step of what the provider thread and the sweep do; false when nothing is left before until_us. */
+static bool
+step(struct state *state, int64_t until_us)
+{
+    struct task *task = &state->task;
+    int64_t next_us = task->due_us;
+    enum task_kind kind;
+    bool is_hinted;
+
+    if (task->give_up_us != 0 && task->give_up_us < next_us)
+        next_us = task->give_up_us;
+    if (next_us > until_us)
+        return false;
+    if (next_us > state->now_us)
+        state->now_us = next_us;
+    world_pays(state);
+    if (task->give_up_us != 0 && task->give_up_us <= state->now_us) {
+        payment_give_up(&state->payment, task, arena, state->now_us);
+        return true;
+    }
+    is_hinted = task->query_wanted && task->create_state != CREATE_UNSENT && !task->is_leased &&
+                task->hint_attempts == 0 && state->now_us >= task->queried_at_us + QUERY_GAP_MIN_US;
+    kind = payment_lease(&state->payment, task, arena, state->now_us);
+    check_lease(state, kind, is_hinted);
+    if (kind != TASK_NONE)
+        ask(state, kind);
+    return true;
+}
+
+#endif

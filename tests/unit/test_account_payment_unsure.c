@@ -1,0 +1,348 @@
+/* test_account_payment_unsure.c -- What follows a request of which nothing certain was heard, one kind by one,
+ * and what a hint does in between. test_account_payment_orders.c plays the same in all orders. */
+#include "account-svc/payment.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW_US (INT64_C(1800000000) * SECOND_US)
+#define AFTER(seconds) (NOW_US + (seconds)*SECOND_US)
+
+static struct arena *arena;
+static struct payment payment;
+static struct task task;
+
+static void
+set_up(void)
+{
+    arena = arena_new();
+    payment = (struct payment){ .record = { .id = uuid_v7(NOW_US), .fingerprint = 1 },
+                                .provider = "sandbox",
+                                .amount_minor = 500,
+                                .currency = "JPY",
+                                .observed = OBSERVED_CREATED,
+                                .claim = CLAIM_OPEN,
+                                .version = 1,
+                                .description = "",
+                                .return_url = "",
+                                .url = "",
+                                .reference = "",
+                                .refunds = "",
+                                .booked_currency = "",
+                                .traceparent = "",
+                                .expires_at_us = AFTER(600) };
+    task = (struct task){ .payment_id = payment.record.id, .provider = "sandbox" };
+}
+
+static void
+tear_down(void)
+{
+    arena = arena_free(arena);
+}
+
+/* ---- what follows ---- */
+
+/* A payment and its task just before a task of this kind is due. */
+/* clang-format off */
+static const struct situation {
+    const char *what;
+    enum task_kind kind;
+    int32_t observed, claim;
+    bool is_abandon_asked;
+    struct task task;
+} situations[] = {
+    { "the create",                       TASK_CREATE,       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_UNSENT } },
+    { "the create, sent again",           TASK_CREATE,       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_AGAIN } },
+    { "the query after a create",         TASK_QUERY,        OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE } },
+    { "a poll",                           TASK_QUERY,        OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE } },
+    { "the first query of an Abandon",    TASK_QUERY,        OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE } },
+    { "the query after a cancel",         TASK_QUERY,        OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_QUERY_AGAIN } },
+    { "the same, given up meanwhile",     TASK_QUERY,        OBSERVED_PENDING,   CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_QUERY_AGAIN } },
+    { "the last query of a canceled one", TASK_QUERY,        OBSERVED_CANCELED,  CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_QUERY_AGAIN } },
+    { "the books before a refund",        TASK_QUERY,        OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .refund_state = REFUND_DENIED, .refund_sent_us = NOW_US } },
+    { "a cancel",                         TASK_CANCEL,       OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_CANCEL } },
+    { "a cancel, given up meanwhile",     TASK_CANCEL,       OBSERVED_PENDING,   CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_CANCEL } },
+    { "a cancel after all is over",       TASK_CANCEL,       OBSERVED_PENDING,   CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_CANCEL, .last_query_done = true } },
+    { "a refund",                         TASK_REFUND,       OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE } },
+    { "a refund of a late success",       TASK_REFUND,       OBSERVED_SUCCEEDED, CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE } },
+    { "how the refund stands",            TASK_QUERY_REFUND, OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .refund_state = REFUND_IN_DOUBT, .refund_sent_us = NOW_US } },
+};
+
+/* Ways not to know. */
+static const struct {
+    const char *what;
+    bool is_lease_lost;
+    enum outcome outcome;
+} unknowns[] = {
+    { "no answer, or one that says nothing", false, OUTCOME_UNKNOWN },
+    { "its lease ran out",                   true,  OUTCOME_UNKNOWN },
+};
+/* clang-format on */
+
+static void
+set_situation(const struct situation *situation)
+{
+    payment.observed = situation->observed;
+    payment.claim = situation->claim;
+    payment.abandon_asked_us = situation->is_abandon_asked ? NOW_US : 0;
+    task = situation->task;
+    task.payment_id = payment.record.id;
+    task.provider = "sandbox";
+    payment_plan(&payment, &task, arena, NOW_US);
+}
+
+/* Leases what is due, at the time when it is. */
+static enum task_kind
+lease_next(void)
+{
+    int64_t now_us = task.due_us > NOW_US ? task.due_us : NOW_US;
+
+    ck_assert_int_ne(task.due_us, TASK_NEVER_US);
+    return payment_lease(&payment, &task, arena, now_us);
+}
+
+/* Until what follows is leased: what it is. */
+static enum task_kind
+leave_unknown(size_t way)
+{
+    int64_t now_us = task.due_us - TASK_LEASE_US + SECOND_US;
+    enum task_kind next;
+
+    if (!unknowns[way].is_lease_lost) {
+        payment_learn(&payment, &task, task.lease, unknowns[way].outcome, NULL, arena, now_us);
+        return lease_next();
+    }
+    next = lease_next();
+    return next == TASK_NONE ? lease_next() : next; /* found first, then planned */
+}
+
+START_TEST(unknown_is_asked_about)
+{
+    const struct situation *situation = &situations[_i];
+
+    for (size_t way = 0; way < sizeof unknowns / sizeof *unknowns; way++) {
+        enum task_kind next;
+
+        set_situation(situation);
+        ck_assert_msg(lease_next() == situation->kind, "%s: %s because %s", situation->what,
+                      task_word((enum task_kind)task.kind),
+                      payment_plan_because(&payment, &task, arena));
+        next = leave_unknown(way);
+        ck_assert_msg(next == task_unsure(situation->kind)->next, "%s, %s: %s because %s",
+                      situation->what, unknowns[way].what, task_word(next),
+                      payment_plan_because(&payment, &task, arena));
+    }
+}
+END_TEST
+
+/* A request that changes something is never the answer to its own doubt. */
+START_TEST(every_kind_has_a_row)
+{
+    for (int kind = TASK_NONE + 1; kind < TASK_KIND_COUNT; kind++) {
+        const struct unsure_rule *rule = task_unsure((enum task_kind)kind);
+        size_t shown = 0;
+
+        ck_assert_ptr_nonnull(rule->assume);
+        ck_assert(rule->next == TASK_QUERY || rule->next == TASK_QUERY_REFUND);
+        ck_assert_ptr_nonnull(rule->because);
+        for (size_t i = 0; i < sizeof situations / sizeof *situations; i++)
+            shown += situations[i].kind == (enum task_kind)kind;
+        ck_assert_msg(shown > 0, "no situation shows %s", task_word((enum task_kind)kind));
+    }
+}
+END_TEST
+
+/* ---- what follows unknown for long ---- */
+
+/* The provider's side of a payment that is open there and was never paid. */
+static enum outcome
+answer_open(enum task_kind kind, enum task_kind silent, struct observation *ret_observation)
+{
+    if (kind == silent)
+        return OUTCOME_UNKNOWN;
+    *ret_observation = (struct observation){ .source = SOURCE_QUERY,
+                                             .observed = (enum observed)payment.observed,
+                                             .amount_minor = 500,
+                                             .currency = "JPY" };
+    return kind == TASK_QUERY ? OUTCOME_KNOWN : OUTCOME_NOT_FOUND;
+}
+
+START_TEST(unknown_for_long_calls_an_operator)
+{
+    const struct situation *situation = &situations[_i];
+    enum trouble wanted = situation->task.refund_state == REFUND_DENIED
+                              ? TROUBLE_REFUND_UNANSWERED
+                              : task_unsure(situation->kind)->for_long;
+    int64_t end_us = AFTER(600) + 3 * DAY_US;
+
+    set_situation(situation);
+    while (task.due_us <= end_us && payment.trouble != (int32_t)wanted) {
+        struct observation observation = { 0 };
+        enum task_kind kind = lease_next();
+        enum outcome outcome = answer_open(kind, situation->kind, &observation);
+
+        if (situation->kind == TASK_QUERY_REFUND && kind == TASK_REFUND)
+            outcome = OUTCOME_UNKNOWN; /* else it is done */
+        payment_give_up(&payment, &task, arena, task.due_us - TASK_LEASE_US);
+        if (kind != TASK_NONE)
+            payment_learn(&payment, &task, task.lease, outcome, &observation, arena,
+                          task.due_us - TASK_LEASE_US + SECOND_US);
+    }
+    ck_assert_msg(payment.trouble == (int32_t)wanted, "%s: %s", situation->what,
+                  trouble_word((enum trouble)payment.trouble));
+    ck_assert_int_eq(payment.needs_person, wanted != TROUBLE_NONE);
+}
+END_TEST
+
+START_TEST(troubles_have_words)
+{
+    ck_assert_str_eq(trouble_word(TROUBLE_NONE), "");
+    for (enum trouble trouble = TROUBLE_NONE + 1; trouble < TROUBLE_COUNT; trouble++) {
+        ck_assert_uint_gt(strlen(trouble_word(trouble)), 0);
+        ck_assert_uint_gt(strlen(trouble_because(trouble)), 0);
+    }
+}
+END_TEST
+
+/* The graver one is told, and what is over is over. */
+START_TEST(graver_trouble_is_told)
+{
+    ck_assert_uint_eq(payment_call_person(&payment, TROUBLE_UNANSWERED), CHANGE_OTHER);
+    ck_assert_uint_eq(payment_call_person(&payment, TROUBLE_REFUND_REFUSED), CHANGE_OTHER);
+    ck_assert_uint_eq(payment_call_person(&payment, TROUBLE_UNANSWERED), 0);
+    ck_assert_int_eq(payment.trouble, TROUBLE_REFUND_REFUSED);
+    ck_assert_uint_eq(payment_trouble_review(&payment, &task, arena, NOW_US), 0);
+    payment_need_nobody(&payment);
+    ck_assert(!payment.needs_person);
+}
+END_TEST
+
+/* ---- hints ---- */
+
+static void
+hint(int64_t now_us)
+{
+    task.query_wanted = true;
+    payment_plan(&payment, &task, arena, now_us);
+}
+
+/* Whatever waits, in whatever backoff. */
+START_TEST(hint_goes_before_anything)
+{
+    const struct situation *situation = &situations[_i];
+
+    set_situation(situation);
+    if (task.create_state == CREATE_UNSENT)
+        return; /* there is nothing to be asked of */
+    task.attempts = 18;
+    task.tried_us = AFTER(-1);
+    task.due_us = TASK_NEVER_US;
+    payment_plan(&payment, &task, arena, NOW_US);
+    hint(NOW_US);
+    ck_assert_msg(payment_lease(&payment, &task, arena, NOW_US) == TASK_QUERY, "%s: %s",
+                  situation->what, task_word((enum task_kind)task.kind));
+}
+END_TEST
+
+/* Anybody can hint, every moment: what is due is done between two queries all the same, at its time. */
+START_TEST(hints_put_nothing_off)
+{
+    const struct situation *situation = &situations[_i];
+    int64_t due_us, now_us;
+    int queries = 0;
+
+    set_situation(situation);
+    if (situation->kind == TASK_QUERY || task.create_state == CREATE_UNSENT)
+        return;
+    task.attempts = 6;
+    task.tried_us = NOW_US;
+    task.due_us = TASK_NEVER_US;
+    payment_plan(&payment, &task, arena, NOW_US);
+    due_us = task.due_us;
+    ck_assert_int_gt(due_us, AFTER(3));
+    for (now_us = NOW_US; now_us <= due_us + 3 * SECOND_US; now_us += SECOND_US / 10) {
+        enum task_kind kind;
+
+        hint(now_us);
+        kind = payment_lease(&payment, &task, arena, now_us);
+        if (kind == situation->kind)
+            break;
+        ck_assert(kind == TASK_NONE || kind == TASK_QUERY);
+        queries += kind == TASK_QUERY;
+        if (kind == TASK_QUERY)
+            payment_learn(&payment, &task, task.lease, OUTCOME_UNKNOWN, NULL, arena, now_us);
+    }
+    ck_assert_msg(now_us <= due_us + 3 * SECOND_US, "%s: never", situation->what);
+    ck_assert_int_ge(now_us, due_us - due_us % (SECOND_US / 10) - 4 * SECOND_US);
+    ck_assert_int_ge(queries, 1);
+    ck_assert_int_le(queries, (int)((due_us - NOW_US) / QUERY_GAP_MIN_US) + 2);
+}
+END_TEST
+
+/* The customer pays while a query is under way, and its answer is older than the hint. */
+START_TEST(hint_during_a_query_is_kept)
+{
+    struct observation pending = {
+        .source = SOURCE_QUERY, .observed = OBSERVED_PENDING, .amount_minor = 500, .currency = "JPY"
+    };
+    struct observation paid = pending;
+
+    paid.observed = OBSERVED_SUCCEEDED;
+    payment.observed = OBSERVED_PENDING;
+    task.create_state = CREATE_THERE;
+    hint(NOW_US);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, NOW_US), TASK_QUERY);
+    hint(AFTER(1));
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &pending, arena, AFTER(2));
+    ck_assert(task.query_wanted);
+    ck_assert_int_eq(payment_lease(&payment, &task, arena, AFTER(4)), TASK_QUERY);
+    payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &paid, arena, AFTER(5));
+    ck_assert_int_eq(payment.claim, CLAIM_TAKEN);
+    ck_assert(!task.query_wanted);
+}
+END_TEST
+
+/* A query that brings nothing leaves the hint, also where the program that asked is gone. */
+START_TEST(hint_outlives_silence)
+{
+    payment.observed = OBSERVED_PENDING;
+    task.create_state = CREATE_THERE;
+    for (size_t way = 0; way < 2; way++) {
+        hint(task.queried_at_us + 3 * SECOND_US + NOW_US);
+        ck_assert_int_eq(lease_next(), TASK_QUERY);
+        ck_assert_int_eq(leave_unknown(way), TASK_QUERY);
+        ck_assert(task.is_hint_asked);
+        payment_learn(&payment, &task, task.lease, OUTCOME_NOT_FOUND, NULL, arena, task.due_us);
+        ck_assert(!task.query_wanted);
+        task.queried_at_us = 0;
+    }
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
+
+int
+main(void)
+{
+    Suite *suite = suite_create("payment unsure");
+    TCase *tests = tcase_create("unsure");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, unknown_is_asked_about, 0, ROWS(situations));
+    tcase_add_test(tests, every_kind_has_a_row);
+    tcase_add_loop_test(tests, unknown_for_long_calls_an_operator, 0, ROWS(situations));
+    tcase_add_test(tests, troubles_have_words);
+    tcase_add_test(tests, graver_trouble_is_told);
+    tcase_add_loop_test(tests, hint_goes_before_anything, 0, ROWS(situations));
+    tcase_add_loop_test(tests, hints_put_nothing_off, 0, ROWS(situations));
+    tcase_add_test(tests, hint_during_a_query_is_kept);
+    tcase_add_test(tests, hint_outlives_silence);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
