@@ -154,6 +154,12 @@ sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
 }
 
 static enum error
+sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
+{
+    return parts.signal == NULL ? ERR_OK : payment_sweep_late_signals(service, pg, arena);
+}
+
+static enum error
 expire_holds(struct service *service, struct pg *pg, struct arena *arena)
 {
     static const char nothing;
@@ -178,6 +184,7 @@ static const struct service_task tasks[] = {
     { .name = "expire-holds", .period_us = SECOND_US / 2, .run = expire_holds },
     { .name = "end-abandons", .period_us = SECOND_US, .run = payment_sweep_abandons },
     { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
+    { .name = "late-signals", .period_us = 60 * SECOND_US, .run = sweep_late_signals },
     { .name = "forget-webhooks", .period_us = 3600 * SECOND_US, .run = payment_sweep_inbox },
     { 0 },
 };

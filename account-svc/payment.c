@@ -470,11 +470,23 @@ payment_return(struct payment *payment, int64_t now_us)
 int64_t
 payment_signal_due_us(const struct payment *payment, int64_t now_us)
 {
-    int64_t gap_us = now_us - payment->changed_at_us;
+    int64_t gap_us = now_us - payment->changed_at_us, wait_us = gap_us;
 
     if (gap_us < SIGNAL_FRESH_US)
-        gap_us = SIGNAL_FRESH_US;
-    return now_us + (gap_us < SIGNAL_AGAIN_MAX_US ? gap_us : SIGNAL_AGAIN_MAX_US);
+        wait_us = SIGNAL_FRESH_US;
+    if (wait_us > SIGNAL_AGAIN_US)
+        wait_us = SIGNAL_AGAIN_US;
+    if (gap_us / 60 > wait_us)
+        wait_us = gap_us / 60;
+    return now_us + (wait_us < SIGNAL_AGAIN_MAX_US ? wait_us : SIGNAL_AGAIN_MAX_US);
+}
+
+void
+payment_tell_again(struct payment *payment, int64_t now_us)
+{
+    if (payment->signaled_version >= payment->version)
+        payment->signaled_version = payment->version - 1;
+    payment->signal_due_us = now_us + SIGNAL_FRESH_US;
 }
 
 static void

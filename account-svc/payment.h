@@ -465,10 +465,16 @@ extern const struct method payment_lease_method, payment_learn_method, payment_g
 /* ---- what others are told ---- */
 
 #define SIGNAL_FRESH_US (2 * SECOND_US) /* younger ones are still under way */
-#define SIGNAL_AGAIN_MAX_US (60 * SECOND_US)
+#define SIGNAL_AGAIN_US (60 * SECOND_US)
+#define SIGNAL_AGAIN_MAX_US (3600 * SECOND_US)
 
-/* When a signal that is sent now is due again: 2, 4, 8 ... seconds after the change, then each minute. */
+/* When a signal that is sent now is due again: 2, 4, 8 ... seconds after the change, then each minute;
+ * after an hour more rarely, in the end each hour, for ever. */
 int64_t payment_signal_due_us(const struct payment *payment, int64_t now_us);
+
+/* Its newest version counts as not acknowledged from here on: the commit is followed by a signal, and the
+ * sweep repeats it. */
+void payment_tell_again(struct payment *payment, int64_t now_us);
 
 /* All registers as JSON: what the saga is signaled. */
 void payment_registers(const struct payment *payment, struct arena *arena,
@@ -512,12 +518,17 @@ struct signal_due {
     struct uuid payment_id;
     int32_t version;
 };
+enum { SIGNALS_LATE_MAX = 1000 }; /* that are looked at */
+struct signal_late {
+    struct uuid payment_id, order_id;
+    int64_t late_us;
+};
 struct inbox_range {
     int64_t received_before_us;
 };
 
 extern const struct pg_statement payment_tasks_due, payment_give_ups_due, payment_signals_due,
-    payment_inbox_purge;
+    payment_signals_late, payment_inbox_purge;
 extern const struct read payment_reads[];
 extern const struct pg_statement *const payment_statements[];
 extern const struct method payment_methods[]; /* payment_rpc.c */

@@ -290,12 +290,15 @@ payment_bury(const struct undo_payment *undo, struct batch_rows *rows)
     payment->created_at_us = payment->changed_at_us = undo->op.now_us;
 }
 
+/* An undo that finds the payment decided comes from a saga that has not heard so: it is told again, however
+ * that was lost. */
 static void
 undo_decide(struct undo_payment *undo, struct batch_rows *rows,
             unsigned (*wish)(struct payment *payment, int64_t now_us))
 {
     struct subject subject;
     unsigned changes;
+    bool is_decided;
 
     if (!subject_find(rows, undo->payment_id, &subject)) {
         if (!id_is_too_old(undo->payment_id, undo->op.now_us))
@@ -304,8 +307,13 @@ undo_decide(struct undo_payment *undo, struct batch_rows *rows,
     }
     if (subject.task == NULL)
         return;
+    is_decided = subject.payment->claim != CLAIM_OPEN;
     changes = wish(subject.payment, undo->op.now_us);
     changes |= payment_plan(subject.payment, subject.task, subject.arena, undo->op.now_us);
+    if (is_decided && subject.payment->version == subject.version_before) {
+        payment_tell_again(subject.payment, undo->op.now_us);
+        batch_changed(rows, subject.payment);
+    }
     subject_end(&subject, changes);
 }
 
@@ -377,8 +385,6 @@ tell_payment_touch(const void *op, struct batch_touch *touch)
     batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct tell_payment *)op)->payment_id);
 }
 
-/* From here on its newest version counts as not acknowledged: the commit is followed by a signal, and the
- * sweep repeats it. */
 void
 tell_payment_decide(void *op, struct batch_rows *rows)
 {
@@ -391,8 +397,7 @@ tell_payment_decide(void *op, struct batch_rows *rows)
     } else {
         log_warn("payment=%s version=%d signal=asked comment=\"%s\"",
                  uuid_print(tell->payment_id, id), payment->version, tell->comment);
-        payment->signaled_version = payment->version - 1;
-        payment->signal_due_us = tell->op.now_us + SIGNAL_FRESH_US;
+        payment_tell_again(payment, tell->op.now_us);
         batch_changed(rows, payment);
     }
     op_record(rows, LEDGER_OP, &tell->op, "TellPayment");

@@ -20,22 +20,53 @@ struct payment_signal {
 struct send {
     struct rpc_request request; /* first */
     struct payment_signal *signal;
-    struct uuid payment_id;
+    struct uuid payment_id, order_id;
     int32_t version;
-    int64_t changed_at_us;
+    enum claim claim;
     uint8_t message[];
 };
 
-/* Will telling it again change nothing? An unknown attempt before it matters not: a signal has no
- * effect that could be doubled. */
-static bool
-is_in_vain(const struct send *send, const struct rpc_result *result)
+enum signal_word
+signal_word_of(const struct rpc_result *result, int32_t version, char status[8])
 {
-    if (result->nothing_done || result->reason[0] == '\0')
-        return false;
-    if (result->code == WIRE_NOT_FOUND)
-        return clock_now_us() - send->changed_at_us > SIGNAL_GIVE_UP_US;
-    return result->code == WIRE_INVALID_ARGUMENT || result->code == WIRE_FAILED_PRECONDITION;
+    Sagamesh__Saga__V1__SignalResponse *response;
+    enum signal_word word = SIGNAL_UNHEARD;
+
+    status[0] = '\0';
+    if (result->code != WIRE_OK)
+        return SIGNAL_UNHEARD;
+    response =
+        sagamesh__saga__v1__signal_response__unpack(NULL, result->reply_bytes, result->reply);
+    if (response == NULL)
+        return SIGNAL_UNHEARD;
+    if (response->version >= version)
+        word = SIGNAL_STORED;
+    else if (response->has_ended)
+        word = SIGNAL_ENDED;
+    snprintf(status, 8, "%s", response->has_ended ? response->status : "");
+    sagamesh__saga__v1__signal_response__free_unpacked(response, NULL);
+    return word;
+}
+
+static void
+log_word(const struct send *send, const struct rpc_result *result, enum signal_word word,
+         const char *status)
+{
+    bool is_dead = word == SIGNAL_ENDED && strcmp(status, "SU") != 0;
+    char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
+
+    uuid_print(send->payment_id, id);
+    uuid_print(send->order_id, order_id);
+    if (word == SIGNAL_UNHEARD && result->code != WIRE_CANCELLED)
+        log_warn("payment=%s order=%s version=%d signal=unheard code=%d reason=%s because=\"%s\" "
+                 "next=\"it is told again\"",
+                 id, order_id, send->version, (int)result->code, result->reason, result->message);
+    else if (is_dead && send->claim == CLAIM_TAKEN)
+        log_error(
+            "payment=%s order=%s version=%d event=TAKEN_FOR_DEAD_SAGA status=%s "
+            "because=\"its saga has ended without it\" next=\"sagactl show the order, then pay "
+            "it back: PaymentService.Refund\"",
+            id, order_id, send->version, status);
 }
 
 static void
@@ -43,21 +74,18 @@ signal_done(struct rpc_request *request, const struct rpc_result *result)
 {
     struct send *send = (struct send *)request;
     struct payment_signal *signal = send->signal;
-    bool is_vain = result->code != WIRE_OK && is_in_vain(send, result);
-    char id[UUID_TEXT_BYTES + 1];
+    char status[8];
+    enum signal_word word = signal_word_of(result, send->version, status);
 
-    if (result->code != WIRE_OK && result->code != WIRE_CANCELLED)
-        log_at(is_vain ? LOG_WARN : LOG_DEBUG,
-               "payment=%s version=%d signal=%s code=%d reason=%s because=\"%s\"",
-               uuid_print(send->payment_id, id), send->version, is_vain ? "dropped" : "unsent",
-               (int)result->code, result->reason, result->message);
-    if (result->code == WIRE_OK || is_vain)
+    log_word(send, result, word, status);
+    if (word != SIGNAL_UNHEARD)
         signal->options.acknowledged(signal->options.owner, send->payment_id, send->version);
     atomic_fetch_sub(&signal->in_flight, 1);
     free(send);
 }
 
-/* One id for each version, so that repeating it is one signal. */
+/* One id for each version, so that repeating it is one signal. Its time is the payment's: it was accepted
+ * before, while the clock that said when this version was made may have been ahead. */
 static struct uuid
 signal_id(const struct payment *payment)
 {
@@ -65,7 +93,7 @@ signal_id(const struct payment *payment)
 
     snprintf(seed, sizeof seed, "signal %s %d", uuid_print(payment->record.id, id),
              payment->version);
-    return uuid_v8(payment->changed_at_us, seed, strlen(seed));
+    return uuid_v8(uuid_time_us(payment->record.id), seed, strlen(seed));
 }
 
 static struct send *
@@ -107,7 +135,8 @@ payment_signal_send(struct payment_signal *signal, const struct payment *payment
     send->signal = signal;
     send->payment_id = payment->record.id;
     send->version = payment->version;
-    send->changed_at_us = payment->changed_at_us;
+    send->order_id = payment->order_id;
+    send->claim = (enum claim)payment->claim;
     send->request.method = METHOD;
     send->request.timeout_us = SIGNAL_TIMEOUT_US;
     send->request.attempts_max = SIGNAL_ATTEMPTS;

@@ -1,13 +1,16 @@
 /* payment_signal.h -- Tells the saga of an order how its payment stands.
  *
  * A payment whose version is above its signaled_version is an unsent signal. It is sent right after
- * the COMMIT that made it, and again by a sweep until the saga has acknowledged it; a signal carries
- * all registers, so only the newest matters. Nothing is stored here.
+ * the COMMIT that made it, and again by a sweep until the saga has said that it has this version, or that
+ * it has ended; a signal carries all registers, so only the newest matters. Nothing else is an answer:
+ * what any other code means may change (a clock, a wrong address, a saga that is not there yet), so it is
+ * sent again for ever, ever more rarely. Nothing is stored here.
  *
  * Thread    payment_signal_send: any. acknowledged() is called on the client's thread.
  * Memory    At most in_flight_max signals at once, each with its message.
- * Errors    A saga that does not know the event is told no more. One that is not found may not have
- *           been started yet: it is told again, ever more rarely, for SIGNAL_GIVE_UP_US.
+ * Errors    What was not heard is a warning in the log; what goes unheard for long an error
+ *           (payment_sweep_signals). A payment that was taken, of a saga that did not end well, is an error
+ *           at once: money of an order that is dead.
  */
 #ifndef PAYMENT_SIGNAL_H
 #define PAYMENT_SIGNAL_H
@@ -17,7 +20,15 @@
 
 enum { SIGNAL_TIMEOUT_US = 2 * 1000 * 1000, SIGNAL_ATTEMPTS = 3 };
 
-#define SIGNAL_GIVE_UP_US (3600 * SECOND_US)
+/* What the saga itself says to a signal. */
+enum signal_word {
+    SIGNAL_UNHEARD, /* whatever was answered: it is to be told again */
+    SIGNAL_STORED,  /* it has this version or a later one */
+    SIGNAL_ENDED,   /* it has ended, and wants to hear no more */
+};
+
+/* Of an answer to the signal of a version. status: of a saga that has ended, "SU" when it went well. */
+enum signal_word signal_word_of(const struct rpc_result *result, int32_t version, char status[8]);
 
 struct payment_signal;
 

@@ -390,7 +390,29 @@ const struct pg_statement payment_signals_due = {
     .out_bytes = sizeof(struct signal_due),
 };
 
+static const struct pg_column signal_late_columns[] = {
+    PG_COLUMN(struct signal_late, payment_id, PG_UUID),
+    PG_COLUMN(struct signal_late, order_id, PG_UUID),
+    PG_COLUMN(struct signal_late, late_us, PG_INT8),
+    { 0 },
+};
+
+/* Those that changed more than ten minutes ago, and were told since: that puts off when they are due. */
+const struct pg_statement payment_signals_late = {
+    .name = "signals_late",
+    .sql = "WITH clock AS MATERIALIZED"
+           " (SELECT (extract(epoch FROM now()) * 1000000)::bigint AS now_us)"
+           " SELECT id, order_id, now_us - changed_at_us FROM clock, payment"
+           " WHERE signaled_version < version AND signal_due_us > now_us + 2000000"
+           " AND changed_at_us < now_us - 600000000 ORDER BY changed_at_us LIMIT 1000",
+    .out = signal_late_columns,
+    .is_single = true,
+    .out_bytes = sizeof(struct signal_late),
+};
+_Static_assert(SIGNALS_LATE_MAX == 1000 && SIGNAL_FRESH_US == 2000000, "as in signals_late");
+
 const struct pg_statement *const payment_statements[] = {
-    &payment_get,          &payment_page,        &payment_troubled,    &payment_tasks_due,
-    &payment_give_ups_due, &payment_signals_due, &payment_inbox_purge, NULL,
+    &payment_get,          &payment_page,         &payment_troubled,
+    &payment_tasks_due,    &payment_give_ups_due, &payment_signals_due,
+    &payment_signals_late, &payment_inbox_purge,  NULL,
 };

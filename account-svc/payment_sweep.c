@@ -1,4 +1,5 @@
 #include "account-svc/payment_sweep.h"
+#include "mesh/base/log.h"
 
 enum error
 payment_sweep_abandons(struct service *service, struct pg *pg, struct arena *arena)
@@ -42,6 +43,30 @@ payment_sweep_signals(struct service *service, struct pg *pg, struct arena *aren
     if (step.ret_count > 0)
         service_run_ops(service, &payment_signal_again_method, ops, step.ret_count, NULL);
     return ERR_OK;
+}
+
+/* Each minute, while it lasts. The oldest is named; there may be more than are counted. */
+enum error
+payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
+{
+    static const char nothing;
+    const void *row = &nothing;
+    struct pg_step step = { .statement = &payment_signals_late, .rows = &row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+    const struct signal_late *late = step.ret_rows;
+    char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
+
+    (void)service;
+    if (error == ERR_OK && step.ret_count > 0)
+        log_error(
+            "event=SIGNALS_UNHEARD payments=%zu%s payment=%s order=%s minutes=%lld "
+            "because=\"the sagas of these payments have not said that they know how they stand\" "
+            "next=\"they are told again, for ever; signal=unheard in this log says what was "
+            "answered, sagactl show ORDER where the saga is\"",
+            step.ret_count, step.ret_count == SIGNALS_LATE_MAX ? "+" : "",
+            uuid_print(late->payment_id, id), uuid_print(late->order_id, order_id),
+            (long long)(late->late_us / (60 * SECOND_US)));
+    return error;
 }
 
 /* A page at a time: nobody waits for it. */

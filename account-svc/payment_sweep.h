@@ -11,6 +11,8 @@ enum error payment_sweep_abandons(struct service *service, struct pg *pg, struct
 
 /* What was not acknowledged and is due is told again, a thousand at a time. */
 enum error payment_sweep_signals(struct service *service, struct pg *pg, struct arena *arena);
+/* Says which go unheard for long. */
+enum error payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena);
 
 enum error payment_sweep_inbox(struct service *service, struct pg *pg, struct arena *arena);
 

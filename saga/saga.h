@@ -63,7 +63,10 @@ struct saga_signal {
     struct uuid saga_id;
     const char *name, *payload_json;
     int64_t version;
-    enum signal_outcome outcome; /* result */
+    enum signal_outcome outcome; /* result, as all below */
+    int64_t stored_version;      /* the highest of this event; 0: none */
+    bool has_ended;
+    const char *status; /* of one that has ended: "SU"; else "" */
 };
 
 /* List. */

@@ -334,11 +334,15 @@ signal_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 static ProtobufCMessage *
 signal_encode(const void *op, struct arena *arena)
 {
+    const struct saga_signal *news = op;
     Sagamesh__Saga__V1__SignalResponse *response = arena_take(arena, sizeof *response);
 
     sagamesh__saga__v1__signal_response__init(response);
-    response->outcome =
-        (Sagamesh__Saga__V1__SignalOutcome)((const struct saga_signal *)op)->outcome;
+    response->outcome = (Sagamesh__Saga__V1__SignalOutcome)news->outcome;
+    response->version = news->stored_version;
+    response->has_ended = news->has_ended;
+    if (news->has_ended)
+        response->status = (char *)(uintptr_t)news->status;
     return &response->base;
 }
 

@@ -194,18 +194,38 @@ signal_open(struct shard *shard, struct tick *tick, struct saga_signal *news, st
                                                     .event = news->name,
                                                     .version = news->version,
                                                     .payload = payload } };
-    int64_t version = live->instance->version;
+    const struct instance *instance = live->instance;
+    const struct signal_seen *seen;
+    int64_t version = instance->version;
 
-    if (shard_decide(shard, tick, live, &event, &news->op.problem) == ERR_OK)
-        news->outcome = live->instance->is_ended && version == live->instance->version
-                            ? SIGNAL_DROPPED
-                        : version == live->instance->version ? SIGNAL_KNOWN
-                                                             : SIGNAL_TAKEN;
+    if (shard_decide(shard, tick, live, &event, &news->op.problem) != ERR_OK)
+        return;
+    seen = instance_signal(instance, news->name);
+    news->stored_version = seen == NULL ? 0 : seen->version;
+    news->has_ended = instance->is_ended;
+    news->status = status_text(instance->status);
+    news->outcome = instance->is_ended && version == instance->version ? SIGNAL_DROPPED
+                    : version == instance->version                     ? SIGNAL_KNOWN
+                                                                       : SIGNAL_TAKEN;
+}
+
+/* What it had heard is in its history no more than how it ended. */
+static void
+signal_ended(struct saga_signal *news, const struct journal_row *row, struct arena *arena)
+{
+    const char *status;
+    size_t bytes;
+
+    news->outcome = SIGNAL_DROPPED;
+    news->has_ended = true;
+    news->status = json_peek_text(row->body, "status", &status, &bytes)
+                       ? arena_copy(arena, status, bytes)
+                       : "";
 }
 
 /* News of a saga that cannot be read must not be taken for news of one that is not there. */
 static void
-take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news)
+take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news, struct arena *arena)
 {
     struct live *live = open_find(shard, tick, news->saga_id);
     struct problem *problem = &news->op.problem;
@@ -219,7 +239,7 @@ take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news)
     else if (live_find(shard, news->saga_id) != NULL)
         problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot be read");
     else if (final_find(tick, news->saga_id) != NULL)
-        news->outcome = SIGNAL_DROPPED;
+        signal_ended(news, final_find(tick, news->saga_id), arena);
     else
         problem_set(problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
     json_decref(payload);
@@ -482,7 +502,7 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
         get(shard, tick, op, call->arena);
         break;
     case SAGA_SIGNAL:
-        take_signal(shard, tick, op);
+        take_signal(shard, tick, op, call->arena);
         break;
     case SAGA_WATCH:
         if (!watch(shard, tick, call))

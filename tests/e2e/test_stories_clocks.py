@@ -3,6 +3,7 @@
 import time
 
 import story
+from external import External
 from mesh import refusal, uuid7
 from patience import wait_until
 
@@ -58,3 +59,48 @@ class DatabaseSteps(story.Story):
             wait_until(lambda: self.mesh.product(sku).free == 3, 20, "the first hold has expired")
         reserve()
         wait_until(lambda: self.mesh.product(sku).free == 3, 20, "the second hold has expired")
+
+
+class CustomerPays(External):
+    """While a clock is wrong: the saga hears of it all the same."""
+
+    def pays_while_off(self, name, seconds):
+        order_id, _ = self.place_external()
+        payment = self.waiting(order_id)
+        with self.clock_off(name, seconds):
+            self.provider.pay(payment.id)
+            self.wait_payment(order_id, "taken", lambda payment: payment.claim == "TAKEN")
+        self.assert_paid(order_id, total_minor=1000)
+        self.assert_settled(order_id, "SUCCEEDED", "TAKEN")
+
+    def test_the_sagas_clock_is_slow(self):
+        self.pays_while_off("saga", -400)
+
+    def test_the_payments_clock_is_fast(self):
+        self.pays_while_off("account", 400)
+
+    def test_the_saga_says_what_it_has(self):
+        """A teller must know from the saga itself; a word that is not about this version is none."""
+        order_id, _ = self.place_external()
+        self.waiting(order_id)
+        pb = self.mesh.saga_pb
+
+        def say(version):
+            request = pb.SignalRequest(
+                request_id=uuid7(),
+                saga_id=order_id,
+                name="payment",
+                version=version,
+                payload_json='{"claim":"OPEN"}',
+            )
+            return self.mesh.insist(self.mesh.sagas.Signal, request)
+
+        known = say(1)  # it has heard of a later one: that the payment can be made
+        self.assertEqual((known.outcome, known.has_ended), (2, False))
+        self.assertGreater(known.version, 1)
+        self.mesh.cancel(order_id)
+        self.assert_failed(order_id, "CANCELED")
+        self.wait_saga(order_id, "ENDED")
+        ended = say(100)
+        self.assertEqual((ended.outcome, ended.has_ended), (3, True))
+        self.assertNotIn(ended.status, ("", "SU"), "it did not end well")

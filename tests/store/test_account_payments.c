@@ -486,6 +486,29 @@ tell(struct uuid id, struct uuid payment_id)
     return test;
 }
 
+/* An undo that comes though all is decided: its saga has not heard, whatever was acknowledged. */
+START_TEST(an_abandon_of_what_is_decided_is_told_again)
+{
+    struct uuid id = new_id(), abandon = new_id();
+
+    expect(create(id, 500), "");
+    ck_assert_int_eq(outcome_of(webhook("t1", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
+    acknowledge(id, 2);
+    expect_sql(REGISTERS, id, "7 2 2 2");
+    ck_assert_int_eq(claim_of(undo("Abandon", abandon, id)), CLAIM_TAKEN);
+    expect_sql(REGISTERS, id, "7 2 2 1");
+    expect_sql("SELECT signal_due_us - (extract(epoch FROM now()) * 1000000)::bigint"
+               " BETWEEN 0 AND 2000000 FROM payment WHERE id =",
+               id, "t");
+    acknowledge(id, 2);
+    ck_assert_int_eq(claim_of(undo("Abandon", abandon, id)), CLAIM_TAKEN); /* a repeat */
+    expect_sql(REGISTERS, id, "7 2 2 2");
+    ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_TAKEN);
+    expect_sql(REGISTERS, id, "7 2 2 1");
+    acknowledge(id, 2);
+}
+END_TEST
+
 /* A repeat of the same Tell is the same Tell, and does not tell once more. */
 START_TEST(what_was_acknowledged_is_told_again)
 {
@@ -558,9 +581,9 @@ END_TEST
 static size_t
 rows_of(const struct pg_statement *statement, const void *row)
 {
-    static const struct pg_statement *statements[] = { &payment_tasks_due, &payment_give_ups_due,
-                                                       &payment_signals_due, &payment_inbox_purge,
-                                                       NULL };
+    static const struct pg_statement *statements[] = { &payment_tasks_due,   &payment_give_ups_due,
+                                                       &payment_signals_due, &payment_signals_late,
+                                                       &payment_inbox_purge, NULL };
     struct pg *looker = pg_new(fixture.conninfo, "test", statements);
     struct pg_step step = { .statement = statement, .rows = &row, .count = 1 };
     struct arena *arena = arena_new();
@@ -616,6 +639,28 @@ START_TEST(signal_is_due_again)
     expect_sql(REGISTERS, id, "1 1 1 0");
     pg_fixture_run(fixture.conninfo, "UPDATE payment SET signaled_version = version");
     ck_assert_uint_eq(rows_of(&payment_signals_due, &id), 0);
+}
+END_TEST
+
+/* What was told and not acknowledged for ten minutes; not what is told again in this moment. */
+START_TEST(a_signal_that_goes_unheard_is_late)
+{
+    struct uuid id = new_id();
+    char text[UUID_TEXT_BYTES + 1];
+
+    pg_fixture_run(fixture.conninfo, "UPDATE payment SET signaled_version = version");
+    expect(create(id, 500), "");
+    ck_assert_uint_eq(rows_of(&payment_signals_late, &id), 0);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE payment SET changed_at_us = changed_at_us - 601000000,"
+                   " signal_due_us = signal_due_us + 60000000 WHERE id = '%s'",
+                   uuid_print(id, text));
+    ck_assert_uint_eq(rows_of(&payment_signals_late, &id), 1);
+    acknowledge(id, 1);
+    ck_assert_uint_eq(rows_of(&payment_signals_late, &id), 0);
+    expect(tell(new_id(), id), "");
+    ck_assert_uint_eq(rows_of(&payment_signals_late, &id), 0);
+    pg_fixture_run(fixture.conninfo, "UPDATE payment SET signaled_version = version");
 }
 END_TEST
 
@@ -675,6 +720,8 @@ main(void)
     tcase_add_test(tests, quarantined_is_settled);
     tcase_add_test(tests, outcomes_are_told_apart);
     tcase_add_test(tests, signaled_only_grows);
+    tcase_add_test(tests, an_abandon_of_what_is_decided_is_told_again);
+    tcase_add_test(tests, a_signal_that_goes_unheard_is_late);
     tcase_add_test(tests, what_was_acknowledged_is_told_again);
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);

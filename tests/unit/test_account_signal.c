@@ -1,0 +1,89 @@
+/* test_account_signal.c -- Which answers to a signal are the saga's own word that it knows. */
+#include "account-svc/payment_signal.h"
+
+#include "sagamesh/saga/v1/saga_service.pb-c.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { VERSION = 3 };
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    enum wire_code code;
+    const char *reason;
+    bool nothing_done;
+    int64_t version;
+    const char *status; /* of one that has ended, or NULL */
+    enum signal_word word;
+} answers[] = {
+    { "it has this version",                       WIRE_OK,                  "",              false, 3, NULL, SIGNAL_STORED },
+    { "it has a later one",                        WIRE_OK,                  "",              false, 4, NULL, SIGNAL_STORED },
+    { "it has an earlier one",                     WIRE_OK,                  "",              false, 2, NULL, SIGNAL_UNHEARD },
+    { "OK, of a service that is another",          WIRE_OK,                  "",              false, 0, NULL, SIGNAL_UNHEARD },
+    { "it has ended well",                         WIRE_OK,                  "",              false, 0, "SU", SIGNAL_ENDED },
+    { "it has ended, undone",                      WIRE_OK,                  "",              false, 2, "FA", SIGNAL_ENDED },
+    { "it knew, and has ended",                    WIRE_OK,                  "",              false, 3, "SU", SIGNAL_STORED },
+    { "it is not there, or not yet",               WIRE_NOT_FOUND,           "NOT_FOUND",     false, 0, NULL, SIGNAL_UNHEARD },
+    { "its clock takes the id for too new",        WIRE_INVALID_ARGUMENT,    "BAD_REQUEST",   false, 0, NULL, SIGNAL_UNHEARD },
+    { "the same, as trouble",                      WIRE_UNAVAILABLE,         "TOO_EARLY",     true,  0, NULL, SIGNAL_UNHEARD },
+    { "its definition does not know the event",    WIRE_FAILED_PRECONDITION, "UNKNOWN_EVENT", false, 0, NULL, SIGNAL_UNHEARD },
+    { "another service listens there",             WIRE_UNIMPLEMENTED,       "UNIMPLEMENTED", false, 0, NULL, SIGNAL_UNHEARD },
+    { "a proxy says no",                           WIRE_PERMISSION_DENIED,   "",              false, 0, NULL, SIGNAL_UNHEARD },
+    { "it is away",                                WIRE_UNAVAILABLE,         "",              false, 0, NULL, SIGNAL_UNHEARD },
+    { "nobody knows",                              WIRE_DEADLINE_EXCEEDED,   "",              false, 0, NULL, SIGNAL_UNHEARD },
+    { "it is full",                                WIRE_RESOURCE_EXHAUSTED,  "BUSY",          true,  0, NULL, SIGNAL_UNHEARD },
+};
+/* clang-format on */
+
+START_TEST(only_the_sagas_own_word_counts)
+{
+    Sagamesh__Saga__V1__SignalResponse response = SAGAMESH__SAGA__V1__SIGNAL_RESPONSE__INIT;
+    struct rpc_result result = { .code = answers[_i].code,
+                                 .nothing_done = answers[_i].nothing_done };
+    uint8_t bytes[64];
+    char status[8];
+
+    snprintf(result.reason, sizeof result.reason, "%s", answers[_i].reason);
+    response.version = answers[_i].version;
+    response.has_ended = answers[_i].status != NULL;
+    response.status = (char *)(uintptr_t)(answers[_i].status == NULL ? "" : answers[_i].status);
+    if (result.code == WIRE_OK) {
+        result.reply = bytes;
+        result.reply_bytes = sagamesh__saga__v1__signal_response__pack(&response, bytes);
+    }
+    ck_assert_msg(signal_word_of(&result, VERSION, status) == answers[_i].word, "%s",
+                  answers[_i].what);
+    ck_assert_str_eq(status, answers[_i].status == NULL ? "" : answers[_i].status);
+}
+END_TEST
+
+START_TEST(an_answer_that_cannot_be_read_is_none)
+{
+    const uint8_t garbled[] = { 0xff, 0xff, 0xff };
+    const struct rpc_result result = { .reply = garbled, .reply_bytes = sizeof garbled };
+    char status[8];
+
+    ck_assert_int_eq(signal_word_of(&result, VERSION, status), SIGNAL_UNHEARD);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("account signal");
+    TCase *cases = tcase_create("answers");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(cases, only_the_sagas_own_word_counts, 0,
+                        (int)(sizeof answers / sizeof *answers));
+    tcase_add_test(cases, an_answer_that_cannot_be_read_is_none);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
