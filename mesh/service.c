@@ -199,7 +199,9 @@ write_ready_file(const struct service *service)
 static void
 probe(struct service *service, struct pg *pg)
 {
-    bool is_up = pg_run(pg, "SELECT 1") == ERR_OK;
+    bool (*is_ready)(void) = service->spec->is_ready;
+    bool is_up =
+        pg_run(pg, "SELECT 1") == ERR_OK && (service->was_ready || is_ready == NULL || is_ready());
 
     if (is_up == service->is_serving)
         return;

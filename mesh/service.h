@@ -1,7 +1,7 @@
 /* service.h -- A program from its parts: flags, server, store thread, read thread, keeper, drain.
  *
  * main.c of a service is a struct service_spec and one call. The life of the process:
- *   flags -> threads -> database reached -> SERVING (and the ready file) -> SIGTERM
+ *   flags -> threads -> database reached, program ready -> SERVING (and the ready file) -> SIGTERM
  *   -> NOT_SERVING, waiting reads answered, calls in flight finished, port closed -> 0
  * Health follows the database: a service that cannot reach it is NOT_SERVING, and its calls are
  * answered STORE_DOWN.
@@ -57,6 +57,8 @@ struct service_spec {
     const struct service_task *tasks;    /* ends with a row of zeros; or NULL */
     const struct partitions *partitions; /* ends with a row of zeros */
     const struct relay_route *routes;    /* of its events to Kafka; or NULL */
+    /* Whether it can decide calls; asked until it first says yes, and SERVING not before. NULL: at once. */
+    bool (*is_ready)(void);
     /* start: after the flags are read and before the first call. drain: calls that wait for something
      * to happen must be answered now; for programs with a submit. stop: after the last call was
      * answered. NULL: none. */

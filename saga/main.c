@@ -5,7 +5,9 @@
  *   shard_requests.c  Start, Cancel, Get, List, Retry, Compensate
  *   shard_timer.c     when to look at which saga again
  *   shard_watch.c     Watch calls that wait
- *   shard_recover.c   after a crash; parking
+ *   shard_live.c      the sagas that have not ended
+ *   shard_park.c      those that wait for long, out of memory
+ *   shard_recover.c   after a crash
  *   participants.c    calls to services: JSON in, gRPC out
  *   catalog.c         definitions and their versions
  *   saga_rpc.c        requests as callers see them
@@ -110,6 +112,12 @@ stop(struct service *service)
     self->pbjson = pbjson_free(self->pbjson);
 }
 
+static bool
+is_ready(void)
+{
+    return shards_are_recovered(orchestrator.shards);
+}
+
 static void
 submit(void *owner, struct call *call)
 {
@@ -139,6 +147,7 @@ main(int argc, char **argv)
         .statements = no_statements,
         .partitions = partitions,
         .start = start,
+        .is_ready = is_ready,
         .drain = drain,
         .stop = stop,
     };

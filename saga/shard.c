@@ -9,50 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- the sagas that have not ended ---- */
-
-static struct live **
-bucket_of(struct shard *shard, struct uuid id)
-{
-    return &shard->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % SHARD_BUCKETS];
-}
-
-struct live *
-live_find(struct shard *shard, struct uuid id)
-{
-    struct live *live = *bucket_of(shard, id);
-
-    while (live != NULL && !uuid_equal(live->id, id))
-        live = live->next;
-    return live;
-}
-
-struct live *
-live_add(struct shard *shard, struct uuid id)
-{
-    struct live **bucket = bucket_of(shard, id);
-    struct live *live = memory_take(sizeof *live);
-
-    live->id = id;
-    live->next = *bucket;
-    *bucket = live;
-    shard->live_count++;
-    return live;
-}
-
-void
-live_remove(struct shard *shard, struct live *live)
-{
-    struct live **link = bucket_of(shard, live->id);
-
-    while (*link != live)
-        link = &(*link)->next;
-    *link = live->next;
-    instance_free(live->instance);
-    free(live);
-    shard->live_count--;
-}
-
 /* ---- what a tick gathers ---- */
 
 void
@@ -421,8 +377,10 @@ take_items(struct shard *shard, struct tick *tick, struct queue_item *item)
 static int64_t
 wait_us(const struct shard *shard)
 {
-    int64_t now_us = clock_now_us(), wait = shard->park_due_us - now_us;
+    int64_t now_us = clock_now_us(), wait = shard->house_due_us - now_us;
 
+    if (shard->park_due_us - now_us < wait)
+        wait = shard->park_due_us - now_us;
     if (shard->timer_count > 0 && shard->timers[0].at_us - now_us < wait)
         wait = shard->timers[0].at_us - now_us;
     if (shard->watch_due_us != 0 && shard->watch_due_us - now_us < wait)
@@ -430,14 +388,19 @@ wait_us(const struct shard *shard)
     return wait < 0 ? 0 : wait;
 }
 
-/* Once a second: idle sagas are parked, and pages that nobody needs any more are dropped. */
+/* Idle sagas are parked, some in each tick until a round is over. Once a second: pages that no saga in
+ * memory needs any more are dropped. */
 static void
 keep_house(struct shard *shard, struct tick *tick)
 {
     int64_t floor;
 
-    shard_park_idle(shard, tick);
-    shard->park_due_us = shard->now_us + PARK_EVERY_US;
+    if (shard->now_us >= shard->park_due_us)
+        shard->park_due_us =
+            shard_park_idle(shard, tick) ? shard->now_us + HOUSE_EVERY_US : shard->now_us;
+    if (shard->now_us < shard->house_due_us)
+        return;
+    shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
     floor = shard_floor(shard);
     tick->floor_is_due = floor > shard->floor_page && shard->last_body_page >= shard->floor_page;
     tick->is_housekeeping = true;
@@ -470,7 +433,7 @@ shard_tick(struct shard *shard, struct arena *arena)
         refuse_waiting(shard);
         wait_for_store();
     }
-    if (is_store_up && shard->now_us >= shard->park_due_us)
+    if (is_store_up)
         keep_house(shard, &tick);
     shard_end_tick(shard, &tick);
     watch_expire(shard);
@@ -483,6 +446,7 @@ shard_main(void *context)
     struct arena *arena = arena_new();
 
     if (shard_recover(shard)) {
+        atomic_store(&shard->is_recovered, true);
         while (!queue_is_closed(shard->queue) || queue_count(shard->queue) > 0 ||
                shard->left_over != NULL) {
             shard_tick(shard, arena);
@@ -543,6 +507,16 @@ shards_submit(void *context, struct call *call)
     call->finish(call);
 }
 
+bool
+shards_are_recovered(struct shards *shards)
+{
+    for (size_t i = 0; i < shards->count; i++) {
+        if (!atomic_load(&shards->items[i].is_recovered))
+            return false;
+    }
+    return true;
+}
+
 void
 shards_end_watches(struct shards *shards)
 {
@@ -565,10 +539,7 @@ shards_stop(struct shards *shards)
 static void
 shard_free(struct shard *shard)
 {
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        while (shard->buckets[i] != NULL)
-            live_remove(shard, shard->buckets[i]);
-    }
+    live_free_all(shard);
     records_free(&shard->records);
     json_writer_free(&shard->line);
     free(shard->page);

@@ -12,9 +12,11 @@
  *   shard_requests.c  what callers ask: Start, Cancel, Get, List, Retry, Compensate
  *   shard_timer.c     when to look at which saga again
  *   shard_watch.c     Watch calls that wait
- *   shard_recover.c   after a crash, and in idle moments: rows to instances and back
+ *   shard_live.c      the sagas that have not ended
+ *   shard_park.c      in idle moments: sagas to rows
+ *   shard_recover.c   after a crash: rows and pages to sagas
  *
- * Thread    shards_open/end_watches/stop/close: main. shards_submit: any.
+ * Thread    shards_open/end_watches/stop/close: main. shards_submit, shards_are_recovered: any.
  * Errors    Calls are answered BUSY, STOPPING, STORE_DOWN (nothing was done).
  */
 #ifndef SAGA_SHARD_H
@@ -32,12 +34,15 @@ struct shards_options {
     size_t queue_max;
 };
 
-/* Takes the shards over, recovers, and starts their threads. Waits for the database, which must have
+/* Starts the shards' threads, which take the shards over and recover. Waits for the database, which must have
  * its schema. */
 enum error shards_open(const struct shards_options *options, struct shards **ret_shards);
 
 /* Fits rpc_service.submit. */
 void shards_submit(void *shards, struct call *call);
+
+/* Whether all that was open is known again, so that a call is decided at once. */
+bool shards_are_recovered(struct shards *shards);
 
 /* Watch calls that wait are answered with what there is, and no more of them wait. */
 void shards_end_watches(struct shards *shards);

@@ -14,9 +14,13 @@ enum {
     SHARD_BUCKETS = 1 << 14,
     TICK_EVENTS_MAX = 512,
     TICK_BYTES_MAX = JOURNAL_PAGE_BYTES_MAX - 256 * 1024, /* one event more always fits */
+    LIVES_A_BLOCK = 512,
     PARK_AFTER_US = 5 * 1000 * 1000,
-    PARK_EVERY_US = 1000 * 1000,
-    PARK_MAX = 200,              /* rows of one tick */
+    HOUSE_EVERY_US = 1000 * 1000,
+    PARK_MAX = 128,              /* rows of one tick ... */
+    PARK_BYTES_MAX = 1 << 20,    /* ... and their bytes, about */
+    PARK_LOOKS = 4096,           /* sagas in memory that one tick looks at */
+    TRIM_AFTER = 4096,           /* so many fewer sagas in memory: it is given back */
     RECOVER_PAGES = 64,          /* read at once */
     RECOVER_SAGAS = 256,         /* parked rows read, or sagas resumed, at once */
     LIST_BYTES_MAX = 1 << 20,    /* of histories in one answer to List; gRPC's clients take 4 MiB */
@@ -29,8 +33,9 @@ struct live {
     struct live *next; /* of the same bucket */
     struct uuid id;
     struct instance *instance;
-    uint64_t fingerprint;  /* of its Start */
-    int64_t first_page;    /* the oldest page it needs */
+    struct live *awake_before, *awake_after; /* of those in memory */
+    uint64_t fingerprint;                    /* of its Start */
+    int64_t first_page;                      /* the oldest page it needs */
     int64_t parked_page;   /* a parked row is folded up to here; 0: there is no row */
     int64_t next_us;       /* the timer that was set; 0: none */
     enum phase phase;      /* of one that is parked */
@@ -77,16 +82,22 @@ struct shard {
     /* the shard's thread only, from here on */
     struct live *buckets[SHARD_BUCKETS];
     size_t live_count;
-    struct timer *timers; /* a heap, earliest first; entries may be stale */
+    struct live_block *blocks; /* where all struct live are */
+    struct live *spare;
+    struct live *awake_first, *awake_last; /* those in memory, as they came there */
+    size_t awake_count, awake_most;        /* now, and since memory was given back */
+    struct live *park_next;                /* where the round goes on; NULL: the next one begins */
+    struct timer *timers;                  /* a heap, earliest first; entries may be stale */
     size_t timer_count, timer_size;
     struct records records;
     struct json_writer line;
     char *page; /* the tick's records, one a line */
     size_t page_bytes, page_size;
-    int64_t next_page, floor_page, now_us, park_due_us;
+    int64_t next_page, floor_page, now_us, park_due_us, house_due_us;
     int64_t last_body_page; /* the newest page that has records; 0: none is known */
     size_t watcher_count;
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
+    atomic_bool is_recovered;     /* read by any */
     struct queue_item *left_over; /* taken from the queue, not fitting the last page */
 };
 
@@ -97,11 +108,18 @@ struct shards {
     atomic_bool is_watching_over, is_stopping;
 };
 
-/* ---- shard.c ---- */
+/* ---- shard_live.c ---- */
 
 struct live *live_find(struct shard *shard, struct uuid id);
 struct live *live_add(struct shard *shard, struct uuid id);
 void live_remove(struct shard *shard, struct live *live);
+void live_free_all(struct shard *shard);
+/* The instance comes into memory, and leaves it: parked or ended. */
+void live_wake(struct shard *shard, struct live *live, struct instance *instance);
+void live_rest(struct shard *shard, struct live *live);
+
+/* ---- shard.c ---- */
+
 /* Something happened to it: it is sent to, timed or ended at the end of the tick. */
 void tick_touch(struct shard *shard, struct tick *tick, struct live *live);
 void tick_answer(struct tick *tick, struct call *call);
@@ -157,10 +175,12 @@ struct instance *shard_row_read(struct shard *shard, const struct journal_row *r
 /* A parked saga into memory. ERR_INTERNAL: it cannot be read. */
 enum error shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
 
-/* Idle sagas to rows, so that they pin no pages. */
-void shard_park_idle(struct shard *shard, struct tick *tick);
+/* ---- shard_park.c ---- */
 
-/* The oldest page that somebody in memory needs. */
+/* Some idle sagas to rows. True when the round is over: all in memory were looked at. */
+bool shard_park_idle(struct shard *shard, struct tick *tick);
+
+/* The oldest page that a saga in memory needs. */
 int64_t shard_floor(const struct shard *shard);
 
 #endif

@@ -34,10 +34,13 @@ shard_row_read(struct shard *shard, const struct journal_row *row)
 enum error
 shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row)
 {
+    struct instance *instance;
+
     assert(live->instance == NULL);
-    live->instance = shard_row_read(shard, row);
-    if (live->instance == NULL)
+    instance = shard_row_read(shard, row);
+    if (instance == NULL)
         return ERR_INTERNAL;
+    live_wake(shard, live, instance);
     live->first_page = shard->next_page;
     live->parked_page = row->page;
     live->fingerprint = row->fingerprint;
@@ -139,7 +142,7 @@ fold_record(struct shard *shard, int64_t page, const struct record *record, stru
         return;
     if (live == NULL) {
         live = live_add(shard, record->saga_id);
-        live->instance = instance_new(record->saga_id);
+        live_wake(shard, live, instance_new(record->saga_id));
         live->first_page = page;
         live->fingerprint = start_fingerprint(record->definition->name, record->set);
     }
@@ -219,10 +222,7 @@ fold_pages(struct shard *shard, int64_t from)
 static void
 forget_all(struct shard *shard)
 {
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        while (shard->buckets[i] != NULL)
-            live_remove(shard, shard->buckets[i]);
-    }
+    live_free_all(shard);
     shard->timer_count = 0;
 }
 
@@ -339,18 +339,6 @@ load_and_resume(struct shard *shard)
     return resume(shard);
 }
 
-static size_t
-parked_count(const struct shard *shard)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next)
-            count += live->instance == NULL;
-    }
-    return count;
-}
-
 bool
 shard_recover(struct shard *shard)
 {
@@ -365,67 +353,10 @@ shard_recover(struct shard *shard)
             return false;
         nanosleep(&pause, NULL);
     }
-    shard->park_due_us = shard->now_us + PARK_EVERY_US;
+    shard->park_due_us = shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
     log_info("shard=%d recovered=%zu parked=%zu floor=%lld next=%lld ms=%lld", shard->number,
-             shard->live_count - parked_count(shard), parked_count(shard),
+             shard->awake_count, shard->live_count - shard->awake_count,
              (long long)shard->floor_page, (long long)shard->next_page,
              (long long)((clock_steady_us() - started_us) / 1000));
     return true;
-}
-
-/* ---- parking ---- */
-
-static bool
-is_idle(const struct shard *shard, const struct live *live)
-{
-    return live->instance != NULL && !live->is_touched && !live->is_under_way &&
-           shard->now_us - live->touched_us > PARK_AFTER_US &&
-           (live->next_us == 0 || live->next_us - shard->now_us > PARK_AFTER_US);
-}
-
-static void
-park(struct shard *shard, struct tick *tick, struct live *live)
-{
-    struct journal_row *row = arena_take(tick->arena, sizeof *row);
-
-    live->phase = instance_phase(live->instance);
-    json_writer_reset(&shard->line);
-    instance_write(live->instance, &shard->line);
-    *row = (struct journal_row){ .id = live->id,
-                                 .shard = shard->number,
-                                 .page = shard->next_page,
-                                 .fingerprint = live->fingerprint,
-                                 .next_us = live->next_us,
-                                 .phase = phase_text(live->phase),
-                                 .body =
-                                     arena_copy(tick->arena, shard->line.text, shard->line.bytes) };
-    tick->parked[tick->parked_count++] = row;
-    live->parked_page = shard->next_page;
-    live->instance = instance_free(live->instance);
-}
-
-void
-shard_park_idle(struct shard *shard, struct tick *tick)
-{
-    tick->parked = arena_take(tick->arena, PARK_MAX * sizeof *tick->parked);
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (tick->parked_count < PARK_MAX && is_idle(shard, live))
-                park(shard, tick, live);
-        }
-    }
-}
-
-int64_t
-shard_floor(const struct shard *shard)
-{
-    int64_t floor = shard->next_page;
-
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (live->instance != NULL && live->first_page < floor)
-                floor = live->first_page;
-        }
-    }
-    return floor;
 }

@@ -69,7 +69,7 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
         return;
     }
     live = live_add(shard, start->op.id);
-    live->instance = instance_new(start->op.id);
+    live_wake(shard, live, instance_new(start->op.id));
     live->fingerprint = fingerprint;
     live->first_page = shard->next_page;
     if (shard_decide(shard, tick, live, &event, &start->op.problem) != ERR_OK)

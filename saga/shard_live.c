@@ -1,0 +1,129 @@
+/* shard_live.c -- The sagas of a shard that have not ended: all of them by id, and those that are in memory
+ * in a list, so that what looks at these alone does not pass the parked ones, of which there may be a
+ * hundred times as many.
+ *
+ * A struct live stays while its instance comes and goes. Taken from the heap one by one, each would lie
+ * between pieces of instances and keep a page of memory that is otherwise free; so they come in blocks.
+ */
+#include "saga/shard_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct live_block {
+    struct live_block *next;
+    struct live items[LIVES_A_BLOCK];
+};
+
+static struct live *
+live_take(struct shard *shard)
+{
+    struct live *live = shard->spare;
+
+    if (live == NULL) {
+        struct live_block *block = memory_take(sizeof *block);
+
+        block->next = shard->blocks;
+        shard->blocks = block;
+        for (size_t i = 0; i < LIVES_A_BLOCK; i++) {
+            block->items[i].next = shard->spare;
+            shard->spare = &block->items[i];
+        }
+        live = shard->spare;
+    }
+    shard->spare = live->next;
+    memset(live, 0, sizeof *live);
+    return live;
+}
+
+void
+live_free_all(struct shard *shard)
+{
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        while (shard->buckets[i] != NULL)
+            live_remove(shard, shard->buckets[i]);
+    }
+    shard->spare = NULL;
+    while (shard->blocks != NULL) {
+        struct live_block *block = shard->blocks;
+
+        shard->blocks = block->next;
+        free(block);
+    }
+}
+
+static struct live **
+bucket_of(struct shard *shard, struct uuid id)
+{
+    return &shard->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % SHARD_BUCKETS];
+}
+
+struct live *
+live_find(struct shard *shard, struct uuid id)
+{
+    struct live *live = *bucket_of(shard, id);
+
+    while (live != NULL && !uuid_equal(live->id, id))
+        live = live->next;
+    return live;
+}
+
+struct live *
+live_add(struct shard *shard, struct uuid id)
+{
+    struct live **bucket = bucket_of(shard, id);
+    struct live *live = live_take(shard);
+
+    live->id = id;
+    live->next = *bucket;
+    *bucket = live;
+    shard->live_count++;
+    return live;
+}
+
+void
+live_remove(struct shard *shard, struct live *live)
+{
+    struct live **link = bucket_of(shard, live->id);
+
+    while (*link != live)
+        link = &(*link)->next;
+    *link = live->next;
+    if (live->instance != NULL)
+        live_rest(shard, live);
+    live->next = shard->spare;
+    shard->spare = live;
+    shard->live_count--;
+}
+
+void
+live_wake(struct shard *shard, struct live *live, struct instance *instance)
+{
+    live->instance = instance;
+    live->awake_before = shard->awake_last;
+    live->awake_after = NULL;
+    if (shard->awake_last == NULL)
+        shard->awake_first = live;
+    else
+        shard->awake_last->awake_after = live;
+    shard->awake_last = live;
+    if (++shard->awake_count > shard->awake_most)
+        shard->awake_most = shard->awake_count;
+}
+
+void
+live_rest(struct shard *shard, struct live *live)
+{
+    if (shard->park_next == live)
+        shard->park_next = live->awake_after;
+    if (live->awake_before == NULL)
+        shard->awake_first = live->awake_after;
+    else
+        live->awake_before->awake_after = live->awake_after;
+    if (live->awake_after == NULL)
+        shard->awake_last = live->awake_before;
+    else
+        live->awake_after->awake_before = live->awake_before;
+    live->instance = instance_free(live->instance);
+    shard->awake_count--;
+}

@@ -1,0 +1,143 @@
+"""Thousands of sagas that wait for an event: out of the orchestrator's memory as fast as they come, and known
+again when it says that it is ready."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+import grpc
+from grpc.health.v1 import health_pb2
+from mesh import Mesh, uuid7
+from patience import wait_until
+
+SAGAS = 12_000
+ENVELOPE_ITEMS = 256
+PARKED_SECONDS = 40  # at 200 a second they took a minute
+WAITER = {
+    "Name": "waiter",
+    "Version": "1",
+    "StartState": "Wait",
+    "States": {
+        "Wait": {
+            "Type": "WaitForEvent",
+            "Event": "payment",
+            "Until": "[payment]?.claim == 'TAKEN'",
+            "TimeoutSeconds": 86400,
+            "TimeoutNext": "Done",
+            "Next": "Done",
+        },
+        "Done": {"Type": "Succeed"},
+    },
+}
+# About what an order has.
+INPUT = {"lines": [{"sku": f"pen-{i}", "quantity": i + 1} for i in range(5)], "customerId": "c" * 40}
+
+
+class Lock:
+    """A row of the saga's database that another session holds, for as long as this lives."""
+
+    def __init__(self, mesh, statement):
+        words = ["psql", "-X", "-q", "-A", "-t", "-d", f"{mesh.conninfo} dbname=saga"]
+        self.psql = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.psql.stdin.write(f"BEGIN;\n{statement};\n")
+        self.psql.stdin.flush()
+        self.psql.stdout.readline()  # it is held
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.psql.stdin.close()
+        self.psql.stdout.close()
+        self.psql.wait()
+
+
+class Open(unittest.TestCase):
+    def setUp(self):
+        self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
+        self.addCleanup(shutil.rmtree, self.definitions)
+        (self.definitions / "waiter.json").write_text(json.dumps(WAITER))
+        self.mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
+        self.mesh.open()
+
+    def tearDown(self):
+        result = self._outcome.result
+        self.mesh.close(keep_logs=any(test is self for test, _ in result.failures + result.errors))
+
+    def start_request(self):
+        return self.mesh.saga_pb.StartRequest(
+            saga_id=uuid7(), definition="waiter", input_json=json.dumps(INPUT)
+        )
+
+    def start_many(self, count):
+        pb = self.mesh.batch_pb
+        for at in range(0, count, ENVELOPE_ITEMS):
+            items = [
+                pb.CallItem(
+                    method="sagamesh.saga.v1.SagaService/Start",
+                    request=self.start_request().SerializeToString(),
+                )
+                for _ in range(min(ENVELOPE_ITEMS, count - at))
+            ]
+            answer = self.mesh.batch("saga").Call(pb.CallRequest(items=items), timeout=60)
+            self.assertEqual({result.status.code for result in answer.results}, {0})
+
+    def parked(self):
+        return int(self.mesh.psql("saga", "SELECT count(*) FROM journal_parked")[0][0])
+
+    def memory_mb(self):
+        status = pathlib.Path(f"/proc/{self.mesh.pid('saga')}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
+    def log_lines(self):
+        return (self.mesh.logs / "saga.log").read_text().splitlines()
+
+    def test_sagas_leave_the_memory_as_fast_as_they_come(self):
+        before = self.memory_mb()
+        self.start_many(SAGAS)
+        full = self.memory_mb()
+        began = time.monotonic()
+        wait_until(lambda: self.parked() == SAGAS, 300, "all are parked")
+        self.assertLess(time.monotonic() - began, PARKED_SECONDS)
+        if not self.mesh.is_sanitized():  # a sanitizer keeps what is freed
+            # A quarter at most, and what a program needs for some time on the way.
+            wait_until(
+                lambda: self.memory_mb() - before < (full - before) / 4 + 8, 30,
+                f"the memory is given back: {before:.0f} MB, with all of them {full:.0f} MB",
+            )
+
+    def test_ready_means_that_all_are_known(self):
+        self.start_many(2000)
+        self.mesh.kill("saga")
+        with Lock(self.mesh, "SELECT shard FROM journal_shard FOR UPDATE"):
+            self.mesh.start("saga", wait=False)
+            # Its keeper has found the database by now, and its shard waits to be taken over.
+            wait_until(lambda: self.sessions("query = 'SELECT 1'"), 60, "the keeper has looked")
+            wait_until(lambda: self.sessions("wait_event_type = 'Lock'"), 60, "the shard waits")
+            self.assertEqual(self.health(), health_pb2.HealthCheckResponse.NOT_SERVING)
+            self.assertFalse(self.mesh._ready_file("saga").exists())
+        self.mesh.wait_ready("saga")
+        self.assertEqual(self.health(), health_pb2.HealthCheckResponse.SERVING)
+        lines = [line for line in self.log_lines() if "recovered=" in line or "serving=yes" in line]
+        self.assertIn("recovered=2000", lines[-2])
+        self.assertIn("serving=yes", lines[-1])
+        self.mesh.insist(self.mesh.sagas.Start, self.start_request())
+
+    def health(self):
+        """Asked again over the connection of the program that was killed."""
+        for _ in range(100):
+            try:
+                return self.mesh.health("saga")
+            except grpc.RpcError:
+                time.sleep(0.05)
+        raise AssertionError("no answer")
+
+    def sessions(self, condition):
+        return self.mesh.psql(
+            "saga", f"SELECT pid FROM pg_stat_activity WHERE datname = 'saga' AND {condition}"
+        )
