@@ -145,6 +145,15 @@ struct statement {
     bool has_more;
 };
 
+struct list_charges {
+    struct op op;
+    struct uuid before_id; /* all bits set: from the newest */
+    int32_t page_size;
+    struct transfer *transfers; /* result: all that were looked at */
+    size_t count;
+    bool has_more;
+};
+
 extern const struct read ledger_reads[]; /* ledger_store.c */
 extern const struct pg_statement *const ledger_statements[];
 extern const struct method ledger_methods[]; /* ledger_rpc.c */

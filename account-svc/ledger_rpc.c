@@ -111,6 +111,7 @@ transfer_message(const struct transfer *transfer, struct arena *arena)
     message->reference = (char *)transfer->reference;
     message->reverses_id = id_message(transfer->reverses_id, arena);
     message->posted_at_us = transfer->posted_at_us;
+    message->reversed_by_id = id_message(transfer->reversed_by, arena);
     return message;
 }
 
@@ -407,6 +408,46 @@ statement_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+static enum error
+list_charges_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Ledger__V1__ListChargesRequest *request =
+        (const Sagamesh__Ledger__V1__ListChargesRequest *)message;
+    struct list_charges *list = op;
+    struct problem *problem = &list->op.problem;
+
+    (void)arena;
+    if (check_page_id(problem, request->page_token, &list->before_id) != ERR_OK)
+        return problem->error;
+    if (uuid_is_nil(list->before_id)) /* version and variant bits keep every id below this */
+        memset(&list->before_id, 0xff, sizeof list->before_id);
+    return check_page_size(problem, request->page_size, &list->page_size);
+}
+
+static bool
+is_standing_charge(const struct transfer *transfer)
+{
+    return transfer->state == TRANSFER_POSTED && strcmp(transfer->kind, "charge") == 0 &&
+           uuid_is_nil(transfer->reversed_by);
+}
+
+static ProtobufCMessage *
+list_charges_encode(const void *op, struct arena *arena)
+{
+    const struct list_charges *list = op;
+    Sagamesh__Ledger__V1__ListChargesResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__ledger__v1__list_charges_response__init(response);
+    response->charges = arena_take(arena, list->count * sizeof *response->charges);
+    for (size_t i = 0; i < list->count; i++) {
+        if (is_standing_charge(&list->transfers[i]))
+            response->charges[response->n_charges++] = transfer_message(&list->transfers[i], arena);
+    }
+    if (list->has_more)
+        response->next_page_token = id_message(list->transfers[list->count - 1].record.id, arena);
+    return &response->base;
+}
+
 /* ---- holds ---- */
 
 static enum error
@@ -560,6 +601,7 @@ const struct method ledger_methods[] = {
     { "Refund",      sizeof(struct refund),       refund_decode,       refund_touch,       refund_decide,       refund_answer,       refund_encode       },
     { "Balance",     sizeof(struct get_account),  balance_decode,      NULL,               NULL,                NULL,                balance_encode      },
     { "Statement",   sizeof(struct statement),    statement_decode,    NULL,               NULL,                NULL,                statement_encode    },
+    { "ListCharges", sizeof(struct list_charges), list_charges_decode, NULL,               NULL,                NULL,                list_charges_encode },
     { 0 },
 };
 /* clang-format on */

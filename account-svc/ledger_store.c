@@ -281,6 +281,40 @@ statement_read(struct pg *pg, struct op *const *ops, size_t count, struct arena 
     return error;
 }
 
+static const struct pg_column charges_columns[] = {
+    PG_COLUMN(struct list_charges, before_id, PG_UUID),
+    PG_COLUMN(struct list_charges, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement transfer_page_all = {
+    .name = "transfer_page_all",
+    .sql = "SELECT " TRANSFER_COLUMNS " FROM transfer WHERE id < $1 ORDER BY id DESC"
+           " LIMIT $2::int + 1",
+    .in = charges_columns,
+    .is_single = true,
+    .out = transfer_columns,
+    .out_bytes = sizeof(struct transfer),
+};
+
+static enum error
+list_charges_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_charges *list = (struct list_charges *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &transfer_page_all, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->transfers = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
 static const struct pg_statement funds_get = {
     .name = "funds_get",
     .sql = "SELECT " FUNDS_COLUMNS " FROM ledger_hold WHERE id = ANY($1::uuid[])"
@@ -319,6 +353,7 @@ const struct read ledger_reads[] = {
     { .name = "GetTransfer", .read = get_transfer_read },
     { .name = "Balance", .read = get_account_read },
     { .name = "Statement", .read = statement_read },
+    { .name = "ListCharges", .read = list_charges_read },
     { 0 },
 };
 
@@ -335,5 +370,5 @@ const struct pg_statement funds_due = {
 };
 
 const struct pg_statement *const ledger_statements[] = {
-    &funds_get, &funds_due, &account_get, &transfer_get, &transfer_page, NULL,
+    &funds_get, &funds_due, &account_get, &transfer_get, &transfer_page, &transfer_page_all, NULL,
 };

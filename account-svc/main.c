@@ -32,6 +32,7 @@
 #include "account-svc/payment_signal.h"
 #include "account-svc/payment_sweep.h"
 #include "account-svc/provider_thread.h"
+#include "mesh/audit.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
@@ -209,6 +210,8 @@ static const struct service_also also[] = {
     { 0 },
 };
 
+static const struct pg_statement check = AUDIT_STATEMENT("ledger_check", "ledger_check()");
+
 int
 main(int argc, char **argv)
 {
@@ -227,6 +230,7 @@ main(int argc, char **argv)
         .also = also,
         .tasks = tasks,
         .partitions = partitions,
+        .check = &check,
         .routes = routes,
         .start = start,
         .stop = stop,

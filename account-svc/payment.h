@@ -497,6 +497,15 @@ struct list_payments {
     size_t count;
 };
 
+struct list_all {
+    struct op op;
+    struct uuid before_id; /* all bits set: from the newest */
+    int32_t page_size;
+    struct payment *payments; /* result, newest first */
+    size_t count;
+    bool has_more;
+};
+
 struct list_troubled {
     struct op op;             /* op.id is the last of the page before */
     int32_t page_size;        /* in the statement one more, to know whether there are more */

@@ -23,6 +23,8 @@ enum {
     SEED_TELL
 };
 
+enum { PAYMENT_PAGE_BYTES = 1 << 20 };
+
 static const struct provider_set *configured; /* see payment_rpc_open() */
 static atomic_uint_fast64_t counts[PROVIDERS_MAX][OBSERVE_COUNT];
 
@@ -473,6 +475,46 @@ list_encode(const void *op, struct arena *arena)
 }
 
 static enum error
+list_all_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Payment__V1__ListAllRequest *request =
+        (const Sagamesh__Payment__V1__ListAllRequest *)message;
+    struct list_all *list = op;
+    struct problem *problem = &list->op.problem;
+
+    (void)arena;
+    if (check_page_id(problem, request->page_token, &list->before_id) != ERR_OK)
+        return problem->error;
+    if (uuid_is_nil(list->before_id)) /* version and variant bits keep every id below this */
+        memset(&list->before_id, 0xff, sizeof list->before_id);
+    return check_page_size(problem, request->page_size, &list->page_size);
+}
+
+/* Tombstones are left out. A page ends before it is larger than a message should be. */
+static ProtobufCMessage *
+list_all_encode(const void *op, struct arena *arena)
+{
+    const struct list_all *list = op;
+    Sagamesh__Payment__V1__ListAllResponse *response = arena_take(arena, sizeof *response);
+    size_t bytes = 0, looked = 0;
+
+    sagamesh__payment__v1__list_all_response__init(response);
+    response->payments = arena_take(arena, list->count * sizeof *response->payments);
+    for (; looked < list->count && bytes < PAYMENT_PAGE_BYTES; looked++) {
+        Sagamesh__Payment__V1__Payment *message;
+
+        if (payment_is_tombstone(&list->payments[looked]))
+            continue;
+        message = payment_message(&list->payments[looked], arena);
+        bytes += protobuf_c_message_get_packed_size(&message->base);
+        response->payments[response->n_payments++] = message;
+    }
+    if (list->has_more || looked < list->count)
+        response->next_page_token = id_message(list->payments[looked - 1].record.id, arena);
+    return &response->base;
+}
+
+static enum error
 troubled_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 {
     const Sagamesh__Payment__V1__ListTroubledRequest *request =
@@ -511,6 +553,7 @@ const struct method payment_methods[] = {
     { "Observe", sizeof(struct observe_payment), observe_decode, observe_payment_touch, observe_payment_decide, observe_payment_answer, observe_encode },
     { "Abandon", sizeof(struct undo_payment),    abandon_decode, undo_payment_touch,    abandon_payment_decide, undo_payment_answer,    abandon_encode },
     { "Refund",  sizeof(struct undo_payment),    refund_decode,  undo_payment_touch,    refund_payment_decide,  undo_payment_answer,    refund_encode  },
+    { "ListAll", sizeof(struct list_all),        list_all_decode, NULL,                 NULL,                   NULL,                   list_all_encode },
     { "ListTroubled", sizeof(struct list_troubled), troubled_decode, NULL,                NULL,                   NULL,                   troubled_encode },
     { "Settle",  sizeof(struct undo_payment),    settle_decode,  undo_payment_touch,    settle_payment_decide,  undo_payment_answer,    settle_encode  },
     { "Tell",    sizeof(struct tell_payment),    tell_decode,    tell_payment_touch,    tell_payment_decide,    tell_payment_answer,    tell_encode    },

@@ -298,6 +298,40 @@ list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *aren
     return error;
 }
 
+static const struct pg_column all_columns[] = {
+    PG_COLUMN(struct list_all, before_id, PG_UUID),
+    PG_COLUMN(struct list_all, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_statement payment_page_all = {
+    .name = "payment_page_all",
+    .sql = "SELECT " PAYMENT_COLUMNS " FROM payment WHERE id < $1 ORDER BY id DESC"
+           " LIMIT $2::int + 1",
+    .in = all_columns,
+    .is_single = true,
+    .out = payment_columns,
+    .out_bytes = sizeof(struct payment),
+};
+
+static enum error
+all_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_all *list = (struct list_all *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &payment_page_all, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->payments = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
 static const struct pg_column troubled_columns[] = {
     PG_COLUMN(struct list_troubled, op.id, PG_UUID),
     PG_COLUMN(struct list_troubled, page_size, PG_INT4),
@@ -335,6 +369,7 @@ troubled_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *
 const struct read payment_reads[] = {
     { .name = "Get", .read = get_read },
     { .name = "List", .read = list_read },
+    { .name = "ListAll", .read = all_read },
     { .name = "ListTroubled", .read = troubled_read },
     { 0 },
 };
@@ -412,7 +447,9 @@ const struct pg_statement payment_signals_late = {
 _Static_assert(SIGNALS_LATE_MAX == 1000 && SIGNAL_FRESH_US == 2000000, "as in signals_late");
 
 const struct pg_statement *const payment_statements[] = {
-    &payment_get,          &payment_page,         &payment_troubled,
-    &payment_tasks_due,    &payment_give_ups_due, &payment_signals_due,
-    &payment_signals_late, &payment_inbox_purge,  NULL,
+    &payment_get,         &payment_page,
+    &payment_page_all,    &payment_troubled,
+    &payment_tasks_due,   &payment_give_ups_due,
+    &payment_signals_due, &payment_signals_late,
+    &payment_inbox_purge, NULL,
 };

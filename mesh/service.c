@@ -1,8 +1,11 @@
 #include "mesh/service.h"
+#include "mesh/audit.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/wire/rpc_server.h"
+
+#include "sagamesh/audit/v1/audit_service.pb-c.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -52,7 +55,7 @@ static const struct config_key keys[] = {
 struct service {
     const struct service_spec *spec;
     struct settings settings;
-    struct rpc_service rpcs[1 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
+    struct rpc_service rpcs[2 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
     size_t rpc_count;
     /* Those of all gRPC services together. */
     const struct read *reads;
@@ -61,6 +64,7 @@ struct service {
     struct batch *batch;
     struct reader *reader;
     struct relay *relay; /* NULL: no events, or no Kafka */
+    struct audit *audit; /* NULL: there is nothing to recompute */
     pthread_t keeper;
     struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
     bool is_serving, was_ready; /* the keeper's */
@@ -256,19 +260,21 @@ keep_partitions(struct upkeep *upkeep, const struct partitions *partitions, stru
     upkeep->wall_us = wall_us;
 }
 
-/* The program's statements and the keeper's own. */
+/* The program's statements and the keeper's own; and the check, so that a schema without it is found now
+ * and not by the operator who begins one. */
 static const struct pg_statement **
-keeper_statements(const struct pg_statement *const *own)
+keeper_statements(const struct pg_statement *const *own, const struct pg_statement *check)
 {
     const struct pg_statement **list;
     size_t count = 0;
 
     while (own[count] != NULL)
         count++;
-    list = memory_take((count + 3) * sizeof *list);
+    list = memory_take((count + 4) * sizeof *list);
     memcpy(list, own, count * sizeof *list);
     list[count] = &partitions_keep;
     list[count + 1] = &partitions_drop;
+    list[count + 2] = check;
     return list;
 }
 
@@ -290,7 +296,7 @@ keeper_main(void *context)
 {
     struct service *service = context;
     const struct service_spec *spec = service->spec;
-    const struct pg_statement **statements = keeper_statements(service->statements);
+    const struct pg_statement **statements = keeper_statements(service->statements, spec->check);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
     int64_t due_us[16] = { 0 }, probe_due_us = 0, port_due_us = 0;
     struct upkeep upkeep = { 0 };
@@ -452,6 +458,15 @@ open_parts(struct service *service)
                                      .parked_max = (size_t)settings->parked_max };
     enum error error;
 
+    if (spec->check != NULL) {
+        service->audit = audit_open(settings->database, spec->name, spec->check);
+        service->rpcs[service->rpc_count++] =
+            (struct rpc_service){ .descriptor = &sagamesh__audit__v1__audit_service__descriptor,
+                                  .methods = audit_methods,
+                                  .submit = audit_submit,
+                                  .owner = service->audit };
+        server.service_count = service->rpc_count;
+    }
     if (spec->submit == NULL) {
         service->reader = reader_open(&reader);
         if (spec->routes != NULL && settings->kafka[0] != '\0')
@@ -513,6 +528,7 @@ close_parts(struct service *service)
     service->server = rpc_server_close(service->server);
     service->batch = batch_close(service->batch);
     service->reader = reader_close(service->reader);
+    service->audit = audit_close(service->audit);
     service->keeper_queue = queue_free(service->keeper_queue);
     free((void *)service->reads);
     free(service->statements);

@@ -57,6 +57,7 @@ struct service_spec {
     const struct service_task *tasks;    /* ends with a row of zeros; or NULL */
     const struct partitions *partitions; /* ends with a row of zeros */
     const struct relay_route *routes;    /* of its events to Kafka; or NULL */
+    const struct pg_statement *check;    /* of AuditService (mesh/audit.h); or NULL */
     /* Whether it can decide calls; asked until it first says yes, and SERVING not before. NULL: at once. */
     bool (*is_ready)(void);
     /* start: after the flags are read and before the first call. drain: calls that wait for something

@@ -11,6 +11,7 @@
  *
  * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are answered.
  */
+#include "mesh/audit.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/service.h"
@@ -182,6 +183,8 @@ static const struct relay_route routes[] = {
     { 0 },
 };
 
+static const struct pg_statement check = AUDIT_STATEMENT("order_check", "order_check()");
+
 int
 main(int argc, char **argv)
 {
@@ -198,6 +201,7 @@ main(int argc, char **argv)
         .statements = order_statements,
         .tasks = tasks,
         .partitions = partitions,
+        .check = &check,
         .routes = routes,
         .start = start,
         .stop = stop,

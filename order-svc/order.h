@@ -262,6 +262,17 @@ struct list_orders {
     bool has_more;
 };
 
+/* Those that are not final. */
+struct list_open {
+    struct op op;
+    struct uuid before_id; /* nil: from the newest */
+    int32_t page_size;
+    const struct order *orders; /* result */
+    size_t count;
+    struct uuid next_id; /* before_id of the next page, when has_more */
+    bool has_more;
+};
+
 struct list_events {
     struct op op; /* op.id is the order's */
     int32_t after_version;

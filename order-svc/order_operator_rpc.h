@@ -12,5 +12,7 @@
 
 enum error ask_saga_decode(const ProtobufCMessage *message, struct arena *arena, void *op);
 ProtobufCMessage *ask_saga_encode(const void *op, struct arena *arena);
+enum error list_open_decode(const ProtobufCMessage *message, struct arena *arena, void *op);
+ProtobufCMessage *list_open_encode(const void *op, struct arena *arena);
 
 #endif

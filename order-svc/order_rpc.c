@@ -11,6 +11,7 @@
 #include "mesh/base/check.h"
 #include "order-svc/order.h"
 #include "order-svc/order_key_rpc.h"
+#include "order-svc/order_message.h"
 #include "order-svc/order_operator_rpc.h"
 
 #include "sagamesh/order/v1/order_service.pb-c.h"
@@ -384,56 +385,6 @@ mark_failed_encode(const void *op, struct arena *arena)
 
 /* ---- reads ---- */
 
-static Sagamesh__Order__V1__OrderLine **
-lines_message(const char *lines, struct arena *arena, size_t *ret_count)
-{
-    Sagamesh__Order__V1__OrderLine **list;
-    struct line line;
-    size_t count = 0;
-
-    for (const char *at = lines; *at != '\0'; at++)
-        count += *at == '\n';
-    list = arena_take(arena, count * sizeof(Sagamesh__Order__V1__OrderLine *));
-    *ret_count = count;
-    for (size_t i = 0; line_next(&lines, &line); i++) {
-        Sagamesh__Order__V1__OrderLine *message = arena_take(arena, sizeof *message);
-
-        sagamesh__order__v1__order_line__init(message);
-        message->sku = arena_copy(arena, line.sku, strlen(line.sku));
-        message->quantity = line.quantity;
-        list[i] = message;
-    }
-    return list;
-}
-
-static Sagamesh__Order__V1__Order *
-order_message(const struct order *order, struct arena *arena)
-{
-    Sagamesh__Order__V1__Order *message = arena_take(arena, sizeof *message);
-
-    sagamesh__order__v1__order__init(message);
-    message->order_id = id_text(order->record.id, arena);
-    message->customer_id = (char *)order->customer_id;
-    message->currency = (char *)order->currency;
-    message->lines = lines_message(order->lines, arena, &message->n_lines);
-    message->status = (Sagamesh__Order__V1__OrderStatus)order->status;
-    message->version = order->version;
-    message->total_minor = order->total_minor;
-    message->reason = (char *)order->failure_reason;
-    message->detail = (char *)order->failure_detail;
-    message->cancel_requested = order->cancel_wanted;
-    message->placed_at_us = order->placed_at_us;
-    message->changed_at_us = order->changed_at_us;
-    message->flow = (char *)order->flow;
-    message->payment_method = (char *)order->payment_method;
-    message->payment_reference = (char *)order->payment_reference;
-    message->provider = (char *)order->provider;
-    message->payment_id = (char *)order->payment_id;
-    message->payment_url = (char *)order->payment_url;
-    message->payment_expires_at_us = order->payment_expires_at_us;
-    return message;
-}
-
 static enum error
 get_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 {
@@ -479,24 +430,14 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     return check_page_size(problem, request->page_size, &list->page_size);
 }
 
-/* A page ends early before it is larger than a message should be; it has one order at least. */
 static ProtobufCMessage *
 list_encode(const void *op, struct arena *arena)
 {
     const struct list_orders *list = op;
     Sagamesh__Order__V1__ListResponse *response = arena_take(arena, sizeof *response);
-    size_t bytes = 0;
 
     sagamesh__order__v1__list_response__init(response);
-    response->orders = arena_take(arena, list->count * sizeof *response->orders);
-    while (response->n_orders < list->count) {
-        Sagamesh__Order__V1__Order *order = order_message(&list->orders[response->n_orders], arena);
-
-        bytes += protobuf_c_message_get_packed_size(&order->base);
-        if (response->n_orders > 0 && bytes > PAGE_BYTES_MAX)
-            break;
-        response->orders[response->n_orders++] = order;
-    }
+    response->orders = order_messages(list->orders, list->count, arena, &response->n_orders);
     if (list->has_more || response->n_orders < list->count)
         response->next_page_token = response->orders[response->n_orders - 1]->order_id;
     return &response->base;
@@ -547,6 +488,7 @@ const struct method order_methods[] = {
     { "ReleaseKey",  sizeof(struct release_key),  release_key_decode,  release_key_touch,  release_key_decide,  release_key_answer,  release_key_encode  },
     { "Get",         sizeof(struct get_order),    get_decode,          NULL,               NULL,                NULL,                get_encode          },
     { "List",        sizeof(struct list_orders),  list_decode,         NULL,               NULL,                NULL,                list_encode         },
+    { "ListOpen",    sizeof(struct list_open),    list_open_decode,    NULL,               NULL,                NULL,                list_open_encode    },
     { "ListEvents",  sizeof(struct list_events),  list_events_decode,  NULL,               NULL,                NULL,                list_events_encode  },
     { "Cancel",      sizeof(struct cancel),       cancel_decode,       cancel_touch,       cancel_decide,       cancel_answer,       cancel_encode       },
     { "AskSaga",     sizeof(struct ask_saga),     ask_saga_decode,     ask_saga_touch,      ask_saga_decide,     ask_saga_answer,     ask_saga_encode     },

@@ -295,6 +295,74 @@ list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *aren
     return error;
 }
 
+static const struct pg_column open_columns[] = {
+    PG_COLUMN(struct list_open, before_id, PG_UUID),
+    PG_COLUMN(struct list_open, page_size, PG_INT4),
+    { 0 },
+};
+
+/* A page is a number of orders looked at: below the floor of the sweep none is open, and above it there
+ * may be a million that are final between two that are not. */
+#define OPEN_WINDOW                                                                                \
+    "(SELECT * FROM orders WHERE seq < " PAGE_BEFORE(                                              \
+        "orders", "$1") " AND seq > (SELECT floor_seq FROM sweep WHERE name = 'start') ORDER BY "  \
+                        "seq DESC LIMIT 5000)"
+
+static const struct pg_statement order_page_open = {
+    .name = "order_page_open",
+    .sql = "SELECT " ORDER_COLUMNS " FROM " OPEN_WINDOW " AS looked WHERE status < 3"
+           " ORDER BY seq DESC LIMIT $2::int + 1",
+    .in = open_columns,
+    .is_single = true,
+    .out = order_columns,
+    .out_bytes = sizeof(struct order),
+};
+_Static_assert(ORDER_PAID == 3 && ORDER_FAILED == 4, "as in order_page_open");
+
+static const struct pg_column open_end_columns[] = {
+    PG_COLUMN(struct list_open, before_id, PG_UUID),
+    { 0 },
+};
+
+/* The last one that such a page looked at; no row where it came to the end. */
+static const struct pg_statement order_page_open_end = {
+    .name = "order_page_open_end",
+    .sql = "SELECT id FROM " OPEN_WINDOW " AS looked ORDER BY seq DESC OFFSET 4999 LIMIT 1",
+    .in = open_end_columns,
+    .is_single = true,
+    .out = key_uuid,
+    .out_bytes = sizeof(struct uuid),
+};
+
+static enum error
+list_open_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_open *list = (struct list_open *)ops[i];
+        const void *row = list;
+        struct pg_step steps[] = {
+            { .statement = &order_page_open, .rows = &row, .count = 1 },
+            { .statement = &order_page_open_end, .rows = &row, .count = 1 }
+        };
+        bool is_cut;
+
+        error = pg_round(pg, false, steps, 2, arena);
+        if (error != ERR_OK)
+            break;
+        is_cut = steps[0].ret_count > (size_t)list->page_size;
+        list->orders = steps[0].ret_rows;
+        list->count = is_cut ? (size_t)list->page_size : steps[0].ret_count;
+        list->has_more = is_cut || steps[1].ret_count > 0;
+        if (is_cut)
+            list->next_id = list->orders[list->count - 1].record.id;
+        else if (list->has_more)
+            list->next_id = *(const struct uuid *)steps[1].ret_rows;
+    }
+    return error;
+}
+
 static const struct pg_column list_events_columns[] = {
     PG_COLUMN(struct list_events, op.id, PG_UUID),
     PG_COLUMN(struct list_events, after_version, PG_INT4),
@@ -345,6 +413,7 @@ const struct read order_reads[] = {
       .known_version = get_known_version,
       .take = get_take },
     { .name = "List", .read = list_read },
+    { .name = "ListOpen", .read = list_open_read },
     { .name = "ListEvents", .read = list_events_read },
     { 0 },
 };
@@ -418,6 +487,15 @@ const struct pg_statement idempotency_forget = {
 _Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");
 
 const struct pg_statement *const order_statements[] = {
-    &order_get,  &order_page,     &order_page_all,     &event_page, &order_position,
-    &order_open, &horizon_ticket, &idempotency_forget, NULL,
+    &order_get,
+    &order_page,
+    &order_page_all,
+    &event_page,
+    &order_page_open,
+    &order_page_open_end,
+    &order_position,
+    &order_open,
+    &horizon_ticket,
+    &idempotency_forget,
+    NULL,
 };

@@ -67,3 +67,34 @@ CREATE INDEX IF NOT EXISTS idempotency_by_created_at ON idempotency (created_at_
 
 -- All orders up to the floor, a seq, are final.
 INSERT INTO sweep (name) VALUES ('start') ON CONFLICT DO NOTHING;
+
+-- The audit: orders whose row is not what their events add up to. No rows: all is well. It looks at all
+-- rows, so plans that services pin are not for it.
+DROP FUNCTION IF EXISTS order_check();
+CREATE FUNCTION order_check()
+RETURNS TABLE (what text, key text, stored numeric, computed numeric)
+LANGUAGE sql STABLE
+SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on SET plan_cache_mode = auto
+AS $$
+    WITH story AS (
+        SELECT aggregateid AS id, count(*) AS events, min(version) AS first, max(version) AS last
+        FROM event WHERE aggregatetype = 'order' GROUP BY aggregateid),
+    ending AS (
+        SELECT s.id, e.payload::json AS payload
+        FROM story s JOIN event e ON e.aggregateid = s.id AND e.version = s.last)
+    SELECT 'version of an order', coalesce(o.id, s.id)::text, o.version, s.last
+    FROM orders o FULL JOIN story s ON s.id = o.id WHERE o.version IS DISTINCT FROM s.last
+    UNION ALL
+    SELECT 'events of an order', s.id::text, s.events, s.last - s.first + 1
+    FROM story s WHERE s.events <> s.last OR s.first <> 1
+    UNION ALL
+    SELECT 'status of an order', o.id::text, o.status,
+           array_position(ARRAY['PENDING', 'WAITING_PAYMENT', 'PAID', 'FAILED'], e.payload ->> 'status')
+    FROM orders o JOIN ending e ON e.id = o.id
+    WHERE o.status IS DISTINCT FROM
+          array_position(ARRAY['PENDING', 'WAITING_PAYMENT', 'PAID', 'FAILED'], e.payload ->> 'status')
+    UNION ALL
+    SELECT 'total of an order', o.id::text, o.total_minor, (e.payload ->> 'totalMinor')::bigint
+    FROM orders o JOIN ending e ON e.id = o.id
+    WHERE o.total_minor IS DISTINCT FROM (e.payload ->> 'totalMinor')::bigint
+$$;

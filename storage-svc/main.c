@@ -6,6 +6,7 @@
  *   storage_sweep.c  ends holds whose time is over
  *   schema.sql       what must hold always
  */
+#include "mesh/audit.h"
 #include "mesh/base/clock.h"
 #include "storage-svc/storage.h"
 #include "storage-svc/storage_sweep.h"
@@ -23,6 +24,8 @@ static const struct partitions partitions[] = {
     { 0 },
 };
 
+static const struct pg_statement check = AUDIT_STATEMENT("stock_check", "stock_check()");
+
 int
 main(int argc, char **argv)
 {
@@ -36,6 +39,7 @@ main(int argc, char **argv)
         .statements = storage_statements,
         .tasks = tasks,
         .partitions = partitions,
+        .check = &check,
     };
 
     return service_main(argc, argv, &spec);

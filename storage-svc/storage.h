@@ -164,6 +164,25 @@ struct list_products {
     bool has_more;
 };
 
+/* A row that a list looked at. */
+struct hold_line {
+    struct uuid id;
+    int32_t state;
+    const char *reference;
+    const char *currency;
+    int64_t total_minor;
+    int64_t until_us;
+};
+
+struct list_holds {
+    struct op op;
+    struct uuid before_id; /* all bits set: from the newest */
+    int32_t page_size;
+    const struct hold_line *holds; /* result: all that were looked at */
+    size_t count;
+    bool has_more;
+};
+
 struct get_hold {
     struct op op;     /* op.id is the hold's */
     struct hold hold; /* result */

@@ -367,6 +367,55 @@ get_hold_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+static enum error
+list_holds_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Storage__V1__ListHoldsRequest *request =
+        (const Sagamesh__Storage__V1__ListHoldsRequest *)message;
+    struct list_holds *list = op;
+    struct problem *problem = &list->op.problem;
+
+    (void)arena;
+    if (check_page_id(problem, request->page_token, &list->before_id) != ERR_OK)
+        return problem->error;
+    if (uuid_is_nil(list->before_id)) /* version and variant bits keep every id below this */
+        memset(&list->before_id, 0xff, sizeof list->before_id);
+    return check_page_size(problem, request->page_size, &list->page_size);
+}
+
+static Sagamesh__Storage__V1__Hold *
+hold_message(const struct hold_line *hold, struct arena *arena)
+{
+    Sagamesh__Storage__V1__Hold *message = arena_take(arena, sizeof *message);
+
+    sagamesh__storage__v1__hold__init(message);
+    message->hold_id = uuid_print(hold->id, arena_take(arena, UUID_TEXT_BYTES + 1));
+    message->state = (Sagamesh__Storage__V1__HoldState)hold->state;
+    message->reference = (char *)hold->reference;
+    message->total_minor = hold->total_minor;
+    message->currency = (char *)hold->currency;
+    message->until_us = hold->until_us;
+    return message;
+}
+
+static ProtobufCMessage *
+list_holds_encode(const void *op, struct arena *arena)
+{
+    const struct list_holds *list = op;
+    Sagamesh__Storage__V1__ListHoldsResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__storage__v1__list_holds_response__init(response);
+    response->holds = arena_take(arena, list->count * sizeof *response->holds);
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->holds[i].state == HOLD_HELD || list->holds[i].state == HOLD_CONFIRMED)
+            response->holds[response->n_holds++] = hold_message(&list->holds[i], arena);
+    }
+    if (list->has_more)
+        response->next_page_token =
+            uuid_print(list->holds[list->count - 1].id, arena_take(arena, UUID_TEXT_BYTES + 1));
+    return &response->base;
+}
+
 /* clang-format off */
 const struct method storage_methods[] = {
     /* name           op                            decode                touch              decide              answer              encode */
@@ -379,6 +428,7 @@ const struct method storage_methods[] = {
     { "GetProduct",   sizeof(struct get_product),   get_product_decode,   NULL,              NULL,               NULL,               get_product_encode   },
     { "ListProducts", sizeof(struct list_products), list_products_decode, NULL,              NULL,               NULL,               list_products_encode },
     { "GetHold",      sizeof(struct get_hold),      get_hold_decode,      NULL,              NULL,               NULL,               get_hold_encode      },
+    { "ListHolds",    sizeof(struct list_holds),    list_holds_decode,    NULL,              NULL,               NULL,               list_holds_encode    },
     { 0 },
 };
 /* clang-format on */

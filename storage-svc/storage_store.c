@@ -236,10 +236,55 @@ get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *
     return lookup_read(&get_hold_lookup, pg, ops, count, arena);
 }
 
+static const struct pg_column holds_page_columns[] = {
+    PG_COLUMN(struct list_holds, before_id, PG_UUID),
+    PG_COLUMN(struct list_holds, page_size, PG_INT4),
+    { 0 },
+};
+
+static const struct pg_column hold_line_columns[] = {
+    PG_COLUMN(struct hold_line, id, PG_UUID),
+    PG_COLUMN(struct hold_line, state, PG_INT4),
+    PG_COLUMN(struct hold_line, reference, PG_TEXT),
+    PG_COLUMN(struct hold_line, currency, PG_TEXT),
+    PG_COLUMN(struct hold_line, total_minor, PG_INT8),
+    PG_COLUMN(struct hold_line, until_us, PG_INT8),
+    { 0 },
+};
+
+static const struct pg_statement hold_page = {
+    .name = "hold_page",
+    .sql = "SELECT id, state, reference, currency, total_minor, until_us FROM hold WHERE id < $1"
+           " ORDER BY id DESC LIMIT $2::int + 1",
+    .in = holds_page_columns,
+    .is_single = true,
+    .out = hold_line_columns,
+    .out_bytes = sizeof(struct hold_line),
+};
+
+static enum error
+list_holds_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct list_holds *list = (struct list_holds *)ops[i];
+        const void *row = list;
+        struct pg_step step = { .statement = &hold_page, .rows = &row, .count = 1 };
+
+        error = pg_round(pg, false, &step, 1, arena);
+        list->holds = step.ret_rows;
+        list->has_more = step.ret_count > (size_t)list->page_size;
+        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+    }
+    return error;
+}
+
 const struct read storage_reads[] = {
     { .name = "GetProduct", .read = get_product_read },
     { .name = "ListProducts", .read = list_products_read },
     { .name = "GetHold", .read = get_hold_read },
+    { .name = "ListHolds", .read = list_holds_read },
     { 0 },
 };
 
@@ -289,5 +334,6 @@ const struct pg_statement storage_held = {
 };
 
 const struct pg_statement *const storage_statements[] = {
-    &product_get, &product_page, &hold_get, &storage_expired, &storage_held, &sweep_floor, NULL,
+    &product_get,     &product_page, &hold_get,    &hold_page,
+    &storage_expired, &storage_held, &sweep_floor, NULL,
 };

@@ -14,11 +14,14 @@
 
 enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024, LOCK_TIMEOUT_MS = 3000 };
 
+#define LOOK_US (100 * 1000)
+
 struct pg {
     const char *conninfo, *application;
     const struct pg_statement **statements; /* ends with NULL */
     PGconn *connection;                     /* NULL: not connected */
-    int64_t failed_at_us, planned_at_us;
+    int64_t failed_at_us, planned_at_us, round_us;
+    const atomic_bool *is_over; /* NULL: rounds are not broken off */
     int lock_timeout_ms;
     bool was_connected, in_transaction;
     enum pg_why why; /* of the last error of a round, and its statement */
@@ -49,6 +52,7 @@ pg_new(const char *conninfo, const char *application, const struct pg_statement 
     pg->application = application;
     pg->failed_at_us = -RECONNECT_US;
     pg->lock_timeout_ms = LOCK_TIMEOUT_MS;
+    pg->round_us = PG_ROUND_US_MAX;
     return pg;
 }
 
@@ -56,6 +60,13 @@ void
 pg_set_lock_timeout(struct pg *pg, int ms)
 {
     pg->lock_timeout_ms = ms;
+}
+
+void
+pg_be_patient(struct pg *pg, int64_t round_us, const atomic_bool *is_over)
+{
+    pg->round_us = round_us;
+    pg->is_over = is_over;
 }
 
 struct pg *
@@ -258,8 +269,10 @@ wait_socket(struct pg *pg, bool want_write, int64_t until_us)
                              .events = (short)(want_write ? POLLIN | POLLOUT : POLLIN) };
     int64_t left_us = until_us - clock_steady_us();
 
-    if (left_us <= 0)
+    if (left_us <= 0 || (pg->is_over != NULL && atomic_load(pg->is_over)))
         return false;
+    if (pg->is_over != NULL && left_us > LOOK_US)
+        left_us = LOOK_US;
     if (poll(&socket, 1, (int)(left_us / 1000) + 1) < 0)
         return errno == EINTR; /* a debugger or a profiler passed by */
     if ((socket.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
@@ -360,7 +373,7 @@ read_sync(struct pg *pg, int64_t until_us)
 static enum error
 command(struct pg *pg, const char *sql)
 {
-    int64_t until_us = clock_steady_us() + PG_ROUND_US_MAX;
+    int64_t until_us = clock_steady_us() + pg->round_us;
     enum error error, sync;
 
     if (PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
@@ -386,7 +399,7 @@ refresh_plans(struct pg *pg)
 enum error
 pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, struct arena *arena)
 {
-    int64_t until_us = clock_steady_us() + PG_ROUND_US_MAX;
+    int64_t until_us = clock_steady_us() + pg->round_us;
     enum error first = ERR_OK, error;
     bool is_sent = true;
 

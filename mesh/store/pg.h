@@ -21,6 +21,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/error.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -87,6 +88,9 @@ struct pg *pg_new(const char *conninfo, const char *application,
 
 /* How long a statement waits for a lock; before the first connect. Without this: 3 s. */
 void pg_set_lock_timeout(struct pg *pg, int ms);
+
+/* A round may take this long, and not PG_ROUND_US_MAX; once *is_over it is a dead server at once. */
+void pg_be_patient(struct pg *pg, int64_t round_us, const atomic_bool *is_over);
 
 /* NULL is fine; an open transaction is rolled back by the server. Returns NULL. */
 struct pg *pg_free(struct pg *pg);

@@ -28,8 +28,8 @@ enum ctl_exit {
 struct ctl {
     const char *saga, *order, *storage, *account; /* addresses; "" until looked for */
     const char *phase, *state, *reason, *comment, *request_id, *page;
-    int64_t timeout_seconds, limit, rate;
-    bool is_json, is_all;
+    int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;
+    bool is_json, is_all, skips_sums;
     const char *word;
     char **arguments;
     int argument_count;
@@ -47,6 +47,9 @@ enum ctl_exit ctl_payments(struct ctl *ctl);
 enum ctl_exit ctl_refund(struct ctl *ctl);
 enum ctl_exit ctl_tell(struct ctl *ctl);
 enum ctl_exit ctl_ask(struct ctl *ctl);
+enum ctl_exit ctl_release(struct ctl *ctl);
+enum ctl_exit ctl_refund_charge(struct ctl *ctl);
+enum ctl_exit ctl_audit(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);
 enum ctl_exit ctl_id(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);

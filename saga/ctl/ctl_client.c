@@ -11,6 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Questions under way at once. */
+enum { MANY = 256, MANY_LARGE = 32 };
+
 struct ctl_client {
     struct ctl *ctl;
     const char *name, *address;
@@ -61,7 +64,9 @@ struct ctl_client *
 ctl_client_open(struct ctl *ctl, const char *name, const char *address)
 {
     struct ctl_client *client = arena_take(ctl->arena, sizeof *client);
-    struct rpc_client_options options = { .is_mesh = true, .waiting_max = 64, .envelopes_max = 4 };
+    struct rpc_client_options options = { .is_mesh = true,
+                                          .waiting_max = MANY,
+                                          .envelopes_max = 4 };
 
     if (address[0] == '\0')
         address = find_address(ctl, name);
@@ -296,4 +301,110 @@ ctl_client_ask(struct ctl_client *client, const ProtobufCServiceDescriptor *serv
                const char *method, const ProtobufCMessage *request)
 {
     return ctl_client_ask_long(client, service, method, request, 0);
+}
+
+/* ---- many questions ---- */
+
+/* Those of one round, and how many have no answer yet. */
+struct round {
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    size_t left;
+};
+
+struct round_question {
+    struct rpc_request request; /* first */
+    struct rpc_result result;
+    struct round *round;
+    struct arena *arena; /* while the round is under way, only this thread takes of it */
+};
+
+static void
+round_done(struct rpc_request *request, const struct rpc_result *result)
+{
+    struct round_question *question = (struct round_question *)request;
+    struct round *round = question->round;
+
+    question->result = *result;
+    if (result->code == WIRE_OK)
+        question->result.reply = (const uint8_t *)arena_copy(
+            question->arena, (const char *)result->reply, result->reply_bytes);
+    pthread_mutex_lock(&round->lock);
+    if (--round->left == 0)
+        pthread_cond_signal(&round->answered);
+    pthread_mutex_unlock(&round->lock);
+}
+
+static struct round_question *
+round_ask(struct ctl_client *client, const struct ctl_many *what,
+          const ProtobufCMessage *const *requests, size_t count)
+{
+    struct arena *arena = client->ctl->arena;
+    struct round_question *questions = arena_take(arena, count * sizeof *questions);
+    struct round round = { .left = count };
+
+    pthread_mutex_init(&round.lock, NULL);
+    pthread_cond_init(&round.answered, NULL);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *bytes = arena_take(arena, protobuf_c_message_get_packed_size(requests[i]));
+
+        questions[i].request = (struct rpc_request){
+            .method = arena_print(arena, "%s/%s", what->service->name, what->method),
+            .message = bytes,
+            .message_bytes = protobuf_c_message_pack(requests[i], bytes),
+            .timeout_us = client->ctl->timeout_seconds * SECOND_US,
+            .attempts_max = client->attempts_max,
+            .must_go_alone = what->is_large,
+            .done = round_done,
+        };
+        questions[i].round = &round;
+        questions[i].arena = arena;
+    }
+    for (size_t i = 0; i < count; i++)
+        rpc_client_send(client->rpc, &questions[i].request);
+    pthread_mutex_lock(&round.lock);
+    while (round.left > 0)
+        pthread_cond_wait(&round.answered, &round.lock);
+    pthread_mutex_unlock(&round.lock);
+    pthread_cond_destroy(&round.answered);
+    pthread_mutex_destroy(&round.lock);
+    return questions;
+}
+
+static bool
+round_read(struct ctl_client *client, const struct ctl_many *what,
+           const struct round_question *question, const ProtobufCMessage **ret_answer)
+{
+    const ProtobufCMethodDescriptor *descriptor =
+        protobuf_c_service_descriptor_get_method_by_name(what->service, what->method);
+
+    *ret_answer = NULL;
+    if (question->result.code == WIRE_NOT_FOUND && question->result.reason[0] != '\0')
+        return true;
+    if (question->result.code == WIRE_OK) {
+        *ret_answer = read_answer(client, descriptor->output, &question->result);
+        return *ret_answer != NULL;
+    }
+    client->exit = is_unreachable(question->result.code) ? CTL_UNREACHABLE : CTL_REFUSED;
+    ctl_client_say(client, what->method, &question->result);
+    return false;
+}
+
+bool
+ctl_client_ask_many(struct ctl_client *client, const struct ctl_many *what,
+                    const ProtobufCMessage *const *requests, size_t count,
+                    const ProtobufCMessage **answers)
+{
+    size_t round_size = what->is_large ? MANY_LARGE : MANY;
+
+    for (size_t first = 0; first < count; first += round_size) {
+        size_t n = count - first < round_size ? count - first : round_size;
+        const struct round_question *questions = round_ask(client, what, requests + first, n);
+
+        for (size_t i = 0; i < n; i++) {
+            if (!round_read(client, what, &questions[i], &answers[first + i]))
+                return false;
+        }
+    }
+    return true;
 }

@@ -42,6 +42,17 @@ const ProtobufCMessage *ctl_client_try(struct ctl_client *client,
                                        struct rpc_result *ret_result);
 void ctl_client_say(struct ctl_client *client, const char *method, const struct rpc_result *result);
 
+/* Many questions at once. A message is full at 4 MiB: answers that may be large go alone. answers[i] is
+ * NULL where there is no such thing (NOT_FOUND). False: another answer came, which was said. */
+struct ctl_many {
+    const ProtobufCServiceDescriptor *service;
+    const char *method;
+    bool is_large;
+};
+bool ctl_client_ask_many(struct ctl_client *client, const struct ctl_many *what,
+                         const ProtobufCMessage *const *requests, size_t count,
+                         const ProtobufCMessage **answers);
+
 /* The exit status of the last question that failed. */
 enum ctl_exit ctl_client_exit(const struct ctl_client *client);
 

@@ -23,8 +23,11 @@ static const struct {
     { "cancel",      1, 1, ctl_cancel },
     { "payments",    0, 0, ctl_payments },
     { "refund",      1, 1, ctl_refund },
+    { "refund-charge", 1, 1, ctl_refund_charge },
+    { "release",     1, 1, ctl_release },
     { "tell",        1, 1, ctl_tell },
     { "ask",         1, 1, ctl_ask },
+    { "audit",       0, 0, ctl_audit },
     { "definitions", 0, 0, ctl_definitions },
     { "ping",        0, 1, ctl_ping },
     { "demo",        0, 0, ctl_demo },
@@ -40,6 +43,8 @@ static const char usage[] =
     "                         choose among them\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
     "  payments               payments that need somebody: quarantined, or their refund was refused\n"
+    "  audit                  does all that holds money or goods agree, also between services? What does\n"
+    "                         not is told, with the word that repairs it\n"
     "  definitions            what definitions are loaded, by name and content hash\n"
     "  ping [ADDRESS]         the health of a program (of the orchestrator's when none is named)\n"
     "moving, with --comment for the audit record:\n"
@@ -49,7 +54,10 @@ static const char usage[] =
     "                         all stuck sagas, or those with --state and --reason; when it breaks off,\n"
     "                         say it again: it goes on with those that are still stuck\n"
     "  cancel ID              wish a saga undone, before its point of no return\n"
-    "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took\n"
+    "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took; also of one\n"
+    "                         that was taken for an order that has FAILED\n"
+    "  refund-charge ID       give a wallet's charge back, once, whose order has FAILED or is not there\n"
+    "  release HOLD_ID        free what is held or sold for an order that has FAILED or is not there\n"
     "  tell PAYMENT_ID        tell its order's saga again how a payment stands, should that be lost\n"
     "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
     "                         payments\n"
@@ -57,7 +65,8 @@ static const char usage[] =
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
     "\n"
-    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 nobody answered\n"
+    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 nobody answered;\n"
+    "of audit: 0 nothing was found, 1 something was, 2 it could not look everywhere\n"
     "\n"
     "flags:";
 
@@ -65,10 +74,10 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "ask, demo: address of order-svc", offsetof(struct ctl, order) },
-    { "storage", CONFIG_TEXT, "", 0, 0, "demo: address of storage-svc",
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, audit, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "storage", CONFIG_TEXT, "", 0, 0, "release, audit, demo: address of storage-svc",
       offsetof(struct ctl, storage) },
-    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, tell, ask, demo: address of account-svc",
+    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
       offsetof(struct ctl, account) },
     { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
     { "state", CONFIG_TEXT, "", 0, 0, "list, retry --all, compensate --all: only sagas in this state",
@@ -81,12 +90,23 @@ static const struct config_key keys[] = {
       offsetof(struct ctl, is_all) },
     { "page", CONFIG_TEXT, "", 0, 0, "list, payments: go on from here, as the list before said",
       offsetof(struct ctl, page) },
-    { "rate", CONFIG_INT, "100", 1, 10000, "retry --all, compensate --all: how many a second at most",
+    { "rate", CONFIG_INT, "0", 0, 100000,
+      "how many a second at most; 0: 100 of retry --all and compensate --all, 2,000 of audit",
       offsetof(struct ctl, rate) },
+    { "minutes", CONFIG_INT, "15", 0, 100000,
+      "audit: an order that has not ended so long after its time is told", offsetof(struct ctl, minutes) },
+    { "days", CONFIG_INT, "7", 1, 100000,
+      "audit: how old what has ended may be; what has not is looked at, however old",
+      offsetof(struct ctl, days) },
+    { "pause", CONFIG_INT, "2", 0, 600,
+      "audit: seconds until what disagrees is looked at once more", offsetof(struct ctl, pause_seconds) },
+    { "skip-sums", CONFIG_FLAG, NULL, 0, 0,
+      "audit: do not have the services recompute what they hold from all their rows",
+      offsetof(struct ctl, skips_sums) },
     { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund, tell, ask: who and why, up to 200 bytes",
       offsetof(struct ctl, comment) },
     { "request-id", CONFIG_TEXT, "", 0, 0,
-      "retry, compensate, cancel, refund, tell, ask: the id of an earlier try that got no answer",
+      "of all words that move something: the id of an earlier try that got no answer",
       offsetof(struct ctl, request_id) },
     { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
       offsetof(struct ctl, timeout_seconds) },

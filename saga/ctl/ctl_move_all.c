@@ -11,7 +11,8 @@
 #include <time.h>
 
 enum {
-    ATTEMPTS = 5, /* of a call: an orchestrator that restarts must not end the word */
+    RATE_USUAL = 100, /* a second */
+    ATTEMPTS = 5,     /* of a call: an orchestrator that restarts must not end the word */
     REFUSALS_SHOWN = 20,
 };
 
@@ -44,7 +45,7 @@ keep_pace(const struct ctl *ctl, struct tally *tally)
 
     sleep_until(tally->next_call_us);
     now_us = clock_steady_us();
-    tally->next_call_us = now_us + SECOND_US / ctl->rate;
+    tally->next_call_us = now_us + SECOND_US / (ctl->rate > 0 ? ctl->rate : RATE_USUAL);
     if (!ctl->is_json && now_us >= tally->next_progress_us) {
         if (tally->next_progress_us != 0)
             fprintf(stderr, "sagactl: %lld so far, %lld refused, %lld had moved on\n",

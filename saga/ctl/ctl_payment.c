@@ -1,12 +1,15 @@
-/* Payments that need a person: payments lists them, refund pays back what their providers took. */
+/* Payments that need a person: payments lists them, refund pays back what their providers took; also of one
+ * that an order took and can no longer give back, since it is dead. */
 #include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_order.h"
 #include "saga/ctl/ctl_pages.h"
 #include "saga/ctl/ctl_text.h"
 
 #include <inttypes.h>
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <stdio.h>
+#include <string.h>
 
 #define SERVICE (&sagamesh__payment__v1__payment_service__descriptor)
 
@@ -149,30 +152,83 @@ refund_say(const struct ctl *ctl, const char *payment_id, Sagamesh__Payment__V1_
     ctl_print_json(&writer);
 }
 
+/* Is it for an order that is dead, or was paid by another payment? Then the order will not give it back. */
+static bool
+find_dead(struct ctl *ctl, struct ctl_client *client, const char *payment_id, bool *ret_is_dead,
+          enum ctl_exit *ret_status)
+{
+    Sagamesh__Payment__V1__GetRequest request = SAGAMESH__PAYMENT__V1__GET_REQUEST__INIT;
+    const Sagamesh__Payment__V1__GetResponse *got;
+    const Sagamesh__Payment__V1__Payment *payment;
+    const Sagamesh__Order__V1__Order *order;
+
+    request.payment_id = (char *)(uintptr_t)payment_id;
+    got = (const Sagamesh__Payment__V1__GetResponse *)ctl_client_ask(client, SERVICE, "Get",
+                                                                     &request.base);
+    *ret_status = ctl_client_exit(client);
+    *ret_is_dead = false;
+    if (got == NULL || got->payment == NULL)
+        return false;
+    payment = got->payment;
+    if (payment->claim == SAGAMESH__PAYMENT__V1__CLAIM__CLAIM_ABANDONED ||
+        (payment->claim != SAGAMESH__PAYMENT__V1__CLAIM__CLAIM_TAKEN && payment->needs_person))
+        return true;
+    if (!ctl_order_find(ctl, payment->order_id, &order, ret_status))
+        return false;
+    *ret_is_dead = order == NULL ||
+                   order->status == SAGAMESH__ORDER__V1__ORDER_STATUS__ORDER_STATUS_FAILED ||
+                   (order->status == SAGAMESH__ORDER__V1__ORDER_STATUS__ORDER_STATUS_PAID &&
+                    strcmp(order->payment_reference, payment_id) != 0);
+    return true;
+}
+
+/* Settle is for what the program cannot see to by itself; Refund is what the order would have asked for. */
+static bool
+give_back(struct ctl *ctl, struct ctl_client *client, const char *payment_id, const char *id,
+          bool is_dead, Sagamesh__Payment__V1__Claim *ret_claim)
+{
+    Sagamesh__Payment__V1__SettleRequest settle = SAGAMESH__PAYMENT__V1__SETTLE_REQUEST__INIT;
+    Sagamesh__Payment__V1__RefundRequest refund = SAGAMESH__PAYMENT__V1__REFUND_REQUEST__INIT;
+    const ProtobufCMessage *answer;
+
+    if (is_dead) {
+        refund.request_id = (char *)(uintptr_t)id;
+        refund.payment_id = (char *)(uintptr_t)payment_id;
+        answer = ctl_client_ask(client, SERVICE, "Refund", &refund.base);
+        if (answer != NULL)
+            *ret_claim = ((const Sagamesh__Payment__V1__RefundResponse *)answer)->claim;
+        return answer != NULL;
+    }
+    settle.request_id = (char *)(uintptr_t)id;
+    settle.payment_id = (char *)(uintptr_t)payment_id;
+    settle.comment = (char *)(uintptr_t)ctl->comment;
+    answer = ctl_client_ask(client, SERVICE, "Settle", &settle.base);
+    if (answer != NULL)
+        *ret_claim = ((const Sagamesh__Payment__V1__SettleResponse *)answer)->claim;
+    return answer != NULL;
+}
+
 enum ctl_exit
 ctl_refund(struct ctl *ctl)
 {
-    Sagamesh__Payment__V1__SettleRequest request = SAGAMESH__PAYMENT__V1__SETTLE_REQUEST__INIT;
-    const Sagamesh__Payment__V1__SettleResponse *answer;
     const char *payment_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
-    struct ctl_client *client;
-    enum ctl_exit status;
+    struct ctl_client *client =
+        payment_id == NULL ? NULL : ctl_client_open(ctl, "account", ctl->account);
+    Sagamesh__Payment__V1__Claim claim = 0;
+    enum ctl_exit status = CTL_USAGE;
+    bool is_dead;
 
-    if (payment_id == NULL)
-        return CTL_USAGE;
-    client = ctl_client_open(ctl, "account", ctl->account);
     if (client == NULL)
         return CTL_USAGE;
-    request.request_id = (char *)(uintptr_t)id;
-    request.payment_id = (char *)(uintptr_t)payment_id;
-    request.comment = (char *)(uintptr_t)ctl->comment;
-    answer = (const Sagamesh__Payment__V1__SettleResponse *)ctl_client_ask(client, SERVICE,
-                                                                           "Settle", &request.base);
-    status = answer == NULL ? ctl_client_exit(client) : CTL_DONE;
-    if (answer != NULL)
-        refund_say(ctl, payment_id, answer->claim);
-    else
-        ctl_client_say_again(client, payment_id, id);
+    if (find_dead(ctl, client, payment_id, &is_dead, &status)) {
+        status = CTL_DONE;
+        if (give_back(ctl, client, payment_id, id, is_dead, &claim)) {
+            refund_say(ctl, payment_id, claim);
+        } else {
+            status = ctl_client_exit(client);
+            ctl_client_say_again(client, payment_id, id);
+        }
+    }
     ctl_client_close(client);
     return status;
 }

@@ -233,8 +233,10 @@ class Story(unittest.TestCase):
 
     def sagactl(self, *words):
         """Runs it; exit status and output, a dict when --json was asked for."""
+        names = ("saga", "order", "storage", "account")
+        addresses = [f"--{name}={self.mesh.address(name)}" for name in names]
         done = subprocess.run(
-            [str(self.mesh.build / "sagactl"), *words, f"--saga={self.mesh.address('saga')}"],
+            [str(self.mesh.build / "sagactl"), *words, *addresses],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

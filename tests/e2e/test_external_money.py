@@ -60,7 +60,7 @@ class Person(External):
     """What sagactl lists, and pays back."""
 
     def ctl(self, *words):
-        return self.sagactl(*words, f"--account={self.mesh.address('account')}", "--json")
+        return self.sagactl(*words, "--json")
 
     def troubled(self, payment_id):
         """What is listed of it, or None."""

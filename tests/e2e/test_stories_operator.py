@@ -66,8 +66,7 @@ class Many(Story):
 
 class Again(External):
     def say(self, *words):
-        addresses = [f"--{name}={self.mesh.address(name)}" for name in ("account", "order")]
-        return self.sagactl(*words, *addresses, "--comment=test: it was lost", "--json")
+        return self.sagactl(*words, "--comment=test: it was lost", "--json")
 
     def place_waiting(self):
         order_id, sku = self.place_external()

@@ -1,0 +1,37 @@
+#include "saga/ctl/ctl_order.h"
+#include "mesh/base/uuid.h"
+#include "saga/ctl/ctl_client.h"
+
+#include <string.h>
+
+#define SERVICE (&sagamesh__order__v1__order_service__descriptor)
+
+bool
+ctl_order_find(struct ctl *ctl, const char *text, const Sagamesh__Order__V1__Order **ret_order,
+               enum ctl_exit *ret_status)
+{
+    Sagamesh__Order__V1__GetRequest request = SAGAMESH__ORDER__V1__GET_REQUEST__INIT;
+    const Sagamesh__Order__V1__GetResponse *got;
+    struct ctl_client *client;
+    struct rpc_result result;
+    struct uuid id;
+
+    *ret_order = NULL;
+    if (!uuid_parse(text, strlen(text), &id))
+        return true;
+    client = ctl_client_open(ctl, "order", ctl->order);
+    if (client == NULL) {
+        *ret_status = CTL_USAGE;
+        return false;
+    }
+    request.order_id = (char *)(uintptr_t)text;
+    got = (const Sagamesh__Order__V1__GetResponse *)ctl_client_try(client, SERVICE, "Get",
+                                                                   &request.base, &result);
+    *ret_status = ctl_client_exit(client);
+    if (got != NULL)
+        *ret_order = got->order;
+    else if (result.code != WIRE_NOT_FOUND)
+        ctl_client_say(client, "Get", &result);
+    ctl_client_close(client);
+    return got != NULL || result.code == WIRE_NOT_FOUND;
+}

@@ -1,0 +1,338 @@
+"""Stories of an auditor: a mesh that works has nothing to be found, and each kind of fault is found, and
+repaired by the word that the audit names."""
+
+import threading
+
+import story
+from external import External
+from mesh import uuid7
+from patience import wait_until
+
+
+class Audit(External):
+    def audit(self, *words):
+        """Exit status, and what is found by (code, id)."""
+        status, answer = self.sagactl("audit", "--minutes=0", "--pause=1", "--json", *words)
+        found = {(f["code"], f["id"]): f for f in answer["findings"]}
+        self.assertEqual((status, answer["is_clean"]), (1, False) if found else (0, True), answer)
+        return found
+
+    def repair(self, finding):
+        """Runs the word that it names."""
+        words = finding["repair"].split()
+        self.assertEqual(words.pop(0), "sagactl", finding)
+        status, answer = self.sagactl(*words, "--comment=test: as the audit said", "--json")
+        self.assertEqual(status, 0, answer)
+
+    def assert_found(self, *codes_and_ids):
+        found = self.audit()
+        self.assertEqual(set(found), set(codes_and_ids))
+        return [found[key] for key in codes_and_ids]
+
+    def assert_clean(self):
+        self.assertEqual(self.audit(), {})
+
+    def account(self, statement):
+        return self.mesh.psql("account", statement)
+
+    def paid_order(self, unit_price_minor=500):
+        sku, customer = self.product(unit_price_minor, pieces=10), self.wallet(5000)
+        order_id = self.place(customer, [(sku, 2)])
+        return self.assert_paid(order_id, total_minor=2 * unit_price_minor), sku, customer
+
+    # -- what works
+
+    def test_a_mesh_that_works_has_no_findings(self):
+        """Orders of all kinds come and go while it is looked at, and nothing is taken for a fault."""
+        sku, customer = self.product(100, pieces=1000), self.wallet(10000)
+        poor = self.wallet(50)
+        is_over = threading.Event()
+
+        def load():
+            while not is_over.is_set():
+                for name in (customer, poor):
+                    self.place(name, [(sku, 1)])
+                order_id, _ = self.place_external()
+                self.mesh.cancel(order_id)
+                is_over.wait(0.02)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            for _ in range(2):
+                status, answer = self.sagactl("audit", "--json", "--pause=1")
+                self.assertEqual((status, answer["findings"]), (0, []), answer)
+        finally:
+            is_over.set()
+            thread.join()
+        for kind in ("orders", "holds", "charges", "payments"):
+            self.assertGreater(answer[kind], 0, kind)
+
+    def pages(self, call, request, page_size):
+        """What a list has, asked for in pages of a size; each page is bounded by it."""
+        rows, token = [], ""
+        while True:
+            page = self.mesh.insist(call, request(page_size=page_size, page_token=token))
+            [field] = [f.name for f in page.DESCRIPTOR.fields if f.name != "next_page_token"]
+            self.assertLessEqual(len(getattr(page, field)), page_size)
+            rows += getattr(page, field)
+            token = page.next_page_token
+            if not token:
+                return rows
+
+    def test_the_lists_it_reads_go_on_page_by_page(self):
+        open_orders = [self.place_external()[0] for _ in range(3)]
+        for order_id in open_orders:
+            self.waiting(order_id)
+        self.paid_order()
+        mesh = self.mesh
+        lists = (
+            (mesh.orders.ListOpen, mesh.order_pb.ListOpenRequest),
+            (mesh.storage.ListHolds, mesh.storage_pb.ListHoldsRequest),
+            (mesh.ledger.ListCharges, mesh.ledger_pb.ListChargesRequest),
+            (mesh.payments.ListAll, mesh.payment_pb.ListAllRequest),
+        )
+        for call, request in lists:
+            with self.subTest(request.DESCRIPTOR.name):
+                whole = self.pages(call, request, 1000)
+                self.assertGreater(len(whole), 0)
+                self.assertEqual(self.pages(call, request, 2), whole)
+        listed = [order.order_id for order in self.pages(*lists[0], 1)]
+        self.assertEqual(listed, open_orders[::-1])
+        for order_id in open_orders:
+            self.mesh.cancel(order_id)
+            self.assert_failed(order_id, "CANCELED")
+
+    def test_it_could_not_look(self):
+        for name in ("order", "storage", "account", "saga"):
+            self.place(self.wallet(100), [(self.product(1, pieces=10), 1)])
+            with self.away(name):
+                status, answer = self.sagactl("audit", "--json", "--timeout=1")
+                self.assertEqual((status, answer["error"]["code"]), (2, "UNREACHABLE"), name)
+
+    # -- orders and sagas
+
+    def test_an_order_that_stays_open(self):
+        with self.away("saga"):
+            order_id = self.place(self.wallet(100), [(self.product(1, pieces=10), 1)])
+        # It is asked for again by itself; a WAITING order whose saga is lost is not.
+        lost, _ = self.place_external()
+        self.waiting(lost)
+        self.assert_paid(order_id, total_minor=1)
+        wait_until(lambda: self.in_journal(lost) == [["0", "1"]], 30, "it is only parked")
+        with self.away("saga"):
+            self.mesh.psql("saga", f"DELETE FROM journal_parked WHERE id = '{lost}'")
+        self.set_order(lost, "payment_expires_at_us = placed_at_us")
+        [finding] = self.assert_found(("ORDER_WITHOUT_SAGA", lost))
+        self.repair(finding)
+        self.assert_found(("ORDER_LATE", lost))
+        self.provider.pay(self.payment(lost).id)
+        self.assert_paid(lost, total_minor=1000)
+        self.wait_saga(lost, "ENDED")
+        self.assert_clean()
+
+    def in_journal(self, saga_id):
+        return self.mesh.psql(
+            "saga",
+            f"SELECT (SELECT count(*) FROM journal_page WHERE body LIKE '%{saga_id}%'),"
+            f" (SELECT count(*) FROM journal_parked WHERE id = '{saga_id}')",
+        )
+
+    def set_order(self, order_id, change):
+        self.mesh.psql("orders", f"UPDATE orders SET {change} WHERE id = '{order_id}'")
+
+    def test_a_stuck_saga(self):
+        [order_id] = self.make_stuck()
+        found = self.audit()
+        self.assertEqual(set(found), {("SAGA_STUCK", order_id)})
+        self.assertEqual(self.sagactl("retry", order_id)[0], 0)
+        self.assert_paid(order_id, total_minor=1000)
+        self.wait_saga(order_id, "ENDED")
+        self.assert_clean()
+
+    def test_an_order_that_is_not_what_others_say(self):
+        order, _, _ = self.paid_order()
+        id, charge, hold = order.order_id, order.payment_reference, self.hold_of(order.order_id)[0]
+        self.set_order(id, f"payment_reference = '{uuid7()}'")
+        self.assert_found(("ORDER_UNPAID", id), ("CHARGED_TWICE", charge))
+        self.set_order(id, f"payment_reference = '{charge}', total_minor = total_minor + 1")
+        self.assert_found(
+            ("ORDER_UNPAID", id), ("SOLD_AT_ANOTHER_TOTAL", id), ("SUM", id)
+        )
+        self.set_order(id, "total_minor = total_minor - 1")
+        self.mesh.psql("storage", f"UPDATE hold SET state = 3 WHERE id = '{hold}'")
+        self.assert_found(("ORDER_UNSOLD", id))
+        self.mesh.psql("storage", f"UPDATE hold SET state = 2 WHERE id = '{hold}'")
+        self.set_order(id, "status = 2")
+        self.assert_found(("ORDER_LEFT_OPEN", id), ("SUM", id))
+        self.set_order(id, "status = 3")
+        self.assert_clean()
+
+    def test_a_saga_that_ended_otherwise(self):
+        order, _, _ = self.paid_order()
+        id = order.order_id
+        self.wait_saga(id, "ENDED")
+        final = f"UPDATE journal_final SET body = replace(body, '%s', '%s') WHERE id = '{id}'"
+        su = '"phase":"ENDED","status":"SU"'
+        fa = '"phase":"ENDED","status":"FA","compensationStatus":"FA"'
+        self.mesh.psql("saga", final % (su, fa))
+        self.assert_found(("SAGA_DISAGREES", id), ("SAGA_NOT_UNDONE", id))
+        self.mesh.psql("saga", final % (fa, su))
+        self.assert_clean()
+
+    # -- what a dead order has left
+
+    def test_goods_of_an_order_that_is_dead(self):
+        sku = self.product(500, pieces=10)
+        failed = self.place(self.wallet(10), [(sku, 2)])
+        self.assert_failed(failed, "NO_FUNDS")
+        nobody = uuid7()
+        holds = [self.reserve(sku, reference) for reference in (failed, nobody, "by hand")]
+        first, second = self.assert_found(
+            ("HOLD_OF_FAILED_ORDER", holds[0]), ("HOLD_WITHOUT_ORDER", holds[1])
+        )
+        for finding in (first, second):
+            self.repair(finding)
+        self.assert_clean()
+        self.assert_stock(sku, free=9, held=1)
+        self.mesh.psql("storage", f"UPDATE hold SET until_us = 1 WHERE id = '{holds[2]}'")
+        status, answer = self.sagactl("release", holds[2], "--json")
+        self.assertEqual(status, 0, answer)
+
+        order, sold, _ = self.paid_order()
+        status, answer = self.sagactl("release", self.hold_of(order.order_id)[0], "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "ORDER_PAID"), answer)
+        self.assert_stock(sold, free=8, sold=2)
+
+    def reserve(self, sku, reference):
+        pb = self.mesh.storage_pb
+        request = pb.ReserveRequest(
+            request_id=uuid7(), reference=reference, hold_seconds=600,
+            lines=[pb.ReserveLine(sku=sku, quantity=1)],
+        )
+        return self.mesh.insist(self.mesh.storage.Reserve, request).hold_id
+
+    def test_money_of_an_order_that_is_dead(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(800)
+        failed = self.place(customer, [(sku, 2)])
+        self.assert_failed(failed, "NO_FUNDS")
+        nobody = uuid7()
+        order, _, payer = self.paid_order()
+        charges = [
+            self.charge(who, 100, reference)
+            for who, reference in ((customer, failed), (customer, nobody), (payer, order.order_id))
+        ]
+        findings = self.assert_found(
+            ("CHARGE_OF_FAILED_ORDER", charges[0]),
+            ("CHARGE_WITHOUT_ORDER", charges[1]),
+            ("CHARGED_TWICE", charges[2]),
+        )
+        for finding in findings:
+            self.repair(finding)
+        self.assert_clean()
+        self.assertEqual((self.mesh.balance(customer), self.mesh.balance(payer)), (800, 4000))
+        status, answer = self.sagactl("refund-charge", order.payment_reference, "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "ORDER_PAID"), answer)
+
+    def charge(self, customer, amount_minor, order_id):
+        request = self.mesh.ledger_pb.ChargeRequest(
+            request_id=uuid7(), customer_id=customer, amount_minor=amount_minor, currency="EUR",
+            order_id=order_id,
+        )
+        return self.mesh.insist(self.mesh.ledger.Charge, request).transfer_id
+
+    # -- payments
+
+    def test_a_payment_that_its_order_does_not_know_of(self):
+        order_id, _ = self.place_external()
+        payment = self.waiting(order_id)
+        with self.away("saga"):
+            self.provider.pay(payment.id)
+            self.wait_payment(order_id, "taken", lambda payment: payment.claim == "TAKEN")
+            self.account(
+                f"UPDATE payment SET signaled_version = version WHERE id = '{payment.id}'"
+            )
+        self.set_order(order_id, "payment_expires_at_us = placed_at_us")
+        taken, _ = self.assert_found(("PAYMENT_TAKEN", payment.id), ("ORDER_LATE", order_id))
+        self.repair(taken)
+        self.assert_paid(order_id, total_minor=1000)
+        self.wait_saga(order_id, "ENDED")
+        self.assert_clean()
+
+    def test_money_at_a_provider_for_an_order_that_is_dead(self):
+        order_id, _ = self.place_external()
+        payment = self.waiting(order_id)
+        self.provider.pay(payment.id)
+        self.assert_paid(order_id, total_minor=1000)
+        self.wait_saga(order_id, "ENDED")
+        before = "status = 3, failure_reason = '', payment_reference = '%s'" % payment.id
+        self.set_order(order_id, f"payment_reference = '{uuid7()}', payment_id = ''")
+        self.assert_found(("ORDER_UNPAID", order_id), ("PAID_TWICE", payment.id))
+        self.set_order(order_id, before)
+        self.account(f"UPDATE payment SET claim = 3 WHERE id = '{payment.id}'")
+        self.assertIn(("PAYMENT_NOT_PAID_BACK", payment.id), self.audit())
+        self.account(f"UPDATE payment SET claim = 2, needs_person = true WHERE id = '{payment.id}'")
+        self.assert_found(("PAYMENT_NEEDS_PERSON", payment.id))
+        self.account(f"UPDATE payment SET needs_person = false WHERE id = '{payment.id}'")
+        self.account(f"UPDATE payment SET version = version + 1 WHERE id = '{payment.id}'")
+        self.account(f"UPDATE payment SET signal_due_us = 9e15 WHERE id = '{payment.id}'")
+        self.assert_found(("PAYMENT_UNTOLD", payment.id))
+        self.account(f"UPDATE payment SET version = version - 1 WHERE id = '{payment.id}'")
+        self.assert_clean()
+
+    def test_payments_of_an_order_that_is_dead(self):
+        order_id, _ = self.place_external()
+        self.waiting(order_id)
+        self.mesh.cancel(order_id)
+        self.assert_failed(order_id, "CANCELED")
+        for is_paid in (False, True):
+            id = self.create_payment(order_id)
+            # The order was final before the payment came, so nothing else gives it back.
+            wait_until(lambda: self.url_of(id), 20, "it can be paid")
+            if is_paid:
+                self.provider.pay(id)
+                wait_until(lambda: self.claim_of(id) == "2", 20, "it is taken")
+            [finding] = self.assert_found(("PAYMENT_OF_FAILED_ORDER", id))
+            self.repair(finding)
+            wait_until(lambda: self.audit("--skip-sums") == {}, 30, "it has gone back")
+            refunds = [refund["amount"] for refund in self.provider.record(id)["refunds"]]
+            self.assertEqual(refunds, [1000] if is_paid else [])
+
+    def create_payment(self, order_id):
+        request = self.mesh.payment_pb.CreateRequest(
+            request_id=uuid7(), order_id=order_id, provider="sandbox", amount_minor=1000,
+            currency="EUR", expires_seconds=600,
+        )
+        return self.mesh.insist(self.mesh.payments.Create, request).payment_id
+
+    def url_of(self, payment_id):
+        return self.account(f"SELECT url FROM payment WHERE id = '{payment_id}'")[0][0]
+
+    def claim_of(self, payment_id):
+        return self.account(f"SELECT claim FROM payment WHERE id = '{payment_id}'")[0][0]
+
+    # -- sums
+
+    def test_sums_that_do_not_add_up(self):
+        order, sku, customer = self.paid_order()
+        self.mesh.psql(
+            "storage",
+            "UPDATE product SET held = held + 1, sold = sold - 1 WHERE sku = '%s'" % sku,
+        )
+        self.account(
+            f"UPDATE account SET credits_minor = credits_minor + 5 WHERE key = 'wallet/{customer} EUR'"
+        )
+        found = self.audit()
+        self.assertEqual(
+            set(found), {("SUM", sku), ("SUM", f"wallet/{customer} EUR"), ("SUM", "EUR")}
+        )
+        self.assertIn("stored", found["SUM", sku]["what"])
+        self.assertEqual(self.audit("--skip-sums"), {})
+        self.mesh.psql(
+            "storage",
+            "UPDATE product SET held = held - 1, sold = sold + 1 WHERE sku = '%s'" % sku,
+        )
+        self.account(
+            f"UPDATE account SET credits_minor = credits_minor - 5 WHERE key = 'wallet/{customer} EUR'"
+        )
+        self.assert_clean()
