@@ -74,11 +74,14 @@ struct saga_list {
     struct op op;
     const char *phase; /* "" all that have not ended */
     int32_t page_size;
-    struct uuid before;     /* nil: from the newest */
-    const char **histories; /* result, newest first, in the call's arena */
+    size_t from_shard;      /* goes on behind this shard's ... */
+    int64_t from_place;     /* ... saga in this place; INT64_MAX: all of it */
+    const char **histories; /* result, the last one first, in the call's arena */
     size_t count, bytes;
     bool has_more;
-    size_t shard; /* how far the call has gone round the shards */
+    size_t shard;      /* how far the call has gone round the shards; from_shard at first */
+    size_t last_shard; /* of the last history: where the next page goes on */
+    int64_t last_place;
 };
 
 struct saga_definition_line {

@@ -348,6 +348,25 @@ signal_encode(const void *op, struct arena *arena)
 
 /* ---- List ---- */
 
+/* A token is "shard.place" of the last saga of the page before. */
+static enum error
+list_token_read(struct saga_list *list, const char *token)
+{
+    unsigned long long shard, place;
+    int end = -1;
+
+    list->from_place = INT64_MAX;
+    if (token[0] == '\0')
+        return ERR_OK;
+    if (strspn(token, "0123456789.") != strlen(token) ||
+        sscanf(token, "%4llu.%18llu%n", &shard, &place, &end) != 2 || end != (int)strlen(token))
+        return problem_set(&list->op.problem, ERR_BAD_REQUEST, "page_token",
+                           "must be the next_page_token of the page before");
+    list->from_shard = list->shard = (size_t)shard;
+    list->from_place = (int64_t)place;
+    return ERR_OK;
+}
+
 static enum error
 list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 {
@@ -358,7 +377,7 @@ list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     (void)arena;
     if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, PHASE_WORDS - 1) !=
             ERR_OK ||
-        check_page_id(&list->op.problem, request->page_token, &list->before) != ERR_OK)
+        list_token_read(list, request->page_token) != ERR_OK)
         return list->op.problem.error;
     list->phase = phase_words[request->phase];
     return check_page_size(&list->op.problem, request->page_size, &list->page_size);
@@ -380,7 +399,8 @@ list_encode(const void *op, struct arena *arena)
         json_decref(history);
     }
     if (list->has_more)
-        response->next_page_token = response->sagas[list->count - 1]->saga_id;
+        response->next_page_token =
+            arena_print(arena, "%zu.%lld", list->last_shard, (long long)list->last_place);
     return &response->base;
 }
 

@@ -205,12 +205,14 @@ end_sagas(struct shard *shard, struct tick *tick)
         row = arena_take(tick->arena, sizeof *row);
         json_writer_reset(&shard->line);
         instance_history(live->instance, &shard->line);
-        *row = (struct journal_row){ .id = live->id,
-                                     .shard = shard->number,
-                                     .fingerprint = live->fingerprint,
-                                     .phase = phase_text(PHASE_ENDED),
-                                     .body = arena_copy(tick->arena, shard->line.text,
-                                                        shard->line.bytes) };
+        *row = (struct journal_row){
+            .id = live->id,
+            .shard = shard->number,
+            .place = shard->next_page * PLACES_A_PAGE + (int64_t)tick->final_count,
+            .fingerprint = live->fingerprint,
+            .phase = phase_text(PHASE_ENDED),
+            .body = arena_copy(tick->arena, shard->line.text, shard->line.bytes)
+        };
         tick->finals[tick->final_count++] = row;
         if (live->parked_page != 0)
             tick->unparked[tick->unparked_count++] = &live->id;

@@ -14,6 +14,7 @@ enum {
     SHARD_BUCKETS = 1 << 14,
     TICK_EVENTS_MAX = 512,
     TICK_BYTES_MAX = JOURNAL_PAGE_BYTES_MAX - 256 * 1024, /* one event more always fits */
+    PLACES_A_PAGE = 4096,
     LIVES_A_BLOCK = 512,
     PARK_AFTER_US = 5 * 1000 * 1000,
     HOUSE_EVERY_US = 1000 * 1000,
@@ -35,6 +36,7 @@ struct live {
     struct instance *instance;
     struct live *awake_before, *awake_after; /* of those in memory */
     uint64_t fingerprint;                    /* of its Start */
+    int64_t place;                           /* in the order of arrival: place_next() */
     int64_t first_page;                      /* the oldest page it needs */
     int64_t parked_page;   /* a parked row is folded up to here; 0: there is no row */
     int64_t next_us;       /* the timer that was set; 0: none */
@@ -94,7 +96,8 @@ struct shard {
     char *page; /* the tick's records, one a line */
     size_t page_bytes, page_size;
     int64_t next_page, floor_page, now_us, park_due_us, house_due_us;
-    int64_t last_body_page; /* the newest page that has records; 0: none is known */
+    int64_t place_page, place_count; /* so many sagas started in this page */
+    int64_t last_body_page;          /* the newest page that has records; 0: none is known */
     size_t watcher_count;
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     atomic_bool is_recovered;     /* read by any */
@@ -114,6 +117,8 @@ struct live *live_find(struct shard *shard, struct uuid id);
 struct live *live_add(struct shard *shard, struct uuid id);
 void live_remove(struct shard *shard, struct live *live);
 void live_free_all(struct shard *shard);
+/* The place of the next saga that a page starts: an order that no clock and no restart changes. */
+int64_t place_next(struct shard *shard, int64_t page);
 /* The instance comes into memory, and leaves it: parked or ended. */
 void live_wake(struct shard *shard, struct live *live, struct instance *instance);
 void live_rest(struct shard *shard, struct live *live);
@@ -151,6 +156,11 @@ void timers_put_off(struct shard *shard, struct tick *tick, size_t first, int64_
 /* Decides one call; it is finished after the commit. */
 void shard_request(struct shard *shard, struct tick *tick, struct call *call);
 const char *history_text(struct shard *shard, const struct instance *instance, struct arena *arena);
+
+/* ---- shard_list.c ---- */
+
+/* Adds this shard's sagas to the call's list. False: the next shard has the call now. */
+bool list_take(struct shard *shard, struct tick *tick, struct call *call);
 
 /* ---- shard_watch.c ---- */
 

@@ -7,6 +7,7 @@
  */
 #include "saga/shard_inner.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,17 @@ live_remove(struct shard *shard, struct live *live)
     live->next = shard->spare;
     shard->spare = live;
     shard->live_count--;
+}
+
+int64_t
+place_next(struct shard *shard, int64_t page)
+{
+    if (shard->place_page != page) {
+        shard->place_page = page;
+        shard->place_count = 0;
+    }
+    assert(shard->place_count < PLACES_A_PAGE);
+    return page * PLACES_A_PAGE + shard->place_count++;
 }
 
 void

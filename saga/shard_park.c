@@ -31,6 +31,7 @@ park(struct shard *shard, struct tick *tick, struct live *live)
     *row = (struct journal_row){ .id = live->id,
                                  .shard = shard->number,
                                  .page = shard->next_page,
+                                 .place = live->place,
                                  .fingerprint = live->fingerprint,
                                  .next_us = live->next_us,
                                  .phase = phase_text(live->phase),

@@ -70,6 +70,7 @@ load_parked(struct shard *shard)
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct live *live = live_add(shard, rows[i].id);
 
+        live->place = rows[i].place;
         live->parked_page = rows[i].page;
         live->fingerprint = rows[i].fingerprint;
         live->phase = phase_of(rows[i].phase);
@@ -136,6 +137,7 @@ static void
 fold_record(struct shard *shard, int64_t page, const struct record *record, struct wanted *wanted)
 {
     struct live *live = live_find(shard, record->saga_id);
+    int64_t place = record->kind == RECORD_START ? place_next(shard, page) : 0;
 
     (void)wanted;
     if (live == NULL && record->kind != RECORD_START)
@@ -143,6 +145,7 @@ fold_record(struct shard *shard, int64_t page, const struct record *record, stru
     if (live == NULL) {
         live = live_add(shard, record->saga_id);
         live_wake(shard, live, instance_new(record->saga_id));
+        live->place = place;
         live->first_page = page;
         live->fingerprint = start_fingerprint(record->definition->name, record->set);
     }
@@ -224,6 +227,7 @@ forget_all(struct shard *shard)
 {
     live_free_all(shard);
     shard->timer_count = 0;
+    shard->place_page = 0;
 }
 
 static enum error

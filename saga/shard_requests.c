@@ -72,7 +72,9 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
     live_wake(shard, live, instance_new(start->op.id));
     live->fingerprint = fingerprint;
     live->first_page = shard->next_page;
-    if (shard_decide(shard, tick, live, &event, &start->op.problem) != ERR_OK)
+    if (shard_decide(shard, tick, live, &event, &start->op.problem) == ERR_OK)
+        live->place = place_next(shard, shard->next_page);
+    else
         live_remove(shard, live);
 }
 
@@ -245,7 +247,7 @@ take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news, st
     json_decref(payload);
 }
 
-/* ---- Get, List ---- */
+/* ---- Get, Watch, ListDefinitions ---- */
 
 const char *
 history_text(struct shard *shard, const struct instance *instance, struct arena *arena)
@@ -303,166 +305,6 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
     return true;
 }
 
-static int
-compare_newest_first(const void *a, const void *b)
-{
-    return uuid_compare(&(*(struct live *const *)b)->id, &(*(struct live *const *)a)->id);
-}
-
-/* A heap whose root is the oldest: of all that come, the newest `room` stay. So a page of a list costs a
- * look at each open saga, and not their sorting, however many there are. */
-static void
-newest_add(struct live **heap, size_t room, size_t *count, struct live *live)
-{
-    size_t at;
-
-    if (*count < room) {
-        for (at = (*count)++; at > 0; at = (at - 1) / 2) {
-            if (uuid_compare(&heap[(at - 1) / 2]->id, &live->id) <= 0)
-                break;
-            heap[at] = heap[(at - 1) / 2];
-        }
-        heap[at] = live;
-        return;
-    }
-    if (uuid_compare(&live->id, &heap[0]->id) <= 0)
-        return;
-    for (at = 0;;) {
-        size_t child = 2 * at + 1;
-
-        if (child + 1 < room && uuid_compare(&heap[child + 1]->id, &heap[child]->id) < 0)
-            child++;
-        if (child >= room || uuid_compare(&heap[child]->id, &live->id) >= 0)
-            break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = live;
-}
-
-static bool
-is_listed(const struct saga_list *list, const struct live *live)
-{
-    enum phase phase = live->instance == NULL ? live->phase : instance_phase(live->instance);
-
-    if (!uuid_is_nil(list->before) && uuid_compare(&live->id, &list->before) >= 0)
-        return false;
-    return list->phase[0] == '\0' || strcmp(phase_text(phase), list->phase) == 0;
-}
-
-/* False: the page is full, by number or by bytes, and this one is for the next. */
-static bool
-list_add(struct saga_list *list, const char *history)
-{
-    size_t bytes = strlen(history);
-
-    list->has_more = list->count == (size_t)list->page_size ||
-                     (list->count > 0 && list->bytes + bytes > LIST_BYTES_MAX);
-    if (list->has_more)
-        return false;
-    list->bytes += bytes;
-    list->histories[list->count++] = history;
-    return true;
-}
-
-/* Rows of those among the next ones that are parked, in one round. They are read and stay parked. */
-static enum error
-list_rows(struct shard *shard, struct live *const *found, size_t count, struct arena *arena,
-          struct journal_row **ret_rows, size_t *ret_count)
-{
-    struct uuid *ids = arena_take(arena, count * sizeof *ids);
-    struct journal_row *finals;
-    size_t id_count = 0, final_count;
-
-    *ret_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (found[i]->instance == NULL)
-            ids[id_count++] = found[i]->id;
-    }
-    return id_count == 0 ? ERR_OK
-                         : journal_find(shard->journal, ids, id_count, arena, ret_rows, ret_count,
-                                        &finals, &final_count);
-}
-
-static const char *
-parked_history(struct shard *shard, const struct journal_row *row, struct arena *arena)
-{
-    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row);
-    const char *history = instance == NULL ? NULL : history_text(shard, instance, arena);
-
-    instance_free(instance);
-    return history;
-}
-
-/* Open sagas are known in memory; of the parked ones, only those of this page are read. */
-static enum error
-list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
-{
-    size_t count = 0, page = (size_t)list->page_size - list->count + 1, row_count;
-    struct live **found = arena_take(tick->arena, page * sizeof *found);
-    struct journal_row *rows = NULL;
-    enum error error;
-
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (is_listed(list, live))
-                newest_add(found, page, &count, live);
-        }
-    }
-    qsort(found, count, sizeof *found, compare_newest_first);
-    error = list_rows(shard, found, count, tick->arena, &rows, &row_count);
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        const struct instance *instance = found[i]->instance;
-        const char *history =
-            instance != NULL
-                ? history_text(shard, instance, arena)
-                : parked_history(shard, row_find(rows, row_count, found[i]->id), arena);
-
-        if (history != NULL && !list_add(list, history))
-            break;
-    }
-    return error;
-}
-
-static enum error
-list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
-{
-    struct journal_row *rows;
-    size_t count = 0;
-    enum error error = journal_final_page(shard->journal, list->before, list->page_size + 1,
-                                          tick->arena, &rows, &count);
-
-    for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        if (!list_add(list, arena_copy(arena, rows[i].body, strlen(rows[i].body))))
-            break;
-    }
-    return error;
-}
-
-/* One shard after the other adds its own; the last one answers. With one shard, as now, the list is
- * in order; with more, each shard's part is. */
-static bool
-list(struct shard *shard, struct tick *tick, struct call *call)
-{
-    struct saga_list *list = (struct saga_list *)call->op;
-    bool is_ended = strcmp(list->phase, phase_text(PHASE_ENDED)) == 0;
-    enum error error;
-
-    if (list->histories == NULL)
-        list->histories =
-            arena_take(call->arena, (size_t)list->page_size * sizeof *list->histories);
-    error = is_ended ? list_ended(shard, tick, list, call->arena)
-                     : list_open(shard, tick, list, call->arena);
-    if (error != ERR_OK) {
-        problem_set(&list->op.problem, error, NULL, "%s", error_text(error));
-        return true;
-    }
-    if (list->has_more || ++list->shard >= shard->shards->count)
-        return true;
-    shards_submit(shard->shards, call);
-    return false;
-}
-
 static void
 list_definitions(struct shard *shard, struct saga_list_definitions *list, struct arena *arena)
 {
@@ -509,7 +351,7 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
             return; /* it waits */
         break;
     case SAGA_LIST:
-        if (!list(shard, tick, call))
+        if (!list_take(shard, tick, call))
             return; /* the next shard has it now */
         break;
     case SAGA_LIST_DEFINITIONS:

@@ -70,6 +70,7 @@ static const struct pg_column row_columns[] = {
     PG_COLUMN(struct journal_row, fingerprint, PG_INT8),
     PG_COLUMN(struct journal_row, next_us, PG_INT8),
     PG_COLUMN(struct journal_row, phase, PG_TEXT),
+    PG_COLUMN(struct journal_row, place, PG_INT8),
     PG_COLUMN(struct journal_row, body, PG_TEXT),
     { 0 },
 };
@@ -78,17 +79,18 @@ static const struct pg_column final_columns[] = {
     PG_COLUMN(struct journal_row, shard, PG_INT4),
     PG_COLUMN(struct journal_row, fingerprint, PG_INT8),
     PG_COLUMN(struct journal_row, phase, PG_TEXT),
+    PG_COLUMN(struct journal_row, place, PG_INT8),
     PG_COLUMN(struct journal_row, body, PG_TEXT),
     { 0 },
 };
 struct final_range {
     int32_t shard;
-    struct uuid before;
+    int64_t before;
     int32_t max;
 };
 static const struct pg_column final_page_in[] = {
     PG_COLUMN(struct final_range, shard, PG_INT4),
-    PG_COLUMN(struct final_range, before, PG_UUID),
+    PG_COLUMN(struct final_range, before, PG_INT8),
     PG_COLUMN(struct final_range, max, PG_INT4),
     { 0 },
 };
@@ -172,7 +174,7 @@ const struct pg_statement journal_page_delete = {
 
 static const struct pg_statement parked_index = {
     .name = "journal_parked_index",
-    .sql = "SELECT id, shard, page, fingerprint, next_us, phase FROM journal_parked"
+    .sql = "SELECT id, shard, page, fingerprint, next_us, phase, place FROM journal_parked"
            " WHERE shard = $1 ORDER BY id",
     .in = shard_in,
     .is_single = true,
@@ -182,7 +184,7 @@ static const struct pg_statement parked_index = {
 
 static const struct pg_statement parked_find = {
     .name = "journal_parked_find",
-    .sql = "SELECT p.id, p.shard, p.page, p.fingerprint, p.next_us, p.phase, p.body"
+    .sql = "SELECT p.id, p.shard, p.page, p.fingerprint, p.next_us, p.phase, p.place, p.body"
            " FROM unnest($1::uuid[]) AS k(id) JOIN journal_parked p ON p.id = k.id",
     .in = id_in,
     .out = row_columns,
@@ -191,7 +193,7 @@ static const struct pg_statement parked_find = {
 
 static const struct pg_statement final_find = {
     .name = "journal_final_find",
-    .sql = "SELECT f.id, f.shard, f.fingerprint, f.phase, f.body"
+    .sql = "SELECT f.id, f.shard, f.fingerprint, f.phase, f.place, f.body"
            " FROM unnest($1::uuid[]) AS k(id) JOIN journal_final f ON f.id = k.id",
     .in = id_in,
     .out = final_columns,
@@ -200,8 +202,8 @@ static const struct pg_statement final_find = {
 
 static const struct pg_statement final_page = {
     .name = "journal_final_page",
-    .sql = "SELECT id, shard, fingerprint, phase, body FROM journal_final"
-           " WHERE id < $2 AND shard = $1 ORDER BY id DESC LIMIT $3::int",
+    .sql = "SELECT id, shard, fingerprint, phase, place, body FROM journal_final"
+           " WHERE place < $2 AND shard = $1 ORDER BY place DESC LIMIT $3::int",
     .in = final_page_in,
     .is_single = true,
     .out = final_columns,
@@ -210,9 +212,9 @@ static const struct pg_statement final_page = {
 
 static const struct pg_statement parked_save = {
     .name = "journal_parked_save",
-    .sql = "INSERT INTO journal_parked (id, shard, page, fingerprint, next_us, phase, body)"
+    .sql = "INSERT INTO journal_parked (id, shard, page, fingerprint, next_us, phase, place, body)"
            " SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[],"
-           " $6::text[], $7::text[])"
+           " $6::text[], $7::bigint[], $8::text[])"
            " ON CONFLICT (id) DO UPDATE SET page = EXCLUDED.page, next_us = EXCLUDED.next_us,"
            " phase = EXCLUDED.phase, body = EXCLUDED.body",
     .in = row_columns,
@@ -226,8 +228,8 @@ static const struct pg_statement parked_delete = {
 
 const struct pg_statement journal_final_save = {
     .name = "journal_final_save",
-    .sql = "INSERT INTO journal_final (id, shard, fingerprint, phase, body) SELECT * FROM"
-           " unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::text[])",
+    .sql = "INSERT INTO journal_final (id, shard, fingerprint, phase, place, body) SELECT * FROM"
+           " unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::bigint[], $6::text[])",
     .in = final_columns,
 };
 
@@ -430,15 +432,13 @@ journal_find_ops(struct journal *journal, const struct uuid *ids, size_t count, 
 }
 
 enum error
-journal_final_page(struct journal *journal, struct uuid before, int max, struct arena *arena,
+journal_final_page(struct journal *journal, int64_t before, int max, struct arena *arena,
                    struct journal_row **ret_rows, size_t *ret_count)
 {
     struct final_range row = { .shard = journal->shard, .before = before, .max = max };
     struct pg_step step;
     enum error error;
 
-    if (uuid_is_nil(before))
-        memset(&row.before, 0xff, sizeof row.before);
     error = ask(journal, false, &final_page, &row, arena, &step);
     *ret_rows = step.ret_rows;
     *ret_count = step.ret_count;

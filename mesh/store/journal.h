@@ -26,7 +26,8 @@ struct journal;
 struct journal_row {
     struct uuid id;
     int32_t shard;
-    int64_t page; /* parked: folded up to */
+    int64_t page;  /* parked: folded up to */
+    int64_t place; /* parked: in the order of arrival; final: in the order of ending */
     uint64_t fingerprint;
     int64_t next_us; /* parked */
     const char *phase;
@@ -99,10 +100,9 @@ enum error journal_find(struct journal *journal, const struct uuid *ids, size_t 
 enum error journal_find_ops(struct journal *journal, const struct uuid *ids, size_t count,
                             struct arena *arena, struct op_row **ret_rows, size_t *ret_count);
 
-/* Final rows with ids below `before` (nil: all), newest first. */
-enum error journal_final_page(struct journal *journal, struct uuid before, int max,
-                              struct arena *arena, struct journal_row **ret_rows,
-                              size_t *ret_count);
+/* Final rows with places below `before`, the last one first. */
+enum error journal_final_page(struct journal *journal, int64_t before, int max, struct arena *arena,
+                              struct journal_row **ret_rows, size_t *ret_count);
 
 /* Writes the tick as page `page`, or finds it written. */
 enum error journal_write(struct journal *journal, int64_t page, const struct journal_tick *tick);

@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS journal_parked (
     phase       text   NOT NULL,
     body        text   NOT NULL
 );
+-- In the order of arrival.
+ALTER TABLE journal_parked ADD COLUMN IF NOT EXISTS place bigint NOT NULL DEFAULT 0;
 
 -- An instance that ended: what is shown of it, and what a repeated start is compared with.
 CREATE TABLE IF NOT EXISTS journal_final (
@@ -45,4 +47,7 @@ CREATE TABLE IF NOT EXISTS journal_final (
     phase       text   NOT NULL,
     body        text   NOT NULL
 ) PARTITION BY RANGE (id);
+-- In the order of ending, by which they are listed.
+ALTER TABLE journal_final ADD COLUMN IF NOT EXISTS place bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS journal_final_by_place ON journal_final (shard, place);
 SELECT mesh_partitions_keep('journal_final', 100);

@@ -38,7 +38,7 @@ static const char usage[] =
     "usage: sagactl WORD [FLAGS]\n"
     "\n"
     "looking:\n"
-    "  list [--phase=PHASE]   sagas, newest first: stuck, waiting, running, retrying, compensating or\n"
+    "  list [--phase=PHASE]   sagas, the last first: stuck, waiting, running, retrying, compensating or\n"
     "                         ended; without a phase, all that have not ended. --state and --reason\n"
     "                         choose among them\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"

@@ -2,7 +2,11 @@
 #include "mesh/store/journal.h"
 #include "tests/bench/bench_lane.h"
 
-enum { CLEAN_US = 1000 * 1000, PAGES_KEPT = 500 }; /* as the orchestrator moves its floor */
+enum {
+    CLEAN_US = 1000 * 1000,
+    PAGES_KEPT = 500,
+    PLACES_A_PAGE = 4096
+}; /* as the orchestrator moves its floor */
 
 /* A page has what all sagas did in a tick; a final row comes once. */
 static void
@@ -15,6 +19,7 @@ fill(struct lane *lane, struct lane_range begun, struct lane_range gone_on)
     (void)gone_on;
     for (int64_t i = 0; i < news; i++)
         finals[i] = (struct journal_row){ .id = uuid_v7(clock_now_us()),
+                                          .place = lane->number * PLACES_A_PAGE + i,
                                           .fingerprint = LANE_FINGERPRINT,
                                           .phase = "ENDED",
                                           .body = lane->texts->final };

@@ -11,7 +11,7 @@ import unittest
 
 import grpc
 from grpc.health.v1 import health_pb2
-from mesh import Mesh, uuid7
+from mesh import Mesh, refusal, uuid7
 from patience import wait_until
 
 SAGAS = 12_000
@@ -68,9 +68,9 @@ class Open(unittest.TestCase):
         result = self._outcome.result
         self.mesh.close(keep_logs=any(test is self for test, _ in result.failures + result.errors))
 
-    def start_request(self):
+    def start_request(self, saga_id=None):
         return self.mesh.saga_pb.StartRequest(
-            saga_id=uuid7(), definition="waiter", input_json=json.dumps(INPUT)
+            saga_id=saga_id or uuid7(), definition="waiter", input_json=json.dumps(INPUT)
         )
 
     def start_many(self, count):
@@ -127,6 +127,61 @@ class Open(unittest.TestCase):
         self.assertIn("recovered=2000", lines[-2])
         self.assertIn("serving=yes", lines[-1])
         self.mesh.insist(self.mesh.sagas.Start, self.start_request())
+
+    def list(self, page_size=100, token="", phase=0):
+        """Ids, and the token of the next page."""
+        request = self.mesh.saga_pb.ListRequest(page_size=page_size, page_token=token, phase=phase)
+        page = self.mesh.insist(self.mesh.sagas.List, request)
+        return [saga.saga_id for saga in page.sagas], page.next_page_token
+
+    def walk(self, page_size, phase=0):
+        ids, token = self.list(page_size, phase=phase)
+        while token:
+            more, token = self.list(page_size, token, phase)
+            ids += more
+        return ids
+
+    def test_lists_are_in_the_order_of_arrival_and_of_ending(self):
+        """Whatever the ids say, and through a restart and parking."""
+        day_ms = 24 * 3600 * 1000
+        now_ms = time.time_ns() // 1_000_000
+        ids = [uuid7(now_ms - days * day_ms) for days in (0, 40, 20, 44, 1, 30)]
+        for saga_id in ids:
+            self.mesh.insist(self.mesh.sagas.Start, self.start_request(saga_id))
+        last_first = ids[::-1]
+        self.assertEqual(self.walk(2), last_first)
+        self.mesh.restart("saga")
+        self.assertEqual(self.walk(3), last_first)
+        wait_until(lambda: self.parked() == len(ids), 60, "all are parked")
+        self.assertEqual(self.walk(100), last_first)
+        self.mesh.restart("saga")
+        self.assertEqual(self.walk(2), last_first)
+
+        # What arrives between two pages moves nothing that is on the second; nor does what ends.
+        page, token = self.list(2)
+        ids.append(uuid7(now_ms - 41 * day_ms))
+        self.mesh.insist(self.mesh.sagas.Start, self.start_request(ids[-1]))
+        self.cancel(page[-1])
+        self.assertEqual(self.list(100, token), (last_first[2:], ""))
+        self.assertEqual(self.list(1)[0], ids[-1:])
+
+        ended = [page[-1], ids[3], ids[0], ids[-1], ids[1]]
+        for saga_id in ended[1:]:
+            self.cancel(saga_id)
+        for size in (2, 100):
+            self.assertEqual(self.walk(size, self.mesh.saga_pb.SAGA_PHASE_ENDED), ended[::-1])
+        self.mesh.restart("saga")
+        self.assertEqual(self.walk(1, self.mesh.saga_pb.SAGA_PHASE_ENDED), ended[::-1])
+        for token in ("x", "1", "1.", ".1", "1.1.1", " 1.1", uuid7(), "1.99999999999999999999"):
+            said = refusal(self.list, 1, token)
+            self.assertEqual((said.reason, said.metadata["field"]), ("BAD_REQUEST", "page_token"), token)
+
+    def cancel(self, saga_id):
+        request = self.mesh.saga_pb.CancelRequest(request_id=uuid7(), saga_id=saga_id)
+        self.mesh.insist(self.mesh.sagas.Cancel, request)
+        wait_until(
+            lambda: self.mesh.saga(saga_id).saga.phase == self.mesh.saga_pb.SAGA_PHASE_ENDED, 20, "ended"
+        )
 
     def health(self):
         """Asked again over the connection of the program that was killed."""

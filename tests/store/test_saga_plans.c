@@ -14,13 +14,30 @@ fill(void)
     pg_fixture_run(
         plan_fixture.conninfo,
         "INSERT INTO journal_final SELECT " PLAN_ID(
-            "week", "i") ", 0, 1, 'ended', '{}'"
+            "week", "i") ", 0, 1, 'ended', '{}', i * 100 + week"
                          " FROM generate_series(0, %d) AS week, generate_series(1, %d) AS i",
         WEEKS - 1, SAGAS_EACH);
     pg_fixture_run(plan_fixture.conninfo, "INSERT INTO journal_parked SELECT id, 0, 1, 1, 0,"
                                           " 'waiting', '{}' FROM journal_final");
     pg_fixture_run(plan_fixture.conninfo,
                    "INSERT INTO op SELECT id, 1, '', '', 'Cancel' FROM journal_final");
+}
+
+/* Over all weeks, for a saga that ends has an id of its start. */
+START_TEST(ended_ones_come_in_the_order_of_an_index)
+{
+    json_t *all;
+    const json_t *plan = plan_explain("", "journal_final_page", "'0', '500', '10'", &all);
+
+    ck_assert(!plan_has_sort(plan));
+    json_decref(all);
+}
+END_TEST
+
+static void
+add_tests(TCase *cases)
+{
+    tcase_add_test(cases, ended_ones_come_in_the_order_of_an_index);
 }
 
 int
@@ -37,6 +54,7 @@ main(void)
         .small = small,
         .empty = "TRUNCATE journal_page, journal_parked, journal_final, op",
         .fill = fill,
+        .add_tests = add_tests,
     };
 
     return plan_fixture_main(&spec);

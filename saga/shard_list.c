@@ -1,0 +1,192 @@
+/* shard_list.c -- List: one shard after the other adds its own sagas, and the last one answers.
+ *
+ * A shard's sagas are in the order of their places: of those that are open the one that arrived last comes
+ * first, of those that have ended the one that ended last. Ids will not do: they are the callers', and may be
+ * weeks old. A place is counted by journal pages, so no clock and no restart changes the order, and what
+ * happens between two pages of a list moves nothing that is on the second.
+ */
+#include "saga/shard_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct journal_row *
+row_of(const struct journal_row *rows, size_t count, struct uuid id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_equal(rows[i].id, id))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+static int
+compare_last_first(const void *a, const void *b)
+{
+    int64_t one = (*(struct live *const *)a)->place, other = (*(struct live *const *)b)->place;
+
+    return (one < other) - (one > other);
+}
+
+/* A heap whose root arrived first: of all that are added, the last `room` stay. So a page of a list costs a
+ * look at each open saga, and not their sorting, however many there are. */
+static void
+heap_add(struct live **heap, size_t room, size_t *count, struct live *live)
+{
+    size_t at;
+
+    if (*count < room) {
+        for (at = (*count)++; at > 0; at = (at - 1) / 2) {
+            if (heap[(at - 1) / 2]->place <= live->place)
+                break;
+            heap[at] = heap[(at - 1) / 2];
+        }
+        heap[at] = live;
+        return;
+    }
+    if (live->place <= heap[0]->place)
+        return;
+    for (at = 0;;) {
+        size_t child = 2 * at + 1;
+
+        if (child + 1 < room && heap[child + 1]->place < heap[child]->place)
+            child++;
+        if (child >= room || heap[child]->place >= live->place)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = live;
+}
+
+/* Of this shard's sagas those come that stand before this place: the page began in an earlier shard, or
+ * behind the last saga of the page before. */
+static int64_t
+list_before(const struct saga_list *list)
+{
+    return list->shard == list->from_shard ? list->from_place : INT64_MAX;
+}
+
+static bool
+is_listed(const struct saga_list *list, const struct live *live)
+{
+    enum phase phase = live->instance == NULL ? live->phase : instance_phase(live->instance);
+
+    if (live->place >= list_before(list))
+        return false;
+    return list->phase[0] == '\0' || strcmp(phase_text(phase), list->phase) == 0;
+}
+
+/* False: the page is full, by number or by bytes, and this one is for the next. */
+static bool
+list_add(struct saga_list *list, const char *history, int64_t place)
+{
+    size_t bytes = strlen(history);
+
+    list->has_more = list->count == (size_t)list->page_size ||
+                     (list->count > 0 && list->bytes + bytes > LIST_BYTES_MAX);
+    if (list->has_more)
+        return false;
+    list->bytes += bytes;
+    list->last_shard = list->shard;
+    list->last_place = place;
+    list->histories[list->count++] = history;
+    return true;
+}
+
+/* Rows of those among the next ones that are parked, in one round. They are read and stay parked. */
+static enum error
+list_rows(struct shard *shard, struct live *const *found, size_t count, struct arena *arena,
+          struct journal_row **ret_rows, size_t *ret_count)
+{
+    struct uuid *ids = arena_take(arena, count * sizeof *ids);
+    struct journal_row *finals;
+    size_t id_count = 0, final_count;
+
+    *ret_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (found[i]->instance == NULL)
+            ids[id_count++] = found[i]->id;
+    }
+    return id_count == 0 ? ERR_OK
+                         : journal_find(shard->journal, ids, id_count, arena, ret_rows, ret_count,
+                                        &finals, &final_count);
+}
+
+static const char *
+parked_history(struct shard *shard, const struct journal_row *row, struct arena *arena)
+{
+    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row);
+    const char *history = instance == NULL ? NULL : history_text(shard, instance, arena);
+
+    instance_free(instance);
+    return history;
+}
+
+/* Open sagas are known in memory; of the parked ones, only those of this page are read. */
+static enum error
+list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
+{
+    size_t count = 0, page = (size_t)list->page_size - list->count + 1, row_count;
+    struct live **found = arena_take(tick->arena, page * sizeof *found);
+    struct journal_row *rows = NULL;
+    enum error error;
+
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
+            if (is_listed(list, live))
+                heap_add(found, page, &count, live);
+        }
+    }
+    qsort(found, count, sizeof *found, compare_last_first);
+    error = list_rows(shard, found, count, tick->arena, &rows, &row_count);
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        const struct instance *instance = found[i]->instance;
+        const char *history =
+            instance != NULL ? history_text(shard, instance, arena)
+                             : parked_history(shard, row_of(rows, row_count, found[i]->id), arena);
+
+        if (history != NULL && !list_add(list, history, found[i]->place))
+            break;
+    }
+    return error;
+}
+
+static enum error
+list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
+{
+    struct journal_row *rows;
+    size_t count = 0;
+    enum error error = journal_final_page(shard->journal, list_before(list), list->page_size + 1,
+                                          tick->arena, &rows, &count);
+
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        const char *history = arena_copy(arena, rows[i].body, strlen(rows[i].body));
+
+        if (!list_add(list, history, rows[i].place))
+            break;
+    }
+    return error;
+}
+
+bool
+list_take(struct shard *shard, struct tick *tick, struct call *call)
+{
+    struct saga_list *list = (struct saga_list *)call->op;
+    bool is_ended = strcmp(list->phase, phase_text(PHASE_ENDED)) == 0;
+    enum error error;
+
+    if (list->histories == NULL)
+        list->histories =
+            arena_take(call->arena, (size_t)list->page_size * sizeof *list->histories);
+    error = is_ended ? list_ended(shard, tick, list, call->arena)
+                     : list_open(shard, tick, list, call->arena);
+    if (error != ERR_OK) {
+        problem_set(&list->op.problem, error, NULL, "%s", error_text(error));
+        return true;
+    }
+    if (list->has_more || ++list->shard >= shard->shards->count)
+        return true;
+    shards_submit(shard->shards, call);
+    return false;
+}
