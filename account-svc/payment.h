@@ -209,6 +209,18 @@ enum task_kind {
 };
 const char *task_word(enum task_kind kind);
 
+/* Whose errand a task is: the provider's lane (provider_lane.h) has a breaker for each, and those for which a
+ * customer waits go first. As in provider_task.errand. */
+enum errand {
+    ERRAND_CREATE, /* the customer waits for the page to pay at */
+    ERRAND_LOOK,   /* somebody looks at the order, or said that it was paid */
+    ERRAND_REFUND, /* from here on no customer waits */
+    ERRAND_ASK,
+    ERRAND_CANCEL,
+    ERRAND_COUNT
+};
+const char *errand_word(enum errand errand);
+
 /* What is known of the create at the provider. */
 enum create_state {
     CREATE_UNSENT,
@@ -246,6 +258,7 @@ struct task {
     struct uuid payment_id;
     const char *provider;
     int32_t kind;   /* enum task_kind */
+    int32_t errand; /* enum errand */
     int64_t due_us; /* while it is leased: when the lease runs out */
     bool is_leased;
     int32_t lease;    /* number of the newest lease */
@@ -516,9 +529,14 @@ struct list_troubled {
 
 /* Rows of the program's own looks at the tables. */
 struct task_range {
+    int32_t lane; /* given back with what is found */
     const char *provider;
-    int64_t now_us;
-    int32_t count;
+    int32_t errand;
+};
+enum { TASKS_FOUND_MAX = 64 }; /* of each range */
+struct task_found {
+    int32_t lane, errand;
+    struct uuid payment_id;
 };
 struct task_due {
     struct uuid payment_id;

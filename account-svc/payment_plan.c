@@ -41,6 +41,15 @@ task_word(enum task_kind kind)
 }
 
 const char *
+errand_word(enum errand errand)
+{
+    static const char *const errands[] = { "create", "look", "refund", "ask", "cancel" };
+
+    assert(errand < ERRAND_COUNT);
+    return errands[errand];
+}
+
+const char *
 outcome_word(enum outcome outcome)
 {
     static const char *const outcomes[] = { "unknown", "known", "not-found", "refused" };
@@ -330,24 +339,25 @@ hint_when(const struct payment *payment, const struct task *task, int64_t now_us
 static const struct plan_rule {
     situation *fits;
     enum task_kind kind;
+    enum errand errand;
     when *due;
     const char *because;
 } plan[] = {
     /* clang-format off */
-    { is_to_be_settled,   TASK_QUERY,  at_once,      "a person wants it paid back: the books say what was taken" },
-    { is_refund_in_doubt, TASK_QUERY_REFUND, at_once, "the refund may have been made" },
-    { is_refund_unsaid,   TASK_QUERY,  at_once,      "how the refund stands was not said: the books list what went back" },
-    { is_refund_denied,   TASK_QUERY,  at_once,      "the refund was refused: the books say what is left" },
-    { is_refund_open,     TASK_REFUND, refund_when,  "paid, and the order does not take it" },
-    { is_quarantined,     TASK_NONE,   never,        "the provider's books differ from ours: a person decides" },
-    { is_create_open,     TASK_CREATE, at_once,      "the provider has not heard of it" },
-    { is_create_in_doubt, TASK_QUERY,  at_once,      "the create may have arrived" },
-    { is_to_be_cancelled, TASK_CANCEL, abandon_when, "nobody waits for it any more" },
-    { is_abandoned_now,   TASK_QUERY,  abandon_when, "Abandon waits for the last word" },
-    { is_watched,         TASK_QUERY,  watched_when, "somebody looks at the order" },
-    { is_last_query_open, TASK_QUERY,  poll_when,    "until its checkout has ended, and once after" },
-    { is_undecided,       TASK_QUERY,  poll_when,    "the provider has not decided" },
-    { is_anything,        TASK_NONE,   never,        "nothing is open" },
+    { is_to_be_settled,   TASK_QUERY,        ERRAND_ASK,    at_once,      "a person wants it paid back: the books say what was taken" },
+    { is_refund_in_doubt, TASK_QUERY_REFUND, ERRAND_ASK,    at_once,      "the refund may have been made" },
+    { is_refund_unsaid,   TASK_QUERY,        ERRAND_ASK,    at_once,      "how the refund stands was not said: the books list what went back" },
+    { is_refund_denied,   TASK_QUERY,        ERRAND_ASK,    at_once,      "the refund was refused: the books say what is left" },
+    { is_refund_open,     TASK_REFUND,       ERRAND_REFUND, refund_when,  "paid, and the order does not take it" },
+    { is_quarantined,     TASK_NONE,         ERRAND_ASK,    never,        "the provider's books differ from ours: a person decides" },
+    { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has not heard of it" },
+    { is_create_in_doubt, TASK_QUERY,        ERRAND_LOOK,   at_once,      "the create may have arrived" },
+    { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when, "nobody waits for it any more" },
+    { is_abandoned_now,   TASK_QUERY,        ERRAND_ASK,    abandon_when, "Abandon waits for the last word" },
+    { is_watched,         TASK_QUERY,        ERRAND_LOOK,   watched_when, "somebody looks at the order" },
+    { is_last_query_open, TASK_QUERY,        ERRAND_ASK,    poll_when,    "until its checkout has ended, and once after" },
+    { is_undecided,       TASK_QUERY,        ERRAND_ASK,    poll_when,    "the provider has not decided" },
+    { is_anything,        TASK_NONE,         ERRAND_ASK,    never,        "nothing is open" },
     /* clang-format on */
 };
 
@@ -394,6 +404,7 @@ task_set(const struct payment *payment, struct task *task, struct arena *arena, 
     const struct plan_rule *rule = plan_find(payment, task, arena);
     int64_t due_us = rule->due(payment, task, now_us);
     enum task_kind kind = rule->kind;
+    enum errand errand = rule->errand;
     bool is_by_hint = false;
 
     if (hint_waits(task)) {
@@ -402,6 +413,7 @@ task_set(const struct payment *payment, struct task *task, struct arena *arena, 
         is_by_hint = hint_us < due_us || (hint_us == due_us && kind != TASK_QUERY);
         if (is_by_hint) {
             kind = TASK_QUERY;
+            errand = payment->claim == CLAIM_OPEN ? ERRAND_LOOK : ERRAND_ASK;
             due_us = hint_us;
         }
     }
@@ -410,6 +422,7 @@ task_set(const struct payment *payment, struct task *task, struct arena *arena, 
         due_us < task->due_us)
         task->due_us = due_us;
     task->kind = (int32_t)kind;
+    task->errand = (int32_t)errand;
     task->is_by_hint = is_by_hint;
 }
 

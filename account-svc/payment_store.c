@@ -186,18 +186,19 @@ static const struct pg_column task_columns[] = {
     PG_COLUMN(struct task, hint_attempts, PG_INT4),
     PG_COLUMN(struct task, silent_since_us, PG_INT8),
     PG_COLUMN(struct task, refund_sent_us, PG_INT8),
+    PG_COLUMN(struct task, errand, PG_INT4),
     { 0 },
 };
 #define TASK_COLUMNS                                                                               \
     "payment_id, provider, kind, due_us, is_leased, lease, attempts, create_state, abandon_step,"  \
     " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us,"          \
     " refund_state, tried_us, is_by_hint, is_hint_asked, hint_attempts, silent_since_us,"          \
-    " refund_sent_us"
+    " refund_sent_us, errand"
 #define TASK_ARRAYS                                                                                \
     "unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::boolean[], $6::int[], $7::int[]," \
     " $8::int[], $9::int[], $10::int[], $11::boolean[], $12::boolean[], $13::bigint[],"            \
     " $14::bigint[], $15::bigint[], $16::int[], $17::bigint[], $18::boolean[], $19::boolean[],"    \
-    " $20::int[], $21::bigint[], $22::bigint[])"
+    " $20::int[], $21::bigint[], $22::bigint[], $23::int[])"
 
 const struct pg_statement task_load = {
     .name = "task_load",
@@ -226,7 +227,8 @@ const struct pg_statement task_update = {
            " watched_until_us = u.watched_until_us, give_up_us = u.give_up_us,"
            " refund_state = u.refund_state, tried_us = u.tried_us, is_by_hint = u.is_by_hint,"
            " is_hint_asked = u.is_hint_asked, hint_attempts = u.hint_attempts,"
-           " silent_since_us = u.silent_since_us, refund_sent_us = u.refund_sent_us"
+           " silent_since_us = u.silent_since_us, refund_sent_us = u.refund_sent_us,"
+           " errand = u.errand"
            " FROM " TASK_ARRAYS " AS u(" TASK_COLUMNS ") WHERE t.payment_id = u.payment_id",
     .in = task_columns,
 };
@@ -376,27 +378,38 @@ const struct read payment_reads[] = {
 
 /* ---- the program's own looks: what is due ---- */
 
-static const struct pg_column due_columns[] = {
+static const struct pg_column range_columns[] = {
+    PG_COLUMN(struct task_range, lane, PG_INT4),
     PG_COLUMN(struct task_range, provider, PG_TEXT),
-    PG_COLUMN(struct task_range, count, PG_INT4),
+    PG_COLUMN(struct task_range, errand, PG_INT4),
     { 0 },
 };
+
+static const struct pg_column found_columns[] = {
+    PG_COLUMN(struct task_found, lane, PG_INT4),
+    PG_COLUMN(struct task_found, errand, PG_INT4),
+    PG_COLUMN(struct task_found, payment_id, PG_UUID),
+    { 0 },
+};
+
+/* Of each range the oldest. By the database's clock, as the lease will be decided. */
+const struct pg_statement payment_tasks_due = {
+    .name = "tasks_due",
+    .sql = "SELECT r.lane, r.errand, d.payment_id"
+           " FROM unnest($1::int[], $2::text[], $3::int[]) AS r(lane, provider, errand)"
+           " CROSS JOIN LATERAL (SELECT payment_id, due_us FROM provider_task t"
+           " WHERE t.provider = r.provider AND t.errand = r.errand"
+           " AND t.due_us <= (extract(epoch FROM now()) * 1000000)::bigint"
+           " ORDER BY t.due_us LIMIT 64) d ORDER BY r.lane, r.errand, d.due_us",
+    .in = range_columns,
+    .out = found_columns,
+    .out_bytes = sizeof(struct task_found),
+};
+_Static_assert(TASKS_FOUND_MAX == 64, "as in payment_tasks_due");
 
 static const struct pg_column due_out_columns[] = {
     PG_COLUMN(struct task_due, payment_id, PG_UUID),
     { 0 },
-};
-
-/* By the database's clock, as the lease will be decided. */
-const struct pg_statement payment_tasks_due = {
-    .name = "tasks_due",
-    .sql = "SELECT payment_id FROM provider_task WHERE provider = $1"
-           " AND due_us <= (extract(epoch FROM now()) * 1000000)::bigint ORDER BY due_us LIMIT "
-           "$2::int",
-    .in = due_columns,
-    .is_single = true,
-    .out = due_out_columns,
-    .out_bytes = sizeof(struct task_due),
 };
 
 const struct pg_statement payment_give_ups_due = {

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(PROVIDER_JOBS_MAX == PROVIDERS_MAX * LANE_IN_FLIGHT_MAX, "one for each allowed");
+
 enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING };
 
 /* A task on its way. */
@@ -17,6 +19,7 @@ struct job {
     struct queue_item item; /* first; comes back from the store thread by the queue */
     struct provider_thread *thread;
     struct lane *lane;
+    enum errand errand; /* that the lane counts it under */
     enum job_state state;
     struct arena *arena;
     struct uuid payment_id;
@@ -47,6 +50,7 @@ static void
 job_free(struct job *job)
 {
     struct lane *lane = job->lane;
+    enum errand errand = job->errand;
 
     if (job->easy != NULL) {
         curl_multi_remove_handle(job->thread->multi, job->easy);
@@ -56,11 +60,12 @@ job_free(struct job *job)
     free(job->body);
     arena_free(job->arena);
     memset(job, 0, sizeof *job);
-    lane_leave(lane);
+    lane_leave(lane, errand);
 }
 
 static struct job *
-job_new(struct provider_thread *thread, struct lane *lane, struct uuid payment_id)
+job_new(struct provider_thread *thread, struct lane *lane, enum errand errand,
+        struct uuid payment_id)
 {
     struct job *empty = NULL;
 
@@ -72,14 +77,14 @@ job_new(struct provider_thread *thread, struct lane *lane, struct uuid payment_i
         else if (uuid_equal(job->payment_id, payment_id))
             return NULL; /* one task of a payment at a time */
     }
-    if (empty == NULL)
-        return NULL;
+    assert(empty != NULL); /* there is one for each that the lanes allow */
     empty->thread = thread;
     empty->lane = lane;
+    empty->errand = errand;
     empty->arena = arena_new();
     empty->payment_id = payment_id;
     empty->state = JOB_LEASING;
-    lane_take(lane);
+    lane_take(lane, errand);
     return empty;
 }
 
@@ -234,7 +239,7 @@ job_learn(struct job *job, CURLcode code)
     if (code == CURLE_OK)
         learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
                                                            job->arena, &learn.observation);
-    lane_answered(job->lane, (int)status, retry_after_us(retry_after_seconds), now_us);
+    lane_answered(job->lane, job->errand, (int)status, retry_after_us(retry_after_seconds), now_us);
     log_at(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
            "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
            uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
@@ -279,42 +284,85 @@ take_finished(struct provider_thread *thread)
     }
 }
 
-/* Leases what is due at one provider; true when there may be more than was allowed. */
-static bool
-look_at_lane(struct provider_thread *thread, struct lane *lane, struct arena *arena)
+/* ---- what is due ---- */
+
+/* What a look found of one provider: of each errand the payments, oldest first. */
+struct found {
+    const struct task_found *tasks[ERRAND_COUNT];
+    size_t waiting[ERRAND_COUNT];
+};
+
+/* Asks for what lanes may do now, all in one round. */
+static enum error
+find_due(struct provider_thread *thread, struct arena *arena, const struct task_found **ret_tasks,
+         size_t *ret_count)
 {
-    size_t allowance = lane_allowance(lane, clock_steady_us()), taken = 0;
-    struct task_range range = { .provider = lane->provider->name,
-                                .count = (int32_t)(allowance + lane->jobs) };
-    const void *row = &range;
-    struct pg_step step = { .statement = &payment_tasks_due, .rows = &row, .count = 1 };
-    const struct task_due *due;
+    size_t lanes = thread->options.providers->count, count = 0;
+    struct task_range *ranges = arena_take(arena, lanes * ERRAND_COUNT * sizeof *ranges);
+    const void **rows = arena_take(arena, lanes * ERRAND_COUNT * sizeof *rows);
+    struct pg_step step = { .statement = &payment_tasks_due, .rows = rows };
+    enum error error = ERR_OK;
 
-    if (allowance == 0)
-        return !lane_is_slow(lane);
-    if (pg_round(thread->pg, false, &step, 1, arena) != ERR_OK)
-        return false;
-    due = step.ret_rows;
-    for (size_t i = 0; i < step.ret_count && taken < allowance; i++) {
-        struct job *job = job_new(thread, lane, due[i].payment_id);
+    for (size_t i = 0; i < lanes; i++) {
+        int64_t now_us = clock_steady_us();
+        bool is_full = lane_is_full(&thread->lanes[i], now_us);
 
-        if (job == NULL)
-            continue;
-        taken++;
-        job_lease(job);
+        for (enum errand errand = 0; errand < ERRAND_COUNT && !is_full; errand++) {
+            if (!lane_may(&thread->lanes[i], errand, now_us))
+                continue;
+            ranges[count] = (struct task_range){
+                .lane = (int32_t)i,
+                .provider = thread->options.providers->providers[i].name,
+                .errand = (int32_t)errand,
+            };
+            rows[count] = &ranges[count];
+            count++;
+        }
     }
-    return taken == allowance;
+    step.count = count;
+    if (count > 0)
+        error = pg_round(thread->pg, false, &step, 1, arena);
+    *ret_tasks = step.ret_rows;
+    *ret_count = count > 0 ? step.ret_count : 0;
+    return error;
+}
+
+/* Leases by the lane's order what was found of its provider; true when there is more than it allows now,
+ * for another reason than that the provider does not answer. */
+static bool
+lease_found(struct provider_thread *thread, struct lane *lane, struct found *found)
+{
+    enum errand errand;
+
+    while ((errand = lane_next(lane, found->waiting, clock_steady_us())) != ERRAND_COUNT) {
+        struct job *job = job_new(thread, lane, errand, found->tasks[errand]->payment_id);
+
+        found->tasks[errand]++;
+        found->waiting[errand]--;
+        if (job != NULL)
+            job_lease(job);
+    }
+    return lane_is_full(lane, clock_steady_us());
 }
 
 static bool
 look(struct provider_thread *thread)
 {
     struct arena *arena = arena_new();
+    struct found found[PROVIDERS_MAX] = { 0 };
+    const struct task_found *tasks = NULL;
+    size_t count = 0;
     bool has_more = false;
 
-    if (pg_connect(thread->pg) == ERR_OK) {
+    if (pg_connect(thread->pg) == ERR_OK && find_due(thread, arena, &tasks, &count) == ERR_OK) {
+        for (size_t i = 0; i < count; i++) {
+            struct found *of = &found[tasks[i].lane];
+
+            if (of->waiting[tasks[i].errand]++ == 0)
+                of->tasks[tasks[i].errand] = &tasks[i];
+        }
         for (size_t i = 0; i < thread->options.providers->count; i++)
-            has_more = look_at_lane(thread, &thread->lanes[i], arena) || has_more;
+            has_more = lease_found(thread, &thread->lanes[i], &found[i]) || has_more;
     }
     arena_free(arena);
     return has_more;

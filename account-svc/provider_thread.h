@@ -20,7 +20,7 @@
 struct provider_thread;
 
 enum {
-    PROVIDER_JOBS_MAX = 256,
+    PROVIDER_JOBS_MAX = PROVIDERS_MAX * 32, /* LANE_IN_FLIGHT_MAX */
     PROVIDER_CONNECT_MS = 3000,
     PROVIDER_REQUEST_MS = 10000,       /* TASK_LEASE_US is longer */
     PROVIDER_LOOK_US = 500 * 1000,     /* what other replicas made due is found this late */

@@ -222,6 +222,8 @@ ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS is_hint_asked boolean NOT NUL
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS hint_attempts int NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS silent_since_us bigint NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_sent_us bigint NOT NULL DEFAULT 0;
+-- 0 create, 1 look, 2 refund, 3 ask, 4 cancel: each provider is asked for them apart.
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS errand int NOT NULL DEFAULT 3 CHECK (errand BETWEEN 0 AND 4);
 -- Of databases that were made when there were fewer kinds and states.
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
@@ -237,6 +239,7 @@ DO $$ BEGIN
                                                        AND refund_state BETWEEN 0 AND 3);
     END IF;
 END $$;
-CREATE INDEX IF NOT EXISTS provider_task_by_due ON provider_task (provider, due_us);
+CREATE INDEX IF NOT EXISTS provider_task_by_errand ON provider_task (provider, errand, due_us);
+DROP INDEX IF EXISTS provider_task_by_due;
 CREATE INDEX IF NOT EXISTS provider_task_to_give_up ON provider_task (give_up_us)
     WHERE give_up_us > 0;

@@ -46,7 +46,8 @@ static struct world {
     int64_t office_minor, ours_minor; /* refunds */
     int64_t office_on_refund_minor;   /* made by hand, just before ours */
     const char *head;                 /* a header more, with each 302 and 503 */
-    int64_t hits_us[HITS_MAX];        /* when each request came */
+    int64_t hits_us[HITS_MAX];        /* when each request came, and what it was: */
+    char hits_kind[HITS_MAX];         /* 'c' a create, 'g' a query, 'p' another */
     int hits;
 } world;
 
@@ -163,6 +164,16 @@ request_read(int connection, char *text, size_t size)
     text[bytes] = '\0';
 }
 
+/* Under the lock. */
+static inline void
+hit_note(const char *head)
+{
+    world.hits_us[world.hits] = clock_steady_us();
+    world.hits_kind[world.hits] = strncmp(head, "POST /v1/payments ", 18) == 0 ? 'c'
+                                  : strncmp(head, "GET", 3) == 0               ? 'g'
+                                                                               : 'p';
+}
+
 static inline void *
 world_main(void *context)
 {
@@ -179,7 +190,7 @@ world_main(void *context)
         if (text[0] != '\0') {
             pthread_mutex_lock(&world.lock);
             if (world.hits < HITS_MAX)
-                world.hits_us[world.hits] = clock_steady_us();
+                hit_note(text);
             world.hits++;
             status = do_request(text, body, sizeof body);
             head = status >= 300 && status != 404 && world.head != NULL ? world.head : "";
@@ -429,6 +440,38 @@ wait_for_hits(int count)
         pthread_mutex_unlock(&world.lock);
     } while (hits < count);
     return hits;
+}
+
+/* Until so many of this kind came: how many did of all. */
+static inline int
+wait_for_hits_of(char kind, int count)
+{
+    int hits = 0, found;
+
+    do {
+        hits = wait_for_hits(hits + 1);
+        found = 0;
+        pthread_mutex_lock(&world.lock);
+        for (int i = 0; i < hits; i++)
+            found += world.hits_kind[i] == kind;
+        pthread_mutex_unlock(&world.lock);
+    } while (found < count);
+    return hits;
+}
+
+/* From the one of its kind before it to this request. */
+static inline int64_t
+gap_in_kind(int hit)
+{
+    int before = hit - 1;
+    int64_t gap_us;
+
+    pthread_mutex_lock(&world.lock);
+    while (before >= 0 && world.hits_kind[before] != world.hits_kind[hit])
+        before--;
+    gap_us = before < 0 ? INT64_MAX : world.hits_us[hit] - world.hits_us[before];
+    pthread_mutex_unlock(&world.lock);
+    return gap_us;
 }
 
 /* From the one before it to this request. */

@@ -598,7 +598,7 @@ rows_of(const struct pg_statement *statement, const void *row)
 START_TEST(what_is_due_is_found)
 {
     struct uuid id = new_id();
-    struct task_range range = { .provider = "due", .count = 10 };
+    struct task_range range = { .provider = "due", .errand = ERRAND_CREATE };
     struct test_call *test = create(id, 500);
     int32_t number;
 

@@ -63,6 +63,27 @@ START_TEST(paid_after_the_order_was_undone)
 }
 END_TEST
 
+/* Nobody answers cancels: the payments of new customers have their pages at once all the same. */
+START_TEST(cancels_hold_up_nobody)
+{
+    struct uuid ids[20];
+
+    world.cancel = &cancels[0];
+    for (int i = 0; i < 20; i++)
+        ids[i] = create();
+    wait_for_all(20, "create_state = 3 AND NOT is_leased");
+    for (int i = 0; i < 20; i++)
+        abandon(ids[i]);
+    wait_for_cancels(10);
+    for (int i = 0; i < 5; i++) {
+        int64_t begun_us = clock_steady_us();
+
+        wait_for(create(), "url <> ''");
+        ck_assert_int_lt(clock_steady_us() - begun_us, patient_us(5 * SECOND_US));
+    }
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
 
 int
@@ -79,6 +100,7 @@ main(void)
     tcase_add_loop_test(tests, paid_while_it_was_cancelled, 0, ROWS(cancels));
     tcase_add_loop_test(tests, paid_in_silence, 0, 1);
     tcase_add_loop_test(tests, paid_after_the_order_was_undone, 0, ROWS(cancels));
+    tcase_add_test(tests, cancels_hold_up_nobody);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -218,6 +218,41 @@ START_TEST(graver_trouble_is_told)
 }
 END_TEST
 
+/* ---- whose errand it is ---- */
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t observed, claim;
+    bool is_abandon_asked;
+    struct task task;
+    enum errand errand;
+} errands[] = {
+    { "a new payment",              OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_UNSENT },                               ERRAND_CREATE },
+    { "a create in doubt",          OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE },                                ERRAND_LOOK   },
+    { "watched",                    OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE, .watched_until_us = AFTER(30) }, ERRAND_LOOK   },
+    { "hinted",                     OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_AGAIN, .query_wanted = true },          ERRAND_LOOK   },
+    { "hinted, and it is over",     OBSERVED_SUCCEEDED, CLAIM_ABANDONED, true,  { .create_state = CREATE_THERE, .query_wanted = true },          ERRAND_ASK    },
+    { "nobody looks",               OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE },                                ERRAND_ASK    },
+    { "nobody wants it",            OBSERVED_CREATED,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE },                                ERRAND_ASK    },
+    { "cancelled",                  OBSERVED_CREATED,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE, .abandon_step = ABANDON_CANCEL }, ERRAND_CANCEL },
+    { "paid back",                  OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE },                                ERRAND_REFUND },
+    { "paid back, perhaps",         OBSERVED_SUCCEEDED, CLAIM_RETURNED,  false, { .create_state = CREATE_THERE, .refund_state = REFUND_IN_DOUBT }, ERRAND_ASK  },
+};
+/* clang-format on */
+
+START_TEST(errand_of)
+{
+    payment.observed = errands[_i].observed;
+    payment.claim = errands[_i].claim;
+    payment.abandon_asked_us = errands[_i].is_abandon_asked ? NOW_US : 0;
+    task = errands[_i].task;
+    payment_plan(&payment, &task, arena, NOW_US);
+    ck_assert_msg(task.errand == (int32_t)errands[_i].errand, "%s: %s", errands[_i].what,
+                  errand_word((enum errand)task.errand));
+}
+END_TEST
+
 /* ---- hints ---- */
 
 static void
@@ -336,6 +371,7 @@ main(void)
     tcase_add_loop_test(tests, unknown_for_long_calls_an_operator, 0, ROWS(situations));
     tcase_add_test(tests, troubles_have_words);
     tcase_add_test(tests, graver_trouble_is_told);
+    tcase_add_loop_test(tests, errand_of, 0, ROWS(errands));
     tcase_add_loop_test(tests, hint_goes_before_anything, 0, ROWS(situations));
     tcase_add_loop_test(tests, hints_put_nothing_off, 0, ROWS(situations));
     tcase_add_test(tests, hint_during_a_query_is_kept);
