@@ -8,6 +8,7 @@
  *   shard_live.c      the sagas that have not ended
  *   shard_park.c      those that wait for long, out of memory
  *   shard_recover.c   after a crash
+ *   shard_unread.c    sagas that cannot be read
  *   participants.c    calls to services: JSON in, gRPC out
  *   catalog.c         definitions and their versions
  *   saga_rpc.c        requests as callers see them

@@ -15,6 +15,7 @@
  *   shard_live.c      the sagas that have not ended
  *   shard_park.c      in idle moments: sagas to rows
  *   shard_recover.c   after a crash: rows and pages to sagas
+ *   shard_unread.c    sagas that cannot be read: stuck, until they can
  *
  * Thread    shards_open/end_watches/stop/close: main. shards_submit, shards_are_recovered: any.
  * Errors    Calls are answered BUSY, STOPPING, STORE_DOWN (nothing was done).

@@ -29,11 +29,14 @@ enum {
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
 };
 
-/* A saga that has not ended: in memory, or parked (instance is NULL). */
+struct unread;
+
+/* A saga that has not ended: in memory, or parked, or set aside (instance is NULL). */
 struct live {
     struct live *next; /* of the same bucket */
     struct uuid id;
     struct instance *instance;
+    struct unread *unread; /* it cannot be read; NULL: it can, as far as is known */
     struct live *awake_before, *awake_after; /* of those in memory */
     uint64_t fingerprint;                    /* of its Start */
     int64_t place;                           /* in the order of arrival: place_next() */
@@ -157,6 +160,9 @@ void timers_put_off(struct shard *shard, struct tick *tick, size_t first, int64_
 void shard_request(struct shard *shard, struct tick *tick, struct call *call);
 const char *history_text(struct shard *shard, const struct instance *instance, struct arena *arena);
 
+/* Of one that has ended, as it was written then; a row may have been damaged since. */
+const char *history_final(const struct journal_row *row, struct arena *arena);
+
 /* ---- shard_list.c ---- */
 
 /* Adds this shard's sagas to the call's list. False: the next shard has the call now. */
@@ -179,11 +185,45 @@ void watch_expire(struct shard *shard);
  * when the program stops meanwhile. */
 bool shard_recover(struct shard *shard);
 
-/* The instance in a parked row; NULL when it cannot be read, which is logged. */
-struct instance *shard_row_read(struct shard *shard, const struct journal_row *row);
+/* The instance in a parked row; NULL when it cannot be read, with the problem set. */
+struct instance *shard_row_read(struct shard *shard, const struct journal_row *row,
+                                struct problem *problem);
 
-/* A parked saga into memory. ERR_INTERNAL: it cannot be read. */
-enum error shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
+/* A parked saga into memory. False: it cannot be read, and is set aside. */
+bool shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
+
+/* ---- shard_unread.c ---- */
+
+/* It cannot be gone on with. What is in memory of it is kept as text. */
+void unread_begin(struct shard *shard, struct live *live, const char *because);
+
+/* The same for a parked one, whose row cannot be read. */
+void unread_take_row(struct live *live, const char *body, const char *because);
+
+/* A record of one that is set aside, as it stands in its page. */
+void unread_add(struct live *live, const char *line, size_t bytes);
+
+/* Is there more of it than its row has? Then unread_park() writes one; tick->parked has room. */
+bool unread_is_to_be_saved(const struct live *live);
+void unread_park(struct shard *shard, struct tick *tick, struct live *live);
+
+/* It could be read. */
+void unread_end(struct live *live);
+
+void unread_free(struct live *live);
+
+const char *unread_because(const struct live *live);
+
+/* Of a line that is no record. */
+bool unread_line_id(const char *line, size_t bytes, struct uuid *ret_id);
+
+/* A row of any kind. NULL, with the problem set: it cannot be gone on with. */
+struct instance *unread_row_read(const struct journal_row *row, definition_find find,
+                                 void *find_context, struct problem *problem);
+
+/* What is shown of a saga that cannot be read: like instance_history(). body is its row, or "". */
+const char *unread_history(struct uuid id, const char *body, const char *because,
+                           struct arena *arena);
 
 /* ---- shard_park.c ---- */
 

@@ -114,10 +114,14 @@ list_rows(struct shard *shard, struct live *const *found, size_t count, struct a
 }
 
 static const char *
-parked_history(struct shard *shard, const struct journal_row *row, struct arena *arena)
+parked_history(struct shard *shard, const struct live *live, const struct journal_row *row,
+               struct arena *arena)
 {
-    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row);
-    const char *history = instance == NULL ? NULL : history_text(shard, instance, arena);
+    struct problem problem = { .text = "its row is gone" };
+    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row, &problem);
+    const char *history = instance != NULL ? history_text(shard, instance, arena)
+                                           : unread_history(live->id, row == NULL ? "" : row->body,
+                                                            problem.text, arena);
 
     instance_free(instance);
     return history;
@@ -143,10 +147,11 @@ list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         const struct instance *instance = found[i]->instance;
         const char *history =
-            instance != NULL ? history_text(shard, instance, arena)
-                             : parked_history(shard, row_of(rows, row_count, found[i]->id), arena);
+            instance != NULL
+                ? history_text(shard, instance, arena)
+                : parked_history(shard, found[i], row_of(rows, row_count, found[i]->id), arena);
 
-        if (history != NULL && !list_add(list, history, found[i]->place))
+        if (!list_add(list, history, found[i]->place))
             break;
     }
     return error;
@@ -161,9 +166,7 @@ list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struc
                                           tick->arena, &rows, &count);
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
-        const char *history = arena_copy(arena, rows[i].body, strlen(rows[i].body));
-
-        if (!list_add(list, history, rows[i].place))
+        if (!list_add(list, history_final(&rows[i], arena), rows[i].place))
             break;
     }
     return error;

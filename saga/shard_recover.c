@@ -19,33 +19,32 @@ find_definition(void *context, const char *name, const char *hash)
 /* ---- parked rows ---- */
 
 struct instance *
-shard_row_read(struct shard *shard, const struct journal_row *row)
+shard_row_read(struct shard *shard, const struct journal_row *row, struct problem *problem)
 {
-    struct instance *instance = NULL;
-    struct problem problem = { 0 };
-
-    if (instance_read(row->body, strlen(row->body), find_definition, shard, &problem, &instance) !=
-        ERR_OK)
-        log_error("shard=%d because=\"a parked saga cannot be read: %s %s\"", shard->number,
-                  problem.field, problem.text);
-    return instance;
+    return unread_row_read(row, find_definition, shard, problem);
 }
 
-enum error
+bool
 shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row)
 {
+    struct problem problem = { 0 };
     struct instance *instance;
 
     assert(live->instance == NULL);
-    instance = shard_row_read(shard, row);
-    if (instance == NULL)
-        return ERR_INTERNAL;
+    instance = shard_row_read(shard, row, &problem);
+    live->parked_page = row->page;
+    if (instance == NULL) {
+        unread_take_row(live, row->body, problem.text);
+        return false;
+    }
+    unread_end(live);
     live_wake(shard, live, instance);
     live->first_page = shard->next_page;
-    live->parked_page = row->page;
-    live->fingerprint = row->fingerprint;
+    live->fingerprint = row->fingerprint != 0 /* of one that was set aside it may not be known */
+                            ? row->fingerprint
+                            : start_fingerprint(instance->definition->name, instance->input);
     live->touched_us = shard->now_us;
-    return ERR_OK;
+    return true;
 }
 
 static enum phase
@@ -94,13 +93,18 @@ load_bodies(struct shard *shard, const struct uuid *ids, size_t count, struct ar
     for (size_t i = 0; error == ERR_OK && i < found_count; i++) {
         struct live *live = live_find(shard, found[i].id);
 
-        error = shard_unpark(shard, live, &found[i]);
-        if (error != ERR_OK)
-            break;
+        live->next_us = 0; /* its timer is set anew */
+        if (!shard_unpark(shard, live, &found[i]))
+            continue;
         live->first_page = found[i].page + 1; /* what came later is in the pages */
         if (live->first_page < shard->floor_page)
             live->first_page = shard->floor_page;
-        live->next_us = 0; /* its timer is set anew */
+    }
+    for (size_t i = 0; error == ERR_OK && i < count; i++) {
+        struct live *live = live_find(shard, ids[i]);
+
+        if (live->instance == NULL && live->unread == NULL) /* it was there a moment ago */
+            unread_begin(shard, live, "its row is gone");
     }
     return error;
 }
@@ -113,15 +117,35 @@ struct wanted {
     size_t count, size;
 };
 
-typedef void record_visit(struct shard *shard, int64_t page, const struct record *record,
-                          struct wanted *wanted);
+/* A line of a page; record is NULL when it is none, because of the problem. */
+struct line {
+    int64_t page;
+    const char *text;
+    size_t bytes;
+    const struct record *record;
+    struct problem problem;
+};
+
+typedef void line_visit(struct shard *shard, const struct line *line, struct wanted *wanted);
+
+/* False: not even that can be made out. */
+static bool
+line_saga(const struct line *line, struct uuid *ret_id)
+{
+    if (line->record == NULL)
+        return unread_line_id(line->text, line->bytes, ret_id);
+    *ret_id = line->record->saga_id;
+    return true;
+}
 
 static void
-want_record(struct shard *shard, int64_t page, const struct record *record, struct wanted *wanted)
+want_line(struct shard *shard, const struct line *line, struct wanted *wanted)
 {
-    struct live *live = live_find(shard, record->saga_id);
+    struct uuid id;
+    struct live *live = line_saga(line, &id) ? live_find(shard, id) : NULL;
 
-    if (live == NULL || live->instance != NULL || live->is_touched || live->parked_page >= page)
+    if (live == NULL || live->instance != NULL || live->unread != NULL || live->is_touched ||
+        live->parked_page >= line->page)
         return;
     live->is_touched = true; /* it is in the list */
     if (wanted->count == wanted->size) {
@@ -131,48 +155,88 @@ want_record(struct shard *shard, int64_t page, const struct record *record, stru
     wanted->ids[wanted->count++] = live->id;
 }
 
+/* It is kept for a person, under the saga that it seems to be of, or under an id of its own. */
+static void
+keep_line(struct shard *shard, const struct line *line)
+{
+    char because[320];
+    struct live *live;
+    struct uuid id;
+
+    snprintf(because, sizeof because, "page %lld: %s %s", (long long)line->page,
+             line->problem.field, line->problem.text);
+    if (!line_saga(line, &id))
+        id = uuid_v8(clock_now_us(), line->text, line->bytes);
+    live = live_find(shard, id);
+    if (live == NULL) {
+        live = live_add(shard, id);
+        live->place = line->page * PLACES_A_PAGE + PLACES_A_PAGE - 1;
+    }
+    if (live->parked_page >= line->page)
+        return; /* its row has it already */
+    if (live->unread == NULL)
+        unread_begin(shard, live, because);
+    unread_add(live, line->text, line->bytes);
+}
+
 /* Folds one record. One that belongs to a saga nobody knows is of a saga that ended: its first page
  * may be gone while its last is still there. */
 static void
-fold_record(struct shard *shard, int64_t page, const struct record *record, struct wanted *wanted)
+fold_record(struct shard *shard, const struct line *line)
 {
+    const struct record *record = line->record;
     struct live *live = live_find(shard, record->saga_id);
-    int64_t place = record->kind == RECORD_START ? place_next(shard, page) : 0;
+    int64_t place = record->kind == RECORD_START ? place_next(shard, line->page) : 0;
+    const char *because;
 
-    (void)wanted;
     if (live == NULL && record->kind != RECORD_START)
         return;
     if (live == NULL) {
         live = live_add(shard, record->saga_id);
         live_wake(shard, live, instance_new(record->saga_id));
         live->place = place;
-        live->first_page = page;
+        live->first_page = line->page;
         live->fingerprint = start_fingerprint(record->definition->name, record->set);
     }
-    if (live->parked_page >= page || live->instance == NULL)
+    if (live->parked_page >= line->page || (live->instance == NULL && live->unread == NULL))
         return; /* the parked row has it already */
+    because = live->instance == NULL ? NULL : instance_refuses(live->instance, record);
+    if (because != NULL)
+        unread_begin(shard, live, because);
+    if (live->unread != NULL) {
+        unread_add(live, line->text, line->bytes);
+        return;
+    }
     live->touched_us = record->time_us;
     instance_fold(live->instance, record);
 }
 
 static void
-visit_page(struct shard *shard, const struct journal_page *page, record_visit *visit,
+fold_line(struct shard *shard, const struct line *line, struct wanted *wanted)
+{
+    (void)wanted;
+    if (line->record == NULL)
+        keep_line(shard, line);
+    else
+        fold_record(shard, line);
+}
+
+static void
+visit_page(struct shard *shard, const struct journal_page *page, line_visit *visit,
            struct wanted *wanted)
 {
     const char *at = page->body;
 
     while (*at != '\0') {
-        size_t bytes = strcspn(at, "\n");
-        struct problem problem = { 0 };
+        struct line line = { .page = page->page, .text = at, .bytes = strcspn(at, "\n") };
 
         records_reset(&shard->records);
-        if (record_read(&shard->records, at, bytes, find_definition, shard, &problem) != ERR_OK) {
-            log_error("shard=%d page=%lld because=\"a record cannot be read: %s %s\"",
-                      shard->number, (long long)page->page, problem.field, problem.text);
-            exit(1); /* going on would forget an order; a person must look */
-        }
-        visit(shard, page->page, &shard->records.items[0], wanted);
-        at += bytes + (at[bytes] == '\n');
+        if (record_read(&shard->records, at, line.bytes, find_definition, shard, &line.problem) ==
+            ERR_OK)
+            line.record = &shard->records.items[0];
+        if (line.bytes > 0)
+            visit(shard, &line, wanted);
+        at += line.bytes + (at[line.bytes] == '\n');
     }
 }
 
@@ -185,7 +249,7 @@ load_wanted(struct shard *shard, const struct journal_page *pages, size_t count,
     enum error error = ERR_OK;
 
     for (size_t i = 0; i < count; i++)
-        visit_page(shard, &pages[i], want_record, &wanted);
+        visit_page(shard, &pages[i], want_line, &wanted);
     for (size_t i = 0; i < wanted.count; i++)
         live_find(shard, wanted.ids[i])->is_touched = false;
     for (size_t i = 0; error == ERR_OK && i < wanted.count; i += RECOVER_SAGAS)
@@ -211,7 +275,7 @@ fold_pages(struct shard *shard, int64_t from)
         if (error == ERR_OK && has_parked)
             error = load_wanted(shard, pages, count, arena);
         for (size_t i = 0; error == ERR_OK && i < count; i++)
-            visit_page(shard, &pages[i], fold_record, NULL);
+            visit_page(shard, &pages[i], fold_line, NULL);
         if (error == ERR_OK && count > 0)
             from = pages[count - 1].page + 1;
         arena_reset(arena);
@@ -230,6 +294,46 @@ forget_all(struct shard *shard)
     shard->place_page = 0;
 }
 
+/* Of those that are set aside, some have ended: all that cannot be read of them is a record that no longer
+ * matters. */
+static enum error
+drop_ended(struct shard *shard, const struct uuid *ids, size_t count, struct arena *arena)
+{
+    struct journal_row *parked, *finals;
+    size_t parked_count = 0, final_count = 0;
+    enum error error = count == 0 ? ERR_OK
+                                  : journal_find(shard->journal, ids, count, arena, &parked,
+                                                 &parked_count, &finals, &final_count);
+
+    for (size_t i = 0; error == ERR_OK && i < final_count; i++)
+        live_remove(shard, live_find(shard, finals[i].id));
+    return error;
+}
+
+/* After all pages: what they tell of a saga must be the whole of it. */
+static enum error
+check_folded(struct shard *shard)
+{
+    struct arena *arena = arena_new();
+    struct uuid *ids = arena_take(arena, shard->live_count * sizeof *ids);
+    size_t count = 0;
+    enum error error;
+
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
+            const char *because = live->instance == NULL ? NULL : instance_limbo(live->instance);
+
+            if (because != NULL)
+                unread_begin(shard, live, because);
+            if (unread_is_to_be_saved(live))
+                ids[count++] = live->id;
+        }
+    }
+    error = drop_ended(shard, ids, count, arena);
+    arena_free(arena);
+    return error;
+}
+
 static enum error
 load(struct shard *shard)
 {
@@ -241,6 +345,8 @@ load(struct shard *shard)
         error = load_parked(shard);
     if (error == ERR_OK)
         error = fold_pages(shard, shard->floor_page);
+    if (error == ERR_OK)
+        error = check_folded(shard);
     return error;
 }
 
@@ -290,9 +396,12 @@ resume_some(struct shard *shard, struct live *const *list, size_t count, struct 
     struct problem problem;
 
     shard->page_bytes = 0;
+    tick.parked = arena_take(arena, count * sizeof *tick.parked);
     for (size_t i = 0; i < count; i++) {
         struct live *live = list[i];
 
+        if (unread_is_to_be_saved(live))
+            unread_park(shard, &tick, live);
         if (live->instance == NULL)
             continue;
         if (live->instance->is_ended) {
@@ -346,13 +455,14 @@ load_and_resume(struct shard *shard)
 bool
 shard_recover(struct shard *shard)
 {
-    const struct timespec pause = { .tv_nsec = STORE_RETRY_US * 1000 };
     int64_t started_us = clock_steady_us();
     enum error error;
 
     while ((error = load_and_resume(shard)) != ERR_OK) {
-        if (error == ERR_INTERNAL)
-            exit(1); /* logged; going on would forget a saga */
+        /* INTERNAL was logged, and will be again: going on would forget sagas. */
+        const struct timespec pause = { .tv_sec = error == ERR_INTERNAL,
+                                        .tv_nsec = STORE_RETRY_US * 1000 };
+
         if (queue_is_closed(shard->queue))
             return false;
         nanosleep(&pause, NULL);

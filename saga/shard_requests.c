@@ -22,17 +22,72 @@ final_find(const struct tick *tick, struct uuid id)
     return row_find(tick->found_finals, tick->found_final_count, id);
 }
 
-/* In memory, or brought there from its row. NULL: not open. */
-static struct live *
-open_find(struct shard *shard, const struct tick *tick, struct uuid id)
+const char *
+history_final(const struct journal_row *row, struct arena *arena)
 {
+    char id[UUID_TEXT_BYTES + 1];
+    const char *value;
+    size_t bytes;
+
+    uuid_print(row->id, id);
+    if (json_peek_text(row->body, "sagaId", &value, &bytes) && bytes == UUID_TEXT_BYTES &&
+        memcmp(value, id, bytes) == 0)
+        return arena_copy(arena, row->body, strlen(row->body));
+    return unread_history(row->id, "", "its history is not what was written", arena);
+}
+
+/* In memory, or brought there from its row. NULL: not open, or it cannot be read (live->unread). One that
+ * was set aside, and can be read now, goes on from there. */
+static struct live *
+open_find(struct shard *shard, struct tick *tick, struct uuid id)
+{
+    const struct engine_event recovered = { .kind = ENGINE_RECOVERED };
     struct live *live = live_find(shard, id);
     const struct journal_row *row;
+    struct problem problem;
+    bool was_unread;
 
     if (live == NULL || live->instance != NULL)
         return live;
+    was_unread = live->unread != NULL;
     row = row_find(tick->found_parked, tick->found_parked_count, id);
-    return row != NULL && shard_unpark(shard, live, row) == ERR_OK ? live : NULL;
+    if (row == NULL || !shard_unpark(shard, live, row))
+        return NULL;
+    if (was_unread) {
+        shard_decide(shard, tick, live, &recovered, &problem);
+        tick_touch(shard, tick, live);
+    }
+    return live;
+}
+
+/* Is it here, and cannot be read? Then that is the problem. */
+static bool
+is_unreadable(struct shard *shard, struct uuid id, struct problem *problem)
+{
+    const struct live *live = live_find(shard, id);
+
+    if (live == NULL || live->instance != NULL)
+        return false;
+    problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot be read: %s",
+                unread_because(live));
+    return true;
+}
+
+/* What there is to show of one that is not open; NULL, with the problem set: there is none. */
+static const char *
+closed_history(struct shard *shard, const struct tick *tick, struct uuid id, struct arena *arena,
+               struct problem *problem)
+{
+    const struct live *live = live_find(shard, id);
+    const struct journal_row *parked = row_find(tick->found_parked, tick->found_parked_count, id);
+    const struct journal_row *row = final_find(tick, id);
+
+    if (live != NULL)
+        return unread_history(id, parked == NULL ? "" : parked->body, unread_because(live), arena);
+    if (row != NULL)
+        return history_final(row, arena);
+    problem_set(problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+    return NULL;
 }
 
 /* ---- Start ---- */
@@ -92,8 +147,8 @@ start(struct shard *shard, struct tick *tick, struct saga_start *start)
     fingerprint = json_is_object(input) ? start_fingerprint(start->definition, input) : 0;
     if (!json_is_object(input))
         problem_set(&start->op.problem, ERR_BAD_REQUEST, "input_json", "must be a JSON object");
-    else if (live != NULL)
-        start_known(start, live->fingerprint, fingerprint);
+    else if (live != NULL) /* of one that cannot be read it may not be known */
+        start_known(start, live->unread != NULL ? fingerprint : live->fingerprint, fingerprint);
     else if (row != NULL)
         start_known(start, row->fingerprint, fingerprint);
     else
@@ -138,11 +193,17 @@ static void
 change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
             enum engine_event_kind kind)
 {
+    const struct live *before = live_find(shard, change->saga_id);
+    bool was_unread = before != NULL && before->unread != NULL;
     struct live *live = open_find(shard, tick, change->saga_id);
     const struct engine_event event = { .kind = kind, .comment = change->comment };
 
+    if (live != NULL && kind == ENGINE_RETRY && was_unread && !live->instance->is_stuck)
+        return; /* it was read again, and goes on */
     if (live != NULL)
         shard_decide(shard, tick, live, &event, &change->op.problem);
+    else if (is_unreadable(shard, change->saga_id, &change->op.problem))
+        return;
     else if (final_find(tick, change->saga_id) == NULL)
         problem_set(&change->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
     else if (kind == ENGINE_CANCEL)
@@ -152,7 +213,7 @@ change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
 }
 
 /* A decision is recorded with its effect, so that asking again gets the same; that there is no such
- * saga may change, and is not. */
+ * saga, or that it cannot be read, may change, and is not. */
 static void
 change(struct shard *shard, struct tick *tick, struct saga_change *change,
        enum engine_event_kind kind, const char *method)
@@ -175,14 +236,15 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
         problem_recall(&change->op.problem, known->record.reason, known->record.detail);
     else
         change_open(shard, tick, change, kind);
-    if (known == NULL && change->op.problem.error != ERR_NOT_FOUND) {
+    if (known == NULL && change->op.problem.error != ERR_NOT_FOUND &&
+        change->op.problem.error != ERR_INTERNAL) {
         op_add(tick, &change->op, method);
         change->op.problem.is_stored = change->op.problem.error != ERR_OK;
     }
     live = live_find(shard, change->saga_id);
-    change->phase = live == NULL || live->instance == NULL
-                        ? phase_text(PHASE_ENDED)
-                        : phase_text(instance_phase(live->instance));
+    change->phase = live == NULL             ? phase_text(PHASE_ENDED)
+                    : live->instance == NULL ? phase_text(live->phase)
+                                             : phase_text(instance_phase(live->instance));
 }
 
 /* ---- Signal ---- */
@@ -225,7 +287,6 @@ signal_ended(struct saga_signal *news, const struct journal_row *row, struct are
                        : "";
 }
 
-/* News of a saga that cannot be read must not be taken for news of one that is not there. */
 static void
 take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news, struct arena *arena)
 {
@@ -238,8 +299,8 @@ take_signal(struct shard *shard, struct tick *tick, struct saga_signal *news, st
         return;
     if (live != NULL)
         signal_open(shard, tick, news, live, payload);
-    else if (live_find(shard, news->saga_id) != NULL)
-        problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot be read");
+    else if (is_unreadable(shard, news->saga_id, problem))
+        news->outcome = 0; /* it must not be taken for news of a saga that is not there */
     else if (final_find(tick, news->saga_id) != NULL)
         signal_ended(news, final_find(tick, news->saga_id), arena);
     else
@@ -261,14 +322,9 @@ static void
 get(struct shard *shard, struct tick *tick, struct saga_get *get, struct arena *arena)
 {
     struct live *live = open_find(shard, tick, get->op.id);
-    const struct journal_row *row = final_find(tick, get->op.id);
 
-    if (live != NULL)
-        get->history = history_text(shard, live->instance, arena);
-    else if (row != NULL)
-        get->history = arena_copy(arena, row->body, strlen(row->body));
-    else
-        problem_set(&get->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+    get->history = live != NULL ? history_text(shard, live->instance, arena)
+                                : closed_history(shard, tick, get->op.id, arena, &get->op.problem);
 }
 
 /* When a Watch is answered at the latest: its caller does not listen longer than its deadline. */
@@ -287,7 +343,6 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
 {
     struct saga_watch *watch = (struct saga_watch *)call->op;
     struct live *live = open_find(shard, tick, watch->op.id);
-    const struct journal_row *row = final_find(tick, watch->op.id);
 
     if (live != NULL &&
         (live->instance->is_ended || watch->known_version != live->instance->version)) {
@@ -297,10 +352,8 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
         watch->until_us = watch_until_us(shard, call);
         watch_add(shard, live, call);
         return false;
-    } else if (live == NULL && row != NULL) {
-        watch->history = arena_copy(call->arena, row->body, strlen(row->body));
     } else if (live == NULL) {
-        problem_set(&watch->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
+        watch->history = closed_history(shard, tick, watch->op.id, call->arena, &watch->op.problem);
     }
     return true;
 }

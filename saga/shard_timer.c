@@ -84,6 +84,8 @@ take_timer(struct shard *shard, struct tick *tick, struct live *live)
         if (uuid_equal(tick->found_parked[i].id, live->id))
             shard_unpark(shard, live, &tick->found_parked[i]);
     }
+    if (live->unread != NULL)
+        return; /* a person has it tried again */
     if (live->instance == NULL) {
         timer_set(shard, live, shard->now_us + STORE_RETRY_US); /* its row was not to be had */
         return;

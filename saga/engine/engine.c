@@ -9,7 +9,10 @@
 struct record *
 turn_record(struct turn *turn, enum record_kind kind)
 {
-    return records_add(turn->records, kind, turn->instance->id, turn->now_us);
+    struct record *record = records_add(turn->records, kind, turn->instance->id, turn->now_us);
+
+    record->number = turn->instance->version + 1; /* it is folded before the next one is made */
+    return record;
 }
 
 void

@@ -133,7 +133,7 @@ field_read(const struct field *field, json_t *json, struct arena *arena, char *a
         return read_int(json, field->type == FIELD_INDEX ? -1 : 0, at);
     case FIELD_TIME:
         memcpy(at, &time_us, sizeof time_us);
-        return json == NULL || json_is_integer(json);
+        return json == NULL || (json_is_integer(json) && time_us >= 0);
     case FIELD_BOOL:
         memcpy(at, &is_true, sizeof is_true);
         return json == NULL || json_is_boolean(json);

@@ -177,18 +177,28 @@ error_set(struct step *step, const struct record *record)
     text_set(&step->message, record->message);
 }
 
+/* It goes to participants in a header: what is no trace is none. */
+static void
+traceparent_set(struct instance *instance, const char *text)
+{
+    static const char *const allowed =
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-";
+
+    if (text != NULL && strlen(text) < sizeof instance->traceparent &&
+        strspn(text, allowed) == strlen(text))
+        snprintf(instance->traceparent, sizeof instance->traceparent, "%s", text);
+}
+
 static void
 fold_start(struct instance *instance, const struct record *record)
 {
-    assert(instance->definition == NULL);
     instance->definition = record->definition;
     instance->input = json_incref(record->set);
     instance->context = json_object();
     context_update(instance, record->set);
     instance->status = STATUS_RU;
     instance->started_us = record->time_us;
-    snprintf(instance->traceparent, sizeof instance->traceparent, "%s",
-             record->traceparent == NULL ? "" : record->traceparent);
+    traceparent_set(instance, record->traceparent);
 }
 
 static struct step *
@@ -220,7 +230,7 @@ static void
 take_news(struct instance *instance)
 {
     const char *event = instance->definition->states[instance->state].event;
-    struct signal_seen *seen = signal_find(instance, event);
+    struct signal_seen *seen = event == NULL ? NULL : signal_find(instance, event);
 
     if (seen == NULL || seen->early == NULL)
         return;
@@ -234,7 +244,6 @@ fold_signal(struct instance *instance, const struct record *record)
     struct signal_seen *seen = signal_find(instance, record->event);
 
     if (seen == NULL) {
-        assert(instance->signal_count < EVENTS_MAX);
         seen = &instance->signals[instance->signal_count++];
         text_set(&seen->event, record->event);
     }
@@ -385,8 +394,7 @@ fold_operator(struct instance *instance, const struct record *record)
 void
 instance_fold(struct instance *instance, const struct record *record)
 {
-    assert(uuid_equal(instance->id, record->saga_id));
-    assert(!instance->is_ended);
+    assert(instance_refuses(instance, record) == NULL);
     instance->changed_us = record->time_us;
     instance->version++;
     switch (record->kind) {
@@ -539,10 +547,6 @@ step_read(struct instance *instance, const json_t *json, struct problem *problem
 
         step->retries[rule] = (uint16_t)json_integer_value(json_object_get(json, keys[rule]));
     }
-    if (error == ERR_OK &&
-        (step->state < 0 || (size_t)step->state >= instance->definition->state_count ||
-         step->undoes >= (int)instance->step_count))
-        return problem_set(problem, ERR_BAD_REQUEST, "steps", "name what does not exist");
     return error;
 }
 
@@ -567,6 +571,7 @@ static enum error
 parts_read(struct instance *instance, const json_t *json, struct problem *problem)
 {
     const char *traceparent = json_string_value(json_object_get(json, "traceparent"));
+    const char *because;
     json_t *value;
     size_t index;
 
@@ -586,10 +591,10 @@ parts_read(struct instance *instance, const json_t *json, struct problem *proble
     }
     if (fields_read(instance_fields, json, NULL, problem, instance) != ERR_OK)
         return ERR_BAD_REQUEST;
-    if (!json_is_object(instance->context) || instance->current >= (int)instance->step_count)
-        return problem_set(problem, ERR_BAD_REQUEST, "instance", "is not whole");
-    snprintf(instance->traceparent, sizeof instance->traceparent, "%s",
-             traceparent == NULL ? "" : traceparent);
+    because = instance_flaw(instance);
+    if (because != NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, "instance", "is not whole: %s", because);
+    traceparent_set(instance, traceparent);
     instance->context_bytes = instance_bytes(instance);
     return ERR_OK;
 }

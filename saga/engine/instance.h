@@ -90,7 +90,17 @@ struct instance {
 struct instance *instance_new(struct uuid id);
 struct instance *instance_free(struct instance *instance);
 
+/* What the engine made just now, or what instance_refuses() has nothing against. */
 void instance_fold(struct instance *instance, const struct record *record);
+
+/* Why a record that was read cannot be folded; NULL: it can. */
+const char *instance_refuses(const struct instance *instance, const struct record *record);
+
+/* Why what was read is no instance; NULL: it is one. instance_read() asks. */
+const char *instance_flaw(const struct instance *instance);
+
+/* Between two events an instance is under way, stuck or ended; else a record of it is missing. NULL: it is. */
+const char *instance_limbo(const struct instance *instance);
 
 enum phase instance_phase(const struct instance *instance);
 

@@ -17,6 +17,7 @@ static const char *const kinds[RECORD_KIND_COUNT] = {
 /* clang-format off */
 static const struct field fields[] = {
     { "i",  FIELD_UUID,   offsetof(struct record, saga_id)      },
+    { "q",  FIELD_TIME,   offsetof(struct record, number)       },
     { "t",  FIELD_TIME,   offsetof(struct record, time_us)      },
     { "s",  FIELD_INDEX,  offsetof(struct record, state)        },
     { "u",  FIELD_INDEX,  offsetof(struct record, undoes)       },

@@ -35,6 +35,7 @@ enum record_kind {
 struct record {
     enum record_kind kind;
     struct uuid saga_id;
+    int64_t number; /* of the saga's records, from 1: one that is missing is noticed */
     int64_t time_us;
     int state;              /* ENTER, TRIGGER; OPERATOR: to be entered once the old activation of
                                 it is undone; STATE_NONE: none */

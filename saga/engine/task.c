@@ -119,6 +119,8 @@ task_impossible(const struct instance *instance)
     state = &instance->definition->states[step->state];
     if (state->broken != NULL)
         return state->broken;
+    if (state->kind != STATE_SERVICE_TASK && state->kind != STATE_WAIT_FOR_EVENT)
+        return "its state is no task";
     return state->has_input && step->inputs == NULL ? "what it asks was not recorded" : NULL;
 }
 

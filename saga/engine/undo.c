@@ -106,6 +106,8 @@ undo_step(struct turn *turn, int step_index)
         return before->is_unknown ? task_reopen(turn, (int)i - 1)
                                   : task_enter_again(turn, (int)i - 1, -1, 0);
     }
+    if (undo == STATE_NONE) /* of a stored version that has lost it */
+        return turn_stuck(turn, CLASS_DEFINITION, "nothing undoes it any more");
     return task_activate(turn, undo, step_index, STEP_NONE, -1, 0);
 }
 

@@ -65,8 +65,9 @@ find_deadline(struct turn *turn, const struct state *state, struct problem *prob
         problem_set(problem, ERR_BAD_REQUEST, "Deadline", "Deadline is no time in microseconds");
         is_fine = false;
     }
-    if (time_us < *ret_deadline_us)
-        *ret_deadline_us = time_us;
+    if (time_us <
+        *ret_deadline_us) /* no earlier than now, so that it is a time that can be written */
+        *ret_deadline_us = time_us < turn->now_us ? turn->now_us : time_us;
     json_decref(value);
     json_decref(context);
     return is_fine;

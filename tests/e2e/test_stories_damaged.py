@@ -5,7 +5,8 @@ import hashlib
 import json
 
 import story
-from story import Story
+from patience import wait_until
+from story import GO_ON_SECONDS, Story
 
 
 def loses_a_method(states):
@@ -70,3 +71,98 @@ class StoredVersions(Story):
         )
         for table in ("journal_page", "journal_parked"):
             self.mesh.psql("saga", f"UPDATE {table} SET body = replace(body, '{old}', '{new}')")
+
+
+class Rows(Story):
+    """A row that is not what was written. `sagactl retry` has it read again, once it was mended."""
+
+    def hold_and_kill(self, flow=""):
+        """An order that holds stock, of whose saga the journal tells, and no orchestrator."""
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        with self.paused("account"):
+            order_id = self.place(customer, [(sku, 1)], flow=flow)
+            self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
+            self.mesh.kill("saga")
+        return order_id
+
+    def replace(self, table, word, other, where="true"):
+        statement = f"UPDATE {table} SET body = replace(body, '{word}', '{other}') WHERE {where}"
+        self.mesh.psql("saga", statement)
+
+    def assert_others_go_on(self):
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        self.assert_paid(self.place(customer, [(sku, 1)]), total_minor=500)
+
+    def assert_unreadable(self, saga_id, words):
+        saga = self.wait_saga(saga_id, "STUCK")
+        self.assertEqual(saga.error_code, "UNREADABLE", saga)
+        self.assertIn(words, saga.error_message)
+        status, listed = self.sagactl("list", "--phase=stuck", "--json")
+        self.assertIn(saga_id, [row["saga_id"] for row in listed["sagas"]])
+        self.assertEqual(self.sagactl("show", saga_id)[0], 0)
+
+    def test_a_record_that_cannot_be_read(self):
+        rows = (
+            ("a kind that nobody knows", '"k":"enter","i":"%s"', '"k":"entre","i":"%s"', "no kind"),
+            ("a state that does not exist", '"s":0,"a"', '"s":90,"a"', "does not exist"),
+            ("no JSON", '"k":"enter","i":"%s"', '"k":"enter,"i":"%s"', "not JSON"),
+        )
+        for name, word, other, because in rows:
+            with self.subTest(name):
+                order_id = self.hold_and_kill()
+                word, other = (text.replace("%s", order_id) for text in (word, other))
+                self.replace("journal_page", word, other, f"body LIKE '%{order_id}%'")
+                self.mesh.start("saga")
+                self.assert_unreadable(order_id, because)
+                self.assert_others_go_on()
+                self.assertNotEqual(self.sagactl("retry", order_id)[0], 0)
+                self.mesh.restart("saga")  # from its own row now
+                self.assert_unreadable(order_id, because)
+                word, other = (text.replace('"', '\\"') for text in (word, other))
+                self.replace("journal_parked", other, word, f"id = '{order_id}'")
+                status, text = self.sagactl("retry", order_id, "--comment=test: mended")
+                self.assertEqual(status, 0, text)
+                self.assert_paid(order_id, total_minor=500)
+
+    def test_a_line_that_is_nothing(self):
+        order_id = self.hold_and_kill()
+        self.mesh.psql(
+            "saga",
+            "UPDATE journal_page SET body = E'what is this?\\n' || body"
+            " WHERE (shard, page) IN (SELECT shard, max(page) FROM journal_page GROUP BY shard)",
+        )
+        self.mesh.start("saga")
+        self.assert_paid(order_id, total_minor=500)
+        status, listed = self.sagactl("list", "--phase=stuck", "--json")
+        strays = [row for row in listed["sagas"] if row["error_code"] == "UNREADABLE"]
+        self.assertEqual(len(strays), 1, listed)
+        self.assertIn("not JSON", strays[0]["error_message"])
+        self.mesh.kill("saga")
+        self.replace("journal_page", "what is this?", "")
+        self.mesh.psql("saga", f"DELETE FROM journal_parked WHERE id = '{strays[0]['saga_id']}'")
+        self.mesh.start("saga")
+
+    def test_rows_of_parked_and_ended_sagas(self):
+        [order_id] = self.make_stuck()
+        one = f"id = '{order_id}'"
+
+        def is_parked():
+            return self.mesh.psql("saga", f"SELECT id FROM journal_parked WHERE {one}")
+
+        wait_until(is_parked, GO_ON_SECONDS, f"{order_id} is parked")
+        self.replace("journal_parked", '"steps":[', '"steps":{[', one)
+        self.assert_unreadable(order_id, "not JSON")
+        self.mesh.restart("saga")
+        self.assert_unreadable(order_id, "not JSON")
+        self.assert_others_go_on()
+        self.replace("journal_parked", '"steps":{[', '"steps":[', one)
+        self.assertEqual(self.sagactl("retry", order_id)[0], 0)
+        self.assert_paid(order_id, total_minor=1000)
+        self.wait_saga(order_id, "ENDED")
+        self.replace("journal_final", '"steps":[', '"steps":{[', one)
+        saga = self.mesh.saga(order_id).saga
+        self.assertEqual((saga.saga_id, saga.error_code), (order_id, "UNREADABLE"))
+        status, listed = self.sagactl("list", "--phase=ended", "--json")
+        self.assertEqual(status, 0, listed)
+        self.replace("journal_final", '"steps":{[', '"steps":[', one)
+        self.assertEqual(self.mesh.saga(order_id).saga.error_code, "")

@@ -1,0 +1,300 @@
+/* shard_unread.c -- Sagas that cannot be read: a row, a record or a definition of theirs is not what this
+ * program can make sense of. One is set aside: it is stuck and says why, and the others go on.
+ *
+ * Nothing of it is thrown away. What is known, its last row and the records since, is kept as text, in a row
+ * of its own, so that it pins no pages. Whenever it is touched, and at each start, it is tried again: what
+ * was mended, here or there, makes it a saga like others.
+ */
+#define _GNU_SOURCE /* memmem */
+#include "mesh/base/log.h"
+#include "saga/shard_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_BEGIN "{\"unread\":"
+
+enum { LINE_HEAD_BYTES = 80 }; /* a record begins with its kind and its saga */
+
+struct unread {
+    char *because;
+    char *row; /* an instance's text, whether it can be read or not; NULL: there is none */
+    struct json_writer records; /* one a line, each with its end */
+    bool is_saved;              /* a row of the database has all of it */
+};
+
+static char *
+text_copy(const char *text, size_t bytes)
+{
+    char *copy = memory_take(bytes + 1);
+
+    memcpy(copy, text, bytes);
+    return copy;
+}
+
+void
+unread_free(struct live *live)
+{
+    if (live->unread == NULL)
+        return;
+    free(live->unread->because);
+    free(live->unread->row);
+    json_writer_free(&live->unread->records);
+    free(live->unread);
+    live->unread = NULL;
+}
+
+static void
+append_lines(struct json_writer *records, const char *text, size_t bytes)
+{
+    json_put_raw(records, NULL, text, bytes);
+    records->needs_comma = false; /* they are lines, no list */
+}
+
+/* ---- setting aside ---- */
+
+static void
+begin(struct live *live, const char *because)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    unread_free(live);
+    live->unread = memory_take(sizeof *live->unread);
+    live->unread->because = text_copy(because, strlen(because));
+    live->phase = PHASE_STUCK;
+    live->next_us = 0;
+    live->is_under_way = false;
+    log_error("saga=%s event=UNREADABLE because=\"%s\" "
+              "next=\"mend what it names; sagactl retry has it read again\"",
+              uuid_print(live->id, id), because);
+}
+
+void
+unread_begin(struct shard *shard, struct live *live, const char *because)
+{
+    bool has_state = live->instance != NULL && live->instance->definition != NULL;
+
+    begin(live, because);
+    if (has_state) {
+        json_writer_reset(&shard->line);
+        instance_write(live->instance, &shard->line);
+        live->unread->row = text_copy(shard->line.text, shard->line.bytes);
+    }
+    if (live->instance != NULL)
+        live_rest(shard, live);
+}
+
+void
+unread_add(struct live *live, const char *line, size_t bytes)
+{
+    live->unread->is_saved = false;
+    append_lines(&live->unread->records, line, bytes);
+    append_lines(&live->unread->records, "\n", 1);
+}
+
+/* The saga that a line is of, though it is no record: by the text that every record begins with. */
+bool
+unread_line_id(const char *line, size_t bytes, struct uuid *ret_id)
+{
+    static const char key[] = "\"i\":\"";
+    const char *at =
+        memmem(line, bytes < LINE_HEAD_BYTES ? bytes : LINE_HEAD_BYTES, key, sizeof key - 1);
+    size_t left;
+
+    if (at == NULL)
+        return false;
+    at += sizeof key - 1;
+    left = bytes - (size_t)(at - line);
+    return left >= UUID_TEXT_BYTES && uuid_parse(at, UUID_TEXT_BYTES, ret_id);
+}
+
+/* ---- rows ---- */
+
+static bool
+is_unread(const char *body)
+{
+    return strncmp(body, BODY_BEGIN, strlen(BODY_BEGIN)) == 0;
+}
+
+bool
+unread_is_to_be_saved(const struct live *live)
+{
+    return live->unread != NULL && !live->unread->is_saved;
+}
+
+/* A row like any other's, whose time has always come: at each start it is tried again. */
+void
+unread_park(struct shard *shard, struct tick *tick, struct live *live)
+{
+    struct journal_row *row = arena_take(tick->arena, sizeof *row);
+    struct unread *unread = live->unread;
+
+    json_writer_reset(&shard->line);
+    json_open_object(&shard->line, NULL);
+    json_open_object(&shard->line, "unread");
+    json_put_text(&shard->line, "because", unread->because);
+    if (unread->row != NULL)
+        json_put_text(&shard->line, "row", unread->row);
+    if (unread->records.bytes > 0)
+        json_put_text(&shard->line, "records", unread->records.text);
+    json_close_object(&shard->line);
+    json_close_object(&shard->line);
+    *row = (struct journal_row){ .id = live->id,
+                                 .shard = shard->number,
+                                 .page = shard->next_page,
+                                 .place = live->place,
+                                 .fingerprint = live->fingerprint,
+                                 .next_us = 1,
+                                 .phase = phase_text(PHASE_STUCK),
+                                 .body =
+                                     arena_copy(tick->arena, shard->line.text, shard->line.bytes) };
+    tick->parked[tick->parked_count++] = row;
+    live->parked_page = shard->next_page;
+    free(unread->row); /* the row has them now */
+    unread->row = NULL;
+    json_writer_free(&unread->records);
+    unread->is_saved = true;
+}
+
+void
+unread_take_row(struct live *live, const char *body, const char *because)
+{
+    json_t *json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
+    const json_t *known = json_object_get(json, "unread");
+    const char *row = json == NULL ? body : json_string_value(json_object_get(known, "row"));
+    const char *records = json_string_value(json_object_get(known, "records"));
+
+    begin(live, because);
+    if (row != NULL)
+        live->unread->row = text_copy(row, strlen(row));
+    if (records != NULL)
+        append_lines(&live->unread->records, records, strlen(records));
+    live->unread->is_saved = true;
+    json_decref(json);
+}
+
+/* ---- trying again ---- */
+
+/* Folds the lines into *instance, which is made by the first when there is none yet. */
+static enum error
+fold_lines(const char *at, definition_find find, void *find_context, struct problem *problem,
+           struct instance **instance)
+{
+    enum error error = ERR_OK;
+
+    while (error == ERR_OK && *at != '\0') {
+        size_t bytes = strcspn(at, "\n");
+        struct records records = { 0 };
+        const char *because;
+
+        error = record_read(&records, at, bytes, find, find_context, problem);
+        if (error == ERR_OK && *instance == NULL)
+            *instance = instance_new(records.items[0].saga_id);
+        because = error == ERR_OK ? instance_refuses(*instance, &records.items[0]) : NULL;
+        if (because != NULL)
+            error = problem_set(problem, ERR_BAD_REQUEST, "record", "%s", because);
+        else if (error == ERR_OK)
+            instance_fold(*instance, &records.items[0]);
+        records_free(&records);
+        at += bytes + (at[bytes] == '\n');
+    }
+    return error;
+}
+
+static enum error
+read_unread(const char *body, definition_find find, void *find_context, struct problem *problem,
+            struct instance **ret_instance)
+{
+    json_t *json = json_loads(body, 0, NULL);
+    const json_t *known = json_object_get(json, "unread");
+    const char *row = json_string_value(json_object_get(known, "row"));
+    const char *records = json_string_value(json_object_get(known, "records"));
+    enum error error = ERR_OK;
+
+    if (row != NULL)
+        error = instance_read(row, strlen(row), find, find_context, problem, ret_instance);
+    if (error == ERR_OK && records != NULL)
+        error = fold_lines(records, find, find_context, problem, ret_instance);
+    if (error == ERR_OK && *ret_instance == NULL)
+        error = problem_set(problem, ERR_BAD_REQUEST, "row", "holds nothing of it");
+    json_decref(json);
+    return error;
+}
+
+struct instance *
+unread_row_read(const struct journal_row *row, definition_find find, void *find_context,
+                struct problem *problem)
+{
+    struct instance *instance = NULL;
+    const char *because = NULL;
+    enum error error =
+        is_unread(row->body)
+            ? read_unread(row->body, find, find_context, problem, &instance)
+            : instance_read(row->body, strlen(row->body), find, find_context, problem, &instance);
+
+    if (error == ERR_OK)
+        because = !uuid_equal(instance->id, row->id) ? "it is another saga's"
+                  : instance->is_ended               ? "it has ended"
+                                                     : instance_limbo(instance);
+    if (because != NULL)
+        error = problem_set(problem, ERR_BAD_REQUEST, "row", "%s", because);
+    return error == ERR_OK ? instance : instance_free(instance);
+}
+
+void
+unread_end(struct live *live)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (live->unread != NULL)
+        log_info("saga=%s event=READ_AGAIN", uuid_print(live->id, id));
+    unread_free(live);
+}
+
+/* ---- showing ---- */
+
+static void
+put_known(struct json_writer *writer, const char *row)
+{
+    json_t *json = row == NULL ? NULL : json_loads(row, 0, NULL);
+    static const char *const pairs[][2] = { { "definition", "definition" },
+                                            { "hash", "definitionHash" } };
+
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const char *value = json_string_value(json_object_get(json, pairs[i][0]));
+
+        if (value != NULL)
+            json_put_text(writer, pairs[i][1], value);
+    }
+    if (json_is_object(json_object_get(json, "context")))
+        json_put_tree(writer, "context", json_object_get(json, "context"));
+    json_decref(json);
+}
+
+const char *
+unread_history(struct uuid id, const char *body, const char *because, struct arena *arena)
+{
+    json_t *json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
+    const json_t *known = json_object_get(json, "unread");
+    struct json_writer writer = { 0 };
+    char text[UUID_TEXT_BYTES + 1];
+    const char *history;
+
+    json_open_object(&writer, NULL);
+    json_put_text(&writer, "sagaId", uuid_print(id, text));
+    json_put_text(&writer, "phase", phase_text(PHASE_STUCK));
+    json_put_text(&writer, "errorCode", "UNREADABLE");
+    json_put_text(&writer, "errorMessage", because);
+    put_known(&writer, json == NULL ? body : json_string_value(json_object_get(known, "row")));
+    json_close_object(&writer);
+    json_decref(json);
+    history = arena_copy(arena, writer.text, writer.bytes);
+    json_writer_free(&writer);
+    return history;
+}
+
+const char *
+unread_because(const struct live *live)
+{
+    return live->unread == NULL ? "its row is gone" : live->unread->because;
+}
