@@ -218,11 +218,13 @@ scratch_sweep() {
 }
 
 scratch_remove() {
-    local record
+    local record # of a program, then the directory of a server: one in pg, restored ones in pg-NAME
     for record in "$1"/pids/*; do
         [[ ! -e $record ]] || process_stop "$record" "a test's program" KILL 5 >/dev/null
     done
-    postgres_remove "$1/pg"
+    for record in "$1"/pg "$1"/pg-*; do
+        [[ ! -e $record ]] || postgres_remove "$record"
+    done
     rm -rf "$1"
 }
 

@@ -172,7 +172,7 @@ order_is_not_undone(const void *context)
 const struct audit_rule audit_order_rules[] = {
     { "ORDER_WITHOUT_SAGA",   "has not ended, and has no saga",                                "sagactl ask %s",   order_has_no_saga },
     { "SAGA_STUCK",           "has a saga that waits for a person",                            "sagactl show %s",  order_saga_is_stuck },
-    { "ORDER_LEFT_OPEN",      "has not ended, and its saga has",                               BY_HAND,            order_is_left_open },
+    { "ORDER_LEFT_OPEN",      "has not ended, and its saga has",                               "sagactl end %s",            order_is_left_open },
     { "ORDER_LATE",           "has not ended in its time, and its saga goes on",               "sagactl show %s",  order_is_late },
     { "ORDER_UNPAID",         "is PAID, and the payment it names is not there or another",     BY_HAND,            order_is_unpaid },
     { "ORDER_UNSOLD",         "is PAID, and what it reserved is not sold",                     BY_HAND,            order_is_unsold },

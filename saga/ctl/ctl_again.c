@@ -3,18 +3,21 @@
  * when it had arrived; each looks, until --timeout, whether it does now. */
 #include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
+#include "saga/ctl/ctl_pace.h"
+#include "saga/ctl/ctl_pages.h"
 #include "saga/ctl/ctl_text.h"
 
 #include <sagamesh/order/v1/order_service.pb-c.h>
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 #define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
 
-enum { LOOK_AGAIN_US = 50 * 1000 };
+enum { LOOK_AGAIN_US = 50 * 1000, RATE_USUAL = 100, ATTEMPTS = 5 };
 
 /* False once --timeout is over. */
 static bool
@@ -203,19 +206,132 @@ ask(struct ctl *ctl, struct ctl_client *orders, struct ctl_client *sagas,
     return phase != NULL ? status : CTL_REFUSED;
 }
 
+/* ---- ask --all ---- */
+
+/* After a restore: every order that has not ended is asked for, and its saga is told of its payments. What
+ * is there stays as it is, so a word that broke off is said again from the start. */
+struct clients {
+    struct ctl_client *orders, *sagas, *payments;
+};
+
+/* Of one that ended meanwhile nothing need be asked. */
+static bool
+ask_one(struct ctl *ctl, const struct clients *clients, const Sagamesh__Order__V1__Order *order,
+        int64_t *asked)
+{
+    Sagamesh__Order__V1__AskSagaRequest request = SAGAMESH__ORDER__V1__ASK_SAGA_REQUEST__INIT;
+    char id[UUID_TEXT_BYTES + 1];
+    struct rpc_result result;
+
+    request.request_id = uuid_print(uuid_v7(clock_now_us()), id);
+    request.order_id = order->order_id;
+    request.comment = (char *)(uintptr_t)ctl->comment;
+    if (ctl_client_try(clients->orders, ORDER, "AskSaga", &request.base, &result) == NULL) {
+        if (strcmp(result.reason, "TOO_LATE") == 0)
+            return true;
+        ctl_client_say(clients->orders, "AskSaga", &result);
+        return false;
+    }
+    ++*asked;
+    return tell_payments(ctl, clients->payments, order->order_id) == CTL_DONE;
+}
+
+static bool
+ask_page(struct ctl *ctl, const struct clients *clients, char *token, size_t token_bytes,
+         int64_t *asked)
+{
+    Sagamesh__Order__V1__ListOpenRequest request = SAGAMESH__ORDER__V1__LIST_OPEN_REQUEST__INIT;
+    const Sagamesh__Order__V1__ListOpenResponse *page;
+    int64_t next_us = clock_steady_us();
+
+    request.page_size = CTL_PAGE;
+    request.page_token = token;
+    page = (const Sagamesh__Order__V1__ListOpenResponse *)ctl_client_ask(clients->orders, ORDER,
+                                                                         "ListOpen", &request.base);
+    if (page == NULL)
+        return false;
+    for (size_t i = 0; i < page->n_orders; i++) {
+        next_us = ctl_pace(next_us, ctl->rate > 0 ? ctl->rate : RATE_USUAL);
+        if (!ask_one(ctl, clients, page->orders[i], asked))
+            return false;
+    }
+    snprintf(token, token_bytes, "%s", page->next_page_token);
+    if (!ctl->is_json)
+        fprintf(stderr, "sagactl: %lld so far\n", (long long)*asked);
+    return true;
+}
+
+static void
+ask_all_say(const struct ctl *ctl, int64_t asked, bool is_whole)
+{
+    struct json_writer writer = { 0 };
+
+    if (!ctl->is_json) {
+        printf(
+            "asked again for the sagas of %lld orders that have not ended, and told them of their "
+            "payments%s\n",
+            (long long)asked, is_whole ? "" : "; not all were seen: say it again");
+        return;
+    }
+    json_open_object(&writer, NULL);
+    json_put_int(&writer, "asked", asked);
+    json_put_bool(&writer, "is_whole", is_whole);
+    json_close_object(&writer);
+    ctl_print_json(&writer);
+}
+
+static enum ctl_exit
+ask_all(struct ctl *ctl, const struct clients *clients)
+{
+    char token[UUID_TEXT_BYTES + 1] = "";
+    struct arena *outer = ctl->arena;
+    bool is_fine;
+    int64_t asked = 0;
+
+    ctl->arena = arena_new();
+    ctl_client_persist(clients->orders, ATTEMPTS);
+    ctl_client_persist(clients->payments, ATTEMPTS);
+    do {
+        is_fine = ask_page(ctl, clients, token, sizeof token, &asked);
+        arena_reset(ctl->arena);
+    } while (is_fine && token[0] != '\0');
+    arena_free(ctl->arena);
+    ctl->arena = outer;
+    ask_all_say(ctl, asked, is_fine);
+    return is_fine ? CTL_DONE : CTL_UNREACHABLE;
+}
+
+static enum ctl_exit
+ask_some(struct ctl *ctl, const struct clients *clients)
+{
+    const char *order_id;
+
+    if (ctl->is_all)
+        return ask_all(ctl, clients);
+    order_id = ctl_id_argument(ctl);
+    return order_id == NULL
+               ? CTL_USAGE
+               : ask(ctl, clients->orders, clients->sagas, clients->payments, order_id);
+}
+
 enum ctl_exit
 ctl_ask(struct ctl *ctl)
 {
-    const char *order_id = ctl_id_argument(ctl);
-    struct ctl_client *orders = order_id == NULL ? NULL : ctl_client_open(ctl, "order", ctl->order);
-    struct ctl_client *sagas = orders == NULL ? NULL : ctl_client_open(ctl, "saga", ctl->saga);
-    struct ctl_client *payments =
-        sagas == NULL ? NULL : ctl_client_open(ctl, "account", ctl->account);
-    enum ctl_exit status =
-        payments == NULL ? CTL_USAGE : ask(ctl, orders, sagas, payments, order_id);
+    struct clients clients = { 0 };
+    enum ctl_exit status = CTL_USAGE;
 
-    ctl_client_close(orders);
-    ctl_client_close(sagas);
-    ctl_client_close(payments);
+    if ((ctl->argument_count > 0) == ctl->is_all)
+        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl audit shows those without a saga.",
+                        "ask needs an order's id, or --all, and not both");
+    clients.orders = ctl_client_open(ctl, "order", ctl->order);
+    if (clients.orders != NULL)
+        clients.sagas = ctl_client_open(ctl, "saga", ctl->saga);
+    if (clients.sagas != NULL)
+        clients.payments = ctl_client_open(ctl, "account", ctl->account);
+    if (clients.payments != NULL)
+        status = ask_some(ctl, &clients);
+    ctl_client_close(clients.orders);
+    ctl_client_close(clients.sagas);
+    ctl_client_close(clients.payments);
     return status;
 }

@@ -26,7 +26,8 @@ static const struct {
     { "refund-charge", 1, 1, ctl_refund_charge },
     { "release",     1, 1, ctl_release },
     { "tell",        1, 1, ctl_tell },
-    { "ask",         1, 1, ctl_ask },
+    { "ask",         0, 1, ctl_ask },
+    { "end",         1, 1, ctl_end },
     { "audit",       0, 0, ctl_audit },
     { "definitions", 0, 0, ctl_definitions },
     { "ping",        0, 1, ctl_ping },
@@ -60,7 +61,8 @@ static const char usage[] =
     "  release HOLD_ID        free what is held or sold for an order that has FAILED or is not there\n"
     "  tell PAYMENT_ID        tell its order's saga again how a payment stands, should that be lost\n"
     "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
-    "                         payments\n"
+    "                         payments; --all: of every order that has not ended, after a restore\n"
+    "  end ORDER_ID           let an order that is open end as its saga did\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
@@ -74,7 +76,7 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, audit, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, end, audit, demo: address of order-svc", offsetof(struct ctl, order) },
     { "storage", CONFIG_TEXT, "", 0, 0, "release, audit, demo: address of storage-svc",
       offsetof(struct ctl, storage) },
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
@@ -86,12 +88,12 @@ static const struct config_key keys[] = {
       "list, retry --all, compensate --all: only sagas with this error code, as list shows it",
       offsetof(struct ctl, reason) },
     { "limit", CONFIG_INT, "100", 1, 100000, "list, payments: how many at most", offsetof(struct ctl, limit) },
-    { "all", CONFIG_FLAG, NULL, 0, 0, "list, payments: without a limit; retry, compensate: all of them",
+    { "all", CONFIG_FLAG, NULL, 0, 0, "list, payments: without a limit; retry, compensate, ask: all of them",
       offsetof(struct ctl, is_all) },
     { "page", CONFIG_TEXT, "", 0, 0, "list, payments: go on from here, as the list before said",
       offsetof(struct ctl, page) },
     { "rate", CONFIG_INT, "0", 0, 100000,
-      "how many a second at most; 0: 100 of retry --all and compensate --all, 2,000 of audit",
+      "how many a second at most; 0: 2,000 of audit, 100 of the others",
       offsetof(struct ctl, rate) },
     { "minutes", CONFIG_INT, "15", 0, 100000,
       "audit: an order that has not ended so long after its time is told", offsetof(struct ctl, minutes) },

@@ -2,13 +2,13 @@
 #include "mesh/base/clock.h"
 #include "saga/ctl/ctl_client.h"
 #include "saga/ctl/ctl_filter.h"
+#include "saga/ctl/ctl_pace.h"
 #include "saga/ctl/ctl_pages.h"
 #include "saga/ctl/ctl_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     RATE_USUAL = 100, /* a second */
@@ -27,25 +27,12 @@ struct tally {
 };
 
 static void
-sleep_until(int64_t until_us)
-{
-    int64_t left_us = until_us - clock_steady_us();
-    const struct timespec pause = { .tv_sec = left_us / SECOND_US,
-                                    .tv_nsec = left_us % SECOND_US * 1000 };
-
-    if (left_us > 0)
-        nanosleep(&pause, NULL);
-}
-
-/* Not more than --rate a second, and after a pause no burst. */
-static void
 keep_pace(const struct ctl *ctl, struct tally *tally)
 {
     int64_t now_us;
 
-    sleep_until(tally->next_call_us);
+    tally->next_call_us = ctl_pace(tally->next_call_us, ctl->rate > 0 ? ctl->rate : RATE_USUAL);
     now_us = clock_steady_us();
-    tally->next_call_us = now_us + SECOND_US / (ctl->rate > 0 ? ctl->rate : RATE_USUAL);
     if (!ctl->is_json && now_us >= tally->next_progress_us) {
         if (tally->next_progress_us != 0)
             fprintf(stderr, "sagactl: %lld so far, %lld refused, %lld had moved on\n",

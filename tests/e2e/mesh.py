@@ -207,6 +207,7 @@ class Mesh:
         self.programs = {program.name: program for program in read_table()}
         self.webhook_port = 0  # of bff, beside its port for frontends
         self.conninfo = None
+        self.conninfos = {}  # of programs whose database is on another server than the others'
         self.channels = {}
         self.order_pb = order_service_pb2
         self.storage_pb = storage_service_pb2
@@ -358,7 +359,8 @@ class Mesh:
             f"--ready-file={self._ready_file(name)}",
         ]
         if program.database:
-            words.append(f"--database={self.conninfo} dbname={program.database}")
+            conninfo = self.conninfos.get(name, self.conninfo)
+            words.append(f"--database={conninfo} dbname={program.database}")
         flags = program.flags + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
         for flag in flags:
             flag = flag.replace("{root}", str(ROOT)).replace("{run}", str(self.directory))
@@ -470,9 +472,11 @@ class Mesh:
     # -- SQL
 
     def _psql_run(self, database, *arguments):
+        owners = [p.name for p in self.programs.values() if p.database == database]
+        conninfo = self.conninfos.get(owners[0], self.conninfo) if owners else self.conninfo
         done = subprocess.run(
             ["psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
-            + ["-d", f"{self.conninfo} dbname={database}", *arguments],
+            + ["-d", f"{conninfo} dbname={database}", *arguments],
             env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -164,9 +164,27 @@ class Audit(External):
         self.assert_found(("ORDER_UNSOLD", id))
         self.mesh.psql("storage", f"UPDATE hold SET state = 2 WHERE id = '{hold}'")
         self.set_order(id, "status = 2")
-        self.assert_found(("ORDER_LEFT_OPEN", id), ("SUM", id))
-        self.set_order(id, "status = 3")
+        left_open, _ = self.assert_found(("ORDER_LEFT_OPEN", id), ("SUM", id))
+        self.repair(left_open)
+        self.assert_paid(id, total_minor=1000)
         self.assert_clean()
+        status, answer = self.sagactl("end", id, "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "TOO_LATE"), answer)
+
+    def test_an_order_whose_saga_ended_without_it(self):
+        """As after a restore of orders alone: one that failed, and one that was paid at a provider."""
+        failed = self.place(self.wallet(10), [(self.product(500, pieces=10), 2)])
+        self.assert_failed(failed, "NO_FUNDS")
+        paid, _ = self.place_external()
+        self.provider.pay(self.waiting(paid).id)
+        self.assert_paid(paid, total_minor=1000)
+        for order_id in (failed, paid):
+            self.wait_saga(order_id, "ENDED")
+            self.set_order(order_id, "status = 1, failure_reason = '', failure_detail = ''")
+            self.repair(self.audit()["ORDER_LEFT_OPEN", order_id])
+            self.assert_clean()
+        self.assert_failed(failed, "NO_FUNDS")
+        self.assert_paid(paid, total_minor=1000)
 
     def test_a_saga_that_ended_otherwise(self):
         order, _, _ = self.paid_order()
