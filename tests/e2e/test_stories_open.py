@@ -4,13 +4,13 @@ again when it says that it is ready."""
 import json
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import time
 import unittest
 
 import grpc
 from grpc.health.v1 import health_pb2
+from lock import Lock
 from mesh import Mesh, refusal, uuid7
 from patience import wait_until
 
@@ -35,25 +35,6 @@ WAITER = {
 }
 # About what an order has.
 INPUT = {"lines": [{"sku": f"pen-{i}", "quantity": i + 1} for i in range(5)], "customerId": "c" * 40}
-
-
-class Lock:
-    """A row of the saga's database that another session holds, for as long as this lives."""
-
-    def __init__(self, mesh, statement):
-        words = ["psql", "-X", "-q", "-A", "-t", "-d", f"{mesh.conninfo} dbname=saga"]
-        self.psql = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.psql.stdin.write(f"BEGIN;\n{statement};\n")
-        self.psql.stdin.flush()
-        self.psql.stdout.readline()  # it is held
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.psql.stdin.close()
-        self.psql.stdout.close()
-        self.psql.wait()
 
 
 class Open(unittest.TestCase):
@@ -114,7 +95,7 @@ class Open(unittest.TestCase):
     def test_ready_means_that_all_are_known(self):
         self.start_many(2000)
         self.mesh.kill("saga")
-        with Lock(self.mesh, "SELECT shard FROM journal_shard FOR UPDATE"):
+        with Lock(self.mesh, "saga", "SELECT shard FROM journal_shard FOR UPDATE"):
             self.mesh.start("saga", wait=False)
             # Its keeper has found the database by now, and its shard waits to be taken over.
             wait_until(lambda: self.sessions("query = 'SELECT 1'"), 60, "the keeper has looked")
