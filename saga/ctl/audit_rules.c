@@ -35,7 +35,7 @@ is_open(const Sagamesh__Order__V1__Order *order)
     return order != NULL && !audit_is_final(order);
 }
 
-/* ---- orders ---- */
+/* ---- orders; sagas that are stuck are told of by themselves ---- */
 
 /* It has had its time: since it was placed, or since its customer could last pay. */
 static bool
@@ -60,12 +60,6 @@ order_has_no_saga(const void *context)
     const struct audit_order *facts = context;
 
     return is_late(facts) && facts->saga == NULL;
-}
-
-static bool
-order_saga_is_stuck(const void *context)
-{
-    return is_in_phase(context, PHASE(STUCK));
 }
 
 static bool
@@ -171,7 +165,6 @@ order_is_not_undone(const void *context)
 /* clang-format off */
 const struct audit_rule audit_order_rules[] = {
     { "ORDER_WITHOUT_SAGA",   "has not ended, and has no saga",                                "sagactl ask %s",   order_has_no_saga },
-    { "SAGA_STUCK",           "has a saga that waits for a person",                            "sagactl show %s",  order_saga_is_stuck },
     { "ORDER_LEFT_OPEN",      "has not ended, and its saga has",                               "sagactl end %s",            order_is_left_open },
     { "ORDER_LATE",           "has not ended in its time, and its saga goes on",               "sagactl show %s",  order_is_late },
     { "ORDER_UNPAID",         "is PAID, and the payment it names is not there or another",     BY_HAND,            order_is_unpaid },

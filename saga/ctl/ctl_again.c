@@ -17,7 +17,7 @@
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 #define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
 
-enum { LOOK_AGAIN_US = 50 * 1000, RATE_USUAL = 100, ATTEMPTS = 5 };
+enum { LOOK_AGAIN_US = 50 * 1000, RATE_USUAL = 100, ATTEMPTS = 5, TOKEN_BYTES_MAX = 128 };
 
 /* False once --timeout is over. */
 static bool
@@ -283,7 +283,7 @@ ask_all_say(const struct ctl *ctl, int64_t asked, bool is_whole)
 static enum ctl_exit
 ask_all(struct ctl *ctl, const struct clients *clients)
 {
-    char token[UUID_TEXT_BYTES + 1] = "";
+    char token[TOKEN_BYTES_MAX] = "";
     struct arena *outer = ctl->arena;
     bool is_fine;
     int64_t asked = 0;

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { ATTEMPTS = 5, RATE_USUAL = 2000 };
+enum { ATTEMPTS = 5, RATE_USUAL = 2000, TOKEN_BYTES_MAX = 128 };
 
+#define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 #define STORAGE (&sagamesh__storage__v1__storage_service__descriptor)
 #define LEDGER (&sagamesh__ledger__v1__ledger_service__descriptor)
@@ -213,12 +214,12 @@ payments_page(struct audit *audit, const char *token, const char **ret_token)
     return true;
 }
 
-/* Newest first, down to what is older than --days: tokens are ids, and carry their time. */
+/* Newest first. is_by_id: down to what is older than --days, since tokens are ids and carry their time. */
 static bool
-walk(struct audit *audit, audit_page *page)
+walk(struct audit *audit, audit_page *page, bool is_by_id)
 {
     struct arena *outer = audit->ctl->arena;
-    char token[UUID_TEXT_BYTES + 1] = "";
+    char token[TOKEN_BYTES_MAX] = "";
     bool is_fine = true;
 
     audit->ctl->arena = arena_new();
@@ -226,8 +227,7 @@ walk(struct audit *audit, audit_page *page)
         const char *next = "";
 
         is_fine = page(audit, token, &next);
-        if (is_fine && page != open_orders_page && page != orders_page &&
-            is_before(next, audit->since_us))
+        if (is_fine && is_by_id && is_before(next, audit->since_us))
             next = "";
         snprintf(token, sizeof token, "%s", next);
         arena_reset(audit->ctl->arena);
@@ -240,17 +240,23 @@ walk(struct audit *audit, audit_page *page)
 static bool
 walk_all(struct audit *audit)
 {
-    static audit_page *const pages[] = { open_orders_page, orders_page, holds_page, charges_page,
-                                         payments_page };
+    static const struct {
+        audit_page *page;
+        bool is_by_id;
+    } pages[] = { { open_orders_page, false },
+                  { orders_page, false },
+                  { holds_page, true },
+                  { charges_page, true },
+                  { payments_page, true } };
 
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
-        if (!walk(audit, pages[i]))
+        if (!walk(audit, pages[i].page, pages[i].is_by_id))
             return false;
         if (!audit->ctl->is_json)
             fprintf(stderr,
-                    "sagactl: %s%" PRId64 " orders, %" PRId64 " holds, %" PRId64
-                    " charges, %" PRId64 " payments so far, %zu of them to be looked at again\n",
-                    "", audit->looked_at[AUDIT_ORDER], audit->looked_at[AUDIT_HOLD],
+                    "sagactl: %" PRId64 " orders, %" PRId64 " holds, %" PRId64 " charges, %" PRId64
+                    " payments so far, %zu of them to be looked at again\n",
+                    audit->looked_at[AUDIT_ORDER], audit->looked_at[AUDIT_HOLD],
                     audit->looked_at[AUDIT_CHARGE], audit->looked_at[AUDIT_PAYMENT],
                     audit->suspect_count);
     }
@@ -308,6 +314,45 @@ look_again(struct audit *audit)
     return is_fine;
 }
 
+/* ---- sagas that are stuck: they stay so, and need no second look ---- */
+
+static bool
+stuck_page(struct audit *audit, const char *token, const char **ret_token)
+{
+    Sagamesh__Saga__V1__ListRequest request = SAGAMESH__SAGA__V1__LIST_REQUEST__INIT;
+    const Sagamesh__Saga__V1__ListResponse *page;
+    struct arena *arena = audit->ctl->arena;
+
+    request.phase = SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_STUCK;
+    request.page_size = CTL_PAGE;
+    request.page_token = (char *)(uintptr_t)token;
+    page = (const Sagamesh__Saga__V1__ListResponse *)ctl_client_ask(audit->saga, SAGA, "List",
+                                                                    &request.base);
+    if (page == NULL)
+        return false;
+    for (size_t i = 0; i < page->n_sagas; i++) {
+        const Sagamesh__Saga__V1__Saga *saga = page->sagas[i];
+        struct audit_finding finding = {
+            .code = "SAGA_STUCK",
+            .kind = "saga",
+            .id = saga->saga_id,
+            .what = arena_print(arena, "waits for a person in %s: %s",
+                                ctl_clean_text(saga->state, arena),
+                                ctl_clean_text(saga->error_code, arena)),
+            .repair = "sagactl show %s",
+            .order_id = "",
+        };
+
+        audit_tell(audit, &finding);
+    }
+    *ret_token = page->next_page_token;
+    if (page->next_page_token[0] != '\0' && audit->findings >= AUDIT_SUSPECTS_MAX) {
+        audit->has_more = true;
+        *ret_token = "";
+    }
+    return true;
+}
+
 /* ---- the word ---- */
 
 static bool
@@ -344,7 +389,8 @@ run(struct audit *audit)
         json_open_object(&audit->json, NULL);
         json_open_array(&audit->json, "findings");
     }
-    if (!walk_all(audit) || !look_again(audit) || (!ctl->skips_sums && !audit_sums(audit)))
+    if (!walk_all(audit) || !look_again(audit) || !walk(audit, stuck_page, false) ||
+        (!ctl->skips_sums && !audit_sums(audit)))
         return (enum ctl_exit)CTL_NOT_LOOKED;
     tell_end(audit);
     return audit->findings == 0 ? CTL_DONE : CTL_REFUSED;

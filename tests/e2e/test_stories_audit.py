@@ -346,10 +346,11 @@ class Audit(External):
         )
         self.assertIn("stored", found["SUM", sku]["what"])
         self.assertEqual(self.audit("--skip-sums"), {})
-        self.mesh.psql(
-            "storage",
-            "UPDATE product SET held = held - 1, sold = sold + 1 WHERE sku = '%s'" % sku,
-        )
+        change = "UPDATE product SET held = held - 1, sold = sold + %d, free = free - %d"
+        self.mesh.psql("storage", f"{change % (2, 1)} WHERE sku = '{sku}'")
+        self.assertIn("sold", self.audit()["SUM", sku]["what"])
+        change = "UPDATE product SET sold = sold - 1, free = free + 1"
+        self.mesh.psql("storage", f"{change} WHERE sku = '{sku}'")
         self.account(
             f"UPDATE account SET credits_minor = credits_minor - 5 WHERE key = 'wallet/{customer} EUR'"
         )
