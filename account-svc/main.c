@@ -16,6 +16,7 @@
  *   payment_signal.c  tells the order's saga how its payment stands
  *   payment_sweep.c   what time does: Abandons whose time is over, lost signals, old webhooks
  *   provider.c        the providers that are configured
+ *   provider_read.c   what adapters read of answers and webhooks
  *   provider_source.c from where their webhooks may come
  *   provider_*.c      their adapters, and Standard Webhooks
  *   provider_thread.c does the tasks: asks providers over HTTP

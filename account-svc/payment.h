@@ -69,6 +69,7 @@ enum trouble {
     TROUBLE_QUARANTINED,       /* the provider's books have another amount or currency */
     TROUBLE_REFUND_REFUSED,    /* the provider will not pay back what an order does not take */
     TROUBLE_REFUND_UNANSWERED, /* a refund was sent long ago, and nobody knows whether it was made */
+    TROUBLE_UNREADABLE, /* what the provider answers cannot be read, several times in a row */
     TROUBLE_UNANSWERED, /* the checkout is over, and the provider does not say how it ended */
     TROUBLE_STILL_OPEN, /* the order is dead, the checkout over, and the provider keeps it open */
     TROUBLE_COUNT
@@ -155,6 +156,9 @@ struct observation {
     int64_t expires_at_us, occurred_at_us;
     struct refunded refunds[PAYMENT_REFUNDS_MAX];
     size_t refund_count;
+    /* Of an answer to a task, whatever its outcome; NULL: none. */
+    const char *code, *words; /* the provider's own, cleaned: why it did not do it */
+    const char *unreadable;   /* why a good status says nothing all the same */
 };
 
 /* What an observation did; version has grown when any but the last two is set. */
@@ -271,6 +275,7 @@ struct task {
     bool is_hint_asked;    /* the query that is leased answers the hint that had come before */
     int32_t hint_attempts; /* in a row, in vain, for the hint that waits */
     int64_t queried_at_us, watched_until_us;
+    int32_t unread;          /* answers in a row that could not be read */
     int64_t silent_since_us; /* since then the provider says nothing of how it stands; 0: it does */
     int64_t refund_sent_us;  /* when our refund was first sent; 0: it was not */
     int64_t give_up_us;      /* when an Abandon is decided without the provider; 0: none waits */
@@ -340,6 +345,7 @@ unsigned payment_learn(struct payment *payment, struct task *task, int32_t lease
 
 /* ---- when an operator is called: payment_trouble.c ---- */
 
+enum { TROUBLE_UNREAD_MIN = 5 };             /* answers in a row */
 #define TROUBLE_REFUND_US (3600 * SECOND_US) /* since our refund was sent */
 #define TROUBLE_SILENT_US (3600 * SECOND_US) /* of silence, after the checkout's end */
 #define TROUBLE_OPEN_US DAY_US               /* after the checkout's end */
@@ -389,6 +395,7 @@ struct observe_payment {
     struct uuid payment_id; /* nil: it speaks of no payment of ours */
     const char *provider;   /* whose webhook it is: it speaks of that provider's payments only */
     bool is_verified;
+    bool is_of_payment; /* it speaks of one, ours or not */
     enum hint hint;
     struct observation observation;
     enum observe_outcome outcome; /* result */

@@ -340,6 +340,10 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
     if (task->kind == TASK_QUERY && outcome == OUTCOME_KNOWN)
         changes |= learn_gone(payment, task, observation, arena, now_us);
     lease_end(task, now_us);
+    if (observation != NULL && observation->unreadable != NULL)
+        task->unread++;
+    else if (outcome != OUTCOME_UNKNOWN)
+        task->unread = 0;
     if (is_word(task, outcome))
         task->silent_since_us = 0;
     else

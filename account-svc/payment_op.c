@@ -259,7 +259,7 @@ observe_payment_answer(void *op, struct batch_rows *rows)
 
     if (inbox != NULL && !uuid_equal(inbox->request_id, observe->op.id))
         observe->outcome = OBSERVE_DUPLICATE;
-    else if (observe->is_verified && uuid_is_nil(observe->payment_id))
+    else if (uuid_is_nil(observe->payment_id) && !observe->is_of_payment)
         observe->outcome = OBSERVE_IGNORED;
     else if (!observe_finds(observe, rows, &subject))
         observe->outcome = OBSERVE_UNKNOWN_PAYMENT;

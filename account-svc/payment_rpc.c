@@ -276,6 +276,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     observe->payment_id = heard.payment_id;
     observe->provider = provider->name;
     observe->is_verified = heard.is_verified;
+    observe->is_of_payment = heard.is_of_payment;
     observe->observation = heard.observation;
     return ERR_OK;
 }

@@ -18,6 +18,7 @@ static const struct {
     [TROUBLE_QUARANTINED]       = { "QUARANTINED",       "the provider's books have another amount or currency than ours" },
     [TROUBLE_REFUND_REFUSED]    = { "REFUND_REFUSED",    "the provider refuses to pay it back" },
     [TROUBLE_REFUND_UNANSWERED] = { "REFUND_UNANSWERED", "a refund was sent an hour ago, and the provider does not say that it was made" },
+    [TROUBLE_UNREADABLE]        = { "UNREADABLE",        "what the provider answers cannot be read; the log says why" },
     [TROUBLE_UNANSWERED]        = { "UNANSWERED",        "its checkout ended an hour ago, and the provider does not say how" },
     [TROUBLE_STILL_OPEN]        = { "STILL_OPEN",        "its order is dead, its checkout ended a day ago, and the provider keeps it open" },
     /* clang-format on */
@@ -50,6 +51,15 @@ is_refund_unanswered(const struct payment *payment, const struct task *task, str
            payment_refund_is_open(payment, arena);
 }
 
+static bool
+is_unreadable(const struct payment *payment, const struct task *task, struct arena *arena,
+              int64_t now_us)
+{
+    (void)now_us;
+    return task->unread >= TROUBLE_UNREAD_MIN &&
+           (payment->observed != OBSERVED_SUCCEEDED || payment_refund_is_open(payment, arena));
+}
+
 /* Money can still come, or came, and the provider has been silent for long since the checkout's end. */
 static bool
 is_unanswered(const struct payment *payment, const struct task *task, struct arena *arena,
@@ -79,6 +89,7 @@ static const struct {
     enum trouble trouble;
 } by_time[] = {
     { is_refund_unanswered, TROUBLE_REFUND_UNANSWERED },
+    { is_unreadable, TROUBLE_UNREADABLE },
     { is_unanswered, TROUBLE_UNANSWERED },
     { is_still_open, TROUBLE_STILL_OPEN },
 };

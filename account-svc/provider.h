@@ -25,6 +25,7 @@
 
 #include "account-svc/payment.h"
 #include "account-svc/provider_source.h"
+#include "mesh/base/json_pick.h"
 
 enum {
     PROVIDERS_MAX = 16,
@@ -32,6 +33,7 @@ enum {
     PROVIDER_SECRET_BYTES_MAX = 256,
     PROVIDER_HEADERS_MAX = 8,
     PROVIDER_ANSWER_BYTES_MAX = 256 << 10,
+    PROVIDER_WORDS_BYTES_MAX = 150,
 };
 
 struct provider_adapter;
@@ -106,7 +108,8 @@ enum error provider_source_check(const struct provider *provider,
 /* What it says. */
 struct provider_heard {
     const char *event_id;   /* by which it is known again; NULL when it is not verified */
-    struct uuid payment_id; /* nil: of no payment */
+    bool is_of_payment;     /* it speaks of a payment; else of something that is not about us */
+    struct uuid payment_id; /* nil: of none, or of one that cannot be ours */
     bool is_verified;       /* false: a query is due */
     struct observation observation;
 };
@@ -127,8 +130,9 @@ struct provider_adapter {
     /* Asks how the refund stands that was sent under the payment's id. */
     void (*query_refund)(const struct provider *provider, const struct payment *payment,
                          int64_t now_us, struct arena *arena, struct provider_request *ret_request);
-    /* What an answer to a task says. A refund is KNOWN when the provider says that ours, of what was
-     * left, is done: any other good answer is UNKNOWN. */
+    /* What an answer to a task says, and the provider's words beside it. A refund is KNOWN when the
+     * provider says that ours, of what was left, is done: any other good answer is UNKNOWN. An answer with
+     * a good status that cannot be understood is UNKNOWN with observation->unreadable. */
     enum outcome (*read)(const struct payment *payment, enum task_kind kind,
                          const struct provider_answer *answer, struct arena *arena,
                          struct observation *ret_observation);
@@ -150,6 +154,18 @@ void provider_ask(const struct provider *provider, enum task_kind kind,
 
 /* The value of the only header of that name, in any case; NULL when it is missing or comes twice. */
 const char *provider_header_find(const struct provider_webhook *webhook, const char *name);
+
+/* The wanted members of an answer, to be freed. NULL: it is none, and where its status is good
+ * observation->unreadable says why. */
+json_t *provider_answer_pick(const struct provider_answer *answer, const struct json_want *wanted,
+                             struct arena *arena, struct observation *observation);
+
+/* As the answer to a task that says nothing, though its status is good. UNKNOWN. */
+enum outcome provider_unreadable(struct observation *observation, const char *why);
+
+/* A text of theirs for the log and for persons, in arena: at most PROVIDER_WORDS_BYTES_MAX bytes, without what moves
+ * a terminal's cursor or ends a quoted text. NULL stays NULL. */
+const char *provider_clean(const char *text, struct arena *arena);
 
 /* Fills observed, and what goes with it, from the adapter's word of that name; else it stays NONE. */
 void provider_status(const struct provider_adapter *adapter, const char *word,

@@ -203,6 +203,24 @@ paypay_query_refund(const struct provider *provider, const struct payment *payme
 
 /* ---- what it says ---- */
 
+/* clang-format off */
+static const struct json_want result_members[] = { { "code", NULL }, { "message", NULL }, { 0 } };
+static const struct json_want amount_members[] = { { "amount", NULL }, { "currency", NULL }, { 0 } };
+static const struct json_want refund_members[] = {
+    { "status", NULL }, { "merchantRefundId", NULL }, { "amount", amount_members }, { 0 },
+};
+static const struct json_want refunds_members[] = { { "data", refund_members }, { 0 } };
+static const struct json_want data_members[] = {
+    { "merchantPaymentId", NULL }, { "paymentId", NULL }, { "status", NULL }, { "acceptedAt", NULL },
+    { "amount", amount_members }, { "refunds", refunds_members },
+    { "codeId", NULL }, { "url", NULL }, { "expiryDate", NULL }, /* of a code */
+    { "merchantRefundId", NULL },                                /* of a refund */
+    { 0 },
+};
+static const struct json_want members[] = { { "resultInfo", result_members }, { "data", data_members }, { 0 } };
+static const struct json_want webhook_members[] = { { "merchant_order_id", NULL }, { 0 } };
+/* clang-format on */
+
 /* A name that goes into a path or a line: letters, digits and "-_.". */
 static const char *
 name_text(const json_t *object, const char *key, struct arena *arena)
@@ -304,19 +322,46 @@ code_heard(const json_t *data, struct arena *arena, struct observation *observat
     observation->expires_at_us = time_heard(data, "expiryDate");
 }
 
-/* PayPay's own word beside the HTTP status. */
+/* PayPay's own word beside the HTTP status. 202 REQUEST_ACCEPTED is not SUCCESS: a query tells. */
 static enum outcome
-result_outcome(const json_t *json, int status, struct arena *arena)
+result_outcome(const json_t *json, int status, struct arena *arena, struct observation *observation)
 {
-    const char *code = provider_text(json_object_get(json, "resultInfo"), "code", arena);
+    const json_t *result = json_object_get(json, "resultInfo");
+    const char *code = provider_text(result, "code", arena);
 
+    observation->code = provider_clean(code, arena);
+    observation->words = provider_clean(provider_text(result, "message", arena), arena);
+    if (code == NULL && status >= 200 && status < 300)
+        return provider_unreadable(observation, "cannot be read: 'resultInfo.code' must be a text");
     if (code != NULL && strstr(code, "NOT_FOUND") != NULL)
         return OUTCOME_NOT_FOUND;
     if (code != NULL && strstr(code, "DUPLICATE") != NULL)
         return OUTCOME_UNKNOWN; /* it was done before: a query tells how it stands */
-    if (status >= 200 && status < 300 && (code == NULL || strcmp(code, "SUCCESS") != 0))
+    if (status >= 200 && status < 300 && strcmp(code, "SUCCESS") != 0)
         return OUTCOME_UNKNOWN;
     return provider_status_outcome(status);
+}
+
+/* Of another payment, or with a word that nobody knows: nothing was said. */
+static enum outcome
+query_heard(const struct payment *payment, const json_t *data, struct arena *arena,
+            struct observation *observation)
+{
+    const char *id = provider_text(data, "merchantPaymentId", arena);
+    const char *status = provider_text(data, "status", arena);
+
+    payment_heard(data, arena, observation);
+    if (id != NULL && strcmp(id, id_text(payment, arena)) != 0)
+        return provider_unreadable(observation,
+                                   "its 'data.merchantPaymentId' is of something else");
+    if (status == NULL)
+        return provider_unreadable(observation, "cannot be read: 'data.status' must be a text");
+    if (observation->observed == OBSERVED_NONE)
+        return provider_unreadable(
+            observation,
+            arena_print(arena, "its 'data.status' is '%s', a word that is not known here",
+                        provider_clean(status, arena)));
+    return OUTCOME_KNOWN;
 }
 
 static enum outcome
@@ -325,24 +370,38 @@ data_heard(const struct payment *payment, const json_t *data, enum task_kind kin
 {
     switch (kind) {
     case TASK_CREATE:
-        observation->source = SOURCE_CREATE;
         code_heard(data, arena, observation);
         return OUTCOME_KNOWN;
     case TASK_QUERY:
-        observation->source = SOURCE_QUERY;
-        payment_heard(data, arena, observation);
-        return observation->observed == OBSERVED_NONE ? OUTCOME_UNKNOWN : OUTCOME_KNOWN;
+        return query_heard(payment, data, arena, observation);
     case TASK_REFUND:
     case TASK_QUERY_REFUND:
-        observation->source = SOURCE_REFUND;
         return own_refund_heard(payment, data, kind, arena, observation);
-    case TASK_CANCEL:
+    case TASK_CANCEL: /* says that it was asked, not how it stands */
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
     }
-    observation->source = SOURCE_CANCEL; /* says that it was asked, not how it stands */
     return OUTCOME_KNOWN;
+}
+
+static enum source
+source_of(enum task_kind kind)
+{
+    switch (kind) {
+    case TASK_CREATE:
+        return SOURCE_CREATE;
+    case TASK_CANCEL:
+        return SOURCE_CANCEL;
+    case TASK_REFUND:
+    case TASK_QUERY_REFUND:
+        return SOURCE_REFUND;
+    case TASK_QUERY:
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    return SOURCE_QUERY;
 }
 
 static enum outcome
@@ -350,44 +409,44 @@ paypay_read(const struct payment *payment, enum task_kind kind,
             const struct provider_answer *answer, struct arena *arena,
             struct observation *observation)
 {
-    struct problem problem = { 0 };
     enum outcome outcome;
-    json_t *json = NULL;
+    json_t *json;
 
-    *observation = (struct observation){ .source = SOURCE_QUERY };
-    if (json_read(answer->body, answer->body_bytes, "answer", &problem, &json) != ERR_OK)
+    *observation = (struct observation){ .source = source_of(kind) };
+    json = provider_answer_pick(answer, members, arena, observation);
+    if (json == NULL)
         return OUTCOME_UNKNOWN;
-    outcome = result_outcome(json, answer->status, arena);
+    outcome = result_outcome(json, answer->status, arena, observation);
     if (outcome == OUTCOME_KNOWN)
         outcome = data_heard(payment, json_object_get(json, "data"), kind, arena, observation);
     json_decref(json);
-    if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE) {
-        observation->source = SOURCE_CREATE;
+    if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE)
         observation->observed = OBSERVED_FAILED;
-    }
     return outcome;
 }
 
-/* Nothing in it is believed, so nothing is stored of it: whoever made up a notification could else
+/* Payments are one of the things that PayPay notifies of, and ours are some of the merchant's: what has no
+ * merchant_order_id, or one that is no id of ours, is not about us.
+ *
+ * Nothing in it is believed, so nothing is stored of it: whoever made up a notification could else
  * make the true one look like its repeat. */
 static enum error
 paypay_hear(const struct provider *provider, const struct provider_webhook *webhook, int64_t now_us,
             struct arena *arena, struct problem *problem, struct provider_heard *ret_heard)
 {
     struct provider_heard heard = { .is_verified = false };
-    const char *order;
+    const json_t *order;
     json_t *json = NULL;
 
-    (void)provider, (void)now_us;
-    if (json_read((const char *)webhook->body, webhook->body_bytes, "webhook.body", problem,
-                  &json) != ERR_OK)
+    (void)provider, (void)now_us, (void)arena;
+    if (json_pick((const char *)webhook->body, webhook->body_bytes, webhook_members, "webhook.body",
+                  problem, &json) != ERR_OK)
         return problem->error;
-    order = name_text(json, "merchant_order_id", arena);
+    order = json_object_get(json, "merchant_order_id");
+    heard.is_of_payment = order != NULL && !json_is_null(order);
+    if (json_is_string(order))
+        uuid_parse(json_string_value(order), json_string_length(order), &heard.payment_id);
     json_decref(json);
-    if (order == NULL)
-        return problem_set(problem, ERR_BAD_REQUEST, "webhook.body",
-                           "merchant_order_id must be there");
-    uuid_parse(order, strlen(order), &heard.payment_id);
     *ret_heard = heard;
     return ERR_OK;
 }

@@ -8,7 +8,8 @@
  *
  * The id is ours: the idempotency key of the payment, and of its one refund. Each answer, and the data
  * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"};
- * the answer to a refund is {"id","status","amount"} of the refund itself.
+ * the answer to a refund is {"id","status","amount"} of the refund itself. What is refused says why in
+ * {"code","detail"}, or "message" (RFC 9457 and its like).
  */
 #include "account-svc/provider_webhook.h"
 #include "mesh/base/json.h"
@@ -119,6 +120,21 @@ sandbox_refund(const struct provider *provider, const struct payment *payment, i
 
 /* ---- what it says ---- */
 
+static const struct json_want refund_members[] = { { "id", NULL }, { "amount", NULL }, { 0 } };
+
+/* Of an answer, and of the data of a webhook. */
+/* clang-format off */
+static const struct json_want members[] = {
+    { "id", NULL }, { "status", NULL }, { "amount", NULL }, { "currency", NULL },
+    { "checkoutUrl", NULL }, { "reference", NULL }, { "expiresAt", NULL }, { "occurredAt", NULL },
+    { "refunds", refund_members },
+    { "code", NULL }, { "detail", NULL }, { "message", NULL },
+    { 0 },
+};
+/* clang-format on */
+
+static const struct json_want webhook_members[] = { { "type", NULL }, { "data", members }, { 0 } };
+
 static void
 refund_heard(struct observation *observation, const char *id, const json_t *amount,
              const char *currency)
@@ -189,6 +205,27 @@ source_of(enum task_kind kind)
     return SOURCE_QUERY;
 }
 
+/* Is what is said said of this payment, with a word that we know? Else it says nothing. */
+static enum outcome
+said_of(const struct payment *payment, const json_t *json, struct arena *arena,
+        const struct observation *word, struct observation *observation)
+{
+    const char *id = provider_text(json, "id", arena);
+    const char *status = provider_text(json, "status", arena);
+
+    if (id == NULL)
+        return provider_unreadable(observation, "cannot be read: 'id' must be a text");
+    if (strcmp(id, id_text(payment, arena)) != 0)
+        return provider_unreadable(observation, "its 'id' is of something else");
+    if (status == NULL)
+        return provider_unreadable(observation, "cannot be read: 'status' must be a text");
+    if (word->observed == OBSERVED_NONE)
+        return provider_unreadable(
+            observation, arena_print(arena, "its 'status' is '%s', a word that is not known here",
+                                     provider_clean(status, arena)));
+    return OUTCOME_KNOWN;
+}
+
 /* Done is our refund, of the amount that was asked for, with a word that says so. Accepted is not done:
  * a query tells. */
 static enum outcome
@@ -198,28 +235,43 @@ refund_read(const struct payment *payment, const json_t *json, struct arena *are
     struct observation word = { 0 };
 
     provider_status(&provider_sandbox, provider_text(json, "status", arena), &word);
+    if (said_of(payment, json, arena, &word, observation) != OUTCOME_KNOWN)
+        return OUTCOME_UNKNOWN;
     refund_heard(observation, provider_text(json, "id", arena), json_object_get(json, "amount"),
                  payment_refund_currency(payment));
     if (observation->refund_count == 1 && word.observed == OBSERVED_SUCCEEDED &&
-        strcmp(observation->refunds[0].id, id_text(payment, arena)) == 0 &&
         observation->refunds[0].amount_minor == payment_refund_left(payment, arena))
         return OUTCOME_KNOWN;
     observation->refund_count = 0;
     return OUTCOME_UNKNOWN;
 }
 
+/* Of another payment, or without a status: nothing was said. */
 static enum outcome
 payment_read(const struct payment *payment, const json_t *json, struct arena *arena,
              struct observation *observation)
 {
-    const char *id = provider_text(json, "id", arena);
-
     payment_heard(json, arena, observation);
-    /* Of another payment, or without a status: nothing was said. */
-    return id != NULL && strcmp(id, id_text(payment, arena)) == 0 &&
-                   observation->observed != OBSERVED_NONE
-               ? OUTCOME_KNOWN
-               : OUTCOME_UNKNOWN;
+    return said_of(payment, json, arena, observation, observation);
+}
+
+static void
+words_heard(const json_t *json, struct arena *arena, struct observation *observation)
+{
+    const char *words = provider_text(json, "detail", arena);
+
+    if (words == NULL)
+        words = provider_text(json, "message", arena);
+    observation->code = provider_clean(provider_text(json, "code", arena), arena);
+    observation->words = provider_clean(words, arena);
+}
+
+static enum outcome
+outcome_of(enum task_kind kind, int status)
+{
+    if ((kind == TASK_CANCEL || kind == TASK_REFUND) && status == 409)
+        return OUTCOME_REFUSED; /* it is over, or not to be refunded so; the query says how it is */
+    return provider_status_outcome(status);
 }
 
 static enum outcome
@@ -227,21 +279,21 @@ sandbox_read(const struct payment *payment, enum task_kind kind,
              const struct provider_answer *answer, struct arena *arena,
              struct observation *observation)
 {
-    enum outcome outcome = provider_status_outcome(answer->status);
-    struct problem problem = { 0 };
-    json_t *json = NULL;
+    enum outcome outcome = outcome_of(kind, answer->status);
+    json_t *json;
 
     *observation = (struct observation){ .source = source_of(kind) };
-    if ((kind == TASK_CANCEL || kind == TASK_REFUND) && answer->status == 409)
-        return OUTCOME_REFUSED; /* it is over, or not to be refunded so; the query says how it is */
+    json = provider_answer_pick(answer, members, arena, observation);
     if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE)
         observation->observed = OBSERVED_FAILED;
+    if (json == NULL)
+        return outcome == OUTCOME_KNOWN ? OUTCOME_UNKNOWN : outcome;
     if (outcome != OUTCOME_KNOWN)
-        return outcome;
-    if (json_read(answer->body, answer->body_bytes, "answer", &problem, &json) != ERR_OK)
-        return OUTCOME_UNKNOWN;
-    outcome = kind == TASK_REFUND ? refund_read(payment, json, arena, observation)
-                                  : payment_read(payment, json, arena, observation);
+        words_heard(json, arena, observation);
+    else if (kind == TASK_REFUND)
+        outcome = refund_read(payment, json, arena, observation);
+    else
+        outcome = payment_read(payment, json, arena, observation);
     json_decref(json);
     return outcome;
 }
@@ -257,14 +309,15 @@ sandbox_hear(const struct provider *provider, const struct provider_webhook *web
 
     if (webhook_verify(provider->secrets, provider->secret_count, webhook, now_us, problem,
                        &heard.event_id) != ERR_OK ||
-        json_read((const char *)webhook->body, webhook->body_bytes, "webhook.body", problem,
-                  &json) != ERR_OK)
+        json_pick((const char *)webhook->body, webhook->body_bytes, webhook_members, "webhook.body",
+                  problem, &json) != ERR_OK)
         return problem->error;
     type = provider_text(json, "type", arena);
     heard.observation.source = SOURCE_WEBHOOK;
     if (type != NULL && strncmp(type, "payment.", 8) == 0) {
         const json_t *data = json_object_get(json, "data");
 
+        heard.is_of_payment = true;
         id = provider_text(data, "id", arena);
         if (id != NULL)
             uuid_parse(id, strlen(id), &heard.payment_id);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(PROVIDER_ANSWER_BYTES_MAX == 256 << 10, "as is said of one that is too long");
 _Static_assert(PROVIDER_JOBS_MAX == PROVIDERS_MAX * LANE_IN_FLIGHT_MAX, "one for each allowed");
 
 enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING };
@@ -30,6 +31,7 @@ struct job {
     struct curl_slist *headers;
     char *body; /* of the answer; the job's to free */
     size_t body_bytes;
+    bool is_too_long; /* the answer: it was not read to its end */
     int64_t asked_us;
 };
 
@@ -158,6 +160,8 @@ take_body(char *data, size_t size, size_t count, void *context)
     size_t bytes = size * count;
 
     if (job->body_bytes + bytes > PROVIDER_ANSWER_BYTES_MAX)
+        job->is_too_long = true;
+    if (job->is_too_long)
         return 0; /* ends the request: an unknown outcome */
     job->body = memory_grow(job->body, job->body_bytes + bytes + 1);
     memcpy(job->body + job->body_bytes, data, bytes);
@@ -216,6 +220,29 @@ retry_after_us(curl_off_t seconds)
     return seconds > 86400 ? 86400 * SECOND_US : (int64_t)seconds * SECOND_US;
 }
 
+/* What came of it, in the provider's own words; what it refused, and what it left unsaid, stands out. */
+static void
+job_log(const struct job *job, const struct learn_task *learn, CURLcode code, long status,
+        int64_t now_us)
+{
+    const struct observation *observation = &learn->observation;
+    const char *because = code == CURLE_OK ? "" : curl_easy_strerror(code);
+    bool is_well = learn->outcome == OUTCOME_KNOWN ||
+                   (learn->outcome == OUTCOME_NOT_FOUND && job->kind == TASK_QUERY);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (observation->unreadable != NULL)
+        because = observation->unreadable;
+    else if (observation->words != NULL)
+        because = observation->words;
+    log_at(
+        is_well ? LOG_INFO : LOG_WARN,
+        "payment=%s provider=%s task=%s status=%ld outcome=%s code=\"%s\" ms=%lld because=\"%s\"",
+        uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
+        outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
+        (long long)(now_us - job->asked_us) / 1000, because);
+}
+
 /* What came of the request goes to the reducer. */
 static void
 job_learn(struct job *job, CURLcode code)
@@ -230,7 +257,6 @@ job_learn(struct job *job, CURLcode code)
     int64_t now_us = clock_steady_us();
     curl_off_t retry_after_seconds = 0;
     long status = 0;
-    char id[UUID_TEXT_BYTES + 1];
 
     if (code == CURLE_OK)
         curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -239,12 +265,10 @@ job_learn(struct job *job, CURLcode code)
     if (code == CURLE_OK)
         learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
                                                            job->arena, &learn.observation);
+    else if (job->is_too_long)
+        learn.observation.unreadable = "it has more than 256 KiB";
     lane_answered(job->lane, job->errand, (int)status, retry_after_us(retry_after_seconds), now_us);
-    log_at(code == CURLE_OK && learn.outcome != OUTCOME_UNKNOWN ? LOG_INFO : LOG_WARN,
-           "payment=%s provider=%s task=%s status=%ld outcome=%s ms=%lld because=\"%s\"",
-           uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
-           outcome_word(learn.outcome), (long long)(now_us - job->asked_us) / 1000,
-           code == CURLE_OK ? "" : curl_easy_strerror(code));
+    job_log(job, &learn, code, status, now_us);
     job->state = JOB_LEARNING;
     thread->options.submit(thread->options.owner, &payment_learn_method, &learn, learn_answered);
 }

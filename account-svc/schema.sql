@@ -170,8 +170,10 @@ CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
 -- Money may have to go back and the program cannot see to it; few ever, so the index is small.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS needs_person boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_person;
--- Why: 0 nothing, 1 quarantined, 2 refund refused, 3 refund unanswered, 4 unanswered, 5 still open.
-ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0 CHECK (trouble BETWEEN 0 AND 5);
+-- Why: 0 nothing, 1 quarantined, 2 refund refused, 3 refund unanswered, 4 unreadable, 5 unanswered, 6 still open.
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0;
+ALTER TABLE payment DROP CONSTRAINT IF EXISTS payment_trouble_check,
+    ADD CONSTRAINT payment_trouble_check CHECK (trouble BETWEEN 0 AND 6) NOT VALID;
 UPDATE payment SET trouble = CASE WHEN is_quarantined THEN 1 ELSE 2 END WHERE needs_person AND trouble = 0;
 -- Of a quarantined one: what the provider took, and what a person said to it.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_minor bigint NOT NULL DEFAULT 0 CHECK (booked_minor >= 0);
@@ -222,6 +224,7 @@ ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS is_hint_asked boolean NOT NUL
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS hint_attempts int NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS silent_since_us bigint NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_sent_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS unread int NOT NULL DEFAULT 0;
 -- 0 create, 1 look, 2 refund, 3 ask, 4 cancel: each provider is asked for them apart.
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS errand int NOT NULL DEFAULT 3 CHECK (errand BETWEEN 0 AND 4);
 -- Of databases that were made when there were fewer kinds and states.

@@ -5,7 +5,8 @@
  *     build-fuzz/fuzz_webhook -max_len=4000 -max_total_time=60
  *
  * The first byte chooses: headers and body as they come; a body that is signed as agreed, so that what
- * lies behind the signature is reached; PayPay's hint; or an answer to a task of either adapter.
+ * lies behind the signature is reached; PayPay's hint; or an answer to a task of either adapter. What
+ * jansson can hold is read as jansson reads it.
  */
 #include "account-svc/provider_webhook.h"
 
@@ -110,6 +111,35 @@ sign_webhook(const struct provider_secret *secret, const uint8_t *body, size_t s
     };
 }
 
+/* The picker and jansson's strict reader agree on what both can read: the same members, or that there are
+ * none. */
+static void
+pick(const uint8_t *data, size_t size)
+{
+    static const struct json_want inner[] = { { "id", NULL }, { "amount", NULL }, { 0 } };
+    static const struct json_want wanted[] = { { "id", NULL }, { "data", inner }, { 0 } };
+    struct problem problem;
+    json_t *strict = NULL, *picked = NULL;
+    bool is_strict = json_read((const char *)data, size, "x", &problem, &strict) == ERR_OK;
+    bool is_picked = json_pick((const char *)data, size, wanted, "x", &problem, &picked) == ERR_OK;
+
+    /* jansson takes a NUL between two tokens for space; JSON does not. */
+    is_strict = is_strict && memchr(data, '\0', size) == NULL;
+    if (is_strict)
+        assert(is_picked == json_is_object(strict));
+    if (is_strict && is_picked) {
+        const json_t *id = json_object_get(strict, "id"), *data = json_object_get(strict, "data");
+
+        assert((id == NULL) == (json_object_get(picked, "id") == NULL));
+        if (id != NULL && !json_is_object(id) && !json_is_array(id))
+            assert(json_equal(id, json_object_get(picked, "id")));
+        if (json_is_object(data))
+            assert(json_is_object(json_object_get(picked, "data")));
+    }
+    json_decref(strict);
+    json_decref(picked);
+}
+
 static void
 hear(const struct provider *provider, const struct provider_webhook *webhook, bool is_signed,
      struct arena *arena)
@@ -157,6 +187,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     choice = *data++;
     size--;
     assert(webhook_secret_read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &provider.secrets[0]));
+    pick(data, size);
     switch (choice % 4) {
     case 0:
         split_webhook((const char *)data, size, arena, &webhook);

@@ -45,6 +45,7 @@ static struct world {
     const struct broken *cancel;      /* how cancels are answered, and not done; NULL: well */
     int64_t office_minor, ours_minor; /* refunds */
     int64_t office_on_refund_minor;   /* made by hand, just before ours */
+    const char *junk;                 /* members more, in its books */
     const char *head;                 /* a header more, with each 302 and 503 */
     int64_t hits_us[HITS_MAX];        /* when each request came, and what it was: */
     char hits_kind[HITS_MAX];         /* 'c' a create, 'g' a query, 'p' another */
@@ -85,10 +86,11 @@ do_refund(const char *head, char *body, size_t size)
 static inline void
 books_write(const char *id, char *body, size_t size)
 {
-    int bytes = snprintf(body, size,
-                         "{\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
-                         "\"checkoutUrl\":\"http://pay.example/%.36s\",\"refunds\":[",
-                         id, world.status, id);
+    int bytes =
+        snprintf(body, size,
+                 "{%s\"id\":\"%.36s\",\"status\":\"%s\",\"amount\":500,\"currency\":\"JPY\","
+                 "\"checkoutUrl\":\"http://pay.example/%.36s\",\"refunds\":[",
+                 world.junk == NULL ? "" : world.junk, id, world.status, id);
 
     if (world.office_minor > 0)
         bytes += snprintf(body + bytes, size - (size_t)bytes,

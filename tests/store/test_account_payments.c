@@ -445,6 +445,17 @@ START_TEST(outcomes_are_told_apart)
         op->is_verified = false;
         ck_assert_int_eq(outcome_of(test), is_known ? OBSERVE_QUERY : OBSERVE_UNKNOWN_PAYMENT);
     }
+    /* Of nothing that is about payments, and of a payment that cannot be ours; not signed, and signed. */
+    for (int i = 0; i < 4; i++) {
+        struct observe_payment *op;
+
+        test = webhook(i < 2 ? "o6" : i == 2 ? "o7" : "o8", none, OBSERVED_NONE, 0);
+        op = (struct observe_payment *)test->call.op;
+        op->inbox_key = i < 2 ? NULL : op->inbox_key;
+        op->is_verified = i >= 2;
+        op->is_of_payment = i % 2 == 1;
+        ck_assert_int_eq(outcome_of(test), i % 2 == 1 ? OBSERVE_UNKNOWN_PAYMENT : OBSERVE_IGNORED);
+    }
     expect_sql(REGISTERS, id, "2 1 2 0");
 }
 END_TEST

@@ -17,6 +17,21 @@ START_TEST(created_paid_and_asked)
 }
 END_TEST
 
+/* Members that nobody reads, and that JSON allows. */
+START_TEST(paid_with_junk_beside)
+{
+    struct uuid id = create();
+
+    wait_for(id, "url <> '' AND create_state = 3 AND NOT is_leased");
+    pthread_mutex_lock(&world.lock);
+    world.junk = "\"traceNo\":18446744073709551615,\"memo\":\"\\ud83d\",\"x\":1,\"x\":2,";
+    world.status = "SUCCEEDED";
+    pthread_mutex_unlock(&world.lock);
+    come_back(id);
+    wait_for(id, "observed = 7 AND claim = 2 AND kind = 0");
+}
+END_TEST
+
 START_TEST(lost_answer_to_the_create)
 {
     struct uuid id;
@@ -216,6 +231,7 @@ main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, created_paid_and_asked);
+    tcase_add_test(tests, paid_with_junk_beside);
     tcase_add_test(tests, lost_answer_to_the_create);
     tcase_add_test(tests, provider_away_for_a_while);
     tcase_add_test(tests, abandoned_and_cancelled);

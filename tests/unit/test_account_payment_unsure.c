@@ -195,6 +195,36 @@ START_TEST(unknown_for_long_calls_an_operator)
 }
 END_TEST
 
+/* Of a payment that may still cost money; what is read in between ends the count. */
+START_TEST(unreadable_calls_an_operator)
+{
+    const struct observation unread = { .source = SOURCE_QUERY, .unreadable = "it is empty" };
+    const struct observation pending = {
+        .source = SOURCE_QUERY, .observed = OBSERVED_PENDING, .amount_minor = 500, .currency = "JPY"
+    };
+
+    payment.observed = OBSERVED_PENDING;
+    task.create_state = CREATE_THERE;
+    payment_plan(&payment, &task, arena, NOW_US);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 1; i <= TROUBLE_UNREAD_MIN; i++) {
+            ck_assert_int_eq(payment.trouble, TROUBLE_NONE);
+            ck_assert_int_eq(lease_next(), TASK_QUERY);
+            payment_learn(&payment, &task, task.lease, OUTCOME_UNKNOWN, &unread, arena,
+                          task.due_us - TASK_LEASE_US);
+        }
+        ck_assert_int_eq(payment.trouble, TROUBLE_UNREADABLE);
+        ck_assert_int_eq(lease_next(), TASK_QUERY); /* it goes on */
+        payment_learn(&payment, &task, task.lease, OUTCOME_UNKNOWN, NULL, arena,
+                      task.due_us - TASK_LEASE_US);
+        ck_assert_int_eq(payment.trouble, TROUBLE_UNREADABLE);
+        ck_assert_int_eq(lease_next(), TASK_QUERY);
+        payment_learn(&payment, &task, task.lease, OUTCOME_KNOWN, &pending, arena,
+                      task.due_us - TASK_LEASE_US);
+    }
+}
+END_TEST
+
 START_TEST(troubles_have_words)
 {
     ck_assert_str_eq(trouble_word(TROUBLE_NONE), "");
@@ -369,6 +399,7 @@ main(void)
     tcase_add_loop_test(tests, unknown_is_asked_about, 0, ROWS(situations));
     tcase_add_test(tests, every_kind_has_a_row);
     tcase_add_loop_test(tests, unknown_for_long_calls_an_operator, 0, ROWS(situations));
+    tcase_add_test(tests, unreadable_calls_an_operator);
     tcase_add_test(tests, troubles_have_words);
     tcase_add_test(tests, graver_trouble_is_told);
     tcase_add_loop_test(tests, errand_of, 0, ROWS(errands));

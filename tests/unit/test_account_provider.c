@@ -248,6 +248,20 @@ static const struct {
     { "2026-11-21T12:00:00",            0 },          { "2026-11-21",                  0 },
     { "2026-13-21T12:00:00Z",           0 },          { "yesterday",                   0 },
     { "2026-11-21T12:00:00ZZ",          0 },          { "",                            0 },
+    { "2028-02-29T00:00:00Z",           1835395200000000 }, { "2026-12-31T23:59:60Z",         1798761600000000 },
+    { "2026-11-21T12:00:00-00:00",      1795262400000000 }, { "2000-02-29T00:00:00Z",          951782400000000 },
+    { "2026-02-30T00:00:00Z",           0 },          { "2026-02-29T00:00:00Z",        0 },
+    { "2026-11-31T00:00:00Z",           0 },          { "2100-02-29T00:00:00Z",        0 },
+    { "2026-11-00T00:00:00Z",           0 },          { "2026-00-01T00:00:00Z",        0 },
+    { "2026-11-30T25:61:61Z",           0 },          { "2026-11-30T24:00:00Z",        0 },
+    { "2026-11-30T23:60:00Z",           0 },          { "2026-11-30T23:00:60Z",        0 },
+    { "2026-11-30T23:59:61Z",           0 },          { "2026-11-30T12:00:00+99:99",   0 },
+    { "2026-11-30T12:00:00+24:00",      0 },          { "2026-11-30T12:00:00+09:60",   0 },
+    { "2026-11-30T12:00:00+9:00",       0 },          { "2026-11-30T12:00:00+0900",    0 },
+    { "2026-11-30T12:00:00+09:00x",     0 },          { "2026-11-30T12:00:00.Z",       0 },
+    { " 026-11-30T12:00:00Z",           0 },          { "+026-11-30T12:00:00Z",        0 },
+    { "2026-+1-30T12:00:00Z",           0 },          { "2026-1-30T12:00:00Z",         0 },
+    { "2026-11-30T-1:00:00Z",           0 },          { "1969-12-31T23:59:59Z",        0 },
 };
 /* clang-format on */
 
@@ -363,6 +377,124 @@ START_TEST(answer_is_read)
     ck_assert_msg(observation.is_paid_back == answers[_i].is_paid_back, "%s: paid back",
                   answers[_i].what);
     ck_assert_msg(observation.refund_count == answers[_i].refunds, "%s: refunds", answers[_i].what);
+}
+END_TEST
+
+/* ---- what nobody reads, and what cannot be read ---- */
+
+#define JUNK_MEMBERS                                                                               \
+    "\"traceNo\":18446744073709551615,\"memo\":\"\\ud83d\",\"a\":1,\"a\":2,\"nul\":\"\\u0000\","   \
+    "\"rate\":1e999,\"deep\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]" \
+    "]]]]"                                                                                         \
+    "]]]]]]]]"
+#define PAYPAY_BOOKS                                                                               \
+    "\"resultInfo\":{" JUNK_MEMBERS ",\"code\":\"SUCCESS\"},\"data\":{" JUNK_MEMBERS               \
+    ",\"status\":\"COMPLETED\",\"paymentId\":\"1\",\"amount\":{" JUNK_MEMBERS                      \
+    ",\"amount\":500,\"currency\":\"JPY\"}}"
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    const struct provider_adapter *adapter;
+    int status;
+    const char *body;
+    enum outcome outcome;
+    const char *unreadable; /* NULL: it is read, or says nothing by right */
+} readings[] = {
+    { "all kinds of junk beside",      &provider_sandbox, 200, "{" JUNK_MEMBERS ",\"id\":\"" ID "\",\"status\":\"SUCCEEDED\",\"amount\":500,\"currency\":\"JPY\"}", OUTCOME_KNOWN, NULL },
+    { "the same of PayPay",            &provider_paypay,  200, "{" JUNK_MEMBERS "," PAYPAY_BOOKS "}", OUTCOME_KNOWN, NULL },
+    { "a page",                        &provider_sandbox, 200, "<html>", OUTCOME_UNKNOWN, "must be an object" },
+    { "a page of PayPay",              &provider_paypay,  200, "<html>", OUTCOME_UNKNOWN, "must be an object" },
+    { "nothing",                       &provider_sandbox, 200, "", OUTCOME_UNKNOWN, "it is empty" },
+    { "half an answer",                &provider_sandbox, 200, "{\"id\":\"" ID "\",\"status\":\"SUCC", OUTCOME_UNKNOWN, "ends too early" },
+    { "two ids",                       &provider_sandbox, 200, "{\"id\":\"" ID "\",\"id\":\"" ID "\"}", OUTCOME_UNKNOWN, "'id' comes twice" },
+    { "two statuses",                  &provider_sandbox, 200, "{\"id\":\"" ID "\",\"status\":\"CREATED\",\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, "'status' comes twice" },
+    { "two amounts",                   &provider_sandbox, 200, "{\"id\":\"" ID "\",\"status\":\"SUCCEEDED\",\"amount\":500,\"amount\":5}", OUTCOME_UNKNOWN, "'amount' comes twice" },
+    { "two statuses of PayPay",        &provider_paypay,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"status\":\"CREATED\",\"status\":\"COMPLETED\"}}", OUTCOME_UNKNOWN, "'status' comes twice" },
+    { "no id",                         &provider_sandbox, 200, "{\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, "'id' must be a text" },
+    { "an id that nobody can hold",    &provider_sandbox, 200, "{\"id\":18446744073709551616,\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, "'id' must be a text" },
+    { "another's id",                  &provider_sandbox, 200, "{\"id\":\"x\",\"status\":\"SUCCEEDED\"}", OUTCOME_UNKNOWN, "of something else" },
+    { "another's id of PayPay",        &provider_paypay,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"merchantPaymentId\":\"x\",\"status\":\"COMPLETED\"}}", OUTCOME_UNKNOWN, "of something else" },
+    { "no status",                     &provider_sandbox, 200, "{\"id\":\"" ID "\"}", OUTCOME_UNKNOWN, "'status' must be a text" },
+    { "no status of PayPay",           &provider_paypay,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":null}", OUTCOME_UNKNOWN, "'data.status' must be a text" },
+    { "a word that nobody knows",      &provider_sandbox, 200, BOOKS("WHAT\\n\\\"EVER", "500"), OUTCOME_UNKNOWN, "is 'WHAT 'EVER'" },
+    { "no word of PayPay's own",       &provider_paypay,  200, "{\"data\":{\"status\":\"COMPLETED\"}}", OUTCOME_UNKNOWN, "'resultInfo.code' must be a text" },
+    { "accepted, and nothing more",    &provider_sandbox, 202, "", OUTCOME_UNKNOWN, NULL },
+    { "accepted by PayPay",            &provider_paypay,  202, "{\"resultInfo\":{\"code\":\"REQUEST_ACCEPTED\"},\"data\":null}", OUTCOME_UNKNOWN, NULL },
+    { "the trouble of a server",       &provider_sandbox, 502, "<html>", OUTCOME_UNKNOWN, NULL },
+    { "not found, on a page",          &provider_sandbox, 404, "<html>", OUTCOME_NOT_FOUND, NULL },
+};
+/* clang-format on */
+
+START_TEST(only_what_is_read_matters)
+{
+    struct provider_answer answer = { .status = readings[_i].status,
+                                      .body = readings[_i].body,
+                                      .body_bytes = strlen(readings[_i].body) };
+    struct payment payment = payment_new();
+    struct observation observation = { 0 };
+    enum outcome outcome =
+        readings[_i].adapter->read(&payment, TASK_QUERY, &answer, arena, &observation);
+
+    ck_assert_msg(outcome == readings[_i].outcome, "%s: %s, %s", readings[_i].what,
+                  outcome_word(outcome), observation.unreadable);
+    if (readings[_i].unreadable == NULL)
+        ck_assert_msg(observation.unreadable == NULL, "%s: %s", readings[_i].what,
+                      observation.unreadable);
+    else
+        ck_assert_msg(observation.unreadable != NULL &&
+                          strstr(observation.unreadable, readings[_i].unreadable) != NULL,
+                      "%s: %s", readings[_i].what, observation.unreadable);
+    if (outcome == OUTCOME_KNOWN)
+        ck_assert_int_eq(observation.amount_minor, 500);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    const struct provider_adapter *adapter;
+    int status;
+    const char *body, *code, *words;
+} refusals[] = {
+    { "as RFC 9457 has it",    &provider_sandbox, 400, "{\"status\":400,\"code\":\"BAD_URL\",\"detail\":\"no such URL\"}", "BAD_URL", "no such URL" },
+    { "a message",             &provider_sandbox, 422, "{\"message\":\"no\"}", NULL, "no" },
+    { "trouble has words too", &provider_sandbox, 500, "{\"code\":\"INTERNAL\"}", "INTERNAL", NULL },
+    { "a page has none",       &provider_sandbox, 400, "<html>", NULL, NULL },
+    { "of PayPay",             &provider_paypay,  400, "{\"resultInfo\":{\"code\":\"INVALID_PARAMS\",\"message\":\"Invalid parameters\",\"codeId\":\"08100006\"}}", "INVALID_PARAMS", "Invalid parameters" },
+    { "what moves a cursor",   &provider_sandbox, 400, "{\"code\":\"a\\u001b[31m\",\"detail\":\"b\\u009bc\\n\\u2028d\\u202ee\\\"f\\\\\"}", "a [31m", "b c  d e'f/" },
+    { "in Japanese",           &provider_paypay,  400, "{\"resultInfo\":{\"code\":\"X\",\"message\":\"\\u53d6\\u5f15\"}}", "X", "\xe5\x8f\x96\xe5\xbc\x95" },
+};
+/* clang-format on */
+
+START_TEST(provider_says_why)
+{
+    struct provider_answer answer = { .status = refusals[_i].status,
+                                      .body = refusals[_i].body,
+                                      .body_bytes = strlen(refusals[_i].body) };
+    struct payment payment = payment_new();
+    struct observation observation = { 0 };
+
+    refusals[_i].adapter->read(&payment, TASK_CREATE, &answer, arena, &observation);
+    ck_assert_pstr_eq(observation.code, refusals[_i].code);
+    ck_assert_pstr_eq(observation.words, refusals[_i].words);
+}
+END_TEST
+
+/* No more than fits, and no half of a character. */
+START_TEST(words_are_short)
+{
+    for (size_t begin = 0; begin < 3; begin++) {
+        const char *text = arena_print(arena, "%.*s", (int)begin, "xx");
+        const char *clean;
+
+        for (int i = 0; i < 100; i++)
+            text = arena_print(arena, "%s\xe5\x8f\x96", text);
+        clean = provider_clean(text, arena);
+        ck_assert_uint_le(strlen(clean), PROVIDER_WORDS_BYTES_MAX);
+        ck_assert_uint_gt(strlen(clean), PROVIDER_WORDS_BYTES_MAX - 3);
+        ck_assert_uint_eq((strlen(clean) - begin) % 3, 0);
+    }
 }
 END_TEST
 
@@ -492,6 +624,39 @@ START_TEST(paypay_only_hints)
     webhook.body_bytes = 5;
     ck_assert_int_eq(provider_paypay.hear(&provider, &webhook, 0, arena, &problem, &heard),
                      ERR_BAD_REQUEST);
+}
+END_TEST
+
+/* PayPay notifies of more than payments, and of more payments than ours. */
+/* clang-format off */
+static const struct {
+    const char *what, *body;
+    bool is_of_payment, is_ours;
+} notifications[] = {
+    { "a payment of ours",      "{\"notification_type\":\"Transaction\",\"merchant_order_id\":\"" ID "\",\"state\":\"COMPLETED\"}", true, true },
+    { "with junk beside",       "{" JUNK_MEMBERS ",\"merchant_order_id\":\"" ID "\"}", true, true },
+    { "a file of settlements",  "{\"notification_type\":\"file.created\",\"fileType\":\"transaction_recon\",\"path\":\"/x.csv\",\"requestedAt\":1796000000}", false, false },
+    { "of nothing at all",      "{}", false, false },
+    { "an order that is null",  "{\"merchant_order_id\":null}", false, false },
+    { "another shop's order",   "{\"notification_type\":\"Transaction\",\"merchant_order_id\":\"shop2/000123\",\"state\":\"COMPLETED\"}", true, false },
+    { "an order by a number",   "{\"merchant_order_id\":123}", true, false },
+    { "an order by half an id", "{\"merchant_order_id\":\"018bcfe5-6800\"}", true, false },
+};
+/* clang-format on */
+
+START_TEST(what_is_not_about_us)
+{
+    struct provider provider = { .adapter = &provider_paypay };
+    struct provider_webhook webhook = { .body = (const uint8_t *)notifications[_i].body,
+                                        .body_bytes = strlen(notifications[_i].body) };
+    struct provider_heard heard;
+    struct problem problem = { 0 };
+
+    ck_assert_int_eq(provider_paypay.hear(&provider, &webhook, 0, arena, &problem, &heard), ERR_OK);
+    ck_assert_msg(heard.is_of_payment == notifications[_i].is_of_payment, "%s",
+                  notifications[_i].what);
+    ck_assert_msg(!uuid_is_nil(heard.payment_id) == notifications[_i].is_ours, "%s",
+                  notifications[_i].what);
 }
 END_TEST
 
@@ -637,10 +802,14 @@ main(void)
     tcase_add_loop_test(tests, amount_is_read, 0, ROWS(amounts));
     tcase_add_loop_test(tests, time_is_read, 0, ROWS(times));
     tcase_add_loop_test(tests, answer_is_read, 0, ROWS(answers));
+    tcase_add_loop_test(tests, only_what_is_read_matters, 0, ROWS(readings));
+    tcase_add_loop_test(tests, provider_says_why, 0, ROWS(refusals));
+    tcase_add_test(tests, words_are_short);
     tcase_add_loop_test(tests, request_is_made, 0, ROWS(requests));
     tcase_add_loop_test(tests, each_has_its_pace, 0, ROWS(paces));
     tcase_add_test(tests, each_has_its_words);
     tcase_add_test(tests, paypay_only_hints);
+    tcase_add_loop_test(tests, what_is_not_about_us, 0, ROWS(notifications));
     tcase_add_loop_test(tests, host_is_this_machine, 0, ROWS(hosts));
     tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
     tcase_add_test(tests, signal_comes_ever_more_rarely);
