@@ -14,7 +14,7 @@ static const int statuses[] = {
     [WIRE_INVALID_ARGUMENT] = 400,    [WIRE_DEADLINE_EXCEEDED] = 504, [WIRE_NOT_FOUND] = 404,
     [WIRE_ALREADY_EXISTS] = 409,      [WIRE_PERMISSION_DENIED] = 403, [WIRE_RESOURCE_EXHAUSTED] = 429,
     [WIRE_FAILED_PRECONDITION] = 409, [WIRE_ABORTED] = 409,           [WIRE_OUT_OF_RANGE] = 400,
-    [WIRE_UNIMPLEMENTED] = 501,       [WIRE_INTERNAL] = 500,          [WIRE_UNAVAILABLE] = 503,
+    [WIRE_UNIMPLEMENTED] = 503,       [WIRE_INTERNAL] = 500,          [WIRE_UNAVAILABLE] = 503,
     [WIRE_DATA_LOSS] = 500,           [WIRE_UNAUTHENTICATED] = 401,
 };
 static const char *const codes[] = {
@@ -30,16 +30,32 @@ static const char *const codes[] = {
 };
 /* clang-format on */
 
+/* ERR_OK: none of ours has this name. */
+static enum error
+error_of(const struct rpc_result *result)
+{
+    if (strcmp(result->domain, RPC_STATUS_DOMAIN) != 0)
+        return ERR_OK;
+    for (int error = ERR_OK + 1; error < ERR_COUNT; error++) {
+        if (strcmp(result->reason, error_name((enum error)error)) == 0)
+            return (enum error)error;
+    }
+    return ERR_OK;
+}
+
+/* A client's error only if the service that was asked has decided so: what a proxy, a wrong address or
+ * another version says is trouble behind us, and may be over in a moment. */
 static int
 status_of(const struct rpc_result *result)
 {
-    if (strcmp(result->domain, RPC_STATUS_DOMAIN) == 0) {
-        for (int error = ERR_OK + 1; error < ERR_COUNT; error++) {
-            if (strcmp(result->reason, error_name((enum error)error)) == 0)
-                return error_http_status((enum error)error);
-        }
-    }
-    return result->code <= WIRE_UNAUTHENTICATED ? statuses[result->code] : 500;
+    enum error error = error_of(result);
+    bool is_decided = result->meaning == RPC_REFUSED;
+    int status;
+
+    if (error != ERR_OK && (is_decided || error_kind(error) != ERROR_KIND_REFUSAL))
+        return error_http_status(error);
+    status = result->code <= WIRE_UNAUTHENTICATED ? statuses[result->code] : 500;
+    return is_decided || status >= 500 ? status : 503;
 }
 
 void
@@ -64,12 +80,17 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
                                                               : "INTERNAL";
 
     if (status >= 500) {
+        bool is_strange = result->meaning != RPC_REFUSED &&
+                          (statuses[result->code] < 500 || result->code == WIRE_UNIMPLEMENTED);
+
         log_warn("method=%s status=%d code=%s because=\"%s\"", job->request.method, status, code,
                  result->message);
         /* The reason is for our log; a stranger learns whether to come again. */
-        if (result->reason[0] == '\0')
+        if (result->reason[0] == '\0' || is_strange)
             detail =
                 "a service behind this one did not answer; ask again, with the same key if any";
+        if (is_strange)
+            code = "UNAVAILABLE";
     }
     if (name != NULL && name->parameter != NULL)
         detail = arena_print(job->arena, "the parameter %s %s", name->parameter, detail);

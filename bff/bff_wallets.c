@@ -112,7 +112,7 @@ topped_up(struct job *job, const struct rpc_result *result)
     const struct top_up *top_up = job->state;
     struct json_writer json = { 0 };
 
-    if (result->code == WIRE_ALREADY_EXISTS) {
+    if (result->meaning == RPC_REFUSED && result->code == WIRE_ALREADY_EXISTS) {
         job_problem(job, 422, "IDEMPOTENCY_KEY_REUSED", NULL,
                     "this Idempotency-Key came with another request before", NULL);
         return;
@@ -155,7 +155,7 @@ make_ids(struct job *job, const char *key, struct top_up *top_up)
     const char *seed;
 
     if (id_check(key, "Idempotency-Key", clock_now_us(), &problem, &id) != ERR_OK) {
-        job_problem(job, 400, "BAD_REQUEST", NULL,
+        job_problem(job, error_http_status(problem.error), problem.reason, NULL,
                     arena_print(job->arena, "the header Idempotency-Key %s", problem.text), NULL);
         return false;
     }

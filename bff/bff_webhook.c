@@ -34,7 +34,7 @@ observed(struct job *job, const struct rpc_result *result)
     const Sagamesh__Payment__V1__ObserveResponse *response;
     struct json_writer json = { 0 };
 
-    if (strcmp(result->reason, "BAD_SIGNATURE") == 0)
+    if (result->meaning == RPC_REFUSED && strcmp(result->reason, "BAD_SIGNATURE") == 0)
         metrics_count_webhook(job->bff->metrics, provider, result->reason);
     response = job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor);
     if (response == NULL)

@@ -47,17 +47,13 @@ order_saga_input(const struct order *order, struct json_writer *writer)
     json_close_object(writer);
 }
 
-/* INVALID_ARGUMENT, NOT_FOUND and FAILED_PRECONDITION with the orchestrator's own reason. Not
- * ALREADY_EXISTS: there is a saga of this id, and it will end the order. Not UNIMPLEMENTED: somebody
- * else listens at that address. Not after an unknown attempt, unless the answer is the stored one. */
+/* The orchestrator's own decision. Not ALREADY_EXISTS: there is a saga of this id, and it will end the
+ * order. Not after an unknown attempt, unless the answer is the stored one. */
 bool
 order_saga_is_refusal(const struct rpc_result *result)
 {
-    if (result->nothing_done || result->reason[0] == '\0' ||
-        (result->was_unknown && !result->is_stored))
-        return false;
-    return result->code == WIRE_INVALID_ARGUMENT || result->code == WIRE_NOT_FOUND ||
-           result->code == WIRE_FAILED_PRECONDITION;
+    return result->meaning == RPC_REFUSED && result->code != WIRE_ALREADY_EXISTS &&
+           (!result->was_unknown || result->is_stored);
 }
 
 static void
@@ -91,7 +87,7 @@ send_new(struct order_saga *saga, struct uuid order_id, const char *method,
 static void
 log_answer(const struct send *send, const struct rpc_result *result)
 {
-    bool is_answer = result->reason[0] != '\0' && !result->nothing_done;
+    bool is_answer = result->meaning == RPC_REFUSED;
     char id[UUID_TEXT_BYTES + 1];
 
     log_at(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
@@ -104,7 +100,8 @@ cancel_done(struct rpc_request *request, const struct rpc_result *result)
 {
     struct send *send = (struct send *)request;
 
-    if (result->code != WIRE_OK && strcmp(result->reason, "TOO_LATE") != 0)
+    if (result->meaning != RPC_DONE &&
+        (result->meaning != RPC_REFUSED || strcmp(result->reason, "TOO_LATE") != 0))
         log_answer(send, result);
     send_free(send);
 }

@@ -141,6 +141,19 @@ answer(struct participant_call *call, enum outcome outcome, const char *reason, 
     call->done(call);
 }
 
+static enum outcome
+outcome_of(enum rpc_meaning meaning)
+{
+    switch (meaning) {
+    case RPC_REFUSED:
+        return OUTCOME_REFUSED;
+    case RPC_NOT_DONE:
+        return OUTCOME_NOT_DONE;
+    default:
+        return OUTCOME_UNKNOWN;
+    }
+}
+
 static void
 attempt_done(struct rpc_request *request, const struct rpc_result *result)
 {
@@ -150,8 +163,7 @@ attempt_done(struct rpc_request *request, const struct rpc_result *result)
 
     call->is_stored = result->is_stored;
     if (result->code != WIRE_OK) {
-        answer(call, outcome_of_status(result->code, result->nothing_done), result->reason,
-               result->message);
+        answer(call, outcome_of(result->meaning), result->reason, result->message);
     } else if (pbjson_decode_full(call->response, result->reply, result->reply_bytes, &problem,
                                   &call->result) != ERR_OK) {
         /* It said OK, so it happened; what it said cannot be used. */

@@ -161,8 +161,9 @@ id_check(const char *text, const char *field, int64_t now_us, struct problem *pr
                            "must be a UUIDv7, whose first 48 bits are the time "
                            "(`sagactl id` makes one)");
     if (uuid_time_us(id) > now_us + ID_FUTURE_SECONDS_MAX * SECOND_US)
-        return problem_set(problem, ERR_BAD_REQUEST, field,
-                           "is from the future by more than 5 minutes: check your clock");
+        return problem_set(
+            problem, ERR_TOO_EARLY, field,
+            "is from the future by more than 5 minutes: a clock is wrong, here or there");
     *ret_id = id;
     return ERR_OK;
 }

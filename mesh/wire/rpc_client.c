@@ -133,32 +133,6 @@ retries_wake(struct rpc_client *client, int64_t now_us)
 
 /* ---- answers ---- */
 
-/* What a code means when no ErrorInfo says more. */
-/* clang-format off */
-static const struct {
-    bool is_unknown;  /* it may have happened */
-    bool is_retried;
-} codes[] = {
-    [WIRE_OK]                  = { false, false },
-    [WIRE_CANCELLED]           = { true,  false },
-    [WIRE_UNKNOWN]             = { true,  true  },
-    [WIRE_INVALID_ARGUMENT]    = { false, false },
-    [WIRE_DEADLINE_EXCEEDED]   = { true,  true  },
-    [WIRE_NOT_FOUND]           = { false, false },
-    [WIRE_ALREADY_EXISTS]      = { false, false },
-    [WIRE_PERMISSION_DENIED]   = { false, false },
-    [WIRE_RESOURCE_EXHAUSTED]  = { true,  true  },
-    [WIRE_FAILED_PRECONDITION] = { false, false },
-    [WIRE_ABORTED]             = { true,  true  },
-    [WIRE_OUT_OF_RANGE]        = { false, false },
-    [WIRE_UNIMPLEMENTED]       = { false, false },
-    [WIRE_INTERNAL]            = { true,  false },
-    [WIRE_UNAVAILABLE]         = { true,  true  },
-    [WIRE_DATA_LOSS]           = { true,  false },
-    [WIRE_UNAUTHENTICATED]     = { false, false },
-};
-/* clang-format on */
-
 /* The last word: the request is the caller's again. */
 static void
 finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result *result)
@@ -166,9 +140,40 @@ finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result
     result->was_unknown = request->was_unknown;
     if (request->was_unknown)
         result->nothing_done = false;
+    if (result->meaning == RPC_NOT_DONE && !result->nothing_done)
+        result->meaning = RPC_UNKNOWN;
     if (result->code != WIRE_OK)
         atomic_fetch_add(&client->failed, 1);
     request->done(request, result);
+}
+
+/* Asked again without the caller: not what is an answer, nor what a second try is not likely to change. */
+static bool
+is_retried(const struct rpc_result *result)
+{
+    if (result->meaning == RPC_NOT_DONE)
+        return true;
+    return result->meaning == RPC_UNKNOWN && result->code != WIRE_INTERNAL &&
+           result->code != WIRE_DATA_LOSS && result->code != WIRE_CANCELLED;
+}
+
+/* It looks like a refusal, and is none of the service that was asked: a proxy's, another program's. */
+static bool
+is_strange(const struct rpc_result *result)
+{
+    switch (result->code) {
+    case WIRE_INVALID_ARGUMENT:
+    case WIRE_NOT_FOUND:
+    case WIRE_ALREADY_EXISTS:
+    case WIRE_PERMISSION_DENIED:
+    case WIRE_FAILED_PRECONDITION:
+    case WIRE_OUT_OF_RANGE:
+    case WIRE_UNIMPLEMENTED:
+    case WIRE_UNAUTHENTICATED:
+        return result->meaning != RPC_REFUSED;
+    default:
+        return false;
+    }
 }
 
 /* A parcel's answer to one of its requests. */
@@ -176,13 +181,24 @@ static void
 answered(void *owner, struct rpc_request *request, struct rpc_result *result)
 {
     struct rpc_client *client = owner;
-    bool is_retried = result->nothing_done || codes[result->code].is_retried;
+    const struct rpc_answer answer = { .code = result->code,
+                                       .reason = result->reason,
+                                       .domain = result->domain,
+                                       .service = result->service,
+                                       .nothing_done = result->nothing_done };
 
-    if (!is_retried || request->attempt >= request->attempts_max || client->is_ending) {
+    result->meaning = rpc_meaning_of(&answer, request->method, client->is_mesh);
+    result->nothing_done = result->meaning == RPC_NOT_DONE;
+    if (is_strange(result))
+        log_warn("service=%s method=%s event=STRANGE_ANSWER code=%d reason=%s because=\"%s\" "
+                 "next=\"ask again; does the right service listen there?\"",
+                 client->address, request->method, (int)result->code, result->reason,
+                 result->message);
+    if (!is_retried(result) || request->attempt >= request->attempts_max || client->is_ending) {
         finish(client, request, result);
         return;
     }
-    if (codes[result->code].is_unknown && !result->nothing_done)
+    if (result->meaning == RPC_UNKNOWN)
         request->was_unknown = true;
     request->until_us = clock_steady_us() + retry_wait_us(request->attempt);
     retries_push(&client->later, request);
@@ -200,7 +216,8 @@ answer_unsent(struct rpc_client *client, struct rpc_request *request, enum wire_
     snprintf(result.message, sizeof result.message, "%s", message);
     snprintf(result.reason, sizeof result.reason, "%s", reason);
     snprintf(result.domain, sizeof result.domain, "sagamesh");
-    result.nothing_done = codes[code].is_unknown; /* a refusal says it by its code */
+    result.meaning = code == WIRE_INVALID_ARGUMENT ? RPC_REFUSED : RPC_NOT_DONE;
+    result.nothing_done = result.meaning == RPC_NOT_DONE; /* a refusal says it by itself */
     finish(client, request, &result);
 }
 

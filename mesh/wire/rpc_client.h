@@ -8,7 +8,8 @@
  *           may send again (not after CANCELLED: the client is closing).
  * Memory    A request belongs to the client from send to done(); its message, and its method's name,
  *           must live as long. The reply's bytes are valid during done() only.
- * Errors    What an answer means is in struct rpc_result. Answers of the client itself, all with
+ * Errors    What an answer means is in struct rpc_result: a refusal is a decision of the service that was
+ *           asked (rpc_meaning.h). Answers of the client itself, all with
  *           nothing_done and for requests that it never handed to gRPC:
  *             RESOURCE_EXHAUSTED BUSY       waiting_max requests wait already
  *             DEADLINE_EXCEEDED  EXPIRED    no message was free before the attempt's deadline
@@ -25,6 +26,7 @@
 #define MESH_WIRE_RPC_CLIENT_H
 
 #include "mesh/base/call.h"
+#include "mesh/wire/rpc_meaning.h"
 
 struct rpc_client;
 
@@ -35,8 +37,10 @@ struct rpc_result {
     char reason[32]; /* ErrorInfo.reason, or "" */
     char domain[64];
     char field[64];    /* of the request, that a refusal is about ("lines[0].sku"); or "" */
+    char service[64];  /* who decided, as a refusal of ours says; or "" */
     bool nothing_done; /* ErrorInfo said so, or the request was never sent; and no attempt of this
                           request before it ended unknown */
+    enum rpc_meaning meaning; /* of the last attempt; NOT_DONE only as nothing_done says */
     bool is_stored;
     bool was_unknown; /* an earlier attempt of this request may have happened: then a refusal that
                              is not stored proves nothing */
@@ -50,8 +54,8 @@ struct rpc_request {
     const uint8_t *message;
     size_t message_bytes;
     int64_t timeout_us; /* of one attempt */
-    int attempts_max;   /* 1: no retry. Retried: nothing_done, UNAVAILABLE, DEADLINE_EXCEEDED,
-                           UNKNOWN, ABORTED, RESOURCE_EXHAUSTED, but not the client's own BUSY; all
+    int attempts_max; /* 1: no retry. Retried: whatever is neither OK nor a decision, but INTERNAL,
+                           DATA_LOSS, CANCELLED without nothing_done, and the client's own BUSY; all
                            mesh calls can be repeated. After 20 ms, then twice as long, 1 s at most,
                            +-20 % */
     bool must_go_alone; /* never in an envelope: a call that waits on purpose (Get with wait_ms)

@@ -299,7 +299,9 @@ result_inform(struct rpc_result *result, const struct rpc_error_info *info)
     _Static_assert(sizeof result->field == sizeof info->field, "copied whole");
     memcpy(result->reason, info->reason, sizeof result->reason);
     memcpy(result->domain, info->domain, sizeof result->domain);
+    _Static_assert(sizeof result->service == sizeof info->service, "copied whole");
     memcpy(result->field, info->field, sizeof result->field);
+    memcpy(result->service, info->service, sizeof result->service);
     result->nothing_done = info->nothing_done;
     result->is_stored = info->is_stored;
 }

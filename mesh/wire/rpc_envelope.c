@@ -21,7 +21,8 @@ struct rpc_item {
     struct rpc_item *next; /* in the pool */
     struct rpc_server *server;
     struct rpc_envelope *envelope;
-    bool is_counted; /* in in_flight */
+    const char *service; /* who decides; NULL: no such method is here */
+    bool is_counted;     /* in in_flight */
     Sagamesh__Batch__V1__CallResult result;
 };
 
@@ -113,7 +114,7 @@ replies_limit(struct rpc_envelope *envelope)
             problem_set(&problem, ERR_UNCERTAIN, NULL,
                         "the answer did not fit in the envelope; repeat the call, alone");
             sagamesh__batch__v1__call_result__init(&item->result);
-            item->result.status = rpc_status_make(&problem, item->call.arena);
+            item->result.status = rpc_status_make(&problem, NULL, item->call.arena);
             bytes = sagamesh__batch__v1__call_result__get_packed_size(&item->result);
         }
         total += bytes + FRAME_BYTES;
@@ -155,7 +156,7 @@ item_finish(struct call *call)
 
     if (call->op->problem.error != ERR_OK) {
         atomic_fetch_add_explicit(&server->failed, 1, memory_order_relaxed);
-        item->result.status = rpc_status_make(&call->op->problem, call->arena);
+        item->result.status = rpc_status_make(&call->op->problem, item->service, call->arena);
     } else {
         ProtobufCMessage *reply = call->method->encode(call->op, call->arena);
         size_t bytes = protobuf_c_message_get_packed_size(reply);
@@ -191,6 +192,7 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
     struct call *call = &item->call;
     struct problem problem = { 0 };
 
+    item->service = rpc_route_service(route);
     call->finish = item_finish;
     call->deadline_us = whole->deadline_us;
     if (request->timeout_ms > 0 && now_us + request->timeout_ms * INT64_C(1000) < call->deadline_us)

@@ -129,6 +129,12 @@ rpc_route_find(const struct rpc_server *server, const char *name)
     return bsearch(&key, server->routes, server->route_count, sizeof key, route_compare);
 }
 
+const char *
+rpc_route_service(const struct rpc_route *route)
+{
+    return route == NULL || route->service == NULL ? NULL : route->service->descriptor->name;
+}
+
 static void
 name_add(struct rpc_server *server, const char *name)
 {

@@ -51,6 +51,9 @@ struct rpc_route {
     void *registered;
 };
 
+/* Who decides what a route takes; NULL: a method that is not here. */
+const char *rpc_route_service(const struct rpc_route *route);
+
 /* A stream's manners. message() is called for each message of the client; NULL bytes: it sends no
  * more. next() is asked whenever the stream is idle: the next reply, or false. Both run under the
  * lock. */
@@ -161,7 +164,8 @@ struct rpc_ending {
     grpc_metadata detail;
     bool has_detail;
 };
-void rpc_ending_make(const struct problem *problem, struct rpc_ending *ret_ending);
+void rpc_ending_make(const struct problem *problem, const char *service,
+                     struct rpc_ending *ret_ending);
 void rpc_ending_free(struct rpc_ending *ending);
 void rpc_ending_set(const struct problem *problem, struct rpc_ending *ending, grpc_op *ret_op);
 

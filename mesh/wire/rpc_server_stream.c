@@ -25,11 +25,11 @@ static const struct {
 static void generic_arrived(void *owner, bool is_ok);
 
 void
-rpc_ending_make(const struct problem *problem, struct rpc_ending *ret_ending)
+rpc_ending_make(const struct problem *problem, const char *service, struct rpc_ending *ret_ending)
 {
     struct arena *arena = arena_new();
     uint8_t *bytes;
-    size_t count = rpc_status_pack(problem, arena, &bytes);
+    size_t count = rpc_status_pack(problem, service, arena, &bytes);
 
     memset(ret_ending, 0, sizeof *ret_ending);
     ret_ending->message = grpc_slice_from_copied_string(rpc_status_message(problem));
@@ -132,7 +132,7 @@ status_send(struct rpc_stream *stream)
         return;
     }
     atomic_fetch_add_explicit(&stream->server->failed, 1, memory_order_relaxed);
-    rpc_ending_make(problem, &ending);
+    rpc_ending_make(problem, NULL, &ending);
     rpc_ending_set(problem, &ending, &op);
     batch_start(stream, &op, 1, &stream->end_tag);
     rpc_ending_free(&ending);

@@ -273,7 +273,7 @@ rpc_unary_refuse(struct rpc_unary *unary, const struct problem *problem)
     };
 
     atomic_fetch_add_explicit(&unary->server->failed, 1, memory_order_relaxed);
-    rpc_ending_make(problem, &ending);
+    rpc_ending_make(problem, rpc_route_service(unary->route), &ending);
     rpc_ending_set(problem, &ending, &ops[1]);
     unary_end(unary, ops, 3);
     rpc_ending_free(&ending);

@@ -9,7 +9,7 @@
 
 #define ERROR_INFO_TYPE "type.googleapis.com/google.rpc.ErrorInfo"
 
-enum { METADATA_MAX = 4 }; /* field, rule, nothing_done, stored */
+enum { METADATA_MAX = 5 }; /* field, rule, service, nothing_done, stored */
 
 const char *
 rpc_status_message(const struct problem *problem)
@@ -30,7 +30,7 @@ metadata_add(Google__Rpc__ErrorInfo *info, struct arena *arena, const char *key,
 }
 
 static Google__Rpc__ErrorInfo *
-info_make(const struct problem *problem, struct arena *arena)
+info_make(const struct problem *problem, const char *service, struct arena *arena)
 {
     Google__Rpc__ErrorInfo *info = arena_take(arena, sizeof *info);
     const char *reason = problem->reason[0] != '\0' ? problem->reason : error_name(problem->error);
@@ -41,8 +41,11 @@ info_make(const struct problem *problem, struct arena *arena)
     info->metadata = arena_take(arena, METADATA_MAX * sizeof *info->metadata);
     if (problem->field[0] != '\0')
         metadata_add(info, arena, "field", problem->field);
-    if (problem->text[0] != '\0' && error_kind(problem->error) == ERROR_KIND_REFUSAL)
+    if (problem->text[0] != '\0' &&
+        (problem->field[0] != '\0' || error_kind(problem->error) == ERROR_KIND_REFUSAL))
         metadata_add(info, arena, "rule", problem->text);
+    if (service != NULL && error_kind(problem->error) == ERROR_KIND_REFUSAL)
+        metadata_add(info, arena, "service", service);
     if (error_kind(problem->error) == ERROR_KIND_NOT_DONE)
         metadata_add(info, arena, "nothing_done", "true");
     if (problem->is_stored)
@@ -51,9 +54,9 @@ info_make(const struct problem *problem, struct arena *arena)
 }
 
 Google__Rpc__Status *
-rpc_status_make(const struct problem *problem, struct arena *arena)
+rpc_status_make(const struct problem *problem, const char *service, struct arena *arena)
 {
-    Google__Rpc__ErrorInfo *info = info_make(problem, arena);
+    Google__Rpc__ErrorInfo *info = info_make(problem, service, arena);
     Google__Rpc__Status *status = arena_take(arena, sizeof *status);
     Google__Protobuf__Any *detail = arena_take(arena, sizeof *detail);
 
@@ -74,9 +77,10 @@ rpc_status_make(const struct problem *problem, struct arena *arena)
 }
 
 size_t
-rpc_status_pack(const struct problem *problem, struct arena *arena, uint8_t **ret_bytes)
+rpc_status_pack(const struct problem *problem, const char *service, struct arena *arena,
+                uint8_t **ret_bytes)
 {
-    Google__Rpc__Status *status = rpc_status_make(problem, arena);
+    Google__Rpc__Status *status = rpc_status_make(problem, service, arena);
     size_t count = google__rpc__status__get_packed_size(status);
 
     *ret_bytes = arena_take(arena, count);
@@ -95,6 +99,8 @@ info_read(const Google__Rpc__ErrorInfo *info, struct rpc_error_info *ret_info)
             snprintf(ret_info->field, sizeof ret_info->field, "%s", value);
         else if (strcmp(key, "rule") == 0)
             snprintf(ret_info->rule, sizeof ret_info->rule, "%s", value);
+        else if (strcmp(key, "service") == 0)
+            snprintf(ret_info->service, sizeof ret_info->service, "%s", value);
         else if (strcmp(key, "nothing_done") == 0)
             ret_info->nothing_done = strcmp(value, "true") == 0;
         else if (strcmp(key, "stored") == 0)

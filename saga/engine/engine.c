@@ -501,25 +501,3 @@ due_free(struct due *due)
     }
     memset(due, 0, sizeof *due);
 }
-
-enum outcome
-outcome_of_status(enum wire_code code, bool nothing_done)
-{
-    if (code == WIRE_OK)
-        return OUTCOME_OK;
-    if (nothing_done)
-        return OUTCOME_NOT_DONE;
-    switch (code) {
-    case WIRE_FAILED_PRECONDITION:
-    case WIRE_NOT_FOUND:
-    case WIRE_ALREADY_EXISTS:
-    case WIRE_OUT_OF_RANGE:
-    case WIRE_INVALID_ARGUMENT:
-    case WIRE_PERMISSION_DENIED:
-    case WIRE_UNAUTHENTICATED:
-    case WIRE_UNIMPLEMENTED:
-        return OUTCOME_REFUSED;
-    default:
-        return OUTCOME_UNKNOWN;
-    }
-}

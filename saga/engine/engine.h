@@ -79,9 +79,6 @@ struct engine_event {
     const char *comment;                 /* RETRY, COMPENSATE: who and why; may be NULL */
 };
 
-/* What a gRPC status means. */
-enum outcome outcome_of_status(enum wire_code code, bool nothing_done);
-
 /* ANSWER, DUE and RECOVERED are always ERR_OK; an answer of an activation that is not current is
  * ignored. START of an instance that exists: ERR_OK and nothing new when definition and input are the
  * same, else ERR_ID_REUSED. CANCEL: ERR_TOO_LATE once the pivot was entered or the saga ended.

@@ -76,9 +76,6 @@ class CustomerPays(External):
     def test_the_sagas_clock_is_slow(self):
         self.pays_while_off("saga", -400)
 
-    def test_the_payments_clock_is_fast(self):
-        self.pays_while_off("account", 400)
-
     def test_the_saga_says_what_it_has(self):
         """A teller must know from the saga itself; a word that is not about this version is none."""
         order_id, _ = self.place_external()

@@ -38,7 +38,7 @@ static const struct {
     { "now",                      NULL, 0,                      ERR_OK, "" },
     { "long ago",                 NULL, -400 * DAY_US,          ERR_OK, "" },
     { "ahead by just 5 minutes",  NULL, 300 * SECOND_US,        ERR_OK, "" },
-    { "a ms more than 5 minutes", NULL, 300 * SECOND_US + 1000, ERR_BAD_REQUEST, "future" },
+    { "a ms more than 5 minutes", NULL, 300 * SECOND_US + 1000, ERR_TOO_EARLY, "future" },
     { "missing",                  "",   0,                      ERR_BAD_REQUEST, "is missing" },
     { "no uuid",                  "order-1", 0,                 ERR_BAD_REQUEST, "36-character" },
     { "upper case",               "019AA5F0-1C7B-7ABC-8DEF-0123456789AB", 0, ERR_BAD_REQUEST, "lower-case" },

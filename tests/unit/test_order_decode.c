@@ -81,13 +81,14 @@ static const struct {
     const char *id, *customer, *currency, *sku, *sku_too, *method, *flow, *provider, *url; /* NULL: a good one */
     int64_t quantity; /* 0: a good one */
     const char *field, *says;
+    enum error error; /* ERR_OK, with a field: ERR_BAD_REQUEST */
 } places[] = {
     { "all is well",                     .field = NULL },
     { "no id",                           .id = "",               .field = "order_id" },
     { "no uuid",                         .id = "order-1",        .field = "order_id" },
     { "an id in capitals",               .id = "0193C8A2-0000-7000-8000-000000000001", .field = "order_id" },
     { "a random id",                     .id = "6ba7b810-9dad-41d1-80b4-00c04fd430c8", .field = "order_id" },
-    { "an id from the future",           .id = future_id,        .field = "order_id" },
+    { "an id from the future",           .id = future_id,        .field = "order_id", .error = ERR_TOO_EARLY },
     { "no customer",                     .customer = "",         .field = "customer_id", .says = "1 to 64" },
     { "a slash in the customer",         .customer = "a/b",      .field = "customer_id", .says = "'/'" },
     { "a line feed in the customer",     .customer = "a\nb",     .field = "customer_id", .says = "control" },
@@ -156,7 +157,9 @@ START_TEST(places_decode)
     request.provider = (char *)or_good(places[_i].provider, "");
     request.return_url = (char *)or_good(places[_i].url, "");
     problem = &decode("Place", &request.base)->problem;
-    ck_assert_msg(problem->error == (places[_i].field == NULL ? ERR_OK : ERR_BAD_REQUEST),
+    ck_assert_msg(problem->error == (places[_i].field == NULL     ? ERR_OK
+                                     : places[_i].error != ERR_OK ? places[_i].error
+                                                                  : ERR_BAD_REQUEST),
                   "%s: %s %s", places[_i].what, problem->field, problem->text);
     ck_assert_msg(strcmp(problem->field, or_good(places[_i].field, "")) == 0, "%s: %s",
                   places[_i].what, problem->field);

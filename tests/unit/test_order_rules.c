@@ -365,21 +365,17 @@ static const struct {
     struct rpc_result result;
     bool is_refusal;
 } answers[] = {
-    { "no such definition",             { .code = WIRE_NOT_FOUND, .reason = "UNKNOWN_DEFINITION" }, true },
-    { "a bad request",                  { .code = WIRE_INVALID_ARGUMENT, .reason = "BAD_REQUEST" }, true },
-    { "too old, and never known",       { .code = WIRE_FAILED_PRECONDITION, .reason = "ID_TOO_OLD" }, true },
-    { "stored, after an unknown try",   { .code = WIRE_NOT_FOUND, .reason = "X", .was_unknown = true, .is_stored = true }, true },
-    { "after an unknown try",           { .code = WIRE_NOT_FOUND, .reason = "X", .was_unknown = true }, false },
+    { "no such definition",             { .code = WIRE_NOT_FOUND, .meaning = RPC_REFUSED }, true },
+    { "a bad request",                  { .code = WIRE_INVALID_ARGUMENT, .meaning = RPC_REFUSED }, true },
+    { "too old, and never known",       { .code = WIRE_FAILED_PRECONDITION, .meaning = RPC_REFUSED }, true },
+    { "stored, after an unknown try",   { .code = WIRE_NOT_FOUND, .meaning = RPC_REFUSED, .was_unknown = true, .is_stored = true }, true },
+    { "after an unknown try",           { .code = WIRE_NOT_FOUND, .meaning = RPC_REFUSED, .was_unknown = true }, false },
     { "a proxy's word",                 { .code = WIRE_NOT_FOUND }, false },
-    { "there is such a saga",           { .code = WIRE_ALREADY_EXISTS, .reason = "ID_REUSED" }, false },
-    { "somebody else listens there",    { .code = WIRE_UNIMPLEMENTED, .reason = "UNIMPLEMENTED" }, false },
-    { "away",                           { .code = WIRE_UNAVAILABLE }, false },
-    { "away, and nothing was done",     { .code = WIRE_UNAVAILABLE, .reason = "STORE_DOWN", .nothing_done = true }, false },
+    { "there is such a saga",           { .code = WIRE_ALREADY_EXISTS, .meaning = RPC_REFUSED }, false },
+    { "somebody else listens there",    { .code = WIRE_UNIMPLEMENTED, .meaning = RPC_NOT_DONE, .nothing_done = true }, false },
+    { "its clock is wrong",             { .code = WIRE_UNAVAILABLE, .meaning = RPC_NOT_DONE, .nothing_done = true }, false },
     { "unknown",                        { .code = WIRE_UNKNOWN, .reason = "UNCERTAIN" }, false },
-    { "no answer in time",              { .code = WIRE_DEADLINE_EXCEEDED }, false },
-    { "busy",                           { .code = WIRE_RESOURCE_EXHAUSTED, .reason = "BUSY", .nothing_done = true }, false },
-    { "a defect",                       { .code = WIRE_INTERNAL, .reason = "INTERNAL", .nothing_done = true }, false },
-    { "done",                           { .code = WIRE_OK }, false },
+    { "done",                           { .code = WIRE_OK, .meaning = RPC_DONE }, false },
 };
 /* clang-format on */
 

@@ -101,7 +101,8 @@ close_arena(void)
 }
 
 static struct op *
-decode(const char *name, const ProtobufCMessage *message, const char *what, const char *field)
+decode_as(const char *name, const ProtobufCMessage *message, const char *what, const char *field,
+          enum error refusal)
 {
     const struct method *method = storage_methods;
     struct op *op;
@@ -111,12 +112,17 @@ decode(const char *name, const ProtobufCMessage *message, const char *what, cons
         method++;
     op = arena_take(arena, method->op_bytes);
     error = method->decode(message, arena, op);
-    ck_assert_msg(error == (field[0] == '\0' ? ERR_OK : ERR_BAD_REQUEST), "%s: %s", what,
-                  op->problem.text);
+    ck_assert_msg(error == (field[0] == '\0' ? ERR_OK : refusal), "%s: %s", what, op->problem.text);
     ck_assert_int_eq(op->problem.error, error);
     ck_assert_msg(strcmp(op->problem.field, field) == 0, "%s: field '%s'", what, op->problem.field);
     ck_assert(error != ERR_OK || op->fingerprint != 0);
     return op;
+}
+
+static struct op *
+decode(const char *name, const ProtobufCMessage *message, const char *what, const char *field)
+{
+    return decode_as(name, message, what, field, ERR_BAD_REQUEST);
 }
 
 START_TEST(reserve_is_decoded)
@@ -189,41 +195,45 @@ END_TEST
 /* Confirm's and Release's requests have the same shape. */
 static struct op *
 decode_end(const char *method, const char *id, const char *hold_id, const char *what,
-           const char *field)
+           const char *field, enum error refusal)
 {
     M(ConfirmRequest) confirm = INIT(CONFIRM_REQUEST);
     M(ReleaseRequest) release = INIT(RELEASE_REQUEST);
 
     confirm.request_id = release.request_id = (char *)id;
     confirm.hold_id = release.hold_id = (char *)hold_id;
-    return decode(method, strcmp(method, "Confirm") == 0 ? &confirm.base : &release.base, what,
-                  field);
+    return decode_as(method, strcmp(method, "Confirm") == 0 ? &confirm.base : &release.base, what,
+                     field, refusal);
 }
 
 START_TEST(end_is_decoded)
 {
-    decode_end(ends[_i].method, ends[_i].id, ends[_i].hold_id, ends[_i].what, ends[_i].field);
+    decode_end(ends[_i].method, ends[_i].id, ends[_i].hold_id, ends[_i].what, ends[_i].field,
+               ERR_BAD_REQUEST);
 }
 END_TEST
 
-START_TEST(ids_from_the_future_are_refused)
+/* Trouble, and no refusal: it is a clock that is wrong, here or there. */
+START_TEST(ids_from_the_future_are_too_early)
 {
     char text[UUID_TEXT_BYTES + 1];
 
     uuid_print(uuid_v7(clock_now_us() + 400 * SECOND_US), text);
-    decode_end("Confirm", text, ID, "an id of the future", "request_id");
-    decode_end("Release", ID, text, "a hold of the future", "hold_id");
+    decode_end("Confirm", text, ID, "an id of the future", "request_id", ERR_TOO_EARLY);
+    decode_end("Release", ID, text, "a hold of the future", "hold_id", ERR_TOO_EARLY);
 }
 END_TEST
 
 START_TEST(other_content_has_another_fingerprint)
 {
     const char *other = "0190a5f0-1c7b-7abc-8def-0123456789ac";
-    uint64_t confirm = decode_end("Confirm", ID, ID, "", "")->fingerprint;
+    uint64_t confirm = decode_end("Confirm", ID, ID, "", "", ERR_BAD_REQUEST)->fingerprint;
 
-    ck_assert_uint_eq(confirm, decode_end("Confirm", other, ID, "", "")->fingerprint);
-    ck_assert_uint_ne(confirm, decode_end("Confirm", ID, other, "", "")->fingerprint);
-    ck_assert_uint_ne(confirm, decode_end("Release", ID, ID, "", "")->fingerprint);
+    ck_assert_uint_eq(confirm,
+                      decode_end("Confirm", other, ID, "", "", ERR_BAD_REQUEST)->fingerprint);
+    ck_assert_uint_ne(confirm,
+                      decode_end("Confirm", ID, other, "", "", ERR_BAD_REQUEST)->fingerprint);
+    ck_assert_uint_ne(confirm, decode_end("Release", ID, ID, "", "", ERR_BAD_REQUEST)->fingerprint);
 }
 END_TEST
 
@@ -258,7 +268,7 @@ main(void)
     tcase_add_loop_test(test, product_is_decoded, 0, ROWS(offers));
     tcase_add_loop_test(test, restock_is_decoded, 0, ROWS(restocks));
     tcase_add_loop_test(test, end_is_decoded, 0, ROWS(ends));
-    tcase_add_test(test, ids_from_the_future_are_refused);
+    tcase_add_test(test, ids_from_the_future_are_too_early);
     tcase_add_test(test, other_content_has_another_fingerprint);
     tcase_add_test(test, every_method_has_its_row);
     suite_add_tcase(suite, test);

@@ -51,7 +51,7 @@ START_TEST(status_says_and_is_understood)
     struct rpc_error_info info;
     Google__Rpc__Status *status;
     uint8_t *bytes;
-    size_t count = rpc_status_pack(&statuses[_i].problem, arena, &bytes);
+    size_t count = rpc_status_pack(&statuses[_i].problem, "a.B", arena, &bytes);
 
     status = google__rpc__status__unpack(NULL, count, bytes);
     ck_assert_ptr_nonnull(status);
@@ -67,6 +67,9 @@ START_TEST(status_says_and_is_understood)
     ck_assert_str_eq(info.field, statuses[_i].info.field);
     ck_assert_str_eq(info.rule, statuses[_i].info.rule);
     ck_assert_int_eq(info.nothing_done, statuses[_i].info.nothing_done);
+    ck_assert_str_eq(info.service, error_kind(statuses[_i].problem.error) == ERROR_KIND_REFUSAL
+                                       ? "a.B"
+                                       : ""); /* who decided */
     ck_assert_int_eq(info.is_stored, statuses[_i].info.is_stored);
     arena_free(arena);
 }

@@ -53,6 +53,8 @@ struct fake_call {
     struct arena *arena;
 };
 
+#define FAKE_SERVICE "fake.Service"
+
 /* An answer, of a call or of an item. */
 struct fake_answer {
     bool is_held;
@@ -72,7 +74,7 @@ fake_problem(enum error error, const char *reason, bool is_stored, struct arena 
     else
         problem_set(&problem, error, NULL, "said the fake");
     problem.is_stored = is_stored;
-    answer.detail_count = rpc_status_pack(&problem, arena, &answer.details);
+    answer.detail_count = rpc_status_pack(&problem, FAKE_SERVICE, arena, &answer.details);
     return answer;
 }
 

@@ -220,15 +220,16 @@ static const struct {
     enum wire_code code;
     const char *reason;
     bool nothing_done, is_stored;
+    enum rpc_meaning meaning;
 } answers[] = {
-    { NAME("Echo"),         WIRE_OK,                  "",              false, false },
-    { NAME("Refuse"),       WIRE_FAILED_PRECONDITION, "NO_STOCK",      false, false },
-    { NAME("RefuseStored"), WIRE_FAILED_PRECONDITION, "NO_STOCK",      false, true  },
-    { NAME("Busy"),         WIRE_RESOURCE_EXHAUSTED,  "BUSY",          true,  false },
-    { NAME("Uncertain"),    WIRE_UNKNOWN,             "UNCERTAIN",     false, false },
-    { NAME("Bare"),         WIRE_ABORTED,             "",              false, false },
-    { NAME("Strange"),      WIRE_UNKNOWN,             "",              false, false },
-    { NAME("Nonsense"),     WIRE_UNIMPLEMENTED,       "UNIMPLEMENTED", false, false },
+    { NAME("Echo"),         WIRE_OK,                  "",              false, false, RPC_DONE     },
+    { NAME("Refuse"),       WIRE_FAILED_PRECONDITION, "NO_STOCK",      false, false, RPC_REFUSED  },
+    { NAME("RefuseStored"), WIRE_FAILED_PRECONDITION, "NO_STOCK",      false, true,  RPC_REFUSED  },
+    { NAME("Busy"),         WIRE_RESOURCE_EXHAUSTED,  "BUSY",          true,  false, RPC_NOT_DONE },
+    { NAME("Uncertain"),    WIRE_UNKNOWN,             "UNCERTAIN",     false, false, RPC_UNKNOWN  },
+    { NAME("Bare"),         WIRE_ABORTED,             "",              false, false, RPC_UNKNOWN  },
+    { NAME("Strange"),      WIRE_UNKNOWN,             "",              false, false, RPC_UNKNOWN  },
+    { NAME("Nonsense"),     WIRE_UNIMPLEMENTED,       "UNIMPLEMENTED", true,  false, RPC_NOT_DONE },
 };
 /* clang-format on */
 enum { ANSWERS = sizeof answers / sizeof answers[0] };
@@ -244,6 +245,7 @@ check_answer(const struct ask *ask, size_t row)
     ck_assert_str_eq(ask->result.domain, domain);
     ck_assert_int_eq(ask->result.nothing_done, answers[row].nothing_done);
     ck_assert_int_eq(ask->result.is_stored, answers[row].is_stored);
+    ck_assert_int_eq(ask->result.meaning, answers[row].meaning);
     ck_assert_int_eq(ask->done_count, 1);
 }
 

@@ -64,9 +64,9 @@ static const struct {
       { .reason = "BAD_REQUEST",
         .rule = "the request is cut short or is no sagamesh.storage.v1.RestockRequest" } },
     { "no such method", STORAGE "Steal", BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
-      { .reason = "UNIMPLEMENTED", .rule = "no method /" STORAGE "Steal here" } },
+      { .reason = "UNIMPLEMENTED", .nothing_done = true } },
     { "no such service", "a.B/C", BYTES("x"), GRPC_STATUS_UNIMPLEMENTED,
-      { .reason = "UNIMPLEMENTED", .rule = "no method /a.B/C here" } },
+      { .reason = "UNIMPLEMENTED", .nothing_done = true } },
     { "health of an unknown service", "grpc.health.v1.Health/Check", BYTES("\x0a\x01" "x"),
       GRPC_STATUS_NOT_FOUND,
       { .reason = "NOT_FOUND", .field = "service", .rule = "no such service here" } },
@@ -90,7 +90,10 @@ START_TEST(a_refusal_says_why)
     ck_assert_str_eq(answer.info.field, refusals[_i].info.field);
     ck_assert_str_eq(answer.info.rule, refusals[_i].info.rule);
     ck_assert_int_eq(answer.info.is_stored, refusals[_i].info.is_stored);
-    ck_assert(!answer.info.nothing_done);
+    ck_assert_int_eq(answer.info.nothing_done, refusals[_i].info.nothing_done);
+    /* Who decided: the service of the method; nobody of one that is not here. */
+    ck_assert(refusals[_i].info.nothing_done == (answer.info.service[0] == '\0'));
+    ck_assert(strncmp(refusals[_i].method, answer.info.service, strlen(answer.info.service)) == 0);
 }
 END_TEST
 

@@ -1,0 +1,128 @@
+"""Stories of strangers at an address: what answers there is not the service that was asked, and what it says
+is no decision."""
+
+import concurrent.futures
+import copy
+import threading
+
+import grpc
+from external import External
+from patience import wait_until
+
+CODES = (
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.OUT_OF_RANGE,
+)
+
+
+class Proxy(grpc.GenericRpcHandler):
+    """Answers whatever is asked by one code after another, as proxies and other programs do."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.count = 0
+
+    def service(self, details):
+        def answer(_, context):
+            with self.lock:
+                code = CODES[self.count % len(CODES)]
+                self.count += 1
+            context.abort(code, "said by a stranger")
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+class Strangers(External):
+    def setUp(self):
+        super().setUp()
+        self.sku, self.customer = self.product(500, pieces=10), self.wallet(5000)
+
+    def orders_while(self, name, come, leave, asked):
+        """Orders are placed while a stranger has the address of a program; they are paid afterwards."""
+        placed = [self.place(self.customer, [(self.sku, 1)]) for _ in range(2)]
+        with self.away(name):
+            stranger = come()
+            placed += [self.place(self.customer, [(self.sku, 1)]) for _ in range(2)]
+            try:
+                wait_until(lambda: asked(stranger), 20, f"the stranger at {name}'s address is asked")
+            finally:
+                leave(stranger)
+        for order_id in placed:
+            self.assert_paid(order_id, total_minor=500)
+        self.assertNotIn("STUCK", self.mesh.log_tail("saga", 10000))
+
+    def proxy_at(self, name):
+        proxy = Proxy()
+
+        def come():
+            server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), handlers=[proxy])
+            server.add_insecure_port(self.mesh.address(name))
+            server.start()
+            return server
+
+        self.orders_while(
+            name, come, lambda server: server.stop(None).wait(), lambda _: proxy.count >= len(CODES)
+        )
+
+    def test_a_proxy_at_the_address_of_storage(self):
+        self.proxy_at("storage")
+
+    def test_a_proxy_at_the_address_of_the_orchestrator(self):
+        self.proxy_at("saga")
+
+    def test_another_program_at_the_address_of_storage(self):
+        """A port mixed up in a deployment: it is one of ours, and knows the envelope."""
+
+        before = {}
+
+        def come():
+            before["attempts"] = self.attempts()
+            wrong = copy.copy(self.mesh.programs["account"])
+            wrong.name, wrong.process = "wrong", None
+            wrong.port = self.mesh.programs["storage"].port
+            self.mesh.programs["wrong"] = wrong
+            self.mesh.start("wrong")
+            return "wrong"
+
+        def leave(name):
+            self.mesh.kill(name)
+            del self.mesh.programs[name]
+
+        def asked(_):
+            return self.attempts() > before["attempts"] + 2
+
+        self.orders_while("storage", come, leave, asked)
+
+    def attempts(self):
+        """The most that a step of an open saga has made."""
+        pb = self.mesh.saga_pb
+        listed = self.mesh.insist(self.mesh.sagas.List, pb.ListRequest(page_size=100)).sagas
+        got = [self.mesh.saga(saga.saga_id) for saga in listed]
+        return max((step.attempts for saga in got for step in saga.steps), default=0)
+
+    def test_a_customer_of_bff_hears_that_it_is_trouble(self):
+        """And never a client's error: who made the request has made none."""
+        proxy = Proxy()
+        with self.away("order"):
+            server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), handlers=[proxy])
+            server.add_insecure_port(self.mesh.address("order"))
+            server.start()
+            answers = {}
+
+            def ask():
+                status, body = self.bff("GET", "/api/v1/orders/01a21f2f-8c2c-707c-834b-8c953de12f5a")
+                answers[status] = body.get("code")
+                return proxy.count >= 2 * len(CODES)
+
+            try:
+                wait_until(ask, 20, "the stranger has said all it says")
+            finally:
+                server.stop(None).wait()
+        self.assertEqual(set(answers), {503}, answers)
+        self.assertEqual(set(answers.values()), {"UNAVAILABLE"}, answers)
