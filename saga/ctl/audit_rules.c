@@ -12,6 +12,13 @@
 #define BY_HAND "no word repairs it: docs/OPERATING.md, \"What an audit finds\""
 
 bool
+audit_is_reserve(const Sagamesh__Saga__V1__Step *step)
+{
+    return strcmp(step->call, "sagamesh.storage.v1.StorageService/Reserve") == 0 &&
+           strcmp(step->status, "SU") == 0;
+}
+
+bool
 audit_is_final(const Sagamesh__Order__V1__Order *order)
 {
     return order->status == STATUS(PAID) || order->status == STATUS(FAILED);
@@ -164,15 +171,15 @@ order_is_not_undone(const void *context)
 
 /* clang-format off */
 const struct audit_rule audit_order_rules[] = {
-    { "ORDER_WITHOUT_SAGA",   "has not ended, and has no saga",                                "sagactl ask %s",   order_has_no_saga },
-    { "ORDER_LEFT_OPEN",      "has not ended, and its saga has",                               "sagactl end %s",            order_is_left_open },
-    { "ORDER_LATE",           "has not ended in its time, and its saga goes on",               "sagactl show %s",  order_is_late },
+    { "ORDER_WITHOUT_SAGA",   "has not ended, and has no saga",                                "sagactl ask ID",   order_has_no_saga },
+    { "ORDER_LEFT_OPEN",      "has not ended, and its saga has",                               "sagactl end ID",            order_is_left_open },
+    { "ORDER_LATE",           "has not ended in its time, and its saga goes on",               "sagactl show ID",  order_is_late },
     { "ORDER_UNPAID",         "is PAID, and the payment it names is not there or another",     BY_HAND,            order_is_unpaid },
-    { "ORDER_UNSOLD",         "is PAID, and what it reserved is not sold",                     BY_HAND,            order_is_unsold },
+    { "ORDER_UNSOLD",         "is PAID, and what it reserved is not sold",                     "sagactl sell ID",            order_is_unsold },
     { "SOLD_AT_ANOTHER_TOTAL", "is PAID, and what it reserved is sold at another total",       BY_HAND,            order_is_sold_otherwise },
-    { "SAGA_GOES_ON",         "has ended, and its saga has not",                               "sagactl show %s",  order_saga_goes_on },
+    { "SAGA_GOES_ON",         "has ended, and its saga has not",                               "sagactl show ID",  order_saga_goes_on },
     { "SAGA_DISAGREES",       "ended in another way than its saga",                            BY_HAND,            order_saga_disagrees },
-    { "SAGA_NOT_UNDONE",      "has a saga that ended without undoing all that it did",         "sagactl show %s",  order_is_not_undone },
+    { "SAGA_NOT_UNDONE",      "has a saga that ended without undoing all that it did",         "sagactl show ID",  order_is_not_undone },
     { 0 },
 };
 /* clang-format on */
@@ -213,9 +220,9 @@ hold_is_left_over(const void *context)
 /* clang-format off */
 const struct audit_rule audit_hold_rules[] = {
     { "HOLD_OVERDUE",         "is held for longer than it should be",                  "storage-svc ends it by itself: its log says why it does not", hold_is_overdue },
-    { "HOLD_WITHOUT_ORDER",   "is for an order that is not there",                     "sagactl release %s", hold_has_no_order },
-    { "HOLD_OF_FAILED_ORDER", "is for an order that has FAILED",                       "sagactl release %s", hold_is_of_failed },
-    { "HOLD_LEFT_OVER",       "is still held, and its order is PAID",                  "sagactl release %s", hold_is_left_over },
+    { "HOLD_WITHOUT_ORDER",   "is for an order that is not there",                     "sagactl release ID", hold_has_no_order },
+    { "HOLD_OF_FAILED_ORDER", "is for an order that has FAILED",                       "sagactl release ID", hold_is_of_failed },
+    { "HOLD_LEFT_OVER",       "is still held, and its order is PAID",                  "sagactl sell ORDER", hold_is_left_over },
     { 0 },
 };
 /* clang-format on */
@@ -247,9 +254,9 @@ charge_is_one_too_many(const void *context)
 
 /* clang-format off */
 const struct audit_rule audit_charge_rules[] = {
-    { "CHARGE_WITHOUT_ORDER",   "is for an order that is not there",                   "sagactl refund-charge %s", charge_has_no_order },
-    { "CHARGE_OF_FAILED_ORDER", "is for an order that has FAILED",                     "sagactl refund-charge %s", charge_is_of_failed },
-    { "CHARGED_TWICE",          "is for an order that was PAID by another payment",    "sagactl refund-charge %s", charge_is_one_too_many },
+    { "CHARGE_WITHOUT_ORDER",   "is for an order that is not there",                   "sagactl refund-charge ID", charge_has_no_order },
+    { "CHARGE_OF_FAILED_ORDER", "is for an order that has FAILED",                     "sagactl refund-charge ID", charge_is_of_failed },
+    { "CHARGED_TWICE",          "is for an order that was PAID by another payment",    "sagactl refund-charge ID", charge_is_one_too_many },
     { 0 },
 };
 /* clang-format on */
@@ -325,12 +332,12 @@ payment_is_not_paid_back(const void *context)
 
 /* clang-format off */
 const struct audit_rule audit_payment_rules[] = {
-    { "PAYMENT_NEEDS_PERSON",    "is not what its provider's books say, or its refund is refused", "sagactl refund %s", payment_needs_person },
-    { "PAYMENT_WITHOUT_ORDER",   "is for an order that is not there",                              "sagactl refund %s", payment_has_no_order },
-    { "PAYMENT_TAKEN",           "is taken, and its order waits all the same",                     "sagactl tell %s",   payment_waits_for_order },
-    { "PAYMENT_UNTOLD",          "has news that its order's saga has not acknowledged",            "sagactl tell %s",   payment_is_untold },
-    { "PAYMENT_OF_FAILED_ORDER", "is open or taken, and its order has FAILED",                     "sagactl refund %s", payment_is_of_failed },
-    { "PAID_TWICE",              "is taken, and its order was PAID by another payment",            "sagactl refund %s", payment_is_one_too_many },
+    { "PAYMENT_NEEDS_PERSON",    "is not what its provider's books say, or its refund is refused", "sagactl refund ID", payment_needs_person },
+    { "PAYMENT_WITHOUT_ORDER",   "is for an order that is not there",                              "sagactl refund ID", payment_has_no_order },
+    { "PAYMENT_TAKEN",           "is taken, and its order waits all the same",                     "sagactl tell ID",   payment_waits_for_order },
+    { "PAYMENT_UNTOLD",          "has news that its order's saga has not acknowledged",            "sagactl tell ID",   payment_is_untold },
+    { "PAYMENT_OF_FAILED_ORDER", "is open or taken, and its order has FAILED",                     "sagactl refund ID", payment_is_of_failed },
+    { "PAID_TWICE",              "is taken, and its order was PAID by another payment",            "sagactl refund ID", payment_is_one_too_many },
     { "PAYMENT_NOT_PAID_BACK",   "must go back, and has not",                                      "account-svc asks again by itself: its log says why it fails", payment_is_not_paid_back },
     { 0 },
 };

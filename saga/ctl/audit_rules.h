@@ -52,13 +52,16 @@ struct audit_payment {
 struct audit_rule {
     const char *code;   /* "CHARGE_OF_FAILED_ORDER" */
     const char *what;   /* a sentence that goes on from the kind and the id */
-    const char *repair; /* a word of sagactl with %s for the id; without %s: what to do instead */
+    const char *repair; /* "sagactl WORD ID", or ORDER for the order's; else what to do instead */
     bool (*is_broken)(const void *facts);
 };
 
 /* Each ends with a row of zeros. */
 extern const struct audit_rule audit_order_rules[], audit_hold_rules[], audit_charge_rules[],
     audit_payment_rules[];
+
+/* A step that reserved goods; its activation is the hold. */
+bool audit_is_reserve(const Sagamesh__Saga__V1__Step *step);
 
 bool audit_is_final(const Sagamesh__Order__V1__Order *order);
 

@@ -49,6 +49,7 @@ enum ctl_exit ctl_tell(struct ctl *ctl);
 enum ctl_exit ctl_ask(struct ctl *ctl);
 enum ctl_exit ctl_release(struct ctl *ctl);
 enum ctl_exit ctl_refund_charge(struct ctl *ctl);
+enum ctl_exit ctl_sell(struct ctl *ctl);
 enum ctl_exit ctl_end(struct ctl *ctl);
 enum ctl_exit ctl_audit(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);

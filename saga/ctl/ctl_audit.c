@@ -31,13 +31,23 @@ flush_json(struct json_writer *writer)
     writer->needs_comma = needs_comma;
 }
 
+/* The word with its id: it can be run as it stands. */
+static const char *
+repair_text(const struct audit_finding *finding, struct arena *arena)
+{
+    const char *name = strrchr(finding->repair, ' ') + 1;
+
+    if (strncmp(finding->repair, "sagactl ", sizeof "sagactl " - 1) != 0)
+        return finding->repair;
+    return arena_print(arena, "%.*s%s", (int)(name - finding->repair), finding->repair,
+                       strcmp(name, "ORDER") == 0 ? finding->order_id : finding->id);
+}
+
 void
 audit_tell(struct audit *audit, const struct audit_finding *finding)
 {
     struct arena *arena = audit->ctl->arena;
-    bool is_word = strncmp(finding->repair, "sagactl ", sizeof "sagactl " - 1) == 0;
-    const char *repair =
-        is_word ? arena_print(arena, finding->repair, finding->id) : finding->repair;
+    const char *repair = repair_text(finding, arena);
 
     audit->findings++;
     if (!audit->ctl->is_json) {
@@ -339,7 +349,7 @@ stuck_page(struct audit *audit, const char *token, const char **ret_token)
             .what = arena_print(arena, "waits for a person in %s: %s",
                                 ctl_clean_text(saga->state, arena),
                                 ctl_clean_text(saga->error_code, arena)),
-            .repair = "sagactl show %s",
+            .repair = "sagactl show ID",
             .order_id = "",
         };
 

@@ -41,7 +41,8 @@ struct audit {
 
 /* What is found: printed. */
 struct audit_finding {
-    const char *code, *kind, *id, *what, *repair;
+    const char *code, *kind, *id, *what;
+    const char *repair;   /* as in struct audit_rule */
     const char *order_id; /* that it is about; "": none, or itself */
 };
 void audit_tell(struct audit *audit, const struct audit_finding *finding);

@@ -7,7 +7,6 @@
 #define STORAGE (&sagamesh__storage__v1__storage_service__descriptor)
 #define LEDGER (&sagamesh__ledger__v1__ledger_service__descriptor)
 #define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
-#define RESERVE "sagamesh.storage.v1.StorageService/Reserve"
 
 /* ---- suspects and findings ---- */
 
@@ -43,8 +42,12 @@ judge(struct audit *audit, enum audit_kind kind, const struct audit_rule *rules,
     static const char *const kinds[] = { "order", "hold", "charge", "payment" };
 
     for (const struct audit_rule *rule = rules; rule->code != NULL; rule++) {
-        struct audit_finding finding = { rule->code, kinds[kind],  id,
-                                         rule->what, rule->repair, order_id };
+        struct audit_finding finding = { .code = rule->code,
+                                         .kind = kinds[kind],
+                                         .id = id,
+                                         .what = rule->what,
+                                         .repair = rule->repair,
+                                         .order_id = order_id };
 
         if (!rule->is_broken(facts))
             continue;
@@ -187,12 +190,6 @@ find_money(struct audit *audit, struct audit_order *facts, size_t count)
     return true;
 }
 
-static bool
-is_reserve(const Sagamesh__Saga__V1__Step *step)
-{
-    return strcmp(step->call, RESERVE) == 0 && strcmp(step->status, "SU") == 0;
-}
-
 /* What the sagas of PAID orders reserved: looked up in one go, then counted by order. */
 static bool
 find_goods(struct audit *audit, struct audit_order *facts, const ProtobufCMessage *const *sagas,
@@ -208,7 +205,7 @@ find_goods(struct audit *audit, struct audit_order *facts, const ProtobufCMessag
             (const Sagamesh__Saga__V1__GetResponse *)sagas[i];
 
         for (size_t n = 0; saga != NULL && n < saga->n_steps; n++)
-            facts[i].reserve_count += is_reserve(saga->steps[n]);
+            facts[i].reserve_count += audit_is_reserve(saga->steps[n]);
         total += facts[i].reserve_count;
     }
     ids = ids_room(audit, total);
@@ -218,7 +215,7 @@ find_goods(struct audit *audit, struct audit_order *facts, const ProtobufCMessag
             (const Sagamesh__Saga__V1__GetResponse *)sagas[i];
 
         for (size_t n = 0; saga != NULL && n < saga->n_steps; n++) {
-            if (is_reserve(saga->steps[n]))
+            if (audit_is_reserve(saga->steps[n]))
                 ids[at++] = saga->steps[n]->activation_id;
         }
     }

@@ -27,6 +27,7 @@ static const struct {
     { "release",     1, 1, ctl_release },
     { "tell",        1, 1, ctl_tell },
     { "ask",         0, 1, ctl_ask },
+    { "sell",        1, 1, ctl_sell },
     { "end",         1, 1, ctl_end },
     { "audit",       0, 0, ctl_audit },
     { "definitions", 0, 0, ctl_definitions },
@@ -62,6 +63,7 @@ static const char usage[] =
     "  tell PAYMENT_ID        tell its order's saga again how a payment stands, should that be lost\n"
     "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
     "                         payments; --all: of every order that has not ended, after a restore\n"
+    "  sell ORDER_ID          sell what a PAID order has reserved, should that have been lost\n"
     "  end ORDER_ID           let an order that is open end as its saga did\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
@@ -76,8 +78,8 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, end, audit, demo: address of order-svc", offsetof(struct ctl, order) },
-    { "storage", CONFIG_TEXT, "", 0, 0, "release, audit, demo: address of storage-svc",
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "storage", CONFIG_TEXT, "", 0, 0, "release, sell, audit, demo: address of storage-svc",
       offsetof(struct ctl, storage) },
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
       offsetof(struct ctl, account) },

@@ -151,7 +151,7 @@ class Audit(External):
         self.assert_clean()
 
     def test_an_order_that_is_not_what_others_say(self):
-        order, _, _ = self.paid_order()
+        order, sku, _ = self.paid_order()
         id, charge, hold = order.order_id, order.payment_reference, self.hold_of(order.order_id)[0]
         self.set_order(id, f"payment_reference = '{uuid7()}'")
         self.assert_found(("ORDER_UNPAID", id), ("CHARGED_TWICE", charge))
@@ -161,8 +161,18 @@ class Audit(External):
         )
         self.set_order(id, "total_minor = total_minor - 1")
         self.mesh.psql("storage", f"UPDATE hold SET state = 3 WHERE id = '{hold}'")
-        self.assert_found(("ORDER_UNSOLD", id))
-        self.mesh.psql("storage", f"UPDATE hold SET state = 2 WHERE id = '{hold}'")
+        self.assert_found(("ORDER_UNSOLD", id), ("SUM", sku))
+        status, answer = self.sagactl("sell", id, "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "NOT_FOUND"), answer)
+        self.mesh.psql("storage", f"UPDATE hold SET state = 1 WHERE id = '{hold}'")
+        change = "UPDATE product SET held = held + 2, sold = sold - 2"
+        self.mesh.psql("storage", f"{change} WHERE sku = '{sku}'")
+        unsold, left_over = self.assert_found(("ORDER_UNSOLD", id), ("HOLD_LEFT_OVER", hold))
+        self.assertEqual(unsold["repair"], left_over["repair"])
+        self.repair(unsold)
+        self.assert_clean()
+        status, answer = self.sagactl("sell", id, "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "ALREADY_SOLD"), answer)
         self.set_order(id, "status = 2")
         left_open, _ = self.assert_found(("ORDER_LEFT_OPEN", id), ("SUM", id))
         self.repair(left_open)
