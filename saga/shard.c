@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- what a tick gathers ---- */
 
@@ -219,14 +218,6 @@ end_sagas(struct shard *shard, struct tick *tick)
     }
 }
 
-static void
-wait_for_store(void)
-{
-    const struct timespec pause = { .tv_nsec = STORE_RETRY_US * 1000 };
-
-    nanosleep(&pause, NULL);
-}
-
 /* While the store is away: callers hear quickly that nothing was done; answers wait, or are forgotten
  * when the program stops (the journal remembers that it was asked). */
 static void
@@ -254,49 +245,12 @@ refuse_calls(struct shard *shard, struct queue_item *item)
     }
 }
 
-static void
-refuse_waiting(struct shard *shard)
+void
+shard_refuse_waiting(struct shard *shard)
 {
     size_t count;
 
     refuse_calls(shard, queue_take(shard->queue, SIZE_MAX, 0, &count));
-}
-
-/* Returns once the page is written. Ends the program when the shard was taken over. */
-static void
-shard_write(struct shard *shard, const struct tick *tick)
-{
-    const struct journal_tick write = {
-        .body = shard->page_bytes == 0 ? "" : shard->page,
-        .parked = tick->parked,
-        .parked_count = tick->parked_count,
-        .finals = tick->finals,
-        .final_count = tick->final_count,
-        .unparked = tick->unparked,
-        .unparked_count = tick->unparked_count,
-        .ops = (const struct op_row *const *)tick->ops,
-        .op_count = tick->op_count,
-        .floor_page = tick->floor_is_due ? shard_floor(shard) : 0,
-    };
-    enum error error;
-
-    while ((error = journal_write(shard->journal, shard->next_page, &write)) != ERR_OK) {
-        if (error == ERR_CONFLICT || error == ERR_INTERNAL) {
-            log_error(
-                "shard=%d answer=%s because=\"the journal cannot be written by this process\"",
-                shard->number, error_name(error));
-            exit(1); /* memory is ahead of the journal now: only a fresh start is right */
-        }
-        refuse_waiting(shard);
-        if (atomic_load(&shard->shards->is_stopping))
-            exit(1); /* told to stop, and nothing of this page was promised to anybody */
-        wait_for_store();
-    }
-    if (write.floor_page > 0)
-        shard->floor_page = write.floor_page;
-    if (shard->page_bytes > 0)
-        shard->last_body_page = shard->next_page;
-    shard->next_page++;
 }
 
 /* Whoever took the shard over is not met by one that has nothing to write. */
@@ -432,8 +386,8 @@ shard_tick(struct shard *shard, struct arena *arena)
     } else {
         timers_put_off(shard, &tick, 0, shard->now_us);
         refuse_calls(shard, items);
-        refuse_waiting(shard);
-        wait_for_store();
+        shard_refuse_waiting(shard);
+        shard_wait(STORE_RETRY_US);
     }
     if (is_store_up)
         keep_house(shard, &tick);
@@ -469,7 +423,7 @@ shards_open(const struct shards_options *options, struct shards **ret_shards)
     int count = 0;
 
     while (journal_shard_count(options->conninfo, &count) != ERR_OK || count < 1)
-        wait_for_store();
+        shard_wait(STORE_RETRY_US);
     shards->options = *options;
     shards->count = (size_t)count;
     shards->items = memory_take(shards->count * sizeof *shards->items);

@@ -27,6 +27,7 @@ enum {
     LIST_BYTES_MAX = 1 << 20,    /* of histories in one answer to List; gRPC's clients take 4 MiB */
     WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
+    UNWRITTEN_AGAIN_US = 60 * 1000 * 1000, /* between tries to go on with a saga that was refused */
 };
 
 struct unread;
@@ -69,6 +70,7 @@ struct tick {
     const struct uuid **unparked;
     size_t unparked_count;
     struct op_row **ops;
+    struct uuid *op_sagas; /* that they are about */
     size_t op_count;
     bool is_housekeeping, floor_is_due;
     /* rows found for ids that are not in memory */
@@ -100,7 +102,9 @@ struct shard {
     size_t page_bytes, page_size;
     int64_t next_page, floor_page, now_us, park_due_us, house_due_us;
     int64_t place_page, place_count; /* so many sagas started in this page */
-    int64_t last_body_page;          /* the newest page that has records; 0: none is known */
+    int64_t pinned_page;             /* for sagas that are not written; 0: there are none */
+    size_t unwritten_count;
+    int64_t last_body_page; /* the newest page that has records; 0: none is known */
     size_t watcher_count;
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     atomic_bool is_recovered;     /* read by any */
@@ -139,6 +143,16 @@ enum error shard_decide(struct shard *shard, struct tick *tick, struct live *liv
 /* Writes the page with final and parked rows; then sends what is due and answers the callers. Returns
  * once it is written. Ends the program when the shard was taken over by somebody else. */
 void shard_end_tick(struct shard *shard, struct tick *tick);
+
+/* While the store is away: callers hear quickly that nothing was done. */
+void shard_refuse_waiting(struct shard *shard);
+
+/* ---- shard_write.c ---- */
+
+/* Returns once all is written that can be. Sagas whose own page is refused are set aside, and are not in the
+ * tick any more. */
+void shard_write(struct shard *shard, struct tick *tick);
+void shard_wait(int64_t us);
 
 /* ---- shard_timer.c ---- */
 
@@ -192,13 +206,18 @@ struct instance *shard_row_read(struct shard *shard, const struct journal_row *r
 /* A parked saga into memory. False: it cannot be read, and is set aside. */
 bool shard_unpark(struct shard *shard, struct live *live, const struct journal_row *row);
 
+/* One that is set aside, into memory again: as its row is, or NULL, and what its pages tell beyond. False:
+ * it stays where it is. Else it goes on: what that makes is in the page. */
+bool shard_read_again(struct shard *shard, struct tick *tick, struct live *live,
+                      const struct journal_row *row);
+
 /* ---- shard_unread.c ---- */
 
 /* It cannot be gone on with. What is in memory of it is kept as text. */
 void unread_begin(struct shard *shard, struct live *live, const char *because);
 
 /* The same for a parked one, whose row cannot be read. */
-void unread_take_row(struct live *live, const char *body, const char *because);
+void unread_take_row(struct shard *shard, struct live *live, const char *body, const char *because);
 
 /* A record of one that is set aside, as it stands in its page. */
 void unread_add(struct live *live, const char *line, size_t bytes);
@@ -207,22 +226,31 @@ void unread_add(struct live *live, const char *line, size_t bytes);
 bool unread_is_to_be_saved(const struct live *live);
 void unread_park(struct shard *shard, struct tick *tick, struct live *live);
 
+/* Its page or row was refused: memory is ahead of what is written, and is dropped. Pins its pages. */
+void unread_unwritten(struct shard *shard, struct live *live);
+bool unread_is_unwritten(const struct live *live);
+
 /* It could be read. */
-void unread_end(struct live *live);
+void unread_end(struct shard *shard, struct live *live);
+void unread_free(struct shard *shard, struct live *live);
 
-void unread_free(struct live *live);
-
+const char *unread_code(const struct live *live);
 const char *unread_because(const struct live *live);
 
 /* Of a line that is no record. */
 bool unread_line_id(const char *line, size_t bytes, struct uuid *ret_id);
+
+/* Folds those of the lines that are of this saga, or of none that can be made out. False, with the problem
+ * set: one of them cannot be. */
+bool unread_fold(const char *lines, definition_find find, void *find_context,
+                 struct problem *problem, struct instance *instance);
 
 /* A row of any kind. NULL, with the problem set: it cannot be gone on with. */
 struct instance *unread_row_read(const struct journal_row *row, definition_find find,
                                  void *find_context, struct problem *problem);
 
 /* What is shown of a saga that cannot be read: like instance_history(). body is its row, or "". */
-const char *unread_history(struct uuid id, const char *body, const char *because,
+const char *unread_history(struct uuid id, const char *body, const char *code, const char *because,
                            struct arena *arena);
 
 /* ---- shard_park.c ---- */

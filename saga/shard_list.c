@@ -118,11 +118,14 @@ parked_history(struct shard *shard, const struct live *live, const struct journa
                struct arena *arena)
 {
     struct problem problem = { .text = "its row is gone" };
-    struct instance *instance = row == NULL ? NULL : shard_row_read(shard, row, &problem);
-    const char *history = instance != NULL ? history_text(shard, instance, arena)
-                                           : unread_history(live->id, row == NULL ? "" : row->body,
-                                                            problem.text, arena);
+    const char *body = row == NULL ? "" : row->body, *history;
+    struct instance *instance;
 
+    if (live->unread != NULL)
+        return unread_history(live->id, body, unread_code(live), unread_because(live), arena);
+    instance = row == NULL ? NULL : shard_row_read(shard, row, &problem);
+    history = instance != NULL ? history_text(shard, instance, arena)
+                               : unread_history(live->id, body, "UNREADABLE", problem.text, arena);
     instance_free(instance);
     return history;
 }

@@ -91,7 +91,7 @@ live_remove(struct shard *shard, struct live *live)
     *link = live->next;
     if (live->instance != NULL)
         live_rest(shard, live);
-    unread_free(live);
+    unread_free(shard, live);
     live->next = shard->spare;
     shard->spare = live;
     shard->live_count--;

@@ -79,7 +79,7 @@ shard_park_idle(struct shard *shard, struct tick *tick)
 int64_t
 shard_floor(const struct shard *shard)
 {
-    int64_t floor = shard->next_page;
+    int64_t floor = shard->pinned_page == 0 ? shard->next_page : shard->pinned_page;
 
     for (const struct live *live = shard->awake_first; live != NULL; live = live->awake_after) {
         if (live->first_page < floor)

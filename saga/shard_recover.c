@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const struct definition *
 find_definition(void *context, const char *name, const char *hash)
@@ -34,10 +33,10 @@ shard_unpark(struct shard *shard, struct live *live, const struct journal_row *r
     instance = shard_row_read(shard, row, &problem);
     live->parked_page = row->page;
     if (instance == NULL) {
-        unread_take_row(live, row->body, problem.text);
+        unread_take_row(shard, live, row->body, problem.text);
         return false;
     }
-    unread_end(live);
+    unread_end(shard, live);
     live_wake(shard, live, instance);
     live->first_page = shard->next_page;
     live->fingerprint = row->fingerprint != 0 /* of one that was set aside it may not be known */
@@ -284,6 +283,70 @@ fold_pages(struct shard *shard, int64_t from)
     return error;
 }
 
+/* ---- one that was set aside ---- */
+
+/* Folds what the pages tell of it beyond the row. False: the database is away, or something does not fit,
+ * which is the problem. */
+static bool
+fold_own(struct shard *shard, const struct live *live, int64_t folded_page,
+         struct instance *instance, struct problem *problem)
+{
+    struct arena *arena = arena_new();
+    struct journal_page *pages = NULL;
+    int64_t from = live->first_page;
+    size_t count = 0;
+    bool is_fine = true;
+
+    do {
+        is_fine =
+            journal_pages(shard->journal, from, RECOVER_PAGES, arena, &pages, &count) == ERR_OK;
+        for (size_t i = 0; is_fine && i < count; i++)
+            is_fine = pages[i].page <= folded_page ||
+                      unread_fold(pages[i].body, find_definition, shard, problem, instance);
+        if (is_fine && count > 0)
+            from = pages[count - 1].page + 1;
+        arena_reset(arena);
+    } while (is_fine && count > 0);
+    arena_free(arena);
+    return is_fine;
+}
+
+static bool
+read_unwritten(struct shard *shard, struct live *live, const struct journal_row *row)
+{
+    struct problem problem = { 0 };
+    struct instance *instance =
+        row == NULL ? instance_new(live->id) : shard_row_read(shard, row, &problem);
+
+    if (instance == NULL ||
+        !fold_own(shard, live, row == NULL ? 0 : row->page, instance, &problem) ||
+        instance->definition == NULL || instance->is_ended || instance_limbo(instance) != NULL) {
+        instance_free(instance);
+        return false;
+    }
+    unread_end(shard, live);
+    live->parked_page = row == NULL ? 0 : row->page;
+    live->touched_us = shard->now_us;
+    live_wake(shard, live, instance);
+    return true;
+}
+
+bool
+shard_read_again(struct shard *shard, struct tick *tick, struct live *live,
+                 const struct journal_row *row)
+{
+    const struct engine_event recovered = { .kind = ENGINE_RECOVERED };
+    struct problem problem;
+    bool is_read = unread_is_unwritten(live) ? read_unwritten(shard, live, row)
+                                             : row != NULL && shard_unpark(shard, live, row);
+
+    if (!is_read)
+        return false;
+    shard_decide(shard, tick, live, &recovered, &problem);
+    tick_touch(shard, tick, live);
+    return true;
+}
+
 /* ---- taking over ---- */
 
 static void
@@ -459,13 +522,10 @@ shard_recover(struct shard *shard)
     enum error error;
 
     while ((error = load_and_resume(shard)) != ERR_OK) {
-        /* INTERNAL was logged, and will be again: going on would forget sagas. */
-        const struct timespec pause = { .tv_sec = error == ERR_INTERNAL,
-                                        .tv_nsec = STORE_RETRY_US * 1000 };
-
         if (queue_is_closed(shard->queue))
             return false;
-        nanosleep(&pause, NULL);
+        /* INTERNAL was logged, and will be again: going on would forget sagas. */
+        shard_wait(error == ERR_INTERNAL ? SECOND_US : STORE_RETRY_US);
     }
     shard->park_due_us = shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
     log_info("shard=%d recovered=%zu parked=%zu floor=%lld next=%lld ms=%lld", shard->number,

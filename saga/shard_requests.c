@@ -33,31 +33,31 @@ history_final(const struct journal_row *row, struct arena *arena)
     if (json_peek_text(row->body, "sagaId", &value, &bytes) && bytes == UUID_TEXT_BYTES &&
         memcmp(value, id, bytes) == 0)
         return arena_copy(arena, row->body, strlen(row->body));
-    return unread_history(row->id, "", "its history is not what was written", arena);
+    return unread_history(row->id, "", "UNREADABLE", "its history is not what was written", arena);
 }
 
-/* In memory, or brought there from its row. NULL: not open, or it cannot be read (live->unread). One that
- * was set aside, and can be read now, goes on from there. */
+/* In memory, or brought there from its row. NULL: not open, or set aside. */
 static struct live *
 open_find(struct shard *shard, struct tick *tick, struct uuid id)
 {
-    const struct engine_event recovered = { .kind = ENGINE_RECOVERED };
     struct live *live = live_find(shard, id);
     const struct journal_row *row;
-    struct problem problem;
-    bool was_unread;
 
     if (live == NULL || live->instance != NULL)
         return live;
-    was_unread = live->unread != NULL;
     row = row_find(tick->found_parked, tick->found_parked_count, id);
-    if (row == NULL || !shard_unpark(shard, live, row))
-        return NULL;
-    if (was_unread) {
-        shard_decide(shard, tick, live, &recovered, &problem);
-        tick_touch(shard, tick, live);
-    }
-    return live;
+    return live->unread == NULL && row != NULL && shard_unpark(shard, live, row) ? live : NULL;
+}
+
+/* One that is set aside is read once more. True: it goes on. */
+static bool
+read_again(struct shard *shard, struct tick *tick, struct uuid id)
+{
+    struct live *live = live_find(shard, id);
+
+    return live != NULL && live->unread != NULL &&
+           shard_read_again(shard, tick, live,
+                            row_find(tick->found_parked, tick->found_parked_count, id));
 }
 
 /* Is it here, and cannot be read? Then that is the problem. */
@@ -68,7 +68,7 @@ is_unreadable(struct shard *shard, struct uuid id, struct problem *problem)
 
     if (live == NULL || live->instance != NULL)
         return false;
-    problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot be read: %s",
+    problem_set(problem, ERR_INTERNAL, "saga_id", "this saga cannot go on: %s",
                 unread_because(live));
     return true;
 }
@@ -83,7 +83,8 @@ closed_history(struct shard *shard, const struct tick *tick, struct uuid id, str
     const struct journal_row *row = final_find(tick, id);
 
     if (live != NULL)
-        return unread_history(id, parked == NULL ? "" : parked->body, unread_because(live), arena);
+        return unread_history(id, parked == NULL ? "" : parked->body, unread_code(live),
+                              unread_because(live), arena);
     if (row != NULL)
         return history_final(row, arena);
     problem_set(problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
@@ -173,19 +174,22 @@ op_find(const struct tick *tick, struct uuid id)
 }
 
 static void
-op_add(struct tick *tick, const struct op *op, const char *method)
+op_add(struct tick *tick, const struct op *op, struct uuid saga_id, const char *method)
 {
     struct op_row *row = arena_take(tick->arena, sizeof *row);
     char *detail = arena_take(tick->arena, PROBLEM_DETAIL_BYTES_MAX);
 
-    if (tick->ops == NULL)
+    if (tick->ops == NULL) {
         tick->ops = arena_take(tick->arena, 2 * TICK_EVENTS_MAX * sizeof(struct op_row *));
+        tick->op_sagas = arena_take(tick->arena, 2 * TICK_EVENTS_MAX * sizeof *tick->op_sagas);
+    }
     row->record.id = op->id;
     row->record.fingerprint = op->fingerprint;
     row->record.reason =
         arena_copy(tick->arena, problem_reason(&op->problem), strlen(problem_reason(&op->problem)));
     row->record.detail = problem_detail(&op->problem, detail);
     row->method = method;
+    tick->op_sagas[tick->op_count] = saga_id;
     tick->ops[tick->op_count++] = row;
 }
 
@@ -193,13 +197,12 @@ static void
 change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
             enum engine_event_kind kind)
 {
-    const struct live *before = live_find(shard, change->saga_id);
-    bool was_unread = before != NULL && before->unread != NULL;
+    bool goes_on = kind == ENGINE_RETRY && read_again(shard, tick, change->saga_id);
     struct live *live = open_find(shard, tick, change->saga_id);
     const struct engine_event event = { .kind = kind, .comment = change->comment };
 
-    if (live != NULL && kind == ENGINE_RETRY && was_unread && !live->instance->is_stuck)
-        return; /* it was read again, and goes on */
+    if (goes_on && !live->instance->is_stuck)
+        return;
     if (live != NULL)
         shard_decide(shard, tick, live, &event, &change->op.problem);
     else if (is_unreadable(shard, change->saga_id, &change->op.problem))
@@ -238,7 +241,7 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
         change_open(shard, tick, change, kind);
     if (known == NULL && change->op.problem.error != ERR_NOT_FOUND &&
         change->op.problem.error != ERR_INTERNAL) {
-        op_add(tick, &change->op, method);
+        op_add(tick, &change->op, change->saga_id, method);
         change->op.problem.is_stored = change->op.problem.error != ERR_OK;
     }
     live = live_find(shard, change->saga_id);

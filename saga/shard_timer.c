@@ -78,18 +78,24 @@ static void
 take_timer(struct shard *shard, struct tick *tick, struct live *live)
 {
     const struct engine_event event = { .kind = ENGINE_DUE };
+    const struct journal_row *row = NULL;
     struct problem problem;
 
     for (size_t i = 0; live->instance == NULL && i < tick->found_parked_count; i++) {
         if (uuid_equal(tick->found_parked[i].id, live->id))
-            shard_unpark(shard, live, &tick->found_parked[i]);
+            row = &tick->found_parked[i];
     }
-    if (live->unread != NULL)
-        return; /* a person has it tried again */
-    if (live->instance == NULL) {
+    if (unread_is_unwritten(live)) {
+        if (!shard_read_again(shard, tick, live, row))
+            timer_set(shard, live, shard->now_us + UNWRITTEN_AGAIN_US);
+        return;
+    }
+    if (live->instance == NULL && row == NULL) {
         timer_set(shard, live, shard->now_us + STORE_RETRY_US); /* its row was not to be had */
         return;
     }
+    if (live->instance == NULL && !shard_unpark(shard, live, row))
+        return; /* it is set aside */
     shard_decide(shard, tick, live, &event, &problem);
     tick_touch(shard, tick, live);
 }

@@ -1,9 +1,11 @@
-/* shard_unread.c -- Sagas that cannot be read: a row, a record or a definition of theirs is not what this
- * program can make sense of. One is set aside: it is stuck and says why, and the others go on.
+/* shard_unread.c -- Sagas that are set aside: they are stuck and say why, and the others go on.
  *
- * Nothing of it is thrown away. What is known, its last row and the records since, is kept as text, in a row
- * of its own, so that it pins no pages. Whenever it is touched, and at each start, it is tried again: what
- * was mended, here or there, makes it a saga like others.
+ * UNREADABLE: a row, a record or a definition of one is not what this program can make sense of. Nothing of it
+ * is thrown away: its last state and the records since are kept as text, in a row of its own, so that it
+ * pins no pages. A retry has it read again, and so has each start: what was mended, here or there, makes it
+ * a saga like others.
+ * UNWRITTEN: the database refuses what was decided about one (shard_write.c). Its row and its pages have all
+ * that is true of it, and are kept. It is read again each minute, and by a retry.
  */
 #define _GNU_SOURCE /* memmem */
 #include "mesh/base/log.h"
@@ -21,6 +23,7 @@ struct unread {
     char *row; /* an instance's text, whether it can be read or not; NULL: there is none */
     struct json_writer records; /* one a line, each with its end */
     bool is_saved;              /* a row of the database has all of it */
+    bool is_unwritten;          /* its row and its pages have all of it */
 };
 
 static char *
@@ -33,10 +36,12 @@ text_copy(const char *text, size_t bytes)
 }
 
 void
-unread_free(struct live *live)
+unread_free(struct shard *shard, struct live *live)
 {
     if (live->unread == NULL)
         return;
+    if (live->unread->is_unwritten && --shard->unwritten_count == 0)
+        shard->pinned_page = 0;
     free(live->unread->because);
     free(live->unread->row);
     json_writer_free(&live->unread->records);
@@ -54,19 +59,20 @@ append_lines(struct json_writer *records, const char *text, size_t bytes)
 /* ---- setting aside ---- */
 
 static void
-begin(struct live *live, const char *because)
+begin(struct shard *shard, struct live *live, bool is_unwritten, const char *because)
 {
     char id[UUID_TEXT_BYTES + 1];
 
-    unread_free(live);
+    unread_free(shard, live);
     live->unread = memory_take(sizeof *live->unread);
     live->unread->because = text_copy(because, strlen(because));
+    live->unread->is_unwritten = is_unwritten;
     live->phase = PHASE_STUCK;
     live->next_us = 0;
     live->is_under_way = false;
-    log_error("saga=%s event=UNREADABLE because=\"%s\" "
+    log_error("saga=%s event=%s because=\"%s\" "
               "next=\"mend what it names; sagactl retry has it read again\"",
-              uuid_print(live->id, id), because);
+              uuid_print(live->id, id), unread_code(live), because);
 }
 
 void
@@ -74,7 +80,7 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
 {
     bool has_state = live->instance != NULL && live->instance->definition != NULL;
 
-    begin(live, because);
+    begin(shard, live, false, because);
     if (has_state) {
         json_writer_reset(&shard->line);
         instance_write(live->instance, &shard->line);
@@ -82,6 +88,27 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
     }
     if (live->instance != NULL)
         live_rest(shard, live);
+}
+
+void
+unread_unwritten(struct shard *shard, struct live *live)
+{
+    begin(shard, live, true,
+          "what was decided about it cannot be written: the database says why in the log");
+    live->unread->is_saved = true;
+    if (live->instance != NULL)
+        live_rest(shard, live);
+    if (live->first_page == 0) /* never in memory: some page that is there tells of it */
+        live->first_page = shard->floor_page;
+    if (shard->unwritten_count++ == 0 || live->first_page < shard->pinned_page)
+        shard->pinned_page = live->first_page;
+    timer_set(shard, live, shard->now_us + UNWRITTEN_AGAIN_US);
+}
+
+bool
+unread_is_unwritten(const struct live *live)
+{
+    return live->unread != NULL && live->unread->is_unwritten;
 }
 
 void
@@ -157,14 +184,14 @@ unread_park(struct shard *shard, struct tick *tick, struct live *live)
 }
 
 void
-unread_take_row(struct live *live, const char *body, const char *because)
+unread_take_row(struct shard *shard, struct live *live, const char *body, const char *because)
 {
     json_t *json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
     const json_t *known = json_object_get(json, "unread");
     const char *row = json == NULL ? body : json_string_value(json_object_get(known, "row"));
     const char *records = json_string_value(json_object_get(known, "records"));
 
-    begin(live, because);
+    begin(shard, live, false, because);
     if (row != NULL)
         live->unread->row = text_copy(row, strlen(row));
     if (records != NULL)
@@ -175,35 +202,36 @@ unread_take_row(struct live *live, const char *body, const char *because)
 
 /* ---- trying again ---- */
 
-/* Folds the lines into *instance, which is made by the first when there is none yet. */
-static enum error
-fold_lines(const char *at, definition_find find, void *find_context, struct problem *problem,
-           struct instance **instance)
+bool
+unread_fold(const char *at, definition_find find, void *find_context, struct problem *problem,
+            struct instance *instance)
 {
-    enum error error = ERR_OK;
+    const char *because = NULL;
+    struct uuid id;
 
-    while (error == ERR_OK && *at != '\0') {
+    while (*at != '\0' && because == NULL) {
         size_t bytes = strcspn(at, "\n");
         struct records records = { 0 };
-        const char *because;
 
-        error = record_read(&records, at, bytes, find, find_context, problem);
-        if (error == ERR_OK && *instance == NULL)
-            *instance = instance_new(records.items[0].saga_id);
-        because = error == ERR_OK ? instance_refuses(*instance, &records.items[0]) : NULL;
-        if (because != NULL)
-            error = problem_set(problem, ERR_BAD_REQUEST, "record", "%s", because);
-        else if (error == ERR_OK)
-            instance_fold(*instance, &records.items[0]);
+        if (!unread_line_id(at, bytes, &id) || uuid_equal(id, instance->id)) {
+            if (record_read(&records, at, bytes, find, find_context, problem) != ERR_OK)
+                because = problem->text;
+            else
+                because = instance_refuses(instance, &records.items[0]);
+            if (because == NULL)
+                instance_fold(instance, &records.items[0]);
+        }
         records_free(&records);
         at += bytes + (at[bytes] == '\n');
     }
-    return error;
+    if (because != NULL && because != problem->text)
+        problem_set(problem, ERR_BAD_REQUEST, "record", "%s", because);
+    return because == NULL;
 }
 
 static enum error
-read_unread(const char *body, definition_find find, void *find_context, struct problem *problem,
-            struct instance **ret_instance)
+read_unread(struct uuid id, const char *body, definition_find find, void *find_context,
+            struct problem *problem, struct instance **ret_instance)
 {
     json_t *json = json_loads(body, 0, NULL);
     const json_t *known = json_object_get(json, "unread");
@@ -213,9 +241,12 @@ read_unread(const char *body, definition_find find, void *find_context, struct p
 
     if (row != NULL)
         error = instance_read(row, strlen(row), find, find_context, problem, ret_instance);
-    if (error == ERR_OK && records != NULL)
-        error = fold_lines(records, find, find_context, problem, ret_instance);
-    if (error == ERR_OK && *ret_instance == NULL)
+    if (error == ERR_OK && row == NULL)
+        *ret_instance = instance_new(id);
+    if (error == ERR_OK && records != NULL &&
+        !unread_fold(records, find, find_context, problem, *ret_instance))
+        error = problem->error;
+    if (error == ERR_OK && (*ret_instance)->definition == NULL)
         error = problem_set(problem, ERR_BAD_REQUEST, "row", "holds nothing of it");
     json_decref(json);
     return error;
@@ -229,7 +260,7 @@ unread_row_read(const struct journal_row *row, definition_find find, void *find_
     const char *because = NULL;
     enum error error =
         is_unread(row->body)
-            ? read_unread(row->body, find, find_context, problem, &instance)
+            ? read_unread(row->id, row->body, find, find_context, problem, &instance)
             : instance_read(row->body, strlen(row->body), find, find_context, problem, &instance);
 
     if (error == ERR_OK)
@@ -242,13 +273,13 @@ unread_row_read(const struct journal_row *row, definition_find find, void *find_
 }
 
 void
-unread_end(struct live *live)
+unread_end(struct shard *shard, struct live *live)
 {
     char id[UUID_TEXT_BYTES + 1];
 
     if (live->unread != NULL)
         log_info("saga=%s event=READ_AGAIN", uuid_print(live->id, id));
-    unread_free(live);
+    unread_free(shard, live);
 }
 
 /* ---- showing ---- */
@@ -272,7 +303,8 @@ put_known(struct json_writer *writer, const char *row)
 }
 
 const char *
-unread_history(struct uuid id, const char *body, const char *because, struct arena *arena)
+unread_history(struct uuid id, const char *body, const char *code, const char *because,
+               struct arena *arena)
 {
     json_t *json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
     const json_t *known = json_object_get(json, "unread");
@@ -283,7 +315,7 @@ unread_history(struct uuid id, const char *body, const char *because, struct are
     json_open_object(&writer, NULL);
     json_put_text(&writer, "sagaId", uuid_print(id, text));
     json_put_text(&writer, "phase", phase_text(PHASE_STUCK));
-    json_put_text(&writer, "errorCode", "UNREADABLE");
+    json_put_text(&writer, "errorCode", code);
     json_put_text(&writer, "errorMessage", because);
     put_known(&writer, json == NULL ? body : json_string_value(json_object_get(known, "row")));
     json_close_object(&writer);
@@ -291,6 +323,12 @@ unread_history(struct uuid id, const char *body, const char *because, struct are
     history = arena_copy(arena, writer.text, writer.bytes);
     json_writer_free(&writer);
     return history;
+}
+
+const char *
+unread_code(const struct live *live)
+{
+    return unread_is_unwritten(live) ? "UNWRITTEN" : "UNREADABLE";
 }
 
 const char *

@@ -166,3 +166,57 @@ class Rows(Story):
         self.assertEqual(status, 0, listed)
         self.replace("journal_final", '"steps":{[', '"steps":[', one)
         self.assertEqual(self.mesh.saga(order_id).saga.error_code, "")
+
+
+class Refused(Story):
+    """The database takes pages, but not this one."""
+
+    def refuse(self, table, condition):
+        self.mesh.psql("saga", f"ALTER TABLE {table} ADD CONSTRAINT no_such CHECK ({condition}) NOT VALID")
+
+    def take_again(self, table):
+        self.mesh.psql("saga", f"ALTER TABLE {table} DROP CONSTRAINT no_such")
+
+    def test_a_page_that_is_refused_holds_up_one_saga(self):
+        rows = (("journal_page", "body NOT LIKE '%%%s%%'"), ("journal_final", "id <> '%s'"))
+        pid = self.mesh.pid("saga")
+        for table, condition in rows:
+            with self.subTest(table):
+                sku, customer = self.product(500, pieces=100), self.wallet(20000)
+                with self.paused("account"):
+                    orders = [self.place(customer, [(sku, 1)]) for _ in range(8)]
+                    for order_id in orders:
+                        self.wait_hold(order_id, self.mesh.storage_pb.HOLD_STATE_HELD)
+                    self.refuse(table, condition % orders[0])
+                try:
+                    for order_id in orders[1:]:
+                        self.assert_paid(order_id, total_minor=500)
+                    saga = self.wait_saga(orders[0], "STUCK")
+                    self.assertEqual(saga.error_code, "UNWRITTEN", saga)
+                    status, listed = self.sagactl("list", "--phase=stuck", "--json")
+                    self.assertEqual([row["saga_id"] for row in listed["sagas"]], [orders[0]])
+                    self.sagactl("retry", orders[0])
+                    self.wait_saga(orders[0], "STUCK")
+                finally:
+                    self.take_again(table)
+                status, text = self.sagactl("retry", orders[0], "--comment=test: may be written")
+                self.assertEqual(status, 0, text)
+                self.assert_paid(orders[0], total_minor=500)
+                self.wait_saga(orders[0], "ENDED")
+        self.assertEqual(self.mesh.pid("saga"), pid)
+
+    def test_a_journal_that_is_refused_is_waited_for(self):
+        pid = self.mesh.pid("saga")
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        self.refuse("journal_page", "page < 0")
+        try:
+            order_id = self.place(customer, [(sku, 1)])
+
+            def is_said():
+                return "event=JOURNAL_REFUSED" in (self.mesh.logs / "saga.log").read_text()
+
+            wait_until(is_said, GO_ON_SECONDS, "the journal is refused")
+        finally:
+            self.take_again("journal_page")
+        self.assert_paid(order_id, total_minor=500)
+        self.assertEqual(self.mesh.pid("saga"), pid)
