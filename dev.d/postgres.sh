@@ -117,6 +117,7 @@ postgres_launch() {
         -c listen_addresses=127.0.0.1 -c fsync="${POSTGRES_FSYNC:-on}" -c synchronous_commit=on \
         -c recovery_init_sync_method=syncfs \
         -c shared_buffers=256MB -c max_wal_size=4GB -c max_connections=200 \
+        -c max_prepared_transactions=4 \
         -c log_min_messages=warning -c logging_collector=off)
 }
 

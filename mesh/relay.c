@@ -4,6 +4,7 @@
 #include "mesh/base/json.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
+#include "mesh/store/event_horizon.h"
 #include "mesh/wire/kafka.h"
 
 #include <assert.h>
@@ -16,10 +17,14 @@
 enum {
     ROUND_MAX = 1000,     /* events of one send */
     POLL_US = 200 * 1000, /* for what other replicas committed */
-    SETTLE_US = 2 * 1000, /* between looks whether old transactions have ended */
+    SETTLE_US = 2 * 1000, /* between looks whether writers have ended, at first */
+    SETTLE_US_MAX = 50 * 1000,
     HEARTBEAT_US = 1000 * 1000,
     SEND_MS = 10 * 1000,
-    LAG_WARN_US = 30 * 1000 * 1000,
+    ASK_MS = 3 * 1000, /* for Kafka's topics: shorter than what an owner may be silent */
+    LATE_US = 5 * 1000 * 1000,
+    LATE_AGAIN_US = 10 * 1000 * 1000, /* said again while it lasts */
+    CANDIDATE_US = 1000 * 1000,       /* how often one that is not the owner looks at who is */
     ROUTES_MAX = 8,
     PARTITIONS = 12, /* of a topic that was not there; the same for all, so that readers find an
                         order's news of every topic in one partition number */
@@ -35,14 +40,17 @@ struct relay {
     bool is_owner;
     bool has_topics;
     int32_t partitions[ROUTES_MAX]; /* of each route's topic */
-    int64_t heartbeat_due_us;
-    bool lag_was_logged;
+    int64_t heartbeat_due_us, look_due_us, late_due_us;
+    bool is_late;
 };
 
 /* ---- statements ---- */
 
-struct horizon {
-    int64_t cursor, last, time_us;
+struct evicted {
+    int32_t pid;
+    const char *application;
+    int64_t silent_us;
+    bool is_done;
 };
 
 struct range {
@@ -55,12 +63,6 @@ struct sent_event {
 };
 
 /* clang-format off */
-static const struct pg_column position_columns[] = {
-    PG_COLUMN(struct horizon, cursor, PG_INT8),
-    PG_COLUMN(struct horizon, last, PG_INT8),
-    { 0 },
-};
-static const struct pg_column number_columns[] = { { "number", PG_INT8, 0 }, { 0 } };
 static const struct pg_column range_columns[] = {
     PG_COLUMN(struct range, after, PG_INT8),
     PG_COLUMN(struct range, until, PG_INT8),
@@ -80,54 +82,46 @@ static const struct pg_column event_columns[] = {
     { 0 },
 };
 static const struct pg_column lock_columns[] = { { "owned", PG_BOOL, 0 }, { 0 } };
+static const struct pg_column evicted_columns[] = {
+    PG_COLUMN(struct evicted, pid, PG_INT4),
+    PG_COLUMN(struct evicted, application, PG_TEXT),
+    PG_COLUMN(struct evicted, silent_us, PG_INT8),
+    PG_COLUMN(struct evicted, is_done, PG_BOOL),
+    { 0 },
+};
 /* clang-format on */
 
 static const struct pg_statement relay_lock = {
     .name = "relay_lock",
-    .sql = "SELECT pg_try_advisory_lock(hashtext('mesh relay'))",
+    .sql = "SELECT pg_try_advisory_lock(" EVENT_LOCK_CLASS ", " EVENT_LOCK_RELAY ")",
     .is_single = true,
     .out = lock_columns,
     .out_bytes = sizeof(bool),
 };
 
-/* T: news of an earlier time is in the table, or its transaction is open. Read before S, so that what
- * is drawn after S has a later time. */
-static const struct pg_statement relay_time = {
-    .name = "relay_time",
-    .sql = "SELECT (extract(epoch FROM least(clock_timestamp(), (SELECT min(xact_start)"
-           " FROM pg_stat_activity WHERE datname = current_database()"
-           " AND pid <> pg_backend_pid()))) * 1000000)::bigint",
+/* An owner asks the database something at least once a second, also while it waits for Kafka. One that
+ * has been silent for 8 s hangs, or its host has gone without a word: its session is ended, and with
+ * it goes the lock. */
+static const struct pg_statement relay_evict = {
+    .name = "relay_evict",
+    .sql = "SELECT a.pid, a.application_name,"
+           " (extract(epoch FROM clock_timestamp() - a.state_change) * 1000000)::bigint,"
+           " pg_terminate_backend(a.pid)"
+           " FROM pg_locks l CROSS JOIN LATERAL pg_stat_get_activity(l.pid) a"
+           " WHERE l.locktype = 'advisory' AND l.granted AND l.pid IS NOT NULL AND l.objsubid = 2"
+           " AND l.classid = " EVENT_LOCK_CLASS " AND l.objid = " EVENT_LOCK_RELAY
+           " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+           " AND (a.state LIKE 'idle%' OR a.wait_event_type = 'Client')"
+           " AND a.state_change < clock_timestamp() - interval '8 seconds'",
     .is_single = true,
-    .out = number_columns,
-    .out_bytes = sizeof(int64_t),
+    .out = evicted_columns,
+    .out_bytes = sizeof(struct evicted),
 };
 
-static const struct pg_statement relay_position = {
-    .name = "relay_position",
-    .sql = "SELECT c.seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END"
-           " FROM event_seq s, event_cursor c WHERE c.name = 'kafka'",
+static const struct pg_statement relay_alive = {
+    .name = "relay_alive",
+    .sql = "SELECT 1",
     .is_single = true,
-    .out = position_columns,
-    .out_bytes = sizeof(struct horizon),
-};
-
-/* X: above every transaction that has drawn a seq up to S, because it is drawn after S was read. A
- * snapshot's xmax would not do: it is one past the last *completed* transaction, and those that are
- * open may be above it. */
-static const struct pg_statement relay_ticket = {
-    .name = "relay_ticket",
-    .sql = "SELECT pg_current_xact_id()::text::bigint",
-    .is_single = true,
-    .out = number_columns,
-    .out_bytes = sizeof(int64_t),
-};
-
-static const struct pg_statement relay_oldest = {
-    .name = "relay_oldest",
-    .sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-    .is_single = true,
-    .out = number_columns,
-    .out_bytes = sizeof(int64_t),
 };
 
 static const struct pg_statement relay_read = {
@@ -148,8 +142,8 @@ static const struct pg_statement relay_move = {
 };
 
 const struct pg_statement *const relay_statements[] = {
-    &relay_lock,   &relay_time, &relay_position, &relay_ticket,
-    &relay_oldest, &relay_read, &relay_move,     NULL,
+    &relay_lock,  &relay_evict,   &relay_alive,    &relay_read, &relay_move,
+    &event_clock, &event_writers, &event_position, NULL,
 };
 
 static enum error
@@ -245,7 +239,7 @@ record_of(struct relay *relay, const struct sent_event *sent, const struct relay
 
 static struct kafka_record
 heartbeat_of(struct relay *relay, const char *topic, int32_t partition,
-             const struct horizon *horizon)
+             const struct event_horizon *horizon)
 {
     struct arena *arena = relay->arena;
     struct kafka_record record = {
@@ -282,52 +276,45 @@ pause_us(struct relay *relay, int64_t us)
     queue_take(relay->queue, 1, us, &count);
 }
 
-static enum error
-ask_number(struct relay *relay, const struct pg_statement *statement, int64_t *ret_number)
+/* What keeps the news, at a bounded rate: a person must be able to end it. */
+static void
+say_late(struct relay *relay, int64_t late_us, const struct event_writer *writer)
 {
-    struct pg_step step;
-    enum error error = ask(relay, statement, NULL, &step);
-
-    if (error == ERR_OK)
-        memcpy(ret_number, step.ret_rows, sizeof *ret_number);
-    return error;
+    if (clock_steady_us() < relay->late_due_us)
+        return;
+    relay->late_due_us = clock_steady_us() + LATE_AGAIN_US;
+    relay->is_late = true;
+    log_warn(
+        "relay=late source=%s seconds=%" PRId64 " backend=%d application=%s state=\"%s\""
+        " prepared=\"%s\" because=\"this transaction writes events and is open for that long\"",
+        relay->options.source, late_us / SECOND_US, (int)writer->pid, writer->application,
+        writer->state, writer->prepared);
 }
 
-/* Waits until whoever may have drawn a seq up to S has ended. */
+/* Waits until all that may have drawn a number up to the horizon have ended. */
 static enum error
-wait_for_writers(struct relay *relay)
+wait_for_writers(struct relay *relay, const struct event_horizon *horizon)
 {
-    int64_t ticket = 0, oldest = 0;
-    enum error error = ask_number(relay, &relay_ticket, &ticket);
+    int64_t began_us = clock_steady_us(), settle_us = SETTLE_US;
+    struct event_writer oldest;
+    bool is_settled = false;
+    enum error error;
 
-    while (error == ERR_OK) {
-        error = ask_number(relay, &relay_oldest, &oldest);
-        if (error != ERR_OK || oldest >= ticket)
+    for (;;) {
+        error = event_horizon_look(relay->pg, horizon, relay->arena, &is_settled, &oldest);
+        if (error != ERR_OK || is_settled)
             break;
         if (is_stopping(relay))
             return ERR_STOPPING;
-        pause_us(relay, SETTLE_US);
+        if (clock_steady_us() - began_us > LATE_US)
+            say_late(relay, clock_steady_us() - began_us, &oldest);
+        pause_us(relay, settle_us);
+        settle_us = settle_us < SETTLE_US_MAX ? 2 * settle_us : SETTLE_US_MAX;
     }
+    if (error == ERR_OK && relay->is_late)
+        log_info("relay=on_time source=%s", relay->options.source);
+    relay->is_late = relay->is_late && error != ERR_OK;
     return error;
-}
-
-/* T, then S, then X, each by a statement of its own: the order is what makes them true. */
-static enum error
-find_horizon(struct relay *relay, struct horizon *ret_horizon)
-{
-    int64_t time_us = 0;
-    struct pg_step step;
-    enum error error = ask_number(relay, &relay_time, &time_us);
-
-    if (error == ERR_OK)
-        error = ask(relay, &relay_position, NULL, &step);
-    if (error != ERR_OK)
-        return error;
-    if (step.ret_count != 1)
-        return ERR_INTERNAL; /* the schema makes the cursor */
-    *ret_horizon = *(const struct horizon *)step.ret_rows;
-    ret_horizon->time_us = time_us;
-    return ret_horizon->last > ret_horizon->cursor ? wait_for_writers(relay) : ERR_OK;
 }
 
 static enum error
@@ -347,13 +334,14 @@ send_events(struct relay *relay, const struct sent_event *events, size_t count)
 
 /* Everything up to the horizon, in portions; the cursor follows each. */
 static enum error
-send_range(struct relay *relay, const struct horizon *horizon)
+send_range(struct relay *relay, const struct event_horizon *horizon)
 {
     struct range range = { horizon->cursor, horizon->last };
     enum error error = ERR_OK;
     bool has_more = true;
 
-    while (error == ERR_OK && has_more && range.after < range.until && !is_stopping(relay)) {
+    while (error == ERR_OK && relay->is_owner && has_more && range.after < range.until &&
+           !is_stopping(relay)) {
         const struct sent_event *events;
         struct pg_step step;
 
@@ -371,6 +359,8 @@ send_range(struct relay *relay, const struct horizon *horizon)
         }
         arena_reset(relay->arena);
     }
+    if (error == ERR_OK && !relay->is_owner)
+        return ERR_STORE_DOWN; /* stay_owner() found the session gone */
     return is_stopping(relay) ? ERR_STOPPING : error;
 }
 
@@ -385,11 +375,11 @@ find_topics(struct relay *relay)
         const char *topic = relay->options.routes[i].topic;
 
         assert(i < ROUTES_MAX);
-        error = kafka_partition_count(relay->producer, topic, SEND_MS, &relay->partitions[i]);
+        error = kafka_partition_count(relay->producer, topic, ASK_MS, &relay->partitions[i]);
         if (error == ERR_NOT_FOUND)
             error =
-                kafka_topic_make(relay->producer, topic, PARTITIONS, SEND_MS) == ERR_OK
-                    ? kafka_partition_count(relay->producer, topic, SEND_MS, &relay->partitions[i])
+                kafka_topic_make(relay->producer, topic, PARTITIONS, ASK_MS) == ERR_OK
+                    ? kafka_partition_count(relay->producer, topic, ASK_MS, &relay->partitions[i])
                     : ERR_UNREACHABLE;
     }
     relay->has_topics = error == ERR_OK;
@@ -397,7 +387,7 @@ find_topics(struct relay *relay)
 }
 
 static enum error
-send_heartbeats(struct relay *relay, const struct horizon *horizon)
+send_heartbeats(struct relay *relay, const struct event_horizon *horizon)
 {
     enum error error = ERR_OK;
 
@@ -413,17 +403,29 @@ send_heartbeats(struct relay *relay, const struct horizon *horizon)
     return error;
 }
 
-static void
-log_lag(struct relay *relay, const struct horizon *horizon, bool is_behind)
-{
-    int64_t lag_us = clock_now_us() - horizon->time_us;
+/* ---- who sends ---- */
 
-    if (lag_us > LAG_WARN_US && !relay->lag_was_logged)
-        log_warn("relay=late seconds=%" PRId64 " because=\"a transaction has been open that long\"",
-                 lag_us / SECOND_US);
-    relay->lag_was_logged = lag_us > LAG_WARN_US;
-    if (is_behind)
-        log_debug("relay=behind events=%" PRId64, horizon->last - horizon->cursor);
+/* Another replica sends. If it is silent, its place is taken: two that send for a moment do no harm, for
+ * what both send comes twice, and the cursor never goes back. */
+static enum error
+look_at_owner(struct relay *relay)
+{
+    const struct evicted *evicted;
+    struct pg_step step;
+    enum error error;
+
+    if (clock_steady_us() < relay->look_due_us)
+        return ERR_OK;
+    relay->look_due_us = clock_steady_us() + CANDIDATE_US;
+    error = ask(relay, &relay_evict, NULL, &step);
+    if (error != ERR_OK || step.ret_count == 0)
+        return error;
+    evicted = step.ret_rows;
+    log_warn("relay=takes_over source=%s backend=%d application=%s silent_seconds=%" PRId64
+             " ended=%s because=\"the replica that sends the news hangs, or its host is gone\"",
+             relay->options.source, (int)evicted->pid, evicted->application,
+             evicted->silent_us / SECOND_US, evicted->is_done ? "yes" : "no");
+    return ERR_OK;
 }
 
 static enum error
@@ -435,13 +437,27 @@ own(struct relay *relay)
     relay->is_owner = error == ERR_OK && *(const bool *)step.ret_rows;
     if (relay->is_owner)
         log_info("relay=owner source=%s", relay->options.source);
+    else if (error == ERR_OK)
+        error = look_at_owner(relay);
     return error;
+}
+
+/* Kafka is slow: the others must not think that this replica hangs. */
+static void
+stay_owner(void *context)
+{
+    struct relay *relay = context;
+    struct pg_step step;
+
+    if (relay->is_owner && ask(relay, &relay_alive, NULL, &step) != ERR_OK)
+        relay->is_owner = false; /* and so is the lock gone; the round ends at its next question */
 }
 
 static enum error
 round_once(struct relay *relay)
 {
-    struct horizon horizon;
+    bool has_time = clock_steady_us() >= relay->heartbeat_due_us;
+    struct event_horizon horizon;
     enum error error = ERR_OK;
 
     if (!relay->is_owner)
@@ -450,12 +466,15 @@ round_once(struct relay *relay)
         error = find_topics(relay);
     if (error != ERR_OK || !relay->is_owner)
         return error;
-    error = find_horizon(relay, &horizon);
-    if (error == ERR_OK) {
-        log_lag(relay, &horizon, horizon.last > horizon.cursor);
-        error = send_range(relay, &horizon);
+    error = pg_connect(relay->pg);
+    if (error == ERR_OK)
+        error = event_horizon_find(relay->pg, has_time, relay->arena, &horizon);
+    if (error == ERR_OK && horizon.last > horizon.cursor) {
+        error = wait_for_writers(relay, &horizon);
+        if (error == ERR_OK)
+            error = send_range(relay, &horizon);
     }
-    if (error == ERR_OK && clock_steady_us() >= relay->heartbeat_due_us)
+    if (error == ERR_OK && has_time)
         error = send_heartbeats(relay, &horizon);
     return error;
 }
@@ -488,6 +507,7 @@ relay_open(const struct relay_options *options)
     relay->arena = arena_new();
     relay->pg = pg_new(options->conninfo, options->source, relay_statements);
     relay->producer = kafka_producer_new(options->brokers, options->source);
+    kafka_producer_on_wait(relay->producer, stay_owner, relay);
     if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
         abort();
     return relay;

@@ -2,13 +2,14 @@
  *
  * A thread with a connection of its own. It holds an advisory lock, so that one relay runs per
  * database, and a cursor: everything up to it has been acknowledged by Kafka. One round:
- *   T    now, or the start of the oldest open transaction
- *   S    the sequence's last value
- *   X    a transaction id drawn now: whoever has drawn a seq up to S is below it
- *   wait until no transaction below X is open
+ *   find the horizon S, and with it a time T (event_horizon.h)
+ *   wait until all transactions that write events and may have drawn a number up to S have ended
  *   send (cursor, S] in seq order; then a heartbeat with T to every partition; the cursor follows
  * Reading the rows that are visible, by seq alone, would lose events: a transaction can draw a low seq
  * and commit late.
+ *
+ * Of several replicas one has the lock. Where it is silent for 8 s (it hangs, its host is gone) another
+ * one ends its session and takes over.
  *
  * Records are CloudEvents 1.0 in binary mode with JSON bodies; the key is a member of the payload, so
  * that all news of an order, whoever's, is in one partition. A heartbeat (ce_type

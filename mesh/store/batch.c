@@ -467,7 +467,7 @@ batch_pg_new(const struct batch_service *service, const char *conninfo)
 
     struct pg *pg;
 
-    statements[count++] = &batch_now;
+    statements[count++] = service->has_events ? &batch_now_writer : &batch_now;
     statements[count++] = &batch_hurry;
     statements[count++] = &partitions_keep;
     if (service->has_events)

@@ -12,7 +12,7 @@
  *   COMMIT
  *   then calls are finished.
  * A short row count, a unique violation, a deadlock: another writer was first; the batch runs again.
- * A row that somebody else keeps locked (mesh/store/batch_aside.h): its calls are set aside and asked
+ * A row that another transaction keeps locked (mesh/store/batch_aside.h): its calls are set aside and asked
  * again, the others go on. A partition that is missing is made, and the batch runs again.
  * Another SQL error: op by op, and the guilty one gets INTERNAL. Connection lost in COMMIT: the same
  * batch again, which is safe because every op has its record; UNCERTAIN only once the deadline passes,

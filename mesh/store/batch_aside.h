@@ -1,4 +1,4 @@
-/* batch_aside.h -- Calls whose rows somebody else keeps locked. Inside mesh/store/batch only.
+/* batch_aside.h -- Calls whose rows another transaction keeps locked. Inside mesh/store/batch only.
  *
  * A person's open transaction in psql, a replica that hangs: the row may be locked for hours. The calls
  * that need it wait here, without a thread and out of the way of all others, and are tried again with

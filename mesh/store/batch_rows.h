@@ -20,7 +20,7 @@ void batch_rows_touch_records(struct batch_rows *rows, struct uuid id);
 enum { BATCH_HURRY_MS = 20 }; /* for a lock, in a transaction that sets aside what is locked */
 
 /* BEGIN, then the touched rows, in rounds: a table whose rows `follow` ends a round. *ret_now_us is
- * the transaction's now(). In a hurry rows that others have locked are not waited for: they are marked,
+ * the database's time. In a hurry rows that others have locked are not waited for: they are marked,
  * and a call that needs one (batch_rows_needs_locked) must not be decided. */
 enum error batch_rows_load(struct batch_rows *rows, struct pg *pg, bool in_a_hurry,
                            int64_t *ret_now_us);
@@ -41,6 +41,6 @@ enum error batch_rows_save(struct batch_rows *rows, struct pg *pg);
 bool batch_rows_is_dirty(const struct batch_rows *rows);
 bool batch_rows_has_events(const struct batch_rows *rows);
 
-extern const struct pg_statement batch_now, batch_hurry;
+extern const struct pg_statement batch_now, batch_now_writer, batch_hurry;
 
 #endif

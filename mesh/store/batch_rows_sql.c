@@ -16,6 +16,17 @@ const struct pg_statement batch_now = {
     .out_bytes = sizeof(int64_t),
 };
 
+/* The same for a service with events: the time is taken when the writer's lock is there. */
+const struct pg_statement batch_now_writer = {
+    .name = "batch_now_writer",
+    .sql = "WITH writer AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(" EVENT_LOCK_CLASS
+           ", " EVENT_LOCK_WRITER "))"
+           " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM writer",
+    .is_single = true,
+    .out = now_columns,
+    .out_bytes = sizeof(int64_t),
+};
+
 /* In this transaction only. */
 const struct pg_statement batch_hurry = {
     .name = "batch_hurry",
@@ -166,7 +177,11 @@ load_round(struct batch_rows *rows, struct pg *pg, bool begin, size_t first, siz
     enum error error;
 
     if (first == 0)
-        steps[count++] = (struct pg_step){ .statement = &batch_now, .rows = &no_row, .count = 1 };
+        steps[count++] =
+            (struct pg_step){ .statement =
+                                  rows->service->has_events ? &batch_now_writer : &batch_now,
+                              .rows = &no_row,
+                              .count = 1 };
     now_count = count;
     for (size_t table = first; table < end; table++) {
         if (rows->tables[table].count == 0)

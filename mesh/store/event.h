@@ -4,14 +4,22 @@
  * payload), so that its event router can stand in for our relay. `seq` is drawn inside the
  * transaction, under the locks; `version` is the aggregate's own, by which consumers order.
  *
+ * Who writes events is a writer from before it takes its time until its transaction has ended: it holds
+ * the shared advisory lock EVENT_LOCK_CLASS, EVENT_LOCK_WRITER (mesh/store/event_horizon.h says what for).
+ *
  * Memory    Texts are the caller's; batch_event() copies them.
- * Units     time_us: the transaction's now().
+ * Units     time_us: the batch's time, taken with the lock.
  */
 #ifndef MESH_STORE_EVENT_H
 #define MESH_STORE_EVENT_H
 
 #include "mesh/base/uuid.h"
 #include "mesh/store/pg.h"
+
+/* Numbers of advisory locks of a service's database, as mesh.sql has them. */
+#define EVENT_LOCK_CLASS "1296388936" /* "MESH" */
+#define EVENT_LOCK_WRITER "1"
+#define EVENT_LOCK_RELAY "2" /* who has it sends the news */
 
 struct event {
     struct uuid id;            /* filled by batch_event() */

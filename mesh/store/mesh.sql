@@ -151,6 +151,16 @@ CREATE TABLE IF NOT EXISTS event (
 CREATE INDEX IF NOT EXISTS event_by_seq ON event (seq);
 SELECT mesh_partitions_keep('event', 100);
 
+-- Who writes events holds a lock until its transaction has ended: the relay waits for it. Batches take it
+-- before; this is for everybody else.
+CREATE OR REPLACE FUNCTION mesh_event_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1296388936, 1);
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER event_write BEFORE INSERT ON event
+    FOR EACH STATEMENT EXECUTE FUNCTION mesh_event_write();
+
 -- How far a relay has sent them: everything up to seq has been acknowledged.
 CREATE TABLE IF NOT EXISTS event_cursor (
     name text   NOT NULL PRIMARY KEY,

@@ -30,11 +30,14 @@ struct pg {
 };
 
 /* Pinned plans: on growing tables the planner's own choices cost more than twice as much. The
- * time-outs end the locks of a replica that died or hangs. */
+ * time-outs end the locks of a replica that died, hangs, or whose host has gone without a word; keepalives
+ * do so where nothing is under way. */
 static const char session_sql[] =
     "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
     " SET enable_hashjoin = off; SET enable_mergejoin = off; SET lock_timeout = %d;"
     " SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on;"
+    " SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
+    " SET tcp_user_timeout = '10s';"
     " SET client_min_messages = warning; SET timezone = 'UTC'";
 
 struct pg *
@@ -240,7 +243,8 @@ pg_connect(struct pg *pg)
     if (clock_steady_us() - pg->failed_at_us < RECONNECT_US)
         return ERR_STORE_DOWN;
     snprintf(conninfo, sizeof conninfo,
-             "connect_timeout=%d tcp_user_timeout=10000 target_session_attrs=read-write"
+             "connect_timeout=%d tcp_user_timeout=10000 keepalives_idle=5 keepalives_interval=2"
+             " keepalives_count=3 target_session_attrs=read-write"
              " application_name=%s %s",
              PG_CONNECT_SECONDS_MAX, pg->application, pg->conninfo);
     pg->connection = PQconnectdb(conninfo);

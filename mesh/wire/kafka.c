@@ -15,6 +15,9 @@ struct kafka_producer {
     size_t waiting;     /* records that are not acknowledged yet */
     bool has_failed;    /* one of them will never be */
     bool is_away;       /* said so in the log */
+    void (*on_wait)(void *owner);
+    void *owner;
+    int64_t on_wait_due_us;
 };
 
 static void
@@ -121,6 +124,23 @@ headers_of(const struct kafka_record *record)
     return headers;
 }
 
+void
+kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(void *owner), void *owner)
+{
+    producer->on_wait = waiting;
+    producer->owner = owner;
+}
+
+static void
+poll_once(struct kafka_producer *producer)
+{
+    rd_kafka_poll(producer->handle, POLL_MS);
+    if (producer->on_wait == NULL || clock_steady_us() < producer->on_wait_due_us)
+        return;
+    producer->on_wait_due_us = clock_steady_us() + SECOND_US;
+    producer->on_wait(producer->owner);
+}
+
 static bool
 produce(struct kafka_producer *producer, const struct kafka_record *record, int64_t until_us)
 {
@@ -145,7 +165,7 @@ produce(struct kafka_producer *producer, const struct kafka_record *record, int6
             rd_kafka_headers_destroy(headers);
             return false;
         }
-        rd_kafka_poll(producer->handle, POLL_MS);
+        poll_once(producer);
     }
 }
 
@@ -168,12 +188,13 @@ kafka_send(struct kafka_producer *producer, const struct kafka_record *records, 
 
     if (open_handle(producer) != ERR_OK)
         return ERR_UNREACHABLE;
+    producer->on_wait_due_us = clock_steady_us() + SECOND_US;
     for (size_t i = 0; i < count && !producer->has_failed; i++) {
         if (!produce(producer, &records[i], until_us))
             return fail(producer);
     }
     while (producer->waiting > 0 && !producer->has_failed && clock_steady_us() < until_us)
-        rd_kafka_poll(producer->handle, POLL_MS);
+        poll_once(producer);
     if (producer->waiting > 0 || producer->has_failed)
         return fail(producer);
     if (producer->is_away)

@@ -39,6 +39,10 @@ struct kafka_producer;
 struct kafka_producer *kafka_producer_new(const char *brokers, const char *client);
 struct kafka_producer *kafka_producer_free(struct kafka_producer *producer);
 
+/* While a send waits, waiting() is called about once a second; by default nobody is. */
+void kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(void *owner),
+                            void *owner);
+
 /* ERR_OK once every record is acknowledged by all in-sync replicas. */
 enum error kafka_send(struct kafka_producer *producer, const struct kafka_record *records,
                       size_t count, int timeout_ms);

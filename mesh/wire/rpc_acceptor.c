@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* EPOLLRDHUP */
 #include "mesh/wire/rpc_acceptor.h"
 
 #include "mesh/base/arena.h"
@@ -9,24 +8,26 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-    EVENTS_MAX = 64,
-    ACCEPTS_MAX = 64,  /* in a turn, so that who has spoken is handed over between them */
+    ACCEPTS_MAX = 64,  /* in a turn */
     SILENT_MS = 10000, /* as long as the HTTP server waits for a head */
     GONE_MS = 20000,   /* data that a peer does not acknowledge for so long: it is gone */
+    CLOSED_TRIES = 50, /* looks whether the core has closed what was ended, a millisecond apart */
 };
 
 /* What every HTTP/2 client says first (RFC 9113, 3.4), and the shortest SETTINGS. */
@@ -34,128 +35,125 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 static const char settings[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0 };
 enum { PREFACE_BYTES = sizeof preface - 1 };
 
-/* A connection that has not spoken yet. */
+/* A connection that had not spoken when it was looked at last. The descriptor is the core's, which may
+ * have closed it, and its number may be another socket's by now: the inode tells. */
 struct silent {
-    struct silent *next, *before; /* in the order of arrival */
-    int64_t until_us;
+    struct silent *next;
+    int64_t since_us;
+    ino_t inode;
     int fd;
 };
 
 struct rpc_acceptor {
     struct rpc_acceptor_options options;
     struct listen listen;
-    int epoll_fd, event_fd;
+    int event_fd;
     pthread_t thread;
     bool is_started;
     atomic_bool must_stop;
-    struct silent *oldest, *newest;
+    struct silent *oldest, **newest_end; /* in the order of arrival */
     atomic_uint_fast64_t accepted, refused, silent;
 };
 
-/* ---- silent connections ---- */
+/* ---- connections that may be silent ---- */
 
-static void
-silent_remove(struct rpc_acceptor *acceptor, struct silent *silent)
+static ino_t
+inode_of(int fd)
 {
-    if (silent->before != NULL)
-        silent->before->next = silent->next;
-    else
-        acceptor->oldest = silent->next;
-    if (silent->next != NULL)
-        silent->next->before = silent->before;
-    else
-        acceptor->newest = silent->before;
-    free(silent);
+    struct stat status;
+
+    return fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
-static void
-silent_close(struct rpc_acceptor *acceptor, struct silent *silent)
-{
-    close(silent->fd); /* takes it out of epoll too */
-    silent_remove(acceptor, silent);
-    atomic_fetch_add(&acceptor->silent, 1);
-}
-
-/* The socket counts as readable once a whole preface is there, or its end: without this a peer that
- * sends a byte and stops would wake the loop without end. */
+/* Ends the connection if it is still there and has said less than a preface. It is looked at through a
+ * descriptor of our own, which nobody can close meanwhile. */
 static bool
-socket_prepare(int fd)
+silent_end(struct rpc_acceptor *acceptor, const struct silent *silent)
 {
-    int yes = 1, least = PREFACE_BYTES;
-    unsigned gone_ms = GONE_MS;
+    int own = fcntl(silent->fd, F_DUPFD_CLOEXEC, 0);
+    struct tcp_info info = { 0 };
+    socklen_t bytes = sizeof info;
+    bool is_silent = own >= 0 && inode_of(own) == silent->inode &&
+                     getsockopt(own, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
+                     info.tcpi_bytes_received < PREFACE_BYTES;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone_ms, sizeof gone_ms);
-    return setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least) == 0;
-}
-
-static void
-silent_add(struct rpc_acceptor *acceptor, int fd)
-{
-    struct silent *silent = memory_take(sizeof *silent);
-    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = silent };
-
-    silent->fd = fd;
-    silent->until_us = clock_steady_us() + acceptor->options.silent_ms * INT64_C(1000);
-    silent->before = acceptor->newest;
-    if (acceptor->newest != NULL)
-        acceptor->newest->next = silent;
-    else
-        acceptor->oldest = silent;
-    acceptor->newest = silent;
-    atomic_fetch_add(&acceptor->accepted, 1);
-    if (!socket_prepare(fd) || epoll_ctl(acceptor->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-        silent_close(acceptor, silent);
-}
-
-/* It has something to say, or it is over. True: it was closed. */
-static bool
-silent_event(struct rpc_acceptor *acceptor, struct silent *silent)
-{
-    char bytes[PREFACE_BYTES];
-    int fd = silent->fd, any = 1;
-    ssize_t count = recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
-
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (count < PREFACE_BYTES || memcmp(bytes, preface, PREFACE_BYTES) != 0) {
-        silent_close(acceptor, silent);
-        return true;
+    if (is_silent) {
+        atomic_fetch_add(&acceptor->silent, 1);
+        shutdown(own, SHUT_RDWR);
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &any, sizeof any);
-    epoll_ctl(acceptor->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    silent_remove(acceptor, silent);
-    acceptor->options.take(acceptor->options.owner, fd);
-    return false;
+    if (own >= 0)
+        close(own);
+    return is_silent;
+}
+
+/* Looks at the oldest, and forgets it. True: it was ended. */
+static bool
+oldest_end(struct rpc_acceptor *acceptor, struct silent *ret_ended)
+{
+    struct silent *silent = acceptor->oldest;
+    bool is_ended = silent_end(acceptor, silent);
+
+    acceptor->oldest = silent->next;
+    if (acceptor->oldest == NULL)
+        acceptor->newest_end = &acceptor->oldest;
+    *ret_ended = *silent;
+    free(silent);
+    return is_ended;
 }
 
 static void
 silent_expire(struct rpc_acceptor *acceptor)
 {
-    int64_t now_us = clock_steady_us();
+    int64_t until_us = clock_steady_us() - acceptor->options.silent_ms * INT64_C(1000);
+    struct silent ended;
 
-    while (acceptor->oldest != NULL && acceptor->oldest->until_us <= now_us)
-        silent_close(acceptor, acceptor->oldest);
+    while (acceptor->oldest != NULL && acceptor->oldest->since_us <= until_us)
+        oldest_end(acceptor, &ended);
+}
+
+/* The core closes what was ended as soon as it has read that. False: it takes too long. */
+static bool
+wait_closed(const struct silent *ended)
+{
+    const struct timespec moment = { .tv_nsec = 1000 * 1000 };
+
+    for (int i = 0; i < CLOSED_TRIES; i++) {
+        if (inode_of(ended->fd) != ended->inode)
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    return false;
 }
 
 /* ---- accepting ---- */
 
-/* Closes the connection that has been silent for longest; those that have spoken meanwhile are the
- * core's. False: none is silent. */
+/* Ends the connection that has been silent for longest. False: none is. */
 static bool
 make_room(struct rpc_acceptor *acceptor)
 {
-    while (acceptor->oldest != NULL) {
-        struct silent *silent = acceptor->oldest;
+    struct silent ended;
 
-        if (silent_event(acceptor, silent))
-            return true;
-        if (acceptor->oldest == silent) {
-            silent_close(acceptor, silent);
-            return true;
-        }
+    while (acceptor->oldest != NULL) {
+        if (oldest_end(acceptor, &ended))
+            return wait_closed(&ended);
     }
     return false;
+}
+
+static void
+hand_over(struct rpc_acceptor *acceptor, int fd)
+{
+    struct silent *silent = memory_take(sizeof *silent);
+    unsigned gone_ms = GONE_MS;
+    int yes = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone_ms, sizeof gone_ms);
+    *silent = (struct silent){ .fd = fd, .inode = inode_of(fd), .since_us = clock_steady_us() };
+    *acceptor->newest_end = silent;
+    acceptor->newest_end = &silent->next;
+    atomic_fetch_add(&acceptor->accepted, 1);
+    acceptor->options.take(acceptor->options.owner, fd);
 }
 
 static void
@@ -172,7 +170,7 @@ take_in(struct rpc_acceptor *acceptor, int fd)
         }
         fd = descriptor_lower(fd);
     }
-    silent_add(acceptor, fd);
+    hand_over(acceptor, fd);
 }
 
 static void
@@ -203,71 +201,34 @@ wait_ms(const struct rpc_acceptor *acceptor)
 
     if (acceptor->oldest == NULL)
         return -1;
-    left_us = acceptor->oldest->until_us - clock_steady_us();
+    left_us = acceptor->oldest->since_us + acceptor->options.silent_ms * INT64_C(1000) -
+              clock_steady_us();
     return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
-}
-
-static bool
-is_listening(const struct rpc_acceptor *acceptor, const void *owner)
-{
-    const int *fd = owner;
-
-    return fd >= acceptor->listen.fds && fd < acceptor->listen.fds + acceptor->listen.count;
-}
-
-/* Connections first: accepting may close a silent one whose event is in the same list. */
-static void
-events_take(struct rpc_acceptor *acceptor, const struct epoll_event *events, int count)
-{
-    for (int i = 0; i < count; i++) {
-        void *owner = events[i].data.ptr;
-
-        if (owner != &acceptor->event_fd && !is_listening(acceptor, owner))
-            silent_event(acceptor, owner);
-    }
-    for (int i = 0; i < count; i++) {
-        if (is_listening(acceptor, events[i].data.ptr))
-            accept_all(acceptor, *(int *)events[i].data.ptr);
-    }
 }
 
 static void *
 acceptor_main(void *context)
 {
     struct rpc_acceptor *acceptor = context;
-    struct epoll_event events[EVENTS_MAX];
+    struct pollfd polled[LISTEN_SOCKETS_MAX + 1];
+    size_t count = acceptor->listen.count;
 
+    for (size_t i = 0; i < count; i++)
+        polled[i] = (struct pollfd){ .fd = acceptor->listen.fds[i], .events = POLLIN };
+    polled[count] = (struct pollfd){ .fd = acceptor->event_fd, .events = POLLIN };
     while (!atomic_load(&acceptor->must_stop)) {
-        int count = epoll_wait(acceptor->epoll_fd, events, EVENTS_MAX, wait_ms(acceptor));
+        int ready = poll(polled, count + 1, wait_ms(acceptor));
 
-        events_take(acceptor, events, count);
+        for (size_t i = 0; ready > 0 && i < count; i++) {
+            if (polled[i].revents != 0)
+                accept_all(acceptor, polled[i].fd);
+        }
         silent_expire(acceptor);
     }
     return NULL;
 }
 
 /* ---- opening and closing ---- */
-
-static bool
-watch(struct rpc_acceptor *acceptor, int *fd)
-{
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = fd };
-
-    return epoll_ctl(acceptor->epoll_fd, EPOLL_CTL_ADD, *fd, &event) == 0;
-}
-
-static bool
-descriptors_open(struct rpc_acceptor *acceptor)
-{
-    bool is_open;
-
-    acceptor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    acceptor->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    is_open = watch(acceptor, &acceptor->event_fd);
-    for (size_t i = 0; is_open && i < acceptor->listen.count; i++)
-        is_open = watch(acceptor, &acceptor->listen.fds[i]);
-    return is_open;
-}
 
 enum error
 rpc_acceptor_open(const struct rpc_acceptor_options *options, struct rpc_acceptor **ret_acceptor)
@@ -278,12 +239,13 @@ rpc_acceptor_open(const struct rpc_acceptor_options *options, struct rpc_accepto
     acceptor->options = *options;
     if (acceptor->options.silent_ms == 0)
         acceptor->options.silent_ms = SILENT_MS;
-    acceptor->epoll_fd = acceptor->event_fd = -1;
+    acceptor->newest_end = &acceptor->oldest;
     if (error != ERR_OK) {
         free(acceptor);
         return error;
     }
-    if (!descriptors_open(acceptor)) {
+    acceptor->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (acceptor->event_fd < 0) {
         log_error("listen=%s because=\"%s\"", options->listen, strerror(errno));
         rpc_acceptor_close(acceptor);
         return ERR_UNREACHABLE;
@@ -324,11 +286,13 @@ rpc_acceptor_close(struct rpc_acceptor *acceptor)
             continue;
         pthread_join(acceptor->thread, NULL);
     }
-    while (acceptor->oldest != NULL)
-        silent_close(acceptor, acceptor->oldest);
+    while (acceptor->oldest != NULL) {
+        struct silent *silent = acceptor->oldest;
+
+        acceptor->oldest = silent->next; /* the core ends it with all others */
+        free(silent);
+    }
     listen_close(&acceptor->listen);
-    if (acceptor->epoll_fd >= 0)
-        close(acceptor->epoll_fd);
     if (acceptor->event_fd >= 0)
         close(acceptor->event_fd);
     free(acceptor);

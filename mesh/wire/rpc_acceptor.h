@@ -1,14 +1,14 @@
 /* rpc_acceptor.h -- Takes connections for gRPC's C core, so that no fault of accept() makes it deaf.
  *
  * The core of Debian 12 closes its ears for good when accept() says EMFILE once. Therefore it does not
- * listen: this thread does, and gives the core connections that have begun to speak HTTP/2.
+ * listen: this thread does, and gives the core each connection at once. (Not only when it has spoken:
+ * the core's own clients, where nobody polls for them, may see the server's first words and their own
+ * connect in one look or not at all.)
  *
- *     accept -> SILENT --(preface of HTTP/2)--> the core's, which closes it
- *                  \--(silent_ms, other bytes, or its place is needed)--> closed
- *
- * A connection whose number is in the reserve (mesh/base/descriptor.h) takes the place of the one that
- * has been silent for longest; where none is silent it is closed at once. So strangers who connect and
- * say nothing keep nobody out, and clients that are in are never touched.
+ * A connection that has not said HTTP/2's preface after silent_ms is ended. One whose number is in the
+ * reserve (mesh/base/descriptor.h) takes the place of the one that has been silent for longest; where
+ * none is silent it is closed at once. So strangers who connect and say nothing keep no client out,
+ * and clients that are in are never touched.
  *
  * Thread    One of its own; options.take is called there. open, close: main.
  * Errors    Those of listen_open().
@@ -47,9 +47,9 @@ struct rpc_acceptor *rpc_acceptor_close(struct rpc_acceptor *acceptor);
 enum error rpc_acceptor_probe(const struct rpc_acceptor *acceptor, int wait_ms);
 
 struct rpc_acceptor_counters {
-    uint64_t accepted; /* taken in, silent at first */
+    uint64_t accepted; /* given to the core */
     uint64_t refused;  /* closed at once: all descriptors but the reserve are in use */
-    uint64_t silent;   /* closed because they said nothing, or not the preface */
+    uint64_t silent;   /* ended because they said nothing, or less than a preface */
 };
 void rpc_acceptor_count(const struct rpc_acceptor *acceptor,
                         struct rpc_acceptor_counters *ret_counters);

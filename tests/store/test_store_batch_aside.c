@@ -1,4 +1,4 @@
-/* Rows, keys and tables that somebody else keeps locked, and partitions that are missing: whose calls they
+/* Rows, keys and tables that another transaction keeps locked, and partitions that are missing: whose calls they
  * are wait, and all others go on. */
 #include "tests/store/batch_fixture.h"
 

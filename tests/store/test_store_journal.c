@@ -335,7 +335,7 @@ START_TEST(parked_then_final)
 }
 END_TEST
 
-/* A machine that was suspended for weeks goes on before anybody has made the partitions of today. */
+/* A machine that was suspended for weeks goes on before the keeper has made the partitions of today. */
 START_TEST(a_week_without_a_partition_gets_one)
 {
     struct uuid id = uuid_v7(clock_now_us());

@@ -1,5 +1,6 @@
 /* A server whose descriptors run out: who is in is served, who is silent makes room, and once the crowd
  * has gone everybody is served again. */
+#define _GNU_SOURCE /* dup3 */
 #include "tests/wire/server_harness.h"
 
 #include "mesh/base/descriptor.h"
@@ -8,6 +9,7 @@
 #include "tests/patience.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -191,54 +193,52 @@ START_TEST(without_any_descriptor_the_server_goes_on)
 }
 END_TEST
 
-/* clang-format off */
-#define WORDS(literal) literal, sizeof(literal) - 1
-static const struct {
-    const char *what, *words;
-    size_t count;
-    int heard;
-} words[] = {
-    { "HTTP/2",             hello, HELLO_BYTES,                                                  SETTINGS },
-    { "HTTP/1.1",           WORDS("GET / HTTP/1.1\r\nHost: here\r\n\r\n"),                       -1 },
-    { "TLS",                WORDS("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" "aaaaaaaaaaaaaaaaaaaa"), -1 },
-    { "nearly the preface", WORDS("PRI * HTTP/2.0\r\n\r\nSM\r\n\r!\0\0\0\4\0\0\0\0\0"),          -1 },
-};
-/* clang-format on */
-
-START_TEST(only_http2_comes_in)
+/* A client of the core's own, where nobody polls for it, needs the server's first words together with
+ * its connect: else it may never come in again after a restart of the server. */
+START_TEST(the_server_speaks_first)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), heard;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     socket_connect(fd, rpc_server_port(server));
-    ck_assert_int_eq(send(fd, words[_i].words, words[_i].count, MSG_NOSIGNAL),
-                     (ssize_t)words[_i].count);
-    heard = hear(fd);
-    ck_assert_msg(heard == words[_i].heard, "%s: %d", words[_i].what, heard);
-    close(fd);
-}
-END_TEST
-
-START_TEST(a_preface_may_come_in_pieces)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-
-    setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &yes, sizeof yes);
-    socket_connect(fd, rpc_server_port(server));
-    for (size_t i = 0; i < HELLO_BYTES; i++)
-        ck_assert_int_eq(send(fd, hello + i, 1, MSG_NOSIGNAL), 1);
     ck_assert_int_eq(hear(fd), SETTINGS);
     close(fd);
 }
 END_TEST
 
-START_TEST(half_a_preface_and_the_end_is_no_client)
+/* clang-format off */
+#define WORDS(literal) literal, sizeof(literal) - 1
+static const struct {
+    const char *what, *words;
+    size_t count;
+} words[] = {
+    { "HTTP/1.1",           WORDS("GET / HTTP/1.1\r\nHost: here\r\n\r\n") },
+    { "TLS",                WORDS("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" "aaaaaaaaaaaaaaaaaaaa") },
+    { "nearly the preface", WORDS("PRI * HTTP/2.0\r\n\r\nSM\r\n\r!\0\0\0\4\0\0\0\0\0") },
+};
+/* clang-format on */
+
+/* Waits until the server has nothing more to say. */
+static bool
+hear_end(int fd)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    char bytes[256];
+
+    while (poll(&poll_fd, 1, (int)(patient_us(10 * SECOND_US) / 1000)) == 1) {
+        if (recv(fd, bytes, sizeof bytes, 0) <= 0)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(who_speaks_no_http2_is_sent_away)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     socket_connect(fd, rpc_server_port(server));
-    ck_assert_int_eq(send(fd, hello, 10, MSG_NOSIGNAL), 10);
-    shutdown(fd, SHUT_WR);
-    ck_assert_int_eq(hear(fd), -1);
+    ck_assert_int_eq(send(fd, words[_i].words, words[_i].count, MSG_NOSIGNAL),
+                     (ssize_t)words[_i].count);
+    ck_assert_msg(hear_end(fd), "%s", words[_i].what);
     close(fd);
 }
 END_TEST
@@ -252,27 +252,34 @@ END_TEST
 
 /* ---- the acceptor alone ---- */
 
+static int taken[2];
+static atomic_int taken_count;
+
+/* As the core does: it is here until its end has been read. */
 static void
-close_it(void *owner, int fd)
+keep_it(void *owner, int fd)
 {
-    (void)owner;
-    close(fd);
+    int *count = owner;
+
+    (void)count;
+    taken[atomic_fetch_add(&taken_count, 1) % 2] = fd;
 }
 
 static struct rpc_acceptor *
 acceptor_open(void)
 {
     const struct rpc_acceptor_options options = { .listen = "127.0.0.1:0",
-                                                  .take = close_it,
+                                                  .take = keep_it,
                                                   .silent_ms = 50 };
     struct rpc_acceptor *acceptor;
 
     log_open("test", LOG_ERROR);
+    atomic_store(&taken_count, 0);
     ck_assert_int_eq(rpc_acceptor_open(&options, &acceptor), ERR_OK);
     return acceptor;
 }
 
-START_TEST(who_says_nothing_is_sent_away)
+START_TEST(who_says_less_than_a_preface_is_sent_away)
 {
     struct rpc_acceptor *acceptor = acceptor_open();
     struct rpc_acceptor_counters counters;
@@ -291,6 +298,39 @@ START_TEST(who_says_nothing_is_sent_away)
     close(silent);
     close(slow);
     rpc_acceptor_close(acceptor);
+    close(taken[0]);
+    close(taken[1]);
+}
+END_TEST
+
+/* A number that was closed and is another socket's now is not mistaken for the one that was silent. */
+START_TEST(another_socket_of_that_number_is_left_alone)
+{
+    struct rpc_acceptor *acceptor = acceptor_open();
+    struct rpc_acceptor_counters counters;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pair[2];
+    int later = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char byte;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    rpc_acceptor_start(acceptor);
+    socket_connect(client, rpc_acceptor_port(acceptor));
+    while (atomic_load(&taken_count) == 0)
+        sched_yield();
+    ck_assert_int_eq(dup3(pair[0], taken[0], O_CLOEXEC), taken[0]);
+    socket_connect(later, rpc_acceptor_port(acceptor));
+    ck_assert_int_eq(hear(later), -1); /* they are looked at in the order in which they came */
+    rpc_acceptor_count(acceptor, &counters);
+    ck_assert_uint_eq(counters.silent, 1);
+    ck_assert_int_eq(send(taken[0], "x", 1, MSG_NOSIGNAL), 1);
+    ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 1);
+    rpc_acceptor_close(acceptor);
+    close(taken[0]);
+    close(taken[1]);
+    close(pair[0]);
+    close(pair[1]);
+    close(client);
+    close(later);
 }
 END_TEST
 
@@ -299,8 +339,6 @@ START_TEST(a_port_that_nobody_serves_is_deaf)
     struct rpc_acceptor *acceptor = acceptor_open(); /* the kernel connects, and nobody answers */
 
     ck_assert_int_eq(rpc_acceptor_probe(acceptor, 50), ERR_UNREACHABLE);
-    rpc_acceptor_start(acceptor);
-    ck_assert_int_eq(rpc_acceptor_probe(acceptor, 10000), ERR_OK);
     rpc_acceptor_close(acceptor);
 }
 END_TEST
@@ -372,11 +410,12 @@ main(void)
     tcase_add_test(cases, who_is_silent_makes_room);
     tcase_add_test(cases, a_crowd_that_speaks_is_refused_and_forgotten);
     tcase_add_test(cases, without_any_descriptor_the_server_goes_on);
-    tcase_add_loop_test(cases, only_http2_comes_in, 0, (int)(sizeof words / sizeof *words));
-    tcase_add_test(cases, a_preface_may_come_in_pieces);
-    tcase_add_test(cases, half_a_preface_and_the_end_is_no_client);
+    tcase_add_test(cases, the_server_speaks_first);
+    tcase_add_loop_test(cases, who_speaks_no_http2_is_sent_away, 0,
+                        (int)(sizeof words / sizeof *words));
     tcase_add_test(cases, a_port_that_listens_is_heard);
-    tcase_add_test(alone, who_says_nothing_is_sent_away);
+    tcase_add_test(alone, who_says_less_than_a_preface_is_sent_away);
+    tcase_add_test(alone, another_socket_of_that_number_is_left_alone);
     tcase_add_test(alone, a_port_that_nobody_serves_is_deaf);
     tcase_add_test(alone, a_name_is_listened_on_at_all_its_addresses);
     tcase_add_loop_test(alone, an_address_is_understood_or_refused, 0,
