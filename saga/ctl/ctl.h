@@ -38,6 +38,7 @@ struct ctl {
 };
 
 enum ctl_exit ctl_list(struct ctl *ctl);
+enum ctl_exit ctl_orders(struct ctl *ctl);
 enum ctl_exit ctl_show(struct ctl *ctl);
 enum ctl_exit ctl_definitions(struct ctl *ctl);
 enum ctl_exit ctl_retry(struct ctl *ctl);

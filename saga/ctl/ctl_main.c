@@ -17,6 +17,7 @@ static const struct {
     enum ctl_exit (*run)(struct ctl *ctl);
 } words[] = {
     { "list",        0, 0, ctl_list },
+    { "orders",      0, 0, ctl_orders },
     { "show",        1, 1, ctl_show },
     { "retry",       0, 1, ctl_retry },
     { "compensate",  0, 1, ctl_compensate },
@@ -44,6 +45,7 @@ static const char usage[] =
     "                         ended; without a phase, all that have not ended. --state and --reason\n"
     "                         choose among them\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
+    "  orders                 orders that have not ended, newest first\n"
     "  payments               payments that need somebody: quarantined, or their refund was refused\n"
     "  audit                  does all that holds money or goods agree, also between services? What does\n"
     "                         not is told, with the word that repairs it\n"
@@ -78,7 +80,7 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, orders, demo: address of order-svc", offsetof(struct ctl, order) },
     { "storage", CONFIG_TEXT, "", 0, 0, "release, sell, audit, demo: address of storage-svc",
       offsetof(struct ctl, storage) },
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
@@ -89,10 +91,10 @@ static const struct config_key keys[] = {
     { "reason", CONFIG_TEXT, "", 0, 0,
       "list, retry --all, compensate --all: only sagas with this error code, as list shows it",
       offsetof(struct ctl, reason) },
-    { "limit", CONFIG_INT, "100", 1, 100000, "list, payments: how many at most", offsetof(struct ctl, limit) },
-    { "all", CONFIG_FLAG, NULL, 0, 0, "list, payments: without a limit; retry, compensate, ask: all of them",
+    { "limit", CONFIG_INT, "100", 1, 100000, "list, orders, payments: how many at most", offsetof(struct ctl, limit) },
+    { "all", CONFIG_FLAG, NULL, 0, 0, "list, orders, payments: without a limit; retry, compensate, ask: all of them",
       offsetof(struct ctl, is_all) },
-    { "page", CONFIG_TEXT, "", 0, 0, "list, payments: go on from here, as the list before said",
+    { "page", CONFIG_TEXT, "", 0, 0, "list, orders, payments: go on from here, as the list before said",
       offsetof(struct ctl, page) },
     { "rate", CONFIG_INT, "0", 0, 100000,
       "how many a second at most; 0: 2,000 of audit, 100 of the others",

@@ -99,9 +99,15 @@ class Audit(External):
                 self.assertEqual(self.pages(call, request, 2), whole)
         listed = [order.order_id for order in self.pages(*lists[0], 1)]
         self.assertEqual(listed, open_orders[::-1])
+        status, answer = self.sagactl("orders", "--json", "--limit=2")
+        self.assertEqual((status, answer["has_more"]), (0, True), answer)
+        self.assertEqual([o["order_id"] for o in answer["orders"]], listed[:2])
+        status, text = self.sagactl("orders", "--all", "--limit=1")
+        self.assertEqual((status, [id in text for id in listed]), (0, [True] * 3), text)
         for order_id in open_orders:
             self.mesh.cancel(order_id)
             self.assert_failed(order_id, "CANCELED")
+        self.assertEqual(self.sagactl("orders"), (0, "all orders have ended\n"))
 
     def test_it_could_not_look(self):
         for name in ("order", "storage", "account", "saga"):
