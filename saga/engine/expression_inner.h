@@ -46,7 +46,7 @@ struct node {
     bool is_safe; /* ?. */
 };
 
-enum { REAL_TEXT_BYTES = 40 };
+enum { REAL_TEXT_BYTES = 48 };
 
 /* In UTF-16 units, as Java counts. The text is UTF-8. */
 int64_t text_length(const char *text);
