@@ -332,7 +332,7 @@ payment_is_not_paid_back(const void *context)
 
 /* clang-format off */
 const struct audit_rule audit_payment_rules[] = {
-    { "PAYMENT_NEEDS_PERSON",    "is not what its provider's books say, or its refund is refused", "sagactl refund ID", payment_needs_person },
+    { "PAYMENT_NEEDS_PERSON",    "has a trouble that only a person can end", "sagactl refund ID", payment_needs_person },
     { "PAYMENT_WITHOUT_ORDER",   "is for an order that is not there",                              "sagactl refund ID", payment_has_no_order },
     { "PAYMENT_TAKEN",           "is taken, and its order waits all the same",                     "sagactl tell ID",   payment_waits_for_order },
     { "PAYMENT_UNTOLD",          "has news that its order's saga has not acknowledged",            "sagactl tell ID",   payment_is_untold },

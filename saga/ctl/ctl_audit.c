@@ -21,16 +21,6 @@ static const char *const kinds[] = { "orders", "holds", "charges", "payments" };
 
 /* ---- telling ---- */
 
-static void
-flush_json(struct json_writer *writer)
-{
-    bool needs_comma = writer->needs_comma;
-
-    fwrite(writer->text, 1, writer->bytes, stdout);
-    json_writer_reset(writer);
-    writer->needs_comma = needs_comma;
-}
-
 /* The word with its id: it can be run as it stands. */
 static const char *
 repair_text(const struct audit_finding *finding, struct arena *arena)
@@ -64,7 +54,7 @@ audit_tell(struct audit *audit, const struct audit_finding *finding)
     json_put_text(&audit->json, "what", finding->what);
     json_put_text(&audit->json, "repair", repair);
     json_close_object(&audit->json);
-    flush_json(&audit->json);
+    ctl_pages_flush(&audit->json);
 }
 
 static void
@@ -79,7 +69,7 @@ tell_end(struct audit *audit)
         json_put_bool(&audit->json, "has_more", audit->has_more);
         json_put_bool(&audit->json, "is_clean", is_clean);
         json_close_object(&audit->json);
-        flush_json(&audit->json);
+        ctl_pages_flush(&audit->json);
         putchar('\n');
         return;
     }

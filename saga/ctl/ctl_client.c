@@ -179,7 +179,6 @@ static const struct {
     const char *reason, *next;
 } moves[] = {
     { "NOT_STUCK",  "Only a stuck saga can be moved: sagactl list --phase=stuck" },
-    { "NOT_FOUND",  "sagactl list shows the sagas that have not ended; --phase=ended the others." },
     { "NOT_TROUBLED", "sagactl payments lists those that need somebody." },
     { "PAYMENT_TAKEN", "Undo the order: that refunds it." },
     { "TOO_LATE",   "sagactl show ID says how far it has come." },
@@ -195,6 +194,10 @@ next_move(const struct ctl_client *client, const struct rpc_result *result)
         if (strcmp(result->reason, moves[i].reason) == 0)
             return moves[i].next;
     }
+    if (strcmp(result->reason, "NOT_FOUND") == 0 && strcmp(client->name, "saga") == 0)
+        return "sagactl list shows the sagas that have not ended; --phase=ended the others.";
+    if (strcmp(result->reason, "NOT_FOUND") == 0 && strcmp(client->name, "order") == 0)
+        return "sagactl orders shows the orders that have not ended.";
     if (result->code == WIRE_UNAVAILABLE)
         return arena_print(client->ctl->arena,
                            "Does it run? ./dev status. Is it elsewhere? --%s=HOST:PORT",

@@ -15,26 +15,27 @@ static const struct {
     const char *word;
     int arguments_min, arguments_max;
     enum ctl_exit (*run)(struct ctl *ctl);
+    const char *ids; /* the word that shows the ids it takes; "": it takes none */
 } words[] = {
-    { "list",        0, 0, ctl_list },
-    { "orders",      0, 0, ctl_orders },
-    { "show",        1, 1, ctl_show },
-    { "retry",       0, 1, ctl_retry },
-    { "compensate",  0, 1, ctl_compensate },
-    { "cancel",      1, 1, ctl_cancel },
-    { "payments",    0, 0, ctl_payments },
-    { "refund",      1, 1, ctl_refund },
-    { "refund-charge", 1, 1, ctl_refund_charge },
-    { "release",     1, 1, ctl_release },
-    { "tell",        1, 1, ctl_tell },
-    { "ask",         0, 1, ctl_ask },
-    { "sell",        1, 1, ctl_sell },
-    { "end",         1, 1, ctl_end },
-    { "audit",       0, 0, ctl_audit },
-    { "definitions", 0, 0, ctl_definitions },
-    { "ping",        0, 1, ctl_ping },
-    { "demo",        0, 0, ctl_demo },
-    { "id",          0, 1, ctl_id },
+    { "list",          0, 0, ctl_list,          ""         },
+    { "orders",        0, 0, ctl_orders,        ""         },
+    { "show",          1, 1, ctl_show,          "list"     },
+    { "retry",         0, 1, ctl_retry,         "list"     },
+    { "compensate",    0, 1, ctl_compensate,    "list"     },
+    { "cancel",        1, 1, ctl_cancel,        "list"     },
+    { "payments",      0, 0, ctl_payments,      ""         },
+    { "refund",        1, 1, ctl_refund,        "payments" },
+    { "refund-charge", 1, 1, ctl_refund_charge, "audit"    },
+    { "release",       1, 1, ctl_release,       "audit"    },
+    { "tell",          1, 1, ctl_tell,          "audit"    },
+    { "ask",           0, 1, ctl_ask,           "orders"   },
+    { "sell",          1, 1, ctl_sell,          "audit"    },
+    { "end",           1, 1, ctl_end,           "orders"   },
+    { "audit",         0, 0, ctl_audit,         ""         },
+    { "definitions",   0, 0, ctl_definitions,   ""         },
+    { "ping",          0, 1, ctl_ping,          ""         },
+    { "demo",          0, 0, ctl_demo,          ""         },
+    { "id",            0, 1, ctl_id,            ""         },
 };
 
 static const char usage[] =
@@ -173,6 +174,19 @@ ctl_request_id(const struct ctl *ctl)
     return arena_print(ctl->arena, "%s", uuid_print(uuid_v7(clock_now_us()), text));
 }
 
+/* Where the ids that a word takes are to be seen. */
+static const char *
+next_of_ids(const struct ctl *ctl)
+{
+    const char *ids = "list";
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, ctl->word) == 0)
+            ids = words[i].ids;
+    }
+    return arena_print(ctl->arena, "sagactl %s shows the ids there are.", ids);
+}
+
 const char *
 ctl_id_argument(const struct ctl *ctl)
 {
@@ -181,7 +195,7 @@ ctl_id_argument(const struct ctl *ctl)
 
     if (uuid_parse(text, strlen(text), &id))
         return text;
-    ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl list shows the ids there are.",
+    ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", next_of_ids(ctl),
              "'%s' is not an id: 36 characters, lower case, like "
              "0193d5a0-6f5b-7c1e-8d57-3a1f0c2b4e99",
              text);
@@ -225,11 +239,10 @@ run(struct ctl *ctl)
         if (strcmp(words[i].word, ctl->word) != 0)
             continue;
         if (ctl->argument_count < words[i].arguments_min)
-            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
-                            words[i].run == ctl_refund || words[i].run == ctl_tell
-                                ? "sagactl payments shows the ids there are."
-                                : "sagactl list shows the ids there are.",
-                            "%s needs an id", ctl->word);
+            return ctl_fail(
+                ctl, CTL_USAGE, "BAD_REQUEST",
+                arena_print(ctl->arena, "sagactl %s shows the ids there are.", words[i].ids),
+                "%s needs an id", ctl->word);
         if (ctl->argument_count > words[i].arguments_max)
             return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",
                             "%s has no use for '%s'", ctl->word,

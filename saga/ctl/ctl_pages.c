@@ -48,9 +48,8 @@ ctl_pages_size(const struct ctl_pages *pages)
     return pages->ctl->is_all || left > CTL_PAGE ? CTL_PAGE : (int32_t)left;
 }
 
-/* What was written goes out, and the text begins anew where it was. */
-static void
-flush_json(struct json_writer *writer)
+void
+ctl_pages_flush(struct json_writer *writer)
 {
     bool needs_comma = writer->needs_comma;
 
@@ -65,7 +64,7 @@ ctl_pages_next(struct ctl_pages *pages, const char *token)
 {
     pages->is_begun = true;
     set_token(pages, token);
-    flush_json(&pages->json);
+    ctl_pages_flush(&pages->json);
     arena_reset(pages->ctl->arena);
 }
 
@@ -91,7 +90,7 @@ ctl_pages_end(struct ctl_pages *pages, const char *none)
         if (has_token)
             json_put_text(&pages->json, "next_page", pages->token);
         json_close_object(&pages->json);
-        flush_json(&pages->json);
+        ctl_pages_flush(&pages->json);
         putchar('\n');
     } else if (has_token) {
         printf("there are more: --all, or from here on: --page=%s\n", pages->token);

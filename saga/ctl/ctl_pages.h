@@ -33,6 +33,9 @@ struct ctl_pages {
         is_cut; /* set by a caller that left out rows of the last page: --limit was reached inside of it */
 };
 
+/* What was written goes out, and the text begins anew where it was. */
+void ctl_pages_flush(struct json_writer *writer);
+
 /* With --json prints an object with an array of this name. */
 void ctl_pages_open(struct ctl_pages *pages, struct ctl *ctl, const char *name);
 
