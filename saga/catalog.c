@@ -79,9 +79,10 @@ check_calls(const struct definition *definition, const struct pbjson *pbjson,
                                state->method);
         if (method.is_streaming)
             return problem_set(problem, ERR_BAD_REQUEST, field, "a streaming method has no answer");
-        if (!pbjson_message_has(method.request, "request_id"))
+        if (!pbjson_message_has(method.request, "request_id") && !state->is_read)
             return problem_set(problem, ERR_BAD_REQUEST, field,
-                               "its request has no request_id, so repeating it would not be safe");
+                               "its request has no request_id, so repeating it would not be safe "
+                               "(one that only reads says \"IsForUpdate\": false)");
     }
     return ERR_OK;
 }

@@ -183,8 +183,10 @@ impossible(const struct participants *participants, const struct call_due *due,
         return "is not in the descriptors any more";
     if (ret_method->is_streaming)
         return "has become a streaming method";
-    return pbjson_message_has(ret_method->request, "request_id") ? NULL
-                                                                 : "has no request_id any more";
+    if (pbjson_message_has(ret_method->request, "request_id"))
+        return NULL;
+    json_object_del(due->request, "requestId");
+    return due->is_read ? NULL : "has no request_id any more";
 }
 
 /* Maps the request to bytes; a request that does not fit the message was never sent. */

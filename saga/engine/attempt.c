@@ -47,6 +47,17 @@ retry_takes(const struct retry_rule *rule, const char *class)
                                       exception_is(class, THROWABLE_NETWORK_TIMEOUT));
 }
 
+/* Is the class the business of the Retry entries? Then the budget is not asked, unless it is the state's own. */
+static bool
+retry_names(const struct state *state, const char *class)
+{
+    for (size_t i = 0; i < state->retry_count; i++) {
+        if (retry_takes(&state->retries[i], class))
+            return true;
+    }
+    return false;
+}
+
 /* Finds who pays for another attempt after an error of that class, and when it is due. */
 static bool
 retry_find(const struct turn *turn, const char *class, bool has_default, int *ret_rule,
@@ -54,12 +65,13 @@ retry_find(const struct turn *turn, const char *class, bool has_default, int *re
 {
     const struct step *step = turn_step(turn);
     const struct state *state = turn_state(turn, step->state);
-    int64_t delay_us = -1;
+    bool is_named = retry_names(state, class);
+    int64_t delay_us = -1, budget_us = is_named && state->budget_us == 0 ? 0 : step->budget_us;
 
-    if (step->budget_us != 0 && turn->now_us >= step->budget_us)
+    if (budget_us != 0 && turn->now_us >= budget_us)
         return false;
     *ret_rule = -1;
-    if (state->retry_count == 0 && has_default)
+    if (!is_named && has_default)
         delay_us =
             spread(step, backoff_us(BACKOFF_FIRST_US, 2000, step->attempts, BACKOFF_LAST_US));
     for (size_t i = 0; i < state->retry_count && delay_us < 0; i++) {
@@ -74,8 +86,8 @@ retry_find(const struct turn *turn, const char *class, bool has_default, int *re
     if (delay_us < 0)
         return false;
     *ret_next_us = turn->now_us + delay_us;
-    if (step->budget_us != 0 && *ret_next_us > step->budget_us)
-        *ret_next_us = step->budget_us; /* one last time */
+    if (budget_us != 0 && *ret_next_us > budget_us)
+        *ret_next_us = budget_us; /* one last time */
     return true;
 }
 
@@ -104,6 +116,7 @@ take_unsettled(struct turn *turn, const struct trouble *trouble, bool is_unknown
     int64_t next_us;
     int rule;
 
+    is_unknown = is_unknown && !turn_state(turn, step->state)->is_read; /* it changed nothing */
     ending.is_unknown = step->is_unknown || is_unknown;
     if (!ending.is_unknown && step->undoes < 0 && task_may_be_cancelled(turn))
         return task_end_cancelled(turn, true);
@@ -318,6 +331,6 @@ attempt_recovered(struct turn *turn)
         return;
     step = turn_step(turn);
     if (step->next_us <= turn->now_us + RECOVERED_SKEW_US && !step->is_unknown)
-        wait_for_retry(turn, &trouble, true, -1,
+        wait_for_retry(turn, &trouble, !turn_state(turn, step->state)->is_read, -1,
                        step->next_us > turn->now_us ? step->next_us : turn->now_us);
 }

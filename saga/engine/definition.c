@@ -445,6 +445,7 @@ service_task_read(struct reader *reader, const json_t *json)
 {
     struct state *state = reader->state;
 
+    state->is_read = json_is_false(json_object_get(json, "IsForUpdate"));
     return read_text(reader, json, "ServiceName", &state->service) &&
            read_text(reader, json, "ServiceMethod", &state->method) &&
            read_bool(reader, json, "IsForUpdate", &state->is_for_update) &&
@@ -700,6 +701,12 @@ definition_free(struct definition *definition)
 }
 
 int
+definition_end(const struct definition *definition)
+{
+    return (int)definition->state_count;
+}
+
+int
 definition_state_find(const struct definition *definition, const char *name)
 {
     for (size_t i = 0; i < definition->state_count; i++) {
@@ -721,12 +728,23 @@ definition_awaits(const struct definition *definition, const char *event)
     return false;
 }
 
+const char *
+definition_reserves(const struct definition *definition, const char *name)
+{
+    static const char key[] = "_business_key_";
+    size_t bytes = strlen(name), key_bytes = sizeof key - 1;
+
+    if (strcmp(name, "_error_") == 0)
+        return "the engine sets it";
+    if (bytes >= key_bytes && strcmp(name + bytes - key_bytes, key) == 0)
+        return "the engine sets what ends so";
+    return definition_awaits(definition, name) ? "it is an event, which only signals set" : NULL;
+}
+
 int64_t
 state_budget_us(const struct state *state, bool is_long)
 {
     if (state->budget_us != 0)
         return state->budget_us;
-    if (state->retry_count != 0)
-        return 0;
     return (is_long ? BUDGET_LONG_SECONDS : BUDGET_SHORT_SECONDS) * SECOND_US;
 }

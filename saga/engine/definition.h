@@ -88,6 +88,7 @@ struct state {
     /* ServiceTask */
     char *service, *method;
     bool has_input, is_for_update, is_for_compensation, is_pivot;
+    bool is_read; /* IsForUpdate is false in so many words: asking it changes nothing */
     struct template *inputs;
     size_t input_count;
     struct output_rule *outputs;
@@ -146,14 +147,20 @@ enum error definition_read(const char *text, size_t bytes, const struct definiti
 /* NULL is fine. Returns NULL. */
 struct definition *definition_free(struct definition *definition);
 
+/* The end behind a state without Next, where a state's index is expected. */
+int definition_end(const struct definition *definition);
+
 /* STATE_NONE when there is none. */
 int definition_state_find(const struct definition *definition, const char *name);
 
 /* Does a wait of it name this event? */
 bool definition_awaits(const struct definition *definition, const char *event);
 
-/* The budget of a state that is entered before the pivot, or after it (and when undoing). 0: its Retry
- * entries alone say when to give up. */
+/* Why nobody but the engine may write this name of the context; NULL: anybody may. */
+const char *definition_reserves(const struct definition *definition, const char *name);
+
+/* The budget of a state that is entered before the pivot, or after it (and when undoing), for errors that no
+ * Retry entry names. */
 int64_t state_budget_us(const struct state *state, bool is_long);
 
 #endif

@@ -72,6 +72,12 @@ definition_mark(struct definition *definition)
         state->is_for_update = true;
         definition->states[state->compensate_state].is_for_compensation = true;
     }
+    for (size_t i = 0; i < definition->state_count; i++) {
+        struct state *state = &definition->states[i];
+
+        state->is_read = state->is_read && !state->is_for_update && !state->is_pivot &&
+                         !state->is_for_compensation;
+    }
 }
 
 static enum error
@@ -138,6 +144,31 @@ check_events(const struct check *check)
     return ERR_OK;
 }
 
+/* What only the engine writes into the context, nothing else does: else an answer could forge a payment. */
+static enum error
+check_names(const struct check *check)
+{
+    const struct definition *definition = check->definition;
+    char rule[128];
+
+    for (size_t i = 0; i < definition->state_count; i++) {
+        const struct state *state = &definition->states[i];
+
+        for (size_t n = 0; n < state->output_count; n++) {
+            const char *because = definition_reserves(definition, state->outputs[n].name);
+
+            snprintf(rule, sizeof rule, "must not set \"%.64s\": %s", state->outputs[n].name,
+                     because == NULL ? "" : because);
+            if (because != NULL)
+                return refuse(check, state, "Output", rule);
+        }
+        if (state->event != NULL && (strcmp(state->event, "_error_") == 0 ||
+                                     strstr(state->event, "_business_key_") != NULL))
+            return refuse(check, state, "Event", "must not be a name that the engine itself sets");
+    }
+    return ERR_OK;
+}
+
 /* Every state must be able to reach an end: walks backwards from the ends until nothing changes. */
 static enum error
 check_ends(const struct check *check)
@@ -192,6 +223,27 @@ check_reachable(const struct check *check)
     for (size_t i = 0; i < definition->state_count; i++) {
         if (!is_reachable[i])
             warn(check, "States.%s: nothing leads to it", definition->states[i].name);
+    }
+}
+
+/* Behind a trigger nothing is undone any more, and an end there says that all was. */
+static void
+check_triggers(const struct check *check)
+{
+    const struct definition *definition = check->definition;
+    bool is_behind[DEFINITION_STATES_MAX] = { false };
+
+    for (size_t i = 0; i < definition->state_count; i++) {
+        if (definition->states[i].kind == STATE_COMPENSATION_TRIGGER &&
+            definition->states[i].next != STATE_NONE)
+            mark_reachable(definition, definition->states[i].next, is_behind);
+    }
+    for (size_t i = 0; i < definition->state_count; i++) {
+        if (is_behind[i] && definition->states[i].compensate_state != STATE_NONE)
+            warn(check,
+                 "States.%s: may be done behind a CompensationTrigger: a saga that ends then is "
+                 "stuck",
+                 definition->states[i].name);
     }
 }
 
@@ -257,9 +309,11 @@ definition_check(struct definition *definition, const json_t *json, struct probl
                            .problem = problem };
 
     if (check_compensation(&check) != ERR_OK || check_roles(&check) != ERR_OK ||
-        check_ends(&check) != ERR_OK || check_events(&check) != ERR_OK)
+        check_ends(&check) != ERR_OK || check_events(&check) != ERR_OK ||
+        check_names(&check) != ERR_OK)
         return ERR_BAD_REQUEST;
     check_reachable(&check);
+    check_triggers(&check);
     check_holds(&check);
     return ERR_OK;
 }

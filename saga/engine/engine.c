@@ -57,6 +57,7 @@ turn_stuck(struct turn *turn, const char *code, const char *message)
     struct record *record = turn_record(turn, RECORD_STUCK);
 
     record->status = STATUS_UN;
+    record->state = turn->standing;
     record->reason = turn_text(turn, code);
     record->message = turn_text(turn, message);
     turn_fold(turn, record);
@@ -79,7 +80,7 @@ machine_status(const struct instance *instance, bool is_failed)
 {
     bool has_failed = false, has_update = false, has_done_update = false;
 
-    if (instance->compensation == STATUS_SU)
+    if (instance->compensation != STATUS_NONE)
         return STATUS_UN;
     for (size_t i = 0; i < instance->step_count; i++) {
         const struct step *step = &instance->steps[i];
@@ -100,13 +101,33 @@ machine_status(const struct instance *instance, bool is_failed)
     return STATUS_SU;
 }
 
+/* Who ends UN/SU says that all was undone, and something behind the trigger was not. */
+static int
+stuck_with(struct turn *turn, const struct state *held)
+{
+    struct record *record = turn_record(turn, RECORD_STUCK);
+
+    record->status = record->compensation = STATUS_UN;
+    record->state = turn->standing;
+    record->reason = CLASS_DEFINITION;
+    record->message = turn_text(
+        turn, arena_print(turn->records->arena, "%s was done behind the trigger, and is not undone",
+                          held->name));
+    turn_fold(turn, record);
+    return TURN_WAITS;
+}
+
 int
 turn_end(struct turn *turn, bool is_failed, const char *code, const char *message)
 {
     const struct instance *instance = turn->instance;
     enum status status = machine_status(instance, is_failed);
+    const struct state *held =
+        instance->compensation == STATUS_NONE ? NULL : undo_find_left(instance);
     struct record *record;
 
+    if (held != NULL)
+        return stuck_with(turn, held);
     if (status == STATUS_UN && instance->compensation != STATUS_SU)
         return turn_stuck(turn, code, message);
     record = turn_record(turn, RECORD_END);
@@ -177,6 +198,7 @@ walk(struct turn *turn, int state)
     size_t hops_max = 2 * turn->instance->definition->state_count + 16;
 
     for (size_t hops = 0; state != TURN_WAITS; hops++) {
+        turn->standing = state == STATE_NONE ? definition_end(turn->instance->definition) : state;
         if (state == STATE_NONE)
             state = turn_end(turn, false, NULL, NULL);
         else if (hops == hops_max)
@@ -189,6 +211,24 @@ walk(struct turn *turn, int state)
 }
 
 /* Events */
+
+/* What the engine puts into the context by itself must not come from whoever starts a saga: a payment that
+ * nobody made. */
+static enum error
+check_names(const struct definition *definition, const json_t *input, struct problem *problem)
+{
+    const char *name, *because;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)input, name, value)
+    {
+        because = definition_reserves(definition, name);
+        if (because != NULL)
+            return problem_set(problem, ERR_BAD_REQUEST, "input_json", "must not have \"%s\": %s",
+                               strlen(name) > EVENT_NAME_BYTES_MAX ? "..." : name, because);
+    }
+    return ERR_OK;
+}
 
 static enum error
 take_start(struct turn *turn, const struct engine_event *event, struct problem *problem)
@@ -208,6 +248,8 @@ take_start(struct turn *turn, const struct engine_event *event, struct problem *
     if (json_tree_bytes(event->input, CONTEXT_BYTES_MAX) > CONTEXT_BYTES_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "input_json", "has more than %d bytes",
                            CONTEXT_BYTES_MAX);
+    if (check_names(event->definition, event->input, problem) != ERR_OK)
+        return ERR_BAD_REQUEST;
     if (json_tree_depth(event->input) > CONTEXT_DEPTH_MAX)
         return problem_set(problem, ERR_BAD_REQUEST, "input_json",
                            "is nested deeper than %d levels", CONTEXT_DEPTH_MAX);
@@ -276,136 +318,24 @@ take_cancel(struct turn *turn, const struct engine_event *event, struct problem 
     return ERR_OK;
 }
 
-static void
-record_operator(struct turn *turn, const char *action, const char *comment, int enter_after_undo)
-{
-    struct record *record = turn_record(turn, RECORD_OPERATOR);
-
-    record->reason = action;
-    record->message = turn_text(turn, comment);
-    record->state = enter_after_undo;
-    turn_fold(turn, record);
-}
-
-/* The error that what follows the trigger finds in the context: no participant's, a person's. */
-static void
-record_compensate(struct turn *turn, const char *comment)
-{
-    const struct instance *instance = turn->instance;
-    struct record *record = turn_record(turn, RECORD_OPERATOR);
-    struct trouble trouble = { CLASS_OPERATOR, "OPERATOR", "an operator had it undone" };
-
-    record->reason = "compensate";
-    record->message = turn_text(turn, comment);
-    if (record->message != NULL && record->message[0] != '\0')
-        trouble.message = record->message;
-    record->set = task_error_tree(
-        &trouble, instance->state == STATE_NONE ? "" : turn_state(turn, instance->state)->name);
-    turn_fold(turn, record);
-}
-
-/* The undoing that stopped goes on. */
-static int
-resume_undo(struct turn *turn, const struct step *last, const char *action, const char *comment)
-{
-    int undone = last->undoes;
-
-    if (turn->instance->is_after_trigger) {
-        record_operator(turn, action, comment, STATE_NONE);
-        return undo_resume(turn);
-    }
-    record_operator(turn, action, comment, turn->instance->steps[undone].state);
-    return undo_step(turn, undone);
-}
-
-/* Rule 3: after a known answer a new activation; of an unknown outcome the old one is undone first,
- * or, when nothing undoes it, asked again. */
-static int
-retry_last(struct turn *turn, const char *action, const char *comment)
-{
-    struct instance *instance = turn->instance;
-    int index = (int)instance->step_count - 1;
-    const struct step *last = index < 0 ? NULL : &instance->steps[index];
-
-    if (instance->is_undoing) { /* it could not even be asked for */
-        record_operator(turn, action, comment, STATE_NONE);
-        return undo_resume(turn);
-    }
-    if (last != NULL && last->undoes >= 0 && last->status != STATUS_SU)
-        return resume_undo(turn, last, action, comment);
-    if (last != NULL && last->status == STATUS_UN &&
-        turn_state(turn, last->state)->compensate_state != STATE_NONE) {
-        record_operator(turn, action, comment, last->state);
-        return undo_step(turn, index);
-    }
-    record_operator(turn, action, comment, STATE_NONE);
-    if (last == NULL)
-        return instance->definition->start;
-    if (last->undoes >= 0) /* the last undo went well, and what came after it did not */
-        return undo_resume(turn);
-    if (last->status == STATUS_UN && last->is_unknown)
-        return task_reopen(turn, index);
-    if (last->status == STATUS_FA || last->status == STATUS_UN)
-        return task_enter_again(turn, index, -1, 0);
-    return turn_state(turn, last->state)->next;
-}
-
-static enum error
-check_stuck(const struct instance *instance, struct problem *problem)
-{
-    return instance->is_stuck
-               ? ERR_OK
-               : problem_refuse(problem, "NOT_STUCK", "saga_id", "only a stuck saga is decided on");
-}
-
 static enum error
 take_retry(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
-    enum error error = check_stuck(turn->instance, problem);
+    int next = TURN_WAITS;
+    enum error error = operator_retry(turn, event->comment, problem, &next);
 
-    if (error == ERR_OK)
-        walk(turn, retry_last(turn, "retry", event->comment));
+    walk(turn, next);
     return error;
-}
-
-/* Something behind the pivot may have happened that nothing undoes (the order is marked as paid). */
-static bool
-is_too_late_to_undo(const struct instance *instance)
-{
-    bool is_behind = false;
-
-    for (size_t i = 0; i < instance->step_count; i++) {
-        const struct step *step = &instance->steps[i];
-        const struct state *state = &instance->definition->states[step->state];
-
-        if (step->is_retried || step->undoes >= 0 || step->status == STATUS_FA ||
-            state->kind == STATE_WAIT_FOR_EVENT)
-            continue;
-        if (is_behind && state->compensate_state == STATE_NONE)
-            return true;
-        is_behind = is_behind || state->is_pivot;
-    }
-    return false;
 }
 
 static enum error
 take_compensate(struct turn *turn, const struct engine_event *event, struct problem *problem)
 {
-    struct instance *instance = turn->instance;
-    enum error error = check_stuck(instance, problem);
+    int next = TURN_WAITS;
+    enum error error = operator_compensate(turn, event->comment, problem, &next);
 
-    if (error != ERR_OK)
-        return error;
-    if (instance->is_after_trigger) { /* it is being undone already */
-        walk(turn, retry_last(turn, "compensate", event->comment));
-        return ERR_OK;
-    }
-    if (is_too_late_to_undo(instance))
-        return problem_set(problem, ERR_TOO_LATE, "saga_id",
-                           "a step behind the pivot may have happened and cannot be undone");
-    record_compensate(turn, event->comment);
-    walk(turn, undo_begin(turn, instance->definition->trigger, true));
-    return ERR_OK;
+    walk(turn, next);
+    return error;
 }
 
 /* A record, a row or a definition may have lost what an activation needs. Then its saga is stuck, and the
@@ -434,7 +364,9 @@ engine_decide(struct instance *instance, const struct engine_event *event, int64
         [ENGINE_RETRY] = take_retry,
         [ENGINE_COMPENSATE] = take_compensate,
     };
-    struct turn turn = { .instance = instance, .now_us = now_us, .records = records };
+    struct turn turn = {
+        .instance = instance, .now_us = now_us, .records = records, .standing = STATE_NONE
+    };
 
     assert(event->kind == ENGINE_START || instance->definition != NULL);
     if (now_us < instance->changed_us) /* time never runs backwards for one saga */
@@ -489,6 +421,7 @@ engine_due(const struct instance *instance, int64_t now_us, struct due *ret_due)
     call->service = state->service;
     call->method = state->method;
     call->timeout_us = state->attempt_timeout_us;
+    call->is_read = state->is_read;
     call->request = request_of(call->inputs, step->activation);
 }
 

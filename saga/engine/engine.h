@@ -96,6 +96,7 @@ struct call_due {
     json_t *inputs;  /* all of Input, evaluated, for participants that take more than one argument;
                         NULL when the state has no Input; new reference */
     int64_t timeout_us;
+    bool is_read; /* it changes nothing, so it needs no id */
 };
 
 struct due {

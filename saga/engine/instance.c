@@ -24,6 +24,7 @@ static const struct field instance_fields[] = {
     { "afterTrigger", FIELD_BOOL,   offsetof(struct instance, is_after_trigger) },
     { "trigger",      FIELD_INDEX,  offsetof(struct instance, trigger)          },
     { "enterAfter",   FIELD_INDEX,  offsetof(struct instance, enter_after_undo) },
+    { "standing",     FIELD_INDEX,  offsetof(struct instance, standing)         },
     { "stuck",        FIELD_BOOL,   offsetof(struct instance, is_stuck)         },
     { "ended",        FIELD_BOOL,   offsetof(struct instance, is_ended)         },
     { "cancel",       FIELD_BOOL,   offsetof(struct instance, cancel_requested) },
@@ -84,6 +85,7 @@ instance_new(struct uuid id)
     instance->id = id;
     instance->current = STEP_NONE;
     instance->state = instance->trigger = instance->enter_after_undo = STATE_NONE;
+    instance->standing = STATE_NONE;
     return instance;
 }
 
@@ -370,6 +372,11 @@ fold_end(struct instance *instance, const struct record *record)
     instance->status = record->status;
     instance->is_ended = record->kind == RECORD_END;
     instance->is_stuck = record->kind == RECORD_STUCK;
+    instance->standing = record->state;
+    if (record->state != STATE_NONE && record->state != definition_end(instance->definition))
+        instance->state = record->state;
+    if (record->compensation != STATUS_NONE)
+        instance->compensation = record->compensation;
     text_set(&instance->error_code, record->reason);
     text_set(&instance->error_message, record->message);
 }
@@ -386,6 +393,7 @@ fold_operator(struct instance *instance, const struct record *record)
     if (record->set != NULL)
         context_update(instance, record->set);
     instance->is_stuck = false;
+    instance->standing = STATE_NONE;
     instance->enter_after_undo = record->state;
     text_set(&instance->error_code, NULL);
     text_set(&instance->error_message, NULL);

@@ -79,6 +79,8 @@ struct instance {
     bool is_after_trigger;    /* a trigger was entered: from here on only forward to the end */
     int trigger;              /* which; STATE_NONE: the one that an operator or cancel stands for */
     int enter_after_undo;     /* state to enter again once its old activation is undone */
+    int standing;             /* the state that it is stuck at and that has no step yet, or
+                                 definition_end(); STATE_NONE: the last step says where */
     bool is_stuck, is_ended, cancel_requested, cancel_raised;
     int64_t started_us, changed_us;
     char *error_code, *error_message;

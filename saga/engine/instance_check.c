@@ -85,6 +85,14 @@ check_state(const struct instance *instance, const struct record *record)
 }
 
 static const char *
+check_stuck(const struct instance *instance, const struct record *record)
+{
+    return is_in(record->state, instance->definition->state_count + 1)
+               ? NULL
+               : "it is stuck at a state that does not exist";
+}
+
+static const char *
 check_operator(const struct instance *instance, const struct record *record)
 {
     if (record->reason == NULL || !is_object_or_none(record->set))
@@ -118,7 +126,7 @@ instance_refuses(const struct instance *instance, const struct record *record)
         [RECORD_START] = check_start,       [RECORD_ENTER] = check_enter,
         [RECORD_ATTEMPT] = check_attempt,   [RECORD_DONE] = check_done,
         [RECORD_REOPEN] = check_reopen,     [RECORD_TRIGGER] = check_state,
-        [RECORD_UNDONE] = check_nothing,    [RECORD_STUCK] = check_state,
+        [RECORD_UNDONE] = check_nothing,    [RECORD_STUCK] = check_stuck,
         [RECORD_END] = check_nothing,       [RECORD_CANCEL] = check_nothing,
         [RECORD_OPERATOR] = check_operator, [RECORD_SIGNAL] = check_signal,
     };
@@ -159,7 +167,7 @@ instance_flaw(const struct instance *instance)
         (instance->audit != NULL && !json_is_array(instance->audit)))
         return "its context, input or audit is not what was written";
     if (!is_in(instance->state, states) || !is_in(instance->trigger, states) ||
-        !is_in(instance->enter_after_undo, states))
+        !is_in(instance->enter_after_undo, states) || !is_in(instance->standing, states + 1))
         return "it names a state that does not exist";
     if (!is_in(instance->current, instance->step_count) || instance->step_count > STEPS_MAX)
         return "it names a step that does not exist";

@@ -37,8 +37,9 @@ struct record {
     struct uuid saga_id;
     int64_t number; /* of the saga's records, from 1: one that is missing is noticed */
     int64_t time_us;
-    int state;              /* ENTER, TRIGGER; OPERATOR: to be entered once the old activation of
-                                it is undone; STATE_NONE: none */
+    int state;              /* ENTER; TRIGGER: the trigger, or where to go on; STUCK: where it
+                               stands; OPERATOR: to be entered once the old activation of it is
+                               undone; STATE_NONE: none */
     int undoes;             /* ENTER: index of the step that it undoes, or -1 */
     int retries_step;       /* ENTER: index of the step whose place it takes; REOPEN: the step */
     int retry_rule;         /* ENTER, ATTEMPT: which Retry entry paid for it, or -1 */
@@ -47,7 +48,8 @@ struct record {
                                once */
     int64_t budget_us;      /* ENTER, REOPEN: when the budget ends; 0: attempts are counted only */
     enum status status;     /* DONE: of the step; STUCK, END: of the machine */
-    enum status compensation; /* TRIGGER: RU, or nothing is to be undone; UNDONE */
+    enum status compensation; /* TRIGGER: RU, or nothing is to be undone; UNDONE; STUCK: UN, or as
+                                 it was */
     bool is_unknown;          /* ATTEMPT: may have happened; DONE: nobody knows */
     bool is_caught;           /* DONE: a Catch took the error */
     bool was_called;          /* DONE: an attempt ended with it */

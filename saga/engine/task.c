@@ -51,15 +51,21 @@ go_uncaught(struct turn *turn, const struct trouble *trouble)
     return turn_end(turn, true, trouble->class, trouble->message);
 }
 
+/* The budget behind the point of no return is spent, and what was asked for may have changed something. */
+static bool
+is_given_up(const struct turn *turn, const struct step *step, const struct ending *ending)
+{
+    return ending->is_spent && step->is_long && !turn_state(turn, step->state)->is_read;
+}
+
 /* Is an error sent to Catch at all? Not when undoing, not when the budget behind the point of no
  * return is spent, and not when Status says that the error is none (Seata goes to Catch all the same,
  * B6). */
 static bool
-is_raised(const struct step *step, const struct ending *ending)
+is_raised(const struct turn *turn, const struct step *step, const struct ending *ending)
 {
-    return ending->trouble.class != NULL && step->undoes < 0 &&
-           !(ending->is_spent && step->is_long) && ending->status != STATUS_SU &&
-           ending->status != STATUS_SK;
+    return ending->trouble.class != NULL && step->undoes < 0 && !is_given_up(turn, step, ending) &&
+           ending->status != STATUS_SU && ending->status != STATUS_SK;
 }
 
 /* A pivot that may have happened does not lead back, whatever its Catch says. */
@@ -77,7 +83,8 @@ task_end(struct turn *turn, const struct ending *ending)
     const struct step *step = turn_step(turn);
     const struct state *state = turn_state(turn, step->state);
     const struct trouble *trouble = &ending->trouble;
-    bool is_undo = step->undoes >= 0, is_long = step->is_long, was_raised = is_raised(step, ending);
+    bool is_undo = step->undoes >= 0, was_given_up = is_given_up(turn, step, ending);
+    bool was_raised = is_raised(turn, step, ending);
     const struct catch_rule *rule = was_raised ? catch_find(state, trouble->class) : NULL;
     struct record *record = turn_record(turn, RECORD_DONE);
 
@@ -96,7 +103,7 @@ task_end(struct turn *turn, const struct ending *ending)
     turn_fold(turn, record);
     if (is_undo)
         return undo_step_done(turn, index);
-    if (ending->is_spent && is_long)
+    if (was_given_up)
         return turn_stuck(turn, trouble->class, "the budget is spent, and there is no way back");
     if (!was_raised)
         return state->next;
@@ -247,6 +254,8 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
     struct problem problem;
     bool is_fine;
 
+    if (undoes < 0)
+        turn->standing = state;
     if (turn->instance->step_count >= STEPS_MAX)
         return turn_stuck(turn, CLASS_DEFINITION, "too many steps: the machine runs in a circle");
     if (turn_state(turn, state)->broken != NULL)
@@ -267,6 +276,7 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
         record->set = inputs_evaluate(turn, record, &problem);
     is_fine = record->set != NULL || !turn_state(turn, state)->has_input;
     turn_fold(turn, record);
+    turn->standing = STATE_NONE;
     return is_fine ? TURN_WAITS : task_end_badly(turn, STATUS_FA, false, "BAD_INPUT", problem.text);
 }
 

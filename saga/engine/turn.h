@@ -8,6 +8,7 @@
  *   attempt.c   answers, retries, budgets
  *   wait.c      waiting for an event, and the signals that bring news of it
  *   undo.c      the trigger, and undoing one step after the other
+ *   operator.c  what a person decides
  */
 #ifndef SAGA_ENGINE_TURN_H
 #define SAGA_ENGINE_TURN_H
@@ -24,6 +25,7 @@ struct turn {
     struct instance *instance;
     int64_t now_us;
     struct records *records;
+    int standing; /* the state that is being entered, as long as no step of it is recorded; or STATE_NONE */
 };
 
 /* An error on its way to a Catch. */
@@ -84,6 +86,12 @@ int task_activate(struct turn *turn, int state, int undoes, int retries_step, in
 int attempt_answer(struct turn *turn, const struct answer *answer);
 void attempt_recovered(struct turn *turn);
 
+/* operator.c */
+enum error operator_retry(struct turn *turn, const char *comment, struct problem *problem,
+                          int *ret_next);
+enum error operator_compensate(struct turn *turn, const char *comment, struct problem *problem,
+                               int *ret_next);
+
 /* wait.c */
 int wait_enter(struct turn *turn, int state);
 int wait_enter_again(struct turn *turn, int step_index); /* an operator's retry */
@@ -94,6 +102,10 @@ enum error wait_signal(struct turn *turn, const struct signal_news *news, struct
 /* undo.c */
 int undo_begin(struct turn *turn, int trigger, bool is_persons_wish);
 int undo_resume(struct turn *turn);
+/* What is left to be undone, the newest first; NULL: nothing. Then undo_left() undoes it, and goes on with
+ * that state. */
+const struct state *undo_find_left(const struct instance *instance);
+int undo_left(struct turn *turn, int then);
 int undo_step(struct turn *turn, int step_index);
 int undo_step_done(struct turn *turn, int step_index); /* its undoing ended; going on or stuck */
 

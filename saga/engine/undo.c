@@ -40,6 +40,14 @@ find_not_undoable(const struct instance *instance)
     return NULL;
 }
 
+const struct state *
+undo_find_left(const struct instance *instance)
+{
+    int index = newest_candidate(instance);
+
+    return index == STEP_NONE ? NULL : &instance->definition->states[instance->steps[index].state];
+}
+
 static void
 record_trigger(struct turn *turn, int trigger, bool has_work)
 {
@@ -64,7 +72,11 @@ go_on(struct turn *turn)
         record->compensation = STATUS_SU;
         turn_fold(turn, record);
     }
-    return instance->trigger == STATE_NONE ? STATE_NONE : turn_state(turn, instance->trigger)->next;
+    if (instance->trigger == STATE_NONE)
+        return STATE_NONE;
+    return turn_state(turn, instance->trigger)->kind == STATE_COMPENSATION_TRIGGER
+               ? turn_state(turn, instance->trigger)->next
+               : instance->trigger; /* undo_left() */
 }
 
 int
@@ -90,6 +102,13 @@ undo_resume(struct turn *turn)
     return go_on(turn);
 }
 
+int
+undo_left(struct turn *turn, int then)
+{
+    record_trigger(turn, then, true);
+    return go_on(turn);
+}
+
 /* Undoes one step. What failed to undo it before is asked again under the same id when nobody knows
  * what came of it, and otherwise takes a new one. */
 int
@@ -111,12 +130,13 @@ undo_step(struct turn *turn, int step_index)
     return task_activate(turn, undo, step_index, STEP_NONE, -1, 0);
 }
 
-/* Seata's rule for a compensation that stopped. */
+/* Seata's rule for a compensation that stopped: FA when nothing was undone, and something more than what
+ * failed is left to be undone. */
 static enum status
 stopped_status(const struct instance *instance, const struct step *failed)
 {
     const struct state *state = &instance->definition->states[failed->state];
-    bool was_any_done = newest_candidate(instance) == failed->undoes;
+    bool was_any_done = false, is_any_left = false;
 
     if (state->catch_count == 0 || failed->status == STATUS_UN)
         return STATUS_UN;
@@ -125,8 +145,9 @@ stopped_status(const struct instance *instance, const struct step *failed)
 
         was_any_done = was_any_done || (step->undoes >= 0 && !step->is_retried &&
                                         (step->status == STATUS_SU || step->status == STATUS_UN));
+        is_any_left = is_any_left || ((int)i != failed->undoes && is_candidate(instance, step));
     }
-    return was_any_done ? STATUS_UN : STATUS_FA;
+    return was_any_done || !is_any_left ? STATUS_UN : STATUS_FA;
 }
 
 int

@@ -117,6 +117,7 @@ enter(struct turn *turn, int index, int retries_step)
     int64_t until_us;
     bool has_deadline;
 
+    turn->standing = index;
     if (turn->instance->step_count >= STEPS_MAX)
         return turn_stuck(turn, CLASS_DEFINITION, "too many steps: the machine runs in a circle");
     if (state->broken != NULL)
@@ -128,6 +129,7 @@ enter(struct turn *turn, int index, int retries_step)
     record->activation = task_activation_id(turn, index);
     record->next_us = until_us;
     turn_fold(turn, record);
+    turn->standing = STATE_NONE;
     if (!has_deadline)
         return task_raise(turn, CLASS_DEFINITION, "BAD_DEADLINE", turn_text(turn, problem.text));
     if (task_may_be_cancelled(turn))

@@ -26,6 +26,38 @@ def calculates(states):
     states["ChargeWallet"]["Input"][0]["amountMinor"] = "$.[totalMinor] * 3 - [totalMinor] - 500"
 
 
+def asks_for_the_balance(states):
+    """A read: it has no id, and one that is not answered changed nothing."""
+    states["ReserveStock"]["Next"] = "AskBalance"
+    states["AskBalance"] = {
+        "Type": "ServiceTask",
+        "ServiceType": "GRPC",
+        "ServiceName": "sagamesh.ledger.v1.LedgerService",
+        "ServiceMethod": "Balance",
+        "IsForUpdate": False,
+        "AttemptTimeoutMs": 300,
+        "BudgetSeconds": 1,
+        "Input": [{"customerId": "$.[customerId]", "currency": "$.[currency]"}],
+        "Output": {"balanceMinor": "$.[balanceMinor]"},
+        "Catch": [{"Exceptions": ["sagamesh.Unknown"], "Next": "CompensationTrigger"}],
+        "Next": "IsEnough",
+    }
+    states["IsEnough"] = {
+        "Type": "Choice",
+        "Choices": [{"Expression": "[balanceMinor] >= [totalMinor]", "Next": "ChargeWallet"}],
+        "Default": "CompensationTrigger",
+    }
+
+
+def asks_without_saying_so(states):
+    asks_for_the_balance(states)
+    del states["AskBalance"]["IsForUpdate"]
+
+
+def forges_a_payment(states):
+    states["ReserveStock"]["Output"]["payment"] = "$.#root"
+
+
 def has_a_script(states):
     states["ReserveStock"]["Type"] = "ScriptTask"
 
@@ -131,12 +163,24 @@ class Definitions(Story):
         self.assert_paid(order_id, total_minor=500)
         self.assertEqual(self.mesh.balance(customer), 1500)
 
+    def test_a_read_has_no_id_and_changes_nothing(self):
+        story.shared.define(story.saga_named("asking", asks_for_the_balance))
+        self.mesh.restart("saga")
+        sku, customer = self.product(500, pieces=10), self.wallet(600)
+        self.assert_paid(self.place(customer, [(sku, 1)], flow="asking"), total_minor=500)
+        with self.paused("account"):
+            order_id = self.place(customer, [(sku, 1)], flow="asking")
+            self.assert_failed(order_id, "UNKNOWN")
+        self.assert_stock(sku, free=9, sold=1)
+
     def test_what_cannot_be_run_is_refused_at_load_by_name(self):
         rows = (
             ("a state type not yet supported", has_a_script, ("ReserveStock", "ScriptTask")),
             ("a state type that nobody knows", has_an_unknown_type, ("ReserveStock", "Teleport")),
             ("a method that is not there", calls_an_unknown_method, ("ReserveStock", "Borrow")),
             ("a next state that is not there", goes_nowhere, ("ReserveStock", "Nowhere")),
+            ("a call without an id", asks_without_saying_so, ("AskBalance", "IsForUpdate")),
+            ("an answer that forges news", forges_a_payment, ("ReserveStock.Output", "payment")),
         )
         for name, change, words in rows:
             with self.subTest(name):

@@ -70,6 +70,14 @@ static const struct {
     { "a wait as an undo",        MACHINE("'A':{" TASK ",'CompensateState':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':1}"), "States.A.CompensateState", "must name a ServiceTask" },
     { "a wait whose only way out is its end in time", WAIT("'Event':'e','Until':'true','TimeoutSeconds':1,'Next':'A','TimeoutNext':'E'"), NULL, NULL },
 
+    { "an Output that forges news", WITH_A("'Output':{'pay':'$.[x]'},'Next':'W'},'W':{'Type':'WaitForEvent','Event':'pay','Until':'true','TimeoutSeconds':1"), "States.A.Output", "\"pay\": it is an event" },
+    { "an Output that forges an error", WITH_A("'Output':{'a':'$.[x]','_error_':'$.[x]'}"), "States.A.Output", "\"_error_\"" },
+    { "an Output that forges an id", WITH_A("'Output':{'A_business_key_':'$.[x]'}"), "States.A.Output", "_business_key_\": the engine sets" },
+    { "an Output that forges another's id", WITH_A("'Output':{'Nobody_business_key_':'x'}"), "States.A.Output", "_business_key_\": the engine sets" },
+    { "an event that is called like the error", WAIT("'Event':'_error_','Until':'true','TimeoutSeconds':1"), "States.A.Event", "the engine itself sets" },
+    { "an event that is called like an id", WAIT("'Event':'A_business_key_','Until':'true','TimeoutSeconds':1"), "States.A.Event", "the engine itself sets" },
+    { "an Output with a name like it", WITH_A("'Output':{'_error':'$.[x]','business_key_':'$.[x]','payment':'$.[x]'}"), NULL, NULL },
+
     { "the least there is",       MACHINE("'A':{'Type':'Succeed'}"),       NULL,                   NULL },
     { "keys nobody knows",        MACHINE("'A':{'Type':'Succeed','listener':1}"), NULL,            NULL },
     { "a circle with a way out",  MACHINE("'A':{" TASK ",'Next':'C'},'C':{'Type':'Choice','Choices':[{'Expression':'[a] == 1','Next':'A'}],'Default':'E'},'E':{'Type':'Succeed'}"), NULL, NULL },
@@ -86,6 +94,8 @@ static const struct {
     { "a hold long enough",  WITH_A("'Input':[{'hold_seconds':600}],'Next':'E'"),      NULL },
     { "a hold shorter than a wait", WITH_A("'Input':[{'holdSeconds':700}],'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'Next':'E'"), "the budgets up to the pivot are 701 s" },
     { "a wait that ends elsewhere in time", WITH_A("'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'TimeoutNext':'E'"), NULL },
+    { "an update behind a trigger", MACHINE("'A':{" TASK ",'CompensateState':'U','Next':'T'},'U':{" TASK "},'T':{'Type':'CompensationTrigger','Next':'B'},'B':{" TASK ",'CompensateState':'U'}"), "States.B: may be done behind a CompensationTrigger" },
+    { "a task behind a trigger", MACHINE("'A':{" TASK ",'CompensateState':'U','Next':'T'},'U':{" TASK "},'T':{'Type':'CompensationTrigger','Next':'B'},'B':{" TASK "}"), NULL },
     { "the pivot does not count", MACHINE("'A':{" TASK ",'Input':[{'holdSeconds':600}],'Next':'P'},'P':{" TASK ",'Pivot':true}"), NULL },
 };
 /* clang-format on */

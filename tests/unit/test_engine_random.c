@@ -148,6 +148,27 @@ check_request(struct life *life, const struct instance *instance)
     due_free(&due);
 }
 
+/* Whoever ends UN/SU says that all was undone, and whoever ends UN says no less. */
+static void
+check_end(const struct life *life)
+{
+    const struct instance *instance = life->instance;
+
+    if (!instance->is_ended || instance->status != STATUS_UN)
+        return;
+    ck_assert_msg(instance->compensation == STATUS_SU, "seed %llu: ends UN without an undo",
+                  (unsigned long long)life->seed);
+    for (size_t i = 0; i < instance->step_count; i++) {
+        const struct step *step = &instance->steps[i];
+
+        ck_assert_msg(step->undoes >= 0 || step->is_retried || step->status == STATUS_FA ||
+                          step->compensation == STATUS_SU ||
+                          life->definition->states[step->state].compensate_state == STATE_NONE,
+                      "seed %llu: ends UN/SU, and step %zu is not undone",
+                      (unsigned long long)life->seed, i);
+    }
+}
+
 /* What was decided, written, and what is made of the writing. */
 static void
 life_check(struct life *life)
@@ -167,6 +188,7 @@ life_check(struct life *life)
     because = instance_limbo(life->instance);
     ck_assert_msg(because == NULL, "seed %llu: %s", (unsigned long long)life->seed, because);
     check_request(life, life->instance);
+    check_end(life);
     if (draw(&life->dice, 4) != 0)
         return;
     ck_assert_msg(instance_equal(life->instance, life->copy),

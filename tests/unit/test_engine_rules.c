@@ -1,16 +1,10 @@
 /* test_engine_rules.c -- What follows from what: one row, one story of a saga.
  *
  * The machine: A -> B -> P (the pivot) -> D -> end. A and B have undoA and undoB; A, B and P catch
- * everything and go to the trigger, then F, then Fail. In a script "B=?,NO" means: the first call of
- * B may have happened, every later one is refused with NO.
- *
- *   ok     done                         NAME   refused, the stored answer, reason NAME
- *   ?      it may have happened         (NAME) refused by somebody who does not know the id
- *   !      nothing happened, ask again  cancel (before the answer) somebody wishes it undone
- *   crash  the orchestrator restarts while the call is under way
+ * everything and go to the trigger, then F, then Fail. Scripts are those of engine_story.h.
  */
 #include "mesh/base/clock.h"
-#include "tests/unit/engine_driver.h"
+#include "tests/unit/engine_story.h"
 
 static const char machine_text[] =
     "{'Name':'m','StartState':'A','States':{"
@@ -110,9 +104,6 @@ static const struct {
 };
 /* clang-format on */
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
-
 /* Where Seata's behaviour is a known defect, and rows that need another machine. */
 /* clang-format off */
 static const struct {
@@ -185,119 +176,6 @@ static const struct {
 };
 /* clang-format on */
 
-static struct definition *machine;
-
-static struct definition *
-load(const char *quoted)
-{
-    static const struct definition_options options = { 0 };
-    struct definition *definition;
-    struct problem problem;
-    char *text = strdup(quoted);
-
-    for (char *at = text; *at != '\0'; at++)
-        *at = *at == '\'' ? '"' : *at;
-    if (definition_read(text, strlen(text), &options, &problem, &definition) != ERR_OK) {
-        fprintf(stderr, "%s %s\n", problem.field, problem.text); /* before any test runs */
-        exit(2);
-    }
-    free(text);
-    return definition;
-}
-
-/* The n-th word (or the last) of what the script says of a method. */
-static void
-script_word(const char *script, const char *method, int n, char *word, size_t size)
-{
-    size_t bytes = strlen(method);
-
-    snprintf(word, size, "ok");
-    for (const char *at = script; *at != '\0'; at += *at == ' ') {
-        size_t length = strcspn(at, " ");
-
-        if (strncmp(at, method, bytes) == 0 && at[bytes] == '=') {
-            const char *from = at + bytes + 1, *end = at + length;
-            const char *comma;
-
-            while (n-- > 0 && (comma = memchr(from, ',', (size_t)(end - from))) != NULL)
-                from = comma + 1;
-            comma = memchr(from, ',', (size_t)(end - from));
-            snprintf(word, size, "%.*s", (int)((comma == NULL ? end : comma) - from), from);
-        }
-        at += length;
-    }
-}
-
-struct story {
-    const char *script;
-    int asked[8]; /* by the method's last letter and length */
-};
-
-static int *
-story_count(struct story *story, const char *method)
-{
-    static const char *const names[] = { "A", "B", "P", "D", "F", "undoA", "undoB" };
-    size_t i = 0;
-
-    while (i < 6 && strcmp(names[i], method) != 0)
-        i++;
-    return &story->asked[i];
-}
-
-static void
-tell(struct driver *driver, enum engine_event_kind kind)
-{
-    struct engine_event event = { .kind = kind };
-
-    driver_tell(driver, &event, machine);
-}
-
-static void
-story_answer(struct driver *driver, const struct call_due *call, struct answer *ret_answer)
-{
-    struct story *story = driver->script;
-    int *count = story_count(story, call->method);
-    char word[64];
-    static char reason[64];
-
-    script_word(story->script, call->method, *count, word, sizeof word);
-    /* For longer than the long budget: then an operator's turn. */
-    if (strcmp(word, "days") != 0 ||
-        driver->now_us >= driver->instance->steps[driver->instance->current].budget_us)
-        (*count)++;
-    ret_answer->outcome = OUTCOME_OK;
-    if (strcmp(word, "crash") == 0) {
-        tell(driver, ENGINE_RECOVERED);
-        ret_answer->activation = (struct uuid){ 0 }; /* its answer is lost */
-    } else if (strcmp(word, "cancel") == 0) {
-        bool is_late = instance_is_past_pivot(driver->instance);
-
-        tell(driver, ENGINE_CANCEL);
-        ck_assert_int_eq(driver->error, is_late ? ERR_TOO_LATE : ERR_OK);
-    } else if (strcmp(word, "?") == 0 || strcmp(word, "days") == 0) {
-        ret_answer->outcome = OUTCOME_UNKNOWN;
-    } else if (strcmp(word, "!") == 0) {
-        ret_answer->outcome = OUTCOME_NOT_DONE;
-    } else if (strcmp(word, "ok") != 0) {
-        snprintf(reason, sizeof reason, "%s", word[0] == '(' ? word + 1 : word);
-        reason[strcspn(reason, ")")] = '\0';
-        ret_answer->outcome = OUTCOME_REFUSED;
-        ret_answer->reason = reason;
-        ret_answer->is_stored = word[0] != '(';
-    }
-    if (ret_answer->outcome == OUTCOME_OK)
-        ret_answer->result = json_pack("{s:i}", "value", 1);
-}
-
-static void
-print_end(const struct instance *instance, char *text, size_t size)
-{
-    snprintf(text, size, "%s %s/%s%s%s", phase_text(instance_phase(instance)),
-             status_text(instance->status), status_text(instance->compensation),
-             instance->error_code == NULL ? "" : " ",
-             instance->error_code == NULL ? "" : instance->error_code);
-}
-
 START_TEST(a_story)
 {
     struct story story = { .script = stories[_i].script };
@@ -309,15 +187,7 @@ START_TEST(a_story)
     driver_start(&driver, machine, input);
     while (driver_step(&driver))
         ;
-    for (const char *at = stories[_i].operators; *at != '\0'; at++) {
-        bool is_refused = *at == 'R' || *at == 'C';
-
-        tell(&driver, *at == 'r' || *at == 'R' ? ENGINE_RETRY : ENGINE_COMPENSATE);
-        ck_assert_msg((driver.error != ERR_OK) == is_refused, "%s: operator %c", stories[_i].what,
-                      *at);
-        while (driver_step(&driver))
-            ;
-    }
+    decide(&driver, stories[_i].what, stories[_i].operators);
     driver_trace(driver.instance, trace, sizeof trace);
     print_end(driver.instance, end, sizeof end);
     ck_assert_msg(strcmp(trace, stories[_i].trace) == 0, "%s: went\n  %s, not\n  %s",
@@ -522,6 +392,51 @@ START_TEST(a_start_is_the_same_or_refused)
 }
 END_TEST
 
+/* What the engine alone puts into the context. */
+/* clang-format off */
+static const struct {
+    const char *input, *rule; /* NULL: it starts */
+} forged[] = {
+    { "{'pay':{'claim':'TAKEN'}}",         "\"pay\": it is an event" },
+    { "{'x':1,'pay':null}",                "\"pay\": it is an event" },
+    { "{'_error_':{'reason':'NO_STOCK'}}", "\"_error_\": the engine sets it" },
+    { "{'A_business_key_':'of another'}",  "_business_key_\": the engine sets" },
+    { "{'nobody_business_key_':1}",        "_business_key_\": the engine sets" },
+    { "{'_business_key_':1}",              "_business_key_\": the engine sets" },
+    { "{'payment':{'claim':'TAKEN'},'x':{'pay':1,'_error_':2}}", NULL },
+};
+/* clang-format on */
+
+START_TEST(a_start_forges_nothing)
+{
+    struct definition *definition =
+        load(MACHINE("'A':{'Type':'WaitForEvent','Event':'pay','Until':'[pay]?.claim == null','"
+                     "TimeoutSeconds':5,'Next':'E'},'E':{'Type':'Succeed'}"));
+    struct story story = { .script = "" };
+    struct driver driver = { .script = &story, .answer = story_answer };
+    char *text = strdup(forged[_i].input);
+    json_t *input;
+
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    input = json_loads(text, 0, NULL);
+    driver_open(&driver);
+    driver_start(&driver, definition, input);
+    ck_assert_msg((driver.error == ERR_OK) == (forged[_i].rule == NULL), "%s", text);
+    if (forged[_i].rule != NULL) {
+        ck_assert_int_eq(driver.error, ERR_BAD_REQUEST);
+        ck_assert_str_eq(driver.problem.field, "input_json");
+        ck_assert_msg(strstr(driver.problem.text, forged[_i].rule) != NULL, "%s",
+                      driver.problem.text);
+        ck_assert_ptr_null(driver.instance->definition);
+    }
+    driver_close(&driver);
+    json_decref(input);
+    definition_free(definition);
+    free(text);
+}
+END_TEST
+
 /* What a MarkFailed is told. */
 START_TEST(the_error_is_in_the_context)
 {
@@ -608,6 +523,7 @@ main(void)
     tcase_add_test(tcase, a_saga_begun_again_calls_under_the_same_ids);
     tcase_add_test(tcase, a_start_is_the_same_or_refused);
     tcase_add_test(tcase, a_start_is_known_by_every_digit);
+    tcase_add_loop_test(tcase, a_start_forges_nothing, 0, sizeof forged / sizeof *forged);
     tcase_add_loop_test(tcase, a_restart_with_a_clock_behind, 0,
                         sizeof restarts / sizeof *restarts);
     tcase_add_test(tcase, the_error_is_in_the_context);

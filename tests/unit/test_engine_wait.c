@@ -43,6 +43,22 @@ static const char usual[] = MACHINE("'A':{" TASK(
                                                                                      "ErrorCode':"
                                                                                      "'FAILED'}");
 
+/* A, which can be undone; W, which goes to a choice that matches nothing when its time is over, and else to
+ * P, the pivot, and L, a wait that nobody catches. */
+#define LATE                                                                                       \
+    MACHINE("'A':{" TASK("A") ",'CompensateState':'U','Next':'W'},'U':{" TASK("U") "},'W':{" WAIT( \
+        "'TimeoutNext':'C','Next':'P'") "},'C':{'Type':'Choice','Choices':[{'Expression':'[pay] "  \
+                                        "!= null','Next':'E'}]},"                                  \
+                                        "'P':{" TASK("P") ",'Pivot':true,'Next':'L'},"             \
+                                                          "'L':{'Type':'WaitForEvent','Event':'"   \
+                                                          "other','Until':"                        \
+                                                          "'[other] != "                           \
+                                                          "null','TimeoutSeconds':5,'Next':'E'},"  \
+                                                          "'E':{'Type':'Succeed'}")
+#define LATE_END                                                                                   \
+    MACHINE("'A':{" TASK("A") ",'CompensateState':'U','Next':'W'},'U':{" TASK("U") "},'W':{" WAIT( \
+        "'TimeoutNext':'F','Next':'E'") "},'F':{'Type':'Fail','ErrorCode':'X'},'E':{'Type':"       \
+                                        "'Succeed'}")
 #define PIVOT(keys)                                                                                \
     MACHINE(                                                                                       \
         "'A':{" TASK("A") ",'Pivot':true,'Next':'W'},'W':{" WAIT(keys) "},"                        \
@@ -63,6 +79,10 @@ static const struct {
     { "it comes too late, and the next wait has it", usual, "A time 1=yes L", "A:SU+u W:SU L:SU V:SU", "ENDED SU/" },
     { "the next wait times out: nobody catches it", usual, "A time L time", "A:SU+u W:SU L:SU V:FA", "STUCK UN/ sagamesh.Timeout" },
     { "and is entered again by an operator",   usual, "A time L time 1=no retry", "A:SU+u W:SU L:SU V:FA+ign V:SU", "ENDED SU/" },
+    { "stuck behind its end in time, and retried: not as if the news had come", LATE, "A time retry retry", "A:SU+u W:SU", "STUCK UN/ sagamesh.DefinitionError" },
+    { "nor when the news comes while it is stuck", LATE, "A time 1=yes retry",  "A:SU+u W:SU", "STUCK UN/ sagamesh.DefinitionError" },
+    { "nor in a wait that leads to the end",       LATE_END, "A time retry",    "A:SU+u W:SU", "STUCK UN/ X" },
+    { "stuck behind the news, and retried: from there on", LATE, "A 1=no 2=yes P time retry", "A:SU+u W:SU P:SU L:FA+ign L:RU", "WAITING RU/" },
     { "the news brings the deadline before the wait", usual, "1=no@5 A", "A:SU+u W:RU", "WAITING RU/" },
     { "and it has passed already",             usual, "1=no@-5 A", "A:SU+u W:SU L:RU", "RUNNING RU/" },
     { "a deadline that is none",               usual, "1=no@x A", "A:SU+u W:FA", "STUCK UN/ sagamesh.DefinitionError" },
