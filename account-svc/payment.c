@@ -17,6 +17,8 @@ const struct status_word status_words[] = {
     { "CREATED",            OBSERVED_CREATED,    false },
     { "INIT",               OBSERVED_CREATED,    false },
     { "PENDING",            OBSERVED_PENDING,    false },
+    { "ATTEMPT_DECLINED",   OBSERVED_PENDING,    false }, /* a card was, and another may be tried */
+    { "REQUIRES_PAYMENT_METHOD", OBSERVED_PENDING, false },
     { "PROCESSING",         OBSERVED_PENDING,    false },
     { "REAUTHORIZING",      OBSERVED_PENDING,    false },
     { "AUTHORIZED",         OBSERVED_AUTHORIZED, false },
@@ -238,6 +240,34 @@ observed_is_final(int32_t observed)
     return observed >= OBSERVED_FAILED;
 }
 
+int64_t
+payment_expires_us(const struct payment *payment)
+{
+    return payment->ends_at_us > 0 && payment->ends_at_us < payment->expires_at_us
+               ? payment->ends_at_us
+               : payment->expires_at_us;
+}
+
+/* A create that was refused settles nothing while an earlier one may have arrived. */
+static bool
+is_failure(const struct payment *payment)
+{
+    return payment->observed != OBSERVED_SUCCEEDED &&
+           (payment->observed == OBSERVED_FAILED || payment->claim == CLAIM_ABANDONED);
+}
+
+const char *
+payment_failure_reason(const struct payment *payment)
+{
+    return is_failure(payment) ? payment->failure_reason : "";
+}
+
+const char *
+payment_failure_detail(const struct payment *payment)
+{
+    return is_failure(payment) ? payment->failure_detail : "";
+}
+
 bool
 payment_is_tombstone(const struct payment *payment)
 {
@@ -392,7 +422,9 @@ observe_particulars(struct payment *payment, const struct observation *observati
             arena_copy(arena, observation->reference, strlen(observation->reference));
         changes |= CHANGE_OTHER;
     }
-    if (observation->expires_at_us > 0 && observation->expires_at_us != payment->expires_at_us) {
+    /* A checkout that ended before it was made is a time that means something else. */
+    if (observation->expires_at_us > payment->created_at_us &&
+        observation->expires_at_us != payment->expires_at_us) {
         payment->expires_at_us = observation->expires_at_us;
         changes |= CHANGE_OTHER;
     }
@@ -424,6 +456,35 @@ payment_observe(struct payment *payment, const struct observation *observation, 
     return changes;
 }
 
+/* ---- no way to pay ---- */
+
+/* As much as fits, and no half of a character. */
+static const char *
+failure_text(struct arena *arena, const char *text)
+{
+    size_t bytes = strlen(text);
+
+    if (bytes > PAYMENT_FAILURE_BYTES_MAX) {
+        bytes = PAYMENT_FAILURE_BYTES_MAX;
+        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+            bytes--;
+    }
+    return arena_copy(arena, text, bytes);
+}
+
+void
+payment_refused(struct payment *payment, const char *code, const char *words, struct arena *arena)
+{
+    const char *text = "the provider refused to make it";
+
+    if (code != NULL && code[0] != '\0')
+        text = arena_print(arena, "%s: %s", text, code);
+    if (words != NULL && words[0] != '\0')
+        text = arena_print(arena, "%s: %s", text, words);
+    payment->failure_reason = "PAYMENT_REFUSED";
+    payment->failure_detail = failure_text(arena, text);
+}
+
 /* ---- what the order wants ---- */
 
 unsigned
@@ -447,6 +508,17 @@ payment_decide_abandon(struct payment *payment, int64_t now_us)
     payment->claim = (int32_t)claim;
     payment_touched(payment, now_us);
     return CHANGE_CLAIM;
+}
+
+unsigned
+payment_page_lost(struct payment *payment, int64_t now_us)
+{
+    payment->failure_reason = "PAYMENT_PAGE_LOST";
+    payment->failure_detail =
+        "the provider's answer with the page to pay at was lost, and it does not "
+        "tell it again: please order once more";
+    payment_unwanted(payment, now_us);
+    return payment_decide_abandon(payment, now_us);
 }
 
 unsigned
@@ -525,11 +597,13 @@ payment_registers(const struct payment *payment, struct arena *arena, struct jso
     json_put_text(writer, "observed", observed_word((enum observed)payment->observed));
     json_put_text(writer, "claim", claim_word((enum claim)payment->claim));
     json_put_text(writer, "url", payment->url);
-    json_put_int(writer, "expiresAtUs", payment->expires_at_us);
+    json_put_int(writer, "expiresAtUs", payment_expires_us(payment));
     json_put_int(writer, "version", payment->version);
     json_put_bool(writer, "refundDue", payment_refund_is_open(payment, arena));
     json_put_bool(writer, "quarantined", payment->is_quarantined);
     put_refunds(payment, arena, writer);
+    json_put_text(writer, "reason", payment_failure_reason(payment));
+    json_put_text(writer, "detail", payment_failure_detail(payment));
     json_close_object(writer);
 }
 
@@ -544,7 +618,7 @@ payment_event(const struct payment *payment, const char *status, struct arena *a
     json_put_int(writer, "occurredAtUs", payment->occurred_at_us);
     json_put_bool(writer, "refundDue", payment_refund_is_open(payment, arena));
     put_refunds(payment, arena, writer);
-    json_put_text(writer, "reason", "");
+    json_put_text(writer, "reason", payment_failure_reason(payment));
     json_close_object(writer);
     *ret_event = (struct event){ .aggregatetype = "payment",
                                  .aggregateid = payment->record.id,

@@ -33,6 +33,7 @@ enum {
     PAYMENT_RETURN_URL_BYTES_MAX = 500,
     PAYMENT_REFERENCE_BYTES_MAX = 200,
     PAYMENT_COMMENT_BYTES_MAX = 200,
+    PAYMENT_FAILURE_BYTES_MAX = 190, /* as an order's detail */
     PAYMENT_REFUNDS_MAX =
         16, /* one is ours; the others are made in the provider's own back office */
     PAYMENT_LISTED_MAX = 100,
@@ -109,7 +110,12 @@ struct payment {
     int64_t signal_due_us;    /* when it is told again, until then */
     const char *url;       /* where the customer pays; "" before it is known, and once abandoned */
     const char *reference; /* the provider's own name for it */
-    int64_t expires_at_us;
+    int64_t
+        expires_at_us; /* when the provider's checkout ends: it is asked of until then, and once after */
+    int64_t
+        ends_at_us; /* until then the order waits for it; 0: of rows that are older than this column */
+    /* Why there was no way to pay: a word for programs, a sentence for persons; "" of most. */
+    const char *failure_reason, *failure_detail;
     const char *refunds;    /* one a line, "amount_minor refund_id", in the order of the ids */
     int64_t occurred_at_us; /* the provider's time of what was observed last; 0: not said */
     int64_t created_at_us, changed_at_us;
@@ -129,6 +135,14 @@ struct refunded {
 /* The set as an array in arena. */
 const struct refunded *payment_refunds(const struct payment *payment, struct arena *arena,
                                        size_t *ret_count);
+
+/* Until when it can be paid: no later than its order waits, whatever the provider says. */
+int64_t payment_expires_us(const struct payment *payment);
+
+/* What came of it without a success, for its order: "" while it may still be paid, and when the registers say
+ * it all. */
+const char *payment_failure_reason(const struct payment *payment);
+const char *payment_failure_detail(const struct payment *payment);
 
 bool observed_is_final(int32_t observed);
 bool payment_is_tombstone(const struct payment *payment);
@@ -158,6 +172,7 @@ struct observation {
     size_t refund_count;
     /* Of an answer to a task, whatever its outcome; NULL: none. */
     const char *code, *words; /* the provider's own, cleaned: why it did not do it */
+    bool is_repeat;           /* it did this before, and does not say again what came of it */
     const char *unreadable;   /* why a good status says nothing all the same */
 };
 
@@ -187,6 +202,13 @@ enum claim_event {
     CLAIM_EVENT_COUNT
 };
 enum claim claim_after(enum claim claim, enum claim_event event);
+
+/* The provider will not make it, in its words. */
+void payment_refused(struct payment *payment, const char *code, const char *words,
+                     struct arena *arena);
+
+/* The provider has it, and will not say again where it can be paid: nobody can, so it is given up at once. */
+unsigned payment_page_lost(struct payment *payment, int64_t now_us);
 
 /* The wish of Abandon; the claim stays OPEN until it is decided; and the decision. */
 unsigned payment_abandon(struct payment *payment, int64_t now_us);
@@ -234,7 +256,9 @@ enum create_state {
     CREATE_REFUSED, /* the provider will not have it */
     CREATE_MAYBE_AGAIN, /* sent again; no answer yet */
     CREATE_DOUBTED,     /* refused when it was sent again: an earlier one may still have arrived */
-    CREATE_NEVER, /* abandoned, and the provider knew nothing of it after its checkout's end */
+    CREATE_NEVER,    /* abandoned, and the provider knew nothing of it after its checkout's end */
+    CREATE_PAGELESS, /* the provider has it, and did not say where it is paid: sent again to hear it */
+    CREATE_PAGE_ASKED, /* sent again for that; no answer yet */
 };
 
 /* What is known of our refund at the provider, while it is not in the set of refunds. */
@@ -247,7 +271,12 @@ enum refund_state {
 
 /* The steps by which a payment that nobody wants ends at the provider. A cancel is never repeated
  * before a query has said what came of it. */
-enum abandon_step { ABANDON_QUERY, ABANDON_CANCEL, ABANDON_QUERY_AGAIN };
+enum abandon_step {
+    ABANDON_QUERY,
+    ABANDON_CANCEL,
+    ABANDON_QUERY_AGAIN,
+    ABANDON_QUERY_GONE /* a cancel found nothing to cancel of what had been there */
+};
 
 #define TASK_LEASE_US (15 * SECOND_US) /* longer than a request may take, see provider_thread.h */
 #define TASK_NEVER_US INT64_MAX

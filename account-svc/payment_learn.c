@@ -15,7 +15,9 @@
 static void
 create_unsure(struct task *task)
 {
-    task->create_state = task->create_state == CREATE_UNSENT ? CREATE_MAYBE : CREATE_MAYBE_AGAIN;
+    task->create_state = task->create_state == CREATE_UNSENT     ? CREATE_MAYBE
+                         : task->create_state == CREATE_PAGELESS ? CREATE_PAGE_ASKED
+                                                                 : CREATE_MAYBE_AGAIN;
 }
 
 /* The books that were to tell of our refund are asked once; then the refund itself again. */
@@ -138,16 +140,38 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
 
 /* ---- what they bring ---- */
 
-/* Of one that nobody wants. It was there, a cancel was sent, and it is there no more: it is canceled. What
- * was never seen there may still be under way, until its checkout would have ended. */
+/* What came of a task. */
+struct lesson {
+    enum outcome outcome;
+    const struct observation *observation; /* never NULL */
+    int32_t create_before;                 /* what was known of the create before this */
+    struct arena *arena;
+    int64_t now_us;
+};
+
 static unsigned
-learn_gone_unwanted(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+observe_canceled(struct payment *payment, const struct lesson *lesson)
 {
     const struct observation canceled = { .source = SOURCE_CANCEL, .observed = OBSERVED_CANCELED };
 
-    if (task->create_state == CREATE_THERE && task->abandon_step == ABANDON_QUERY_AGAIN)
-        return payment_observe(payment, &canceled, arena, now_us);
-    if (task->create_state == CREATE_THERE)
+    return payment_observe(payment, &canceled, lesson->arena, lesson->now_us);
+}
+
+static bool
+is_there(int32_t create_state)
+{
+    return create_state == CREATE_THERE || create_state == CREATE_PAGELESS ||
+           create_state == CREATE_PAGE_ASKED;
+}
+
+/* Of one that nobody wants. It was there, a cancel was sent, and it is there no more: it is canceled. What
+ * was never seen there may still be under way, until its checkout would have ended. */
+static unsigned
+learn_gone_unwanted(struct payment *payment, struct task *task, const struct lesson *lesson)
+{
+    if (is_there(task->create_state) && task->abandon_step >= ABANDON_QUERY_AGAIN)
+        return observe_canceled(payment, lesson);
+    if (is_there(task->create_state))
         task->abandon_step = ABANDON_CANCEL;
     else if (task->last_query_done && task->create_state != CREATE_DOUBTED &&
              task->create_state != CREATE_REFUSED)
@@ -163,54 +187,71 @@ learn_not_found(struct task *task)
 {
     if (task->create_state == CREATE_AGAIN || task->create_state == CREATE_REFUSED)
         return; /* only a hint asks meanwhile */
-    if (task->create_state != CREATE_MAYBE_AGAIN)
+    if (task->create_state != CREATE_MAYBE_AGAIN && task->create_state != CREATE_PAGE_ASKED)
         task->attempts = 0;
-    if (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN)
-        task->create_state = CREATE_AGAIN;
-    else
+    if (task->create_state == CREATE_THERE || task->create_state == CREATE_DOUBTED)
         task->polls++;
+    else
+        task->create_state = CREATE_AGAIN;
 }
 
-/* Of attempts to end a payment or to pay it back an answer to a query is no progress. */
+/* Of attempts to end a payment, to pay it back or to hear of its page an answer to a query is no progress. */
 static bool
-is_progress(const struct payment *payment, const struct task *task, struct arena *arena)
+is_progress(const struct payment *payment, const struct task *task, const struct lesson *lesson)
 {
-    if (task->refund_sent_us != 0 && payment_refund_is_open(payment, arena))
+    if (task->refund_sent_us != 0 && payment_refund_is_open(payment, lesson->arena))
+        return false;
+    if (lesson->create_before == CREATE_PAGE_ASKED)
         return false;
     return payment->abandon_asked_us == 0 || task->abandon_step == ABANDON_QUERY ||
            observed_is_final(payment->observed);
 }
 
-static void
-learn_known_query(const struct payment *payment, struct task *task, bool was_denied,
-                  struct arena *arena)
+/* It is there, the answer to its create was lost, and the books do not tell where it can be paid. */
+static bool
+is_pageless(const struct payment *payment, const struct lesson *lesson)
 {
-    task->create_state = CREATE_THERE;
-    task->polls++;
-    if (!was_denied && is_progress(payment, task, arena))
-        task->attempts = 0;
-    if (payment->abandon_asked_us != 0)
-        task->abandon_step =
-            observed_is_final(payment->observed) ? ABANDON_QUERY_AGAIN : ABANDON_CANCEL;
+    return lesson->create_before != CREATE_THERE && payment->observed == OBSERVED_CREATED &&
+           payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0 &&
+           payment->url[0] == '\0';
 }
 
 static unsigned
-learn_query(struct payment *payment, struct task *task, enum outcome outcome, struct arena *arena,
-            int64_t now_us)
+learn_known_query(struct payment *payment, struct task *task, bool was_denied,
+                  const struct lesson *lesson)
+{
+    bool is_final = observed_is_final(payment->observed);
+    bool is_gone =
+        payment->abandon_asked_us != 0 && !is_final && task->abandon_step == ABANDON_QUERY_GONE;
+
+    task->create_state = is_pageless(payment, lesson) ? CREATE_PAGELESS : CREATE_THERE;
+    task->polls++;
+    if (!was_denied && is_progress(payment, task, lesson))
+        task->attempts = 0;
+    if (is_gone)
+        return observe_canceled(payment, lesson);
+    if (payment->abandon_asked_us != 0)
+        task->abandon_step = is_final ? ABANDON_QUERY_AGAIN : ABANDON_CANCEL;
+    return 0;
+}
+
+static unsigned
+learn_query(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
     bool was_denied = task->refund_state == REFUND_DENIED;
 
+    if (lesson->outcome != OUTCOME_KNOWN && lesson->outcome != OUTCOME_NOT_FOUND)
+        return 0;
     task->hint_attempts = 0;
     if (was_denied)
         task->refund_state = REFUND_READY; /* of what is left, if anything is */
-    if (now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
+    if (lesson->now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
         task->last_query_done = true;
-    if (outcome == OUTCOME_KNOWN)
-        learn_known_query(payment, task, was_denied, arena);
-    else if (payment->abandon_asked_us != 0)
-        return learn_gone_unwanted(payment, task, arena, now_us);
-    else
-        learn_not_found(task);
+    if (lesson->outcome == OUTCOME_KNOWN)
+        return learn_known_query(payment, task, was_denied, lesson);
+    if (payment->abandon_asked_us != 0)
+        return learn_gone_unwanted(payment, task, lesson);
+    learn_not_found(task);
     return 0;
 }
 
@@ -233,19 +274,52 @@ learn_gone(struct payment *payment, const struct task *task, const struct observ
     return payment_observe(payment, &gone, arena, now_us);
 }
 
-static void
-learn_create(struct task *task, enum outcome outcome, int64_t now_us)
+static unsigned
+learn_page_lost(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
-    if (outcome == OUTCOME_KNOWN) {
-        task->create_state = CREATE_THERE;
-        task->queried_at_us = now_us; /* the poll plan begins here */
-        task->attempts = 0;
-    } else if (outcome == OUTCOME_REFUSED) {
-        /* It settles this attempt, not the one before, of which nothing is known. */
-        task->create_state = task->create_state == CREATE_MAYBE ? CREATE_REFUSED : CREATE_DOUBTED;
-        task->queried_at_us = now_us;
-        task->attempts = 0;
-    }
+    task->create_state = CREATE_THERE;
+    if (payment->claim != CLAIM_OPEN || payment->abandon_asked_us != 0)
+        return 0;
+    task->abandon_step = ABANDON_CANCEL;
+    return payment_page_lost(payment, lesson->now_us);
+}
+
+/* It settles this attempt, not the one before, of which nothing is known. */
+static unsigned
+learn_create_refused(struct payment *payment, struct task *task, const struct lesson *lesson)
+{
+    task->create_state = lesson->create_before == CREATE_MAYBE ? CREATE_REFUSED : CREATE_DOUBTED;
+    payment_refused(payment, lesson->observation->code, lesson->observation->words, lesson->arena);
+    payment_touched(payment, lesson->now_us);
+    return CHANGE_OTHER;
+}
+
+static unsigned
+learn_create(struct payment *payment, struct task *task, const struct lesson *lesson)
+{
+    bool is_asked_for_page = lesson->create_before == CREATE_PAGE_ASKED && payment->url[0] == '\0';
+
+    if (lesson->outcome != OUTCOME_KNOWN && lesson->outcome != OUTCOME_REFUSED &&
+        !lesson->observation->is_repeat)
+        return 0;
+    if (is_asked_for_page)
+        return learn_page_lost(payment, task, lesson);
+    if (lesson->outcome == OUTCOME_UNKNOWN)
+        return 0; /* it was done before: the query tells how it stands */
+    task->create_state = CREATE_THERE;
+    task->queried_at_us = lesson->now_us; /* the poll plan begins here */
+    task->attempts = 0;
+    return lesson->outcome == OUTCOME_REFUSED ? learn_create_refused(payment, task, lesson) : 0;
+}
+
+/* What it brought the query after it tells, see cancel_unsure(); a word without books is looked after. */
+static void
+learn_cancel(struct task *task, const struct lesson *lesson)
+{
+    if (lesson->outcome == OUTCOME_NOT_FOUND && is_there(lesson->create_before))
+        task->abandon_step = ABANDON_QUERY_GONE;
+    if (lesson->outcome == OUTCOME_KNOWN && lesson->observation->currency == NULL)
+        task->query_wanted = true;
 }
 
 /* A payment that the provider does not find is not refunded there either. */
@@ -274,24 +348,21 @@ learn_query_refund(struct payment *payment, struct task *task, enum outcome outc
     return outcome == OUTCOME_REFUSED ? learn_refund(payment, task, outcome, now_us) : 0;
 }
 
-/* What a cancel brought the query after it tells; see cancel_unsure(). */
 static unsigned
-learn_task_end(struct payment *payment, struct task *task, enum outcome outcome,
-               struct arena *arena, int64_t now_us)
+learn_task_end(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
     switch ((enum task_kind)task->kind) {
     case TASK_CREATE:
-        learn_create(task, outcome, now_us);
-        break;
+        return learn_create(payment, task, lesson);
     case TASK_QUERY:
-        if (outcome == OUTCOME_KNOWN || outcome == OUTCOME_NOT_FOUND)
-            return learn_query(payment, task, outcome, arena, now_us);
+        return learn_query(payment, task, lesson);
+    case TASK_CANCEL:
+        learn_cancel(task, lesson);
         break;
     case TASK_REFUND:
-        return learn_refund(payment, task, outcome, now_us);
+        return learn_refund(payment, task, lesson->outcome, lesson->now_us);
     case TASK_QUERY_REFUND:
-        return learn_query_refund(payment, task, outcome, now_us);
-    case TASK_CANCEL:
+        return learn_query_refund(payment, task, lesson->outcome, lesson->now_us);
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
@@ -310,46 +381,57 @@ is_word(const struct task *task, enum outcome outcome)
 /* It failed when the only create was refused; or, where an earlier one may have arrived, when the provider
  * does not know of it after its checkout would have ended. */
 static unsigned
-learn_refused_create(struct payment *payment, struct task *task, enum outcome outcome,
-                     struct arena *arena, int64_t now_us)
+learn_refused_create(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
     const struct observation failed = { .source = SOURCE_CREATE, .observed = OBSERVED_FAILED };
 
     if (task->create_state == CREATE_DOUBTED && task->kind == TASK_QUERY &&
-        outcome == OUTCOME_NOT_FOUND && task->last_query_done)
+        lesson->outcome == OUTCOME_NOT_FOUND && task->last_query_done)
         task->create_state = CREATE_REFUSED;
     if (task->create_state != CREATE_REFUSED)
         return 0;
-    return payment_observe(payment, &failed, arena, now_us);
+    return payment_observe(payment, &failed, lesson->arena, lesson->now_us);
+}
+
+static void
+count_words(struct task *task, const struct lesson *lesson)
+{
+    if (lesson->observation->unreadable != NULL)
+        task->unread++;
+    else if (lesson->outcome != OUTCOME_UNKNOWN)
+        task->unread = 0;
+    if (is_word(task, lesson->outcome))
+        task->silent_since_us = 0;
+    else
+        learn_nothing(task, lesson->now_us);
 }
 
 unsigned
 payment_learn(struct payment *payment, struct task *task, int32_t lease, enum outcome outcome,
               const struct observation *observation, struct arena *arena, int64_t now_us)
 {
+    static const struct observation nothing;
+    const struct lesson lesson = { .outcome = outcome,
+                                   .observation = observation == NULL ? &nothing : observation,
+                                   .create_before = task->create_state,
+                                   .arena = arena,
+                                   .now_us = now_us };
     unsigned changes = 0;
 
     if (outcome == OUTCOME_KNOWN)
         changes = payment_observe(payment, observation, arena, now_us);
     if ((changes & CHANGE_WANTS_QUERY) != 0)
         task->query_wanted = true;
-    if (outcome == OUTCOME_KNOWN && task->create_state != CREATE_THERE)
+    if (outcome == OUTCOME_KNOWN && !is_there(task->create_state))
         task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
     if (!task->is_leased || task->lease != lease)
         return changes | payment_plan(payment, task, arena, now_us);
     if (task->kind == TASK_QUERY && outcome == OUTCOME_KNOWN)
         changes |= learn_gone(payment, task, observation, arena, now_us);
     lease_end(task, now_us);
-    if (observation != NULL && observation->unreadable != NULL)
-        task->unread++;
-    else if (outcome != OUTCOME_UNKNOWN)
-        task->unread = 0;
-    if (is_word(task, outcome))
-        task->silent_since_us = 0;
-    else
-        learn_nothing(task, now_us);
-    changes |= learn_task_end(payment, task, outcome, arena, now_us);
-    changes |= learn_refused_create(payment, task, outcome, arena, now_us);
+    count_words(task, &lesson);
+    changes |= learn_task_end(payment, task, &lesson);
+    changes |= learn_refused_create(payment, task, &lesson);
     return changes | review_and_plan(payment, task, arena, now_us);
 }
 

@@ -147,7 +147,9 @@ payment_make(const struct create_payment *create, struct batch_rows *rows)
     payment->version = 1;
     payment->url = payment->reference = payment->refunds = "";
     payment->booked_currency = payment->settle_comment = "";
-    payment->expires_at_us = create->op.now_us + create->expires_seconds * SECOND_US;
+    payment->failure_reason = payment->failure_detail = "";
+    payment->ends_at_us = create->op.now_us + create->expires_seconds * SECOND_US;
+    payment->expires_at_us = payment->ends_at_us; /* until the provider says another time */
     payment->created_at_us = payment->changed_at_us = create->op.now_us;
     payment->signal_due_us = payment_signal_due_us(payment, create->op.now_us);
     payment->traceparent = batch_keep(rows, create->op.traceparent);
@@ -286,6 +288,7 @@ payment_bury(const struct undo_payment *undo, struct batch_rows *rows)
     payment->provider = payment->currency = payment->description = payment->return_url = "";
     payment->url = payment->reference = payment->refunds = payment->traceparent = "";
     payment->booked_currency = payment->settle_comment = "";
+    payment->failure_reason = payment->failure_detail = "";
     payment->claim = CLAIM_ABANDONED;
     payment->created_at_us = payment->changed_at_us = undo->op.now_us;
 }

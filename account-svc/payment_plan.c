@@ -188,12 +188,23 @@ is_create_open(const struct payment *payment, const struct task *task, struct ar
            (task->create_state == CREATE_UNSENT || task->create_state == CREATE_AGAIN);
 }
 
+/* Nobody can pay it, and nobody can end it but by this. */
+static bool
+is_page_unknown(const struct payment *payment, const struct task *task, struct arena *arena)
+{
+    (void)arena;
+    return payment->claim == CLAIM_OPEN && payment->abandon_asked_us == 0 &&
+           !observed_is_final(payment->observed) && payment->url[0] == '\0' &&
+           task->create_state == CREATE_PAGELESS;
+}
+
 static bool
 is_create_in_doubt(const struct payment *payment, const struct task *task, struct arena *arena)
 {
     (void)arena;
     return payment->abandon_asked_us == 0 &&
-           (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN);
+           (task->create_state == CREATE_MAYBE || task->create_state == CREATE_MAYBE_AGAIN ||
+            task->create_state == CREATE_PAGE_ASKED);
 }
 
 static bool
@@ -251,7 +262,7 @@ is_anything(const struct payment *payment, const struct task *task, struct arena
 static int64_t
 backoff_max_us(const struct payment *payment, const struct task *task, int64_t now_us)
 {
-    if (now_us < payment->expires_at_us + SILENT_US)
+    if (now_us < payment_expires_us(payment) + SILENT_US)
         return BACKOFF_MAX_US;
     return task->last_query_done ? DAY_US : BACKOFF_SILENT_US;
 }
@@ -351,6 +362,7 @@ static const struct plan_rule {
     { is_refund_open,     TASK_REFUND,       ERRAND_REFUND, refund_when,  "paid, and the order does not take it" },
     { is_quarantined,     TASK_NONE,         ERRAND_ASK,    never,        "the provider's books differ from ours: a person decides" },
     { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has not heard of it" },
+    { is_page_unknown,    TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has it, and did not say where it can be paid" },
     { is_create_in_doubt, TASK_QUERY,        ERRAND_LOOK,   at_once,      "the create may have arrived" },
     { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when, "nobody waits for it any more" },
     { is_abandoned_now,   TASK_QUERY,        ERRAND_ASK,    abandon_when, "Abandon waits for the last word" },

@@ -103,12 +103,14 @@ payment_message(const struct payment *payment, struct arena *arena)
     message->claim = (Sagamesh__Payment__V1__Claim)payment->claim;
     message->version = payment->version;
     message->url = (char *)payment->url;
-    message->expires_at_us = payment->expires_at_us;
+    message->expires_at_us = payment_expires_us(payment);
     message->provider_reference = (char *)payment->reference;
     message->refund_due = payment_refund_is_open(payment, arena);
     message->quarantined = payment->is_quarantined;
     message->created_at_us = payment->created_at_us;
     message->changed_at_us = payment->changed_at_us;
+    message->reason = (char *)payment_failure_reason(payment);
+    message->detail = (char *)payment_failure_detail(payment);
     message->needs_person = payment->needs_person;
     message->trouble = (char *)trouble_word((enum trouble)payment->trouble);
     message->booked_minor = payment->booked_minor;
@@ -127,6 +129,29 @@ static const char *
 provider_asked(const char *name)
 {
     return name[0] == '\0' && configured->count > 0 ? configured->providers[0].name : name;
+}
+
+/* Is the provider here, and does it take this currency? */
+static enum error
+provider_check(struct problem *problem, const char *name, const char *currency)
+{
+    const struct provider *provider;
+    const char *currencies;
+
+    if (name[0] == '\0')
+        return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
+                              "no provider is configured here");
+    if (check_word(problem, "provider", name, PROVIDER_NAME_BYTES_MAX) != ERR_OK)
+        return problem->error;
+    provider = provider_find(configured, name);
+    if (provider == NULL)
+        return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
+                              "no provider '%s' is configured here", name);
+    currencies = provider->adapter->currencies;
+    if (currencies != NULL && strstr(currencies, currency) == NULL)
+        return problem_refuse(problem, "UNSUPPORTED_CURRENCY", "currency",
+                              "provider '%s' takes %s, not %s", name, currencies, currency);
+    return ERR_OK;
 }
 
 static enum error
@@ -148,15 +173,7 @@ create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateR
                                                     PAYMENT_RETURN_URL_BYTES_MAX) != ERR_OK)
         return problem->error;
     create->provider = provider_asked(request->provider);
-    if (create->provider[0] == '\0')
-        return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
-                              "no provider is configured here");
-    if (check_word(problem, "provider", create->provider, PROVIDER_NAME_BYTES_MAX) != ERR_OK)
-        return problem->error;
-    if (provider_find(configured, create->provider) == NULL)
-        return problem_refuse(problem, "UNKNOWN_PROVIDER", "provider",
-                              "no provider '%s' is configured here", create->provider);
-    return ERR_OK;
+    return provider_check(problem, create->provider, request->currency);
 }
 
 static enum error

@@ -39,6 +39,9 @@ static const struct pg_column payment_columns[] = {
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     PG_COLUMN(struct payment, signal_due_us, PG_INT8),
     PG_COLUMN(struct payment, trouble, PG_INT4),
+    PG_COLUMN(struct payment, failure_reason, PG_TEXT),
+    PG_COLUMN(struct payment, failure_detail, PG_TEXT),
+    PG_COLUMN(struct payment, ends_at_us, PG_INT8),
     { 0 },
 };
 _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MAX + 1, "too many");
@@ -48,7 +51,7 @@ _Static_assert(sizeof payment_columns / sizeof *payment_columns <= PG_COLUMNS_MA
     " return_url, observed, claim, is_quarantined, abandon_asked_us, version, signaled_version,"   \
     " url, reference, expires_at_us, refunds, occurred_at_us, created_at_us, changed_at_us,"       \
     " traceparent, needs_person, booked_minor, booked_currency, settle_asked_us, settle_comment, " \
-    "signal_due_us, trouble"
+    "signal_due_us, trouble, failure_reason, failure_detail, ends_at_us"
 
 const struct pg_statement payment_load = {
     .name = "payment_load",
@@ -69,7 +72,7 @@ const struct pg_statement payment_insert = {
            " $14::bigint[], $15::int[], $16::int[], $17::text[], $18::text[], $19::bigint[],"
            " $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],"
            " $25::boolean[], $26::bigint[], $27::text[], $28::bigint[], $29::text[], $30::bigint[],"
-           " $31::int[])"
+           " $31::int[], $32::text[], $33::text[], $34::bigint[])"
            " ON CONFLICT DO NOTHING",
     .in = payment_columns,
 };
@@ -95,6 +98,8 @@ static const struct pg_column payment_update_columns[] = {
     PG_COLUMN(struct payment, settle_comment, PG_TEXT),
     PG_COLUMN(struct payment, signal_due_us, PG_INT8),
     PG_COLUMN(struct payment, trouble, PG_INT4),
+    PG_COLUMN(struct payment, failure_reason, PG_TEXT),
+    PG_COLUMN(struct payment, failure_detail, PG_TEXT),
     { 0 },
 };
 
@@ -108,15 +113,18 @@ const struct pg_statement payment_update = {
            " needs_person = u.needs_person, booked_minor = u.booked_minor,"
            " booked_currency = u.booked_currency, settle_asked_us = u.settle_asked_us,"
            " settle_comment = u.settle_comment, signal_due_us = u.signal_due_us,"
-           " trouble = u.trouble"
+           " trouble = u.trouble, failure_reason = u.failure_reason,"
+           " failure_detail = u.failure_detail"
            " FROM unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[], $5::bigint[], $6::int[],"
            " $7::int[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],"
            " $13::bigint[], $14::boolean[], $15::bigint[], $16::text[], $17::bigint[], "
-           "$18::text[], $19::bigint[], $20::int[]) AS u(id, observed, claim, is_quarantined, "
+           "$18::text[], $19::bigint[], $20::int[], $21::text[], $22::text[]) AS u(id, observed, "
+           "claim, is_quarantined, "
            "abandon_asked_us, version,"
            " signaled_version, url, reference, expires_at_us, refunds, occurred_at_us,"
            " changed_at_us, needs_person, booked_minor, booked_currency, settle_asked_us,"
-           " settle_comment, signal_due_us, trouble) WHERE p.id = u.id",
+           " settle_comment, signal_due_us, trouble, failure_reason, failure_detail) WHERE p.id = "
+           "u.id",
     .in = payment_update_columns,
 };
 

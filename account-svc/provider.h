@@ -118,6 +118,7 @@ struct provider_adapter {
     const char *name;
     const struct status_word *words; /* what its words for how a payment stands say */
     const struct pace *pace;         /* how often it is asked how a payment stands */
+    const char *currencies;          /* that it takes, with spaces between; NULL: its own to say */
     /* Each fills a request for one task; NULL body fields stay NULL. */
     void (*create)(const struct provider *provider, const struct payment *payment, int64_t now_us,
                    struct arena *arena, struct provider_request *ret_request);

@@ -1,7 +1,8 @@
 /* provider_paypay.c -- The adapter for PayPay's Open Payment API.
  *
  * A payment is a dynamic QR code whose merchantPaymentId is our id; the code is what is cancelled, and
- * once it is paid PayPay's own paymentId is what is refunded: `reference` is the one or the other.
+ * once it is paid PayPay's own paymentId is what is refunded: `reference` is the one or the other. The
+ * page of a code is told once, in the answer to its create: a create that is repeated is a DUPLICATE.
  * Webhooks are not signed: they are a reason to query and never more.
  */
 #include "account-svc/provider_paypay.h"
@@ -335,7 +336,8 @@ result_outcome(const json_t *json, int status, struct arena *arena, struct obser
         return provider_unreadable(observation, "cannot be read: 'resultInfo.code' must be a text");
     if (code != NULL && strstr(code, "NOT_FOUND") != NULL)
         return OUTCOME_NOT_FOUND;
-    if (code != NULL && strstr(code, "DUPLICATE") != NULL)
+    observation->is_repeat = code != NULL && strstr(code, "DUPLICATE") != NULL;
+    if (observation->is_repeat)
         return OUTCOME_UNKNOWN; /* it was done before: a query tells how it stands */
     if (status >= 200 && status < 300 && strcmp(code, "SUCCESS") != 0)
         return OUTCOME_UNKNOWN;
@@ -371,13 +373,17 @@ data_heard(const struct payment *payment, const json_t *data, enum task_kind kin
     switch (kind) {
     case TASK_CREATE:
         code_heard(data, arena, observation);
-        return OUTCOME_KNOWN;
+        return observation->url == NULL
+                   ? provider_unreadable(observation, "cannot be read: 'data.url' must be a text")
+                   : OUTCOME_KNOWN;
     case TASK_QUERY:
         return query_heard(payment, data, arena, observation);
     case TASK_REFUND:
     case TASK_QUERY_REFUND:
         return own_refund_heard(payment, data, kind, arena, observation);
-    case TASK_CANCEL: /* says that it was asked, not how it stands */
+    case TASK_CANCEL: /* a code that is deleted cannot be paid; what was paid before the books say */
+        observation->observed = OBSERVED_CANCELED;
+        return OUTCOME_KNOWN;
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
@@ -479,6 +485,7 @@ const struct provider_adapter provider_paypay = {
     .name = "paypay",
     .words = words,
     .pace = &pace,
+    .currencies = "JPY",
     .create = paypay_create,
     .query = paypay_query,
     .cancel = paypay_cancel,

@@ -70,7 +70,9 @@ sandbox_create(const struct provider *provider, const struct payment *payment, i
     json_put_text(&json, "description", payment->description);
     if (payment->return_url[0] != '\0')
         json_put_text(&json, "returnUrl", payment->return_url);
-    json_put_text(&json, "expiresAt", time_text(payment->expires_at_us, arena));
+    json_put_text(
+        &json, "expiresAt",
+        time_text(payment->ends_at_us > 0 ? payment->ends_at_us : payment->expires_at_us, arena));
     if (provider->webhook_url[0] != '\0')
         json_put_text(&json, "webhookUrl", provider->webhook_url);
     json_close_object(&json);

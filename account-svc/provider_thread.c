@@ -126,7 +126,7 @@ lease_answered(const void *op)
         payment->refunds = copied(job->arena, payment->refunds);
         payment->traceparent = copied(job->arena, payment->traceparent);
         payment->booked_currency = copied(job->arena, payment->booked_currency);
-        payment->settle_comment = "";
+        payment->settle_comment = payment->failure_reason = payment->failure_detail = "";
         payment->record.reason = payment->record.detail = "";
     }
     job_answered(job);

@@ -171,10 +171,13 @@ CREATE INDEX IF NOT EXISTS payment_by_order ON payment (order_id, id);
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS needs_person boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_person;
 -- Why: 0 nothing, 1 quarantined, 2 refund refused, 3 refund unanswered, 4 unreadable, 5 unanswered, 6 still open.
-ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0;
-ALTER TABLE payment DROP CONSTRAINT IF EXISTS payment_trouble_check,
-    ADD CONSTRAINT payment_trouble_check CHECK (trouble BETWEEN 0 AND 6) NOT VALID;
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0
+    CONSTRAINT payment_troubles CHECK (trouble BETWEEN 0 AND 6);
 UPDATE payment SET trouble = CASE WHEN is_quarantined THEN 1 ELSE 2 END WHERE needs_person AND trouble = 0;
+-- Why there was no way to pay it; and until when its order waits, whatever its provider says.
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS failure_reason text NOT NULL DEFAULT '';
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS failure_detail text NOT NULL DEFAULT '';
+ALTER TABLE payment ADD COLUMN IF NOT EXISTS ends_at_us bigint NOT NULL DEFAULT 0;
 -- Of a quarantined one: what the provider took, and what a person said to it.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_minor bigint NOT NULL DEFAULT 0 CHECK (booked_minor >= 0);
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS booked_currency text NOT NULL DEFAULT '';
@@ -207,7 +210,7 @@ CREATE TABLE IF NOT EXISTS provider_task (
     lease            int     NOT NULL,
     attempts         int     NOT NULL,
     create_state     int     NOT NULL,
-    abandon_step     int     NOT NULL CHECK (abandon_step BETWEEN 0 AND 2),
+    abandon_step     int     NOT NULL,
     polls            int     NOT NULL,
     query_wanted     boolean NOT NULL,
     last_query_done  boolean NOT NULL,
@@ -230,16 +233,17 @@ ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS errand int NOT NULL DEFAULT 3
 -- Of databases that were made when there were fewer kinds and states.
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
-                   WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_states') THEN
+                   WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_steps') THEN
         ALTER TABLE provider_task
             DROP CONSTRAINT IF EXISTS provider_task_kind_check,
             DROP CONSTRAINT IF EXISTS provider_task_create_state_check,
+            DROP CONSTRAINT IF EXISTS provider_task_abandon_step_check,
+            DROP CONSTRAINT IF EXISTS provider_task_refund_state_check,
             DROP CONSTRAINT IF EXISTS provider_task_kind,
             DROP CONSTRAINT IF EXISTS provider_task_create,
-            DROP CONSTRAINT IF EXISTS provider_task_refund_state_check,
-            ADD CONSTRAINT provider_task_kinds CHECK (kind BETWEEN 0 AND 5),
-            ADD CONSTRAINT provider_task_states CHECK (create_state BETWEEN 0 AND 7
-                                                       AND refund_state BETWEEN 0 AND 3);
+            ADD CONSTRAINT provider_task_steps CHECK (
+                kind BETWEEN 0 AND 5 AND create_state BETWEEN 0 AND 9
+                AND abandon_step BETWEEN 0 AND 3 AND refund_state BETWEEN 0 AND 3);
     END IF;
 END $$;
 CREATE INDEX IF NOT EXISTS provider_task_by_errand ON provider_task (provider, errand, due_us);

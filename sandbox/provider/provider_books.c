@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BIT(status) (1U << PAYMENT_##status)
-#define OPEN (BIT(CREATED) | BIT(PENDING) | BIT(AUTHORIZED))
+#define OPEN (BIT(CREATED) | BIT(DECLINED) | BIT(PENDING) | BIT(AUTHORIZED))
 #define GONE (BIT(EXPIRED) | BIT(CANCELED))
 
 struct transition {
@@ -24,18 +24,19 @@ struct transition {
 static const struct transition transitions[] = {
     { PAYMENT_PAY,       OPEN,                         PAYMENT_SUCCEEDED,  "the payer paid" },
     { PAYMENT_FAIL,      OPEN,                         PAYMENT_FAILED,     "the payer or the bank said no" },
-    { PAYMENT_PEND,      BIT(CREATED),                 PAYMENT_PENDING,    "the bank takes its time" },
-    { PAYMENT_AUTHORIZE, BIT(CREATED) | BIT(PENDING),  PAYMENT_AUTHORIZED, "the money is held, not taken" },
+    { PAYMENT_PEND,      BIT(CREATED) | BIT(DECLINED), PAYMENT_PENDING,    "the bank takes its time" },
+    { PAYMENT_AUTHORIZE, OPEN & ~BIT(AUTHORIZED),      PAYMENT_AUTHORIZED, "the money is held, not taken" },
+    { PAYMENT_DECLINE,   OPEN & ~BIT(AUTHORIZED),      PAYMENT_DECLINED,   "the card was declined; another may be tried" },
     { PAYMENT_EXPIRE,    OPEN,                         PAYMENT_EXPIRED,    "nobody paid in time" },
     { PAYMENT_CANCEL,    OPEN,                         PAYMENT_CANCELED,   "the merchant gave it up" },
     { PAYMENT_PAY_LATE,  GONE,                         PAYMENT_SUCCEEDED,  "the money came after all" },
 };
 
 static const char *const status_names[PAYMENT_STATUS_COUNT] = {
-    "CREATED", "PENDING", "AUTHORIZED", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED",
+    "CREATED", "ATTEMPT_DECLINED", "PENDING", "AUTHORIZED", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED",
 };
 static const char *const event_names[PAYMENT_EVENT_COUNT] = {
-    "pay", "fail", "pend", "authorize", "expire", "cancel", "pay-late",
+    "pay", "fail", "pend", "authorize", "decline", "expire", "cancel", "pay-late",
 };
 
 /* Between the attempts of a webhook; the last goes on. */

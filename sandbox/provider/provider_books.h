@@ -30,6 +30,7 @@ enum {
 
 enum payment_status {
     PAYMENT_CREATED,
+    PAYMENT_DECLINED, /* a card was, and the payer may try another */
     PAYMENT_PENDING,
     PAYMENT_AUTHORIZED,
     PAYMENT_SUCCEEDED,
@@ -39,12 +40,13 @@ enum payment_status {
     PAYMENT_STATUS_COUNT
 };
 
-/* What can happen to a payment, also the last word of POST /checkout/{id}/... for the first four. */
+/* What can happen to a payment, also the last word of POST /checkout/{id}/... for the first five. */
 enum payment_event {
     PAYMENT_PAY,
     PAYMENT_FAIL,
     PAYMENT_PEND,
     PAYMENT_AUTHORIZE,
+    PAYMENT_DECLINE,
     PAYMENT_EXPIRE,
     PAYMENT_CANCEL,
     PAYMENT_PAY_LATE,

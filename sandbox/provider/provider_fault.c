@@ -30,6 +30,8 @@ static const struct fault_row rows[FAULT_COUNT] = {
     [FAULT_TIMEOUT_AFTER]      = { "timeout-after",      5000,   1,   true,   "an API call is done, and its answer lost" },
     [FAULT_PAYS_LATE]          = { "pays-late",          1000,   1,   true,   "succeeds ms after expiry or cancel" },
     [FAULT_DECLINES]           = { "declines",           0,     -1,   true,   "paying fails" },
+    [FAULT_REFUSES]            = { "refuses",            0,     -1,   false,  "a payment is not made: 400" },
+    [FAULT_CANCEL_500]         = { "cancel-500",         0,      2,   true,   "cancels are answered 500, nothing is done" },
 };
 /* clang-format on */
 

@@ -41,7 +41,7 @@ static const struct api_row api[] = {
     { "POST", "/v1/payments/{id}/cancel",  cancel_act, BODY_BYTES_MAX, true,  true,  "nobody shall pay it any more" },
     { "POST", "/v1/payments/{id}/refunds", refund_act, BODY_BYTES_MAX, true,  true,  "gives money back, once for each refund id" },
     { "GET",  "/checkout/{id}",            page_act,   0,              false, false, "what the payer sees" },
-    { "POST", "/checkout/{id}/{event}",    payer_act,  BODY_BYTES_MAX, false, false, "pay, fail, pend, authorize" },
+    { "POST", "/checkout/{id}/{event}",    payer_act,  BODY_BYTES_MAX, false, false, "pay, fail, pend, authorize, decline" },
     { "POST", "/faults",                   faults_act, BODY_BYTES_MAX, true,  false, "what shall go wrong" },
     { "GET",  "/books",                    books_act,  0,              true,  false, "every payment with its history" },
     { "GET",  "/books/{id}",               record_act, 0,              true,  false, "one of them" },
@@ -182,7 +182,7 @@ autopay_read(const json_t *body, struct payment_request *request, struct problem
     if (strcmp(outcome, "none") == 0 || request->autopay < PAYMENT_EXPIRE)
         return true;
     problem_set(problem, ERR_BAD_REQUEST, "autopay.outcome",
-                "must be pay, fail, pend, authorize or none");
+                "must be pay, fail, pend, authorize, decline or none");
     return false;
 }
 
@@ -261,6 +261,12 @@ create(struct desk *desk, struct call *call, const struct payment_request *reque
     payment_turn(desk->books, payment, call->now_us);
     if (!call_may_act(desk, call, payment))
         return;
+    if (!payment->is_made && fault_use(&payment->faults, FAULT_REFUSES)) {
+        problem_set(&problem, ERR_BAD_REQUEST, NULL, "this is what was asked for: refuses");
+        snprintf(problem.reason, sizeof problem.reason, "RISK_REJECTED");
+        call_refuse(desk, call, &problem, NULL);
+        return;
+    }
     if (payment_create(desk->books, payment, request, call->now_us, &problem) != ERR_OK)
         call_refuse(desk, call, &problem, payment);
     else
@@ -303,6 +309,12 @@ cancel_act(struct desk *desk, struct call *call)
 
     if (payment == NULL)
         return;
+    if (fault_use(&payment->faults, FAULT_CANCEL_500)) {
+        payment_changed(desk->books, payment);
+        problem_set(&problem, ERR_INTERNAL, NULL, "this is what was asked for: cancel-500");
+        call_refuse(desk, call, &problem, NULL);
+        return;
+    }
     if (payment_do(desk->books, payment, PAYMENT_CANCEL, call->now_us, &problem) == ERR_OK)
         call_payment(desk, call, 200, payment);
     else
@@ -395,7 +407,8 @@ payer_act(struct desk *desk, struct call *call)
     if (payment == NULL)
         return;
     if (event >= PAYMENT_EXPIRE)
-        problem_set(&problem, ERR_NOT_FOUND, NULL, "payers can pay, fail, pend or authorize");
+        problem_set(&problem, ERR_NOT_FOUND, NULL,
+                    "payers can pay, fail, pend, authorize or decline");
     else
         payment_do(desk->books, payment, event, call->now_us, &problem);
     if (problem.error != ERR_OK)

@@ -19,6 +19,7 @@ static const struct currency_row currencies[] = {
 
 static const char *const sentences[PAYMENT_STATUS_COUNT] = {
     "is waiting for you.",
+    "was declined with this card. Try another.",
     "is being looked at by the bank.",
     "is authorized: the money is held, not taken.",
     "is paid. Thank you.",
@@ -98,9 +99,11 @@ buttons(struct arena *arena, const struct payment *payment)
         return arena_print(arena,
                            "<form method=\"post\" action=\"/checkout/%s/pay\">"
                            "<button class=\"pay\">Pay</button></form>\n"
+                           "<form method=\"post\" action=\"/checkout/%s/decline\">"
+                           "<button>Decline this card</button></form>\n"
                            "<form method=\"post\" action=\"/checkout/%s/fail\">"
                            "<button>Decline</button></form>\n",
-                           payment->id, payment->id);
+                           payment->id, payment->id, payment->id);
     if (payment->return_url[0] != '\0')
         return arena_print(arena, "<p><a href=\"%s\">Back to the shop</a></p>\n",
                            escape(arena, payment->return_url));

@@ -44,6 +44,33 @@ class Paid(External):
         )
         self.assertEqual(self.assert_settled(order["orderNo"], "SUCCEEDED", "TAKEN").webhooks, 0)
 
+    def test_with_a_second_card(self):
+        """The first one is declined, which ends nothing: the checkout is open for another."""
+        order_id, sku = self.place_external()
+        payment = self.waiting(order_id)
+        status, answer = self.provider.ask("POST", f"/checkout/{payment.id}/decline")
+        self.assertEqual((status, answer["status"]), (200, "ATTEMPT_DECLINED"), answer)
+        self.wait_payment(order_id, "heard of it", lambda p: p.observed == "PENDING")
+        self.assertEqual(self.status(order_id), "WAITING_PAYMENT")
+        self.provider.pay(payment.id)
+        self.assert_paid(order_id, total_minor=1000)
+        self.assert_stock(sku, free=8, sold=2)
+
+    def test_though_its_cancel_does_not_work(self):
+        """The customer is quicker than the cancel, of which nothing is heard: it counts."""
+        order_id, sku = self.place_external(faults=["lost", "cancel-500*-1"])
+        payment = self.waiting(order_id)
+        self.mesh.cancel(order_id)
+        wait_until(lambda: self.asked(payment, "abandon_step > 0"), 20, "it is cancelled in vain")
+        self.provider.pay(payment.id)
+        self.assert_paid(order_id, total_minor=1000)
+        self.assert_settled(order_id, "SUCCEEDED", "TAKEN")
+        self.assert_stock(sku, free=8, sold=2)
+
+    def asked(self, payment, condition):
+        sql = f"SELECT count(*) FROM provider_task WHERE payment_id = '{payment.id}' AND {condition}"
+        return int(self.mesh.psql("account", sql)[0][0]) > 0
+
     def test_the_webhook_comes_twice(self):
         order_id, _ = self.place_external(faults=["doubled"])
         payment = self.waiting(order_id)
@@ -120,6 +147,15 @@ class NotPaid(External):
         self.provider.pay(self.waiting(order_id).id)
         self.assert_failed(order_id, "PAYMENT_FAILED")
         self.assert_settled(order_id, "FAILED", "ABANDONED")
+        self.assert_stock(sku, free=10)
+
+    def test_refused_with_its_words(self):
+        order_id, sku = self.place_external(faults=["refuses"])
+        order = self.assert_failed(order_id, "PAYMENT_REFUSED")
+        self.assertEqual(
+            order.detail,
+            "the provider refused to make it: RISK_REJECTED: this is what was asked for: refuses",
+        )
         self.assert_stock(sku, free=10)
 
     def test_the_order_waits_no_longer(self):

@@ -34,7 +34,9 @@ payment_new(void)
                                .url = "",
                                .reference = "",
                                .refunds = "",
-                               .booked_currency = "" };
+                               .booked_currency = "",
+                               .failure_reason = "",
+                               .failure_detail = "" };
 
     uuid_parse(ID, strlen(ID), &payment.record.id);
     return payment;

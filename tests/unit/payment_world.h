@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define START_US (INT64_C(1800000000) * SECOND_US)
+#define PAGE "https://pay.example/1"
 #define EXPIRES_US (START_US + 600 * SECOND_US)
 
 enum act {
@@ -58,6 +59,7 @@ struct world {
     struct silence silences[TASK_KIND_COUNT];
     int64_t pays_at_us; /* the customer pays, and no webhook tells; 0: never */
     bool forgets;       /* of what was cancelled it says that it is not there */
+    bool hides_page;    /* only the first answer to the create tells where it can be paid */
     enum observed truth;
     int refunds;                        /* of ours, made */
     int64_t ours_minor, others_minor;   /* that went back */
@@ -98,6 +100,7 @@ state_new(void)
     payment->currency = "JPY";
     payment->description = payment->return_url = payment->url = payment->reference = "";
     payment->refunds = payment->traceparent = payment->booked_currency = "";
+    payment->failure_reason = payment->failure_detail = "";
     payment->observed = OBSERVED_CREATED;
     payment->claim = CLAIM_OPEN;
     payment->version = 1;
@@ -188,7 +191,7 @@ act(struct state *state, enum act what)
         payment_plan(&state->payment, &state->task, arena, state->now_us);
         break;
     case ACT_CREATED:
-        created.url = "https://pay.example/1";
+        created.url = PAGE;
         state->world.is_there = true;
         payment_learn(&state->payment, &state->task, 1, OUTCOME_KNOWN, &created, arena,
                       state->now_us);
@@ -258,13 +261,19 @@ answer(struct state *state, enum task_kind kind, struct observation *observation
     switch (kind) {
     case TASK_CREATE:
         MUST(state->payment.abandon_asked_us == 0);
-        world->is_there = true;
         *observation = said(SOURCE_CREATE, OBSERVED_CREATED, amount_minor);
+        if (world->is_there && world->hides_page) {
+            observation->is_repeat = true;
+            return OUTCOME_UNKNOWN;
+        }
+        world->is_there = true;
+        observation->url = PAGE;
         return OUTCOME_KNOWN;
     case TASK_QUERY:
         if (!world->is_there || (world->forgets && world->truth == OBSERVED_CANCELED))
             return OUTCOME_NOT_FOUND;
         *observation = said(SOURCE_QUERY, world->truth, amount_minor);
+        observation->url = world->hides_page ? NULL : PAGE;
         say_refund(observation, "office", world->others_minor);
         say_refund(observation, "ours", world->ours_minor);
         if (!world->books_differ && world->truth > state->greatest)
@@ -277,6 +286,9 @@ answer(struct state *state, enum task_kind kind, struct observation *observation
             return OUTCOME_REFUSED;
         world->truth = OBSERVED_CANCELED;
         *observation = said(SOURCE_CANCEL, OBSERVED_NONE, 500);
+        if (world->hides_page) /* and says no more than that it is cancelled */
+            *observation =
+                (struct observation){ .source = SOURCE_CANCEL, .observed = OBSERVED_CANCELED };
         return OUTCOME_KNOWN;
     case TASK_REFUND:
         return refund(state, observation);
@@ -327,8 +339,9 @@ ask(struct state *state, enum task_kind kind)
         silence->left -= silence->left == SILENCE_FOR_EVER ? 0 : 1;
         state->greatest = greatest; /* nobody heard it */
         outcome = OUTCOME_UNKNOWN;
+        observation = (struct observation){ 0 };
     }
-    if (outcome != OUTCOME_UNKNOWN)
+    if (outcome != OUTCOME_UNKNOWN || (observation.is_repeat && !is_silent))
         state->unsure = TASK_NONE;
     else if (!state->task.is_by_hint)
         state->unsure = kind;

@@ -41,6 +41,8 @@ payment_of(int32_t observed, int32_t claim)
                              .reference = "",
                              .refunds = "",
                              .booked_currency = "",
+                             .failure_reason = "",
+                             .failure_detail = "",
                              .traceparent = "",
                              .expires_at_us = NOW_US + 600 * SECOND_US };
 }
@@ -57,6 +59,8 @@ static const struct {
     { "CANCELLED",  OBSERVED_CANCELED  }, { "CANCELED",   OBSERVED_CANCELED  },
     { "EXPIRED",    OBSERVED_EXPIRED   }, { "FAILED",     OBSERVED_FAILED    },
     { "AUTHORIZED", OBSERVED_AUTHORIZED}, { "REFUNDED",   OBSERVED_SUCCEEDED },
+    { "DECLINED",   OBSERVED_FAILED    }, { "ATTEMPT_DECLINED", OBSERVED_PENDING },
+    { "REQUIRES_PAYMENT_METHOD", OBSERVED_PENDING },
     { "completed",  OBSERVED_NONE      }, { "",           OBSERVED_NONE      },
 };
 /* clang-format on */
@@ -263,6 +267,41 @@ START_TEST(another_amount_moves_nothing)
     ck_assert_msg(((changes & CHANGE_WANTS_QUERY) != 0) ==
                       (!amounts[_i].is_believed && !amounts[_i].is_quarantined),
                   "%s: query", amounts[_i].what);
+}
+END_TEST
+
+/* ---- until when ---- */
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int64_t ends_s, said_s; /* from now; 0: not said */
+    int64_t shown_s, asked_until_s;
+} ends[] = {
+    { "the provider does not say",      600, 0,      600, 600   },
+    { "it says the same",               600, 600,    600, 600   },
+    { "its checkout ends earlier",      600, 300,    300, 300   },
+    { "its checkout ends tomorrow",     600, 86400,  600, 86400 },
+    { "a time before it was made",      600, -60,    600, 600   },
+};
+/* clang-format on */
+
+START_TEST(no_longer_than_its_order)
+{
+    struct payment payment = payment_of(OBSERVED_CREATED, CLAIM_OPEN);
+    struct observation observation = {
+        .source = SOURCE_QUERY, .observed = OBSERVED_CREATED, .amount_minor = 500, .currency = "JPY"
+    };
+
+    payment.created_at_us = NOW_US;
+    payment.ends_at_us = payment.expires_at_us = NOW_US + ends[_i].ends_s * SECOND_US;
+    if (ends[_i].said_s != 0)
+        observation.expires_at_us = NOW_US + ends[_i].said_s * SECOND_US;
+    payment_observe(&payment, &observation, arena, NOW_US);
+    ck_assert_msg(payment_expires_us(&payment) == NOW_US + ends[_i].shown_s * SECOND_US, "%s: %lld",
+                  ends[_i].what, (long long)(payment_expires_us(&payment) - NOW_US) / SECOND_US);
+    ck_assert_msg(payment.expires_at_us == NOW_US + ends[_i].asked_until_s * SECOND_US, "%s",
+                  ends[_i].what);
 }
 END_TEST
 
@@ -678,6 +717,7 @@ main(void)
     tcase_add_test(tests, refunds_are_a_set);
     tcase_add_loop_test(tests, paid_back_is_not_taken, 0, sizeof paid_back / sizeof *paid_back);
     tcase_add_loop_test(tests, another_amount_moves_nothing, 0, sizeof amounts / sizeof *amounts);
+    tcase_add_loop_test(tests, no_longer_than_its_order, 0, sizeof ends / sizeof *ends);
     tcase_add_loop_test(tests, plan_of, 0, sizeof plans / sizeof *plans);
     tcase_add_test(tests, no_herd);
     tcase_add_test(tests, one_lease_at_a_time);

@@ -254,6 +254,7 @@ settle_silent(const struct state *state, size_t row, enum silence_how how)
         }
         silent.world.pays_at_us = after_s == 0 ? 0 : state->now_us + after_s * SECOND_US;
         silent.world.forgets = i % 2 == 1;
+        silent.world.hides_page = i % 4 >= 2;
         settle_unsaid(silent, times != SILENCE_FOR_EVER || silences[row].ends_well[how]);
         arena_reset(scratch);
     }

@@ -225,6 +225,40 @@ START_TEST(range_is_read)
 }
 END_TEST
 
+/* clang-format off */
+static const struct {
+    const char *provider, *currency;
+    const char *reason; /* "" taken */
+} creates[] = {
+    { "shop",  "JPY", "" },
+    { "shop",  "USD", "" },
+    { "other", "JPY", "" },
+    { "other", "USD", "UNSUPPORTED_CURRENCY" },
+    { "none",  "JPY", "UNKNOWN_PROVIDER" },
+};
+/* clang-format on */
+
+/* PayPay takes yen. */
+START_TEST(currency_of_a_provider)
+{
+    Sagamesh__Payment__V1__CreateRequest request = SAGAMESH__PAYMENT__V1__CREATE_REQUEST__INIT;
+    struct create_payment create = { 0 };
+    enum error error;
+
+    request.request_id = ID;
+    request.order_id = ID;
+    request.provider = (char *)creates[_i].provider;
+    request.currency = (char *)creates[_i].currency;
+    request.amount_minor = 500;
+    request.expires_seconds = 900;
+    error = method_find("Create")->decode(&request.base, arena, &create);
+    ck_assert_int_eq(error, creates[_i].reason[0] == '\0' ? ERR_OK : ERR_REFUSED);
+    ck_assert_str_eq(problem_reason(&create.op.problem), creates[_i].reason);
+    if (strcmp(creates[_i].reason, "UNSUPPORTED_CURRENCY") == 0)
+        ck_assert_str_eq(create.op.problem.field, "currency");
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
 
 int
@@ -238,6 +272,7 @@ main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, every_method_of_the_proto_has_a_row);
     tcase_add_test(tests, webhooks_are_counted);
+    tcase_add_loop_test(tests, currency_of_a_provider, 0, sizeof creates / sizeof *creates);
     tcase_add_loop_test(tests, range_is_read, 0, ROWS(ranges));
     tcase_add_loop_test(tests, source_of_a_webhook, 0, ROWS(sources));
     tcase_add_test(tests, source_is_checked_on_the_wire);

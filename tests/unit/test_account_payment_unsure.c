@@ -30,6 +30,8 @@ set_up(void)
                                 .reference = "",
                                 .refunds = "",
                                 .booked_currency = "",
+                                .failure_reason = "",
+                                .failure_detail = "",
                                 .traceparent = "",
                                 .expires_at_us = AFTER(600) };
     task = (struct task){ .payment_id = payment.record.id, .provider = "sandbox" };
@@ -54,6 +56,7 @@ static const struct situation {
 } situations[] = {
     { "the create",                       TASK_CREATE,       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_UNSENT } },
     { "the create, sent again",           TASK_CREATE,       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_AGAIN } },
+    { "the create, to hear of its page",  TASK_CREATE,       OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_PAGELESS } },
     { "the query after a create",         TASK_QUERY,        OBSERVED_CREATED,   CLAIM_OPEN,      false, { .create_state = CREATE_MAYBE } },
     { "a poll",                           TASK_QUERY,        OBSERVED_PENDING,   CLAIM_OPEN,      false, { .create_state = CREATE_THERE } },
     { "the first query of an Abandon",    TASK_QUERY,        OBSERVED_PENDING,   CLAIM_OPEN,      true,  { .create_state = CREATE_THERE } },
@@ -283,6 +286,217 @@ START_TEST(errand_of)
 }
 END_TEST
 
+/* ---- no way to pay ---- */
+
+#define PAGE "https://pay.example/1"
+
+/* Leases what is due, which must be this, and answers it. */
+static void
+answered(enum task_kind kind, enum outcome outcome, const struct observation *observation)
+{
+    ck_assert_int_eq(lease_next(), kind);
+    payment_learn(&payment, &task, task.lease, outcome, observation, arena,
+                  task.due_us - TASK_LEASE_US + SECOND_US / 10);
+}
+
+static struct observation
+books(enum observed observed, const char *url)
+{
+    return (struct observation){ .source = SOURCE_QUERY,
+                                 .observed = observed,
+                                 .amount_minor = 500,
+                                 .currency = "JPY",
+                                 .url = url };
+}
+
+/* The answer to the create is lost, and the books do not tell the page. */
+static void
+lose_page(void)
+{
+    struct observation created = books(OBSERVED_CREATED, NULL);
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    answered(TASK_CREATE, OUTCOME_UNKNOWN, NULL);
+    answered(TASK_QUERY, OUTCOME_KNOWN, &created);
+}
+
+/* What the provider says to a create that is sent once more under the same key. */
+/* clang-format off */
+static const struct {
+    const char *what;
+    enum outcome outcome;
+    const char *url;
+    bool is_repeat;
+    bool is_lost;
+} pages[] = {
+    { "it tells the page again",     OUTCOME_KNOWN,   PAGE, false, false },
+    { "it did that before",          OUTCOME_UNKNOWN, NULL, true,  true  },
+    { "it has it, and says no page", OUTCOME_KNOWN,   NULL, false, true  },
+    { "it refuses",                  OUTCOME_REFUSED, NULL, false, true  },
+};
+/* clang-format on */
+
+START_TEST(page_is_asked_for_again)
+{
+    struct observation created = books(OBSERVED_CREATED, pages[_i].url);
+
+    created.is_repeat = pages[_i].is_repeat;
+    lose_page();
+    answered(TASK_CREATE, pages[_i].outcome, &created);
+    if (!pages[_i].is_lost) {
+        ck_assert_str_eq(payment.url, PAGE);
+        ck_assert_int_eq(payment.claim, CLAIM_OPEN);
+        ck_assert_int_eq(task.create_state, CREATE_THERE);
+        ck_assert_str_eq(payment_failure_reason(&payment), "");
+        return;
+    }
+    ck_assert_msg(payment.claim == CLAIM_ABANDONED, "%s", pages[_i].what);
+    ck_assert_str_eq(payment_failure_reason(&payment), "PAYMENT_PAGE_LOST");
+    ck_assert_ptr_nonnull(strstr(payment_failure_detail(&payment), "order once more"));
+    ck_assert_int_eq(task.kind, TASK_CANCEL);
+}
+END_TEST
+
+/* No answer to that either: asked and sent again, ever more rarely; a success is seen all the same. */
+START_TEST(page_that_is_never_told)
+{
+    struct observation created = books(OBSERVED_CREATED, NULL),
+                       paid = books(OBSERVED_SUCCEEDED, NULL);
+    int64_t begun_us = NOW_US;
+
+    lose_page();
+    for (int i = 0; i < 5; i++) {
+        answered(TASK_CREATE, OUTCOME_UNKNOWN, NULL);
+        answered(TASK_QUERY, OUTCOME_KNOWN, &created);
+    }
+    ck_assert_int_eq(payment.claim, CLAIM_OPEN);
+    ck_assert_int_eq(task.kind, TASK_CREATE);
+    ck_assert_int_gt(task.due_us - begun_us, 60 * SECOND_US);
+    answered(TASK_CREATE, OUTCOME_UNKNOWN, NULL);
+    answered(TASK_QUERY, OUTCOME_KNOWN, &paid);
+    ck_assert_int_eq(payment.claim, CLAIM_TAKEN);
+}
+END_TEST
+
+/* The customer has another way to the page after all, and pays there: the money goes back. */
+START_TEST(lost_page_is_paid)
+{
+    struct observation repeat = { .source = SOURCE_CREATE, .is_repeat = true };
+    struct observation paid = books(OBSERVED_SUCCEEDED, NULL);
+
+    lose_page();
+    answered(TASK_CREATE, OUTCOME_UNKNOWN, &repeat);
+    answered(TASK_CANCEL, OUTCOME_REFUSED, NULL);
+    answered(TASK_QUERY, OUTCOME_KNOWN, &paid);
+    ck_assert_int_eq(task.kind, TASK_REFUND);
+    ck_assert_str_eq(payment_failure_reason(&payment), "");
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *code, *words, *detail;
+} refused[] = {
+    { "BAD_URL", "no such URL", "the provider refused to make it: BAD_URL: no such URL" },
+    { "BAD_URL", NULL,          "the provider refused to make it: BAD_URL" },
+    { NULL,      "no",          "the provider refused to make it: no" },
+    { "",        "",            "the provider refused to make it" },
+    { NULL,      NULL,          "the provider refused to make it" },
+};
+/* clang-format on */
+
+START_TEST(refusal_keeps_its_words)
+{
+    struct observation no = { .source = SOURCE_CREATE,
+                              .code = refused[_i].code,
+                              .words = refused[_i].words };
+    struct json_writer json = { 0 };
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    answered(TASK_CREATE, OUTCOME_REFUSED, &no);
+    ck_assert_int_eq(payment.observed, OBSERVED_FAILED);
+    ck_assert_str_eq(payment_failure_reason(&payment), "PAYMENT_REFUSED");
+    ck_assert_str_eq(payment_failure_detail(&payment), refused[_i].detail);
+    payment_registers(&payment, arena, &json);
+    ck_assert_ptr_nonnull(strstr(json.text, "\"reason\":\"PAYMENT_REFUSED\""));
+    ck_assert_ptr_nonnull(strstr(json.text, refused[_i].detail));
+    json_writer_free(&json);
+}
+END_TEST
+
+START_TEST(long_words_are_cut)
+{
+    struct observation no = { .source = SOURCE_CREATE, .code = "X", .words = "" };
+
+    for (int i = 0; i < 100; i++)
+        no.words = arena_print(arena, "%s\xe5\x8f\x96", no.words);
+    payment_plan(&payment, &task, arena, NOW_US);
+    answered(TASK_CREATE, OUTCOME_REFUSED, &no);
+    ck_assert_uint_le(strlen(payment.failure_detail), PAYMENT_FAILURE_BYTES_MAX);
+    ck_assert_uint_gt(strlen(payment.failure_detail), PAYMENT_FAILURE_BYTES_MAX - 3);
+    ck_assert_int_eq(payment.failure_detail[strlen(payment.failure_detail) - 3], '\xe5');
+}
+END_TEST
+
+/* A refusal settles nothing while an earlier create may have arrived: nobody is told before. */
+START_TEST(refusal_in_doubt_is_not_told)
+{
+    struct observation no = { .source = SOURCE_CREATE, .code = "X" };
+    struct observation pending = books(OBSERVED_PENDING, PAGE);
+
+    payment_plan(&payment, &task, arena, NOW_US);
+    answered(TASK_CREATE, OUTCOME_UNKNOWN, NULL);
+    answered(TASK_QUERY, OUTCOME_NOT_FOUND, NULL);
+    answered(TASK_CREATE, OUTCOME_REFUSED, &no);
+    ck_assert_str_eq(payment_failure_reason(&payment), "");
+    answered(TASK_QUERY, OUTCOME_KNOWN, &pending);
+    ck_assert_str_eq(payment.url, PAGE);
+    ck_assert_str_eq(payment_failure_reason(&payment), "");
+}
+END_TEST
+
+/* ---- cancelled ---- */
+
+/* What is said to a cancel, and to the query after it, of a payment that nobody has paid. */
+/* clang-format off */
+static const struct {
+    const char *what;
+    enum outcome cancel;
+    enum observed canceled; /* in the answer to the cancel */
+    enum outcome query;
+    bool is_decided_at_once; /* by the cancel alone */
+    bool is_decided;
+} cancels[] = {
+    { "done, says the cancel",               OUTCOME_KNOWN,     OBSERVED_CANCELED, OUTCOME_KNOWN,     true,  true  },
+    { "it found nothing, and it is open",    OUTCOME_NOT_FOUND, OBSERVED_NONE,     OUTCOME_KNOWN,     false, true  },
+    { "it found nothing, nor does a query",  OUTCOME_NOT_FOUND, OBSERVED_NONE,     OUTCOME_NOT_FOUND, false, true  },
+    { "no answer, and it is there no more",  OUTCOME_UNKNOWN,   OBSERVED_NONE,     OUTCOME_NOT_FOUND, false, true  },
+    { "no answer, and it is open",           OUTCOME_UNKNOWN,   OBSERVED_NONE,     OUTCOME_KNOWN,     false, false },
+    { "refused, and it is open",             OUTCOME_REFUSED,   OBSERVED_NONE,     OUTCOME_KNOWN,     false, false },
+    { "accepted, and it is open",            OUTCOME_KNOWN,     OBSERVED_NONE,     OUTCOME_KNOWN,     false, false },
+};
+/* clang-format on */
+
+START_TEST(cancelled_is_decided_soon)
+{
+    struct observation canceled = { .source = SOURCE_CANCEL, .observed = cancels[_i].canceled };
+    struct observation created = books(OBSERVED_CREATED, PAGE);
+
+    task.create_state = CREATE_THERE;
+    payment_abandon(&payment, NOW_US);
+    payment_plan(&payment, &task, arena, NOW_US);
+    answered(TASK_QUERY, OUTCOME_KNOWN, &created);
+    answered(TASK_CANCEL, cancels[_i].cancel, &canceled);
+    ck_assert_msg((payment.claim == CLAIM_ABANDONED) == cancels[_i].is_decided_at_once, "%s",
+                  cancels[_i].what);
+    answered(TASK_QUERY, cancels[_i].query, &created); /* the books have the last word */
+    ck_assert_msg((payment.claim == CLAIM_ABANDONED) == cancels[_i].is_decided, "%s: after",
+                  cancels[_i].what);
+    if (!cancels[_i].is_decided)
+        ck_assert_int_eq(task.kind, TASK_CANCEL);
+}
+END_TEST
+
 /* ---- hints ---- */
 
 static void
@@ -403,6 +617,13 @@ main(void)
     tcase_add_test(tests, troubles_have_words);
     tcase_add_test(tests, graver_trouble_is_told);
     tcase_add_loop_test(tests, errand_of, 0, ROWS(errands));
+    tcase_add_loop_test(tests, page_is_asked_for_again, 0, ROWS(pages));
+    tcase_add_test(tests, page_that_is_never_told);
+    tcase_add_test(tests, lost_page_is_paid);
+    tcase_add_loop_test(tests, refusal_keeps_its_words, 0, ROWS(refused));
+    tcase_add_test(tests, long_words_are_cut);
+    tcase_add_test(tests, refusal_in_doubt_is_not_told);
+    tcase_add_loop_test(tests, cancelled_is_decided_soon, 0, ROWS(cancels));
     tcase_add_loop_test(tests, hint_goes_before_anything, 0, ROWS(situations));
     tcase_add_loop_test(tests, hints_put_nothing_off, 0, ROWS(situations));
     tcase_add_test(tests, hint_during_a_query_is_kept);

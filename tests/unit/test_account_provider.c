@@ -287,6 +287,8 @@ payment_new(void)
                                .reference = "",
                                .refunds = "",
                                .booked_currency = "",
+                               .failure_reason = "",
+                               .failure_detail = "",
                                .expires_at_us = INT64_C(1795262400) * SECOND_US };
 
     ck_assert(uuid_parse(ID, strlen(ID), &payment.record.id));
@@ -347,7 +349,11 @@ static const struct {
     { "refunded before",      &provider_paypay,  TASK_QUERY,  200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"paymentId\":\"123\",\"status\":\"REFUNDED\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"},\"refunds\":{\"data\":[{\"status\":\"REFUNDED\",\"merchantRefundId\":\"m\",\"amount\":{\"amount\":500,\"currency\":\"JPY\"}}]}}}", OUTCOME_KNOWN, OBSERVED_SUCCEEDED, 500, 1, true },
     { "no such code",         &provider_paypay,  TASK_QUERY,  400, "{\"resultInfo\":{\"code\":\"DYNAMIC_QR_PAYMENT_NOT_FOUND\"}}", OUTCOME_NOT_FOUND, OBSERVED_NONE, 0, 0, false },
     { "OK without a word",    &provider_paypay,  TASK_QUERY,  200, "{}",                       OUTCOME_UNKNOWN,   OBSERVED_NONE,      0, 0, false },
-    { "cancelled",            &provider_paypay,  TASK_CANCEL, 200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":null}", OUTCOME_KNOWN, OBSERVED_NONE, 0, 0, false },
+    { "cancelled",            &provider_paypay,  TASK_CANCEL, 200, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":null}", OUTCOME_KNOWN, OBSERVED_CANCELED, 0, 0, false },
+    { "cancel: accepted",     &provider_paypay,  TASK_CANCEL, 202, "{\"resultInfo\":{\"code\":\"REQUEST_ACCEPTED\"},\"data\":null}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0, false },
+    { "made before",          &provider_paypay,  TASK_CREATE, 400, "{\"resultInfo\":{\"code\":\"DUPLICATE_DYNAMIC_QR_REQUEST\"}}", OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0, false },
+    { "made, without a page", &provider_paypay,  TASK_CREATE, 201, "{\"resultInfo\":{\"code\":\"SUCCESS\"},\"data\":{\"codeId\":\"c\"}}", OUTCOME_UNKNOWN, OBSERVED_CREATED, 0, 0, false },
+    { "a card was declined",  &provider_sandbox, TASK_QUERY,  200, BOOKS("ATTEMPT_DECLINED", "500"), OUTCOME_KNOWN, OBSERVED_PENDING, 500, 0, false },
     { "paid back",            &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND(ID, "500", "REFUNDED"), OUTCOME_KNOWN, OBSERVED_NONE, 0, 1, false },
     { "another's paid back",  &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND("m", "500", "REFUNDED"), OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0, false },
     { "less paid back",       &provider_paypay,  TASK_REFUND, 201, PAYPAY_REFUND(ID, "499", "REFUNDED"), OUTCOME_UNKNOWN, OBSERVED_NONE, 0, 0, false },
