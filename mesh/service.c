@@ -3,6 +3,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/store/write_health.h"
 #include "mesh/wire/rpc_server.h"
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
@@ -64,6 +65,7 @@ struct service {
     struct batch *batch;
     struct reader *reader;
     struct relay *relay; /* NULL: no events, or no Kafka */
+    struct write_health *writes;
     struct audit *audit; /* NULL: there is nothing to recompute */
     pthread_t keeper;
     struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
@@ -102,6 +104,12 @@ const char *
 service_database(const struct service *service)
 {
     return service->settings.database;
+}
+
+void
+service_tell_written(void *service, bool is_written)
+{
+    write_health_tell(((struct service *)service)->writes, is_written);
 }
 
 /* ---- ops of the program itself ---- */
@@ -204,8 +212,8 @@ static void
 probe(struct service *service, struct pg *pg)
 {
     bool (*is_ready)(void) = service->spec->is_ready;
-    bool is_up =
-        pg_run(pg, "SELECT 1") == ERR_OK && (service->was_ready || is_ready == NULL || is_ready());
+    bool is_up = pg_run(pg, "SELECT 1") == ERR_OK && write_health_look(service->writes, pg) &&
+                 (service->was_ready || is_ready == NULL || is_ready());
 
     if (is_up == service->is_serving)
         return;
@@ -260,21 +268,40 @@ keep_partitions(struct upkeep *upkeep, const struct partitions *partitions, stru
     upkeep->wall_us = wall_us;
 }
 
+/* Adds those that are not there yet: a program's sweep may use a statement of its batch. */
+static void
+statements_add(const struct pg_statement **list, size_t *count,
+               const struct pg_statement *const *more)
+{
+    for (; *more != NULL; more++) {
+        size_t i = 0;
+
+        while (i < *count && list[i] != *more)
+            i++;
+        if (i == *count)
+            list[(*count)++] = *more;
+    }
+}
+
 /* The program's statements and the keeper's own; and the check, so that a schema without it is found now
  * and not by the operator who begins one. */
 static const struct pg_statement **
-keeper_statements(const struct pg_statement *const *own, const struct pg_statement *check)
+keeper_statements(const struct service *service)
 {
+    const struct pg_statement *const own[] = { &partitions_keep, &partitions_drop,
+                                               service->spec->check, NULL };
+    const struct pg_statement *const *lists[] = { service->statements,
+                                                  write_health_statements(service->writes), own };
     const struct pg_statement **list;
-    size_t count = 0;
+    size_t count = 0, most = 1;
 
-    while (own[count] != NULL)
-        count++;
-    list = memory_take((count + 4) * sizeof *list);
-    memcpy(list, own, count * sizeof *list);
-    list[count] = &partitions_keep;
-    list[count + 1] = &partitions_drop;
-    list[count + 2] = check;
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; lists[i][j] != NULL; j++)
+            most++;
+    }
+    list = memory_take(most * sizeof *list);
+    for (size_t i = 0; i < 3; i++)
+        statements_add(list, &count, lists[i]);
     return list;
 }
 
@@ -296,7 +323,7 @@ keeper_main(void *context)
 {
     struct service *service = context;
     const struct service_spec *spec = service->spec;
-    const struct pg_statement **statements = keeper_statements(service->statements, spec->check);
+    const struct pg_statement **statements = keeper_statements(service);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
     int64_t due_us[16] = { 0 }, probe_due_us = 0, port_due_us = 0;
     struct upkeep upkeep = { 0 };
@@ -441,6 +468,8 @@ open_parts(struct service *service)
     struct batch_options batch = { .service = spec->batch,
                                    .conninfo = settings->database,
                                    .partitions = spec->partitions,
+                                   .wrote = service_tell_written,
+                                   .wrote_owner = service,
                                    .news = news,
                                    .news_owner = service,
                                    .queue_max = (size_t)settings->queue_max,
@@ -458,6 +487,7 @@ open_parts(struct service *service)
                                      .parked_max = (size_t)settings->parked_max };
     enum error error;
 
+    service->writes = write_health_new(spec->batch, spec->name);
     if (spec->check != NULL) {
         service->audit = audit_open(settings->database, spec->name, spec->check);
         service->rpcs[service->rpc_count++] =
@@ -530,6 +560,7 @@ close_parts(struct service *service)
     service->reader = reader_close(service->reader);
     service->audit = audit_close(service->audit);
     service->keeper_queue = queue_free(service->keeper_queue);
+    service->writes = write_health_free(service->writes);
     free((void *)service->reads);
     free(service->statements);
 }

@@ -76,6 +76,10 @@ int service_main(int argc, char **argv, const struct service_spec *spec);
 void service_pause(void);
 
 struct reader *service_reader(struct service *service);
+
+/* For programs with a submit: whether a transaction of theirs was written (store/write_health.h). Any
+ * thread. */
+void service_tell_written(void *service, bool is_written);
 const char *service_database(const struct service *service);
 
 /* Submits count ops of a method of the program's own (no wire) and waits until all are answered.

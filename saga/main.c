@@ -79,7 +79,9 @@ start(struct service *service)
 {
     struct orchestrator *self = &orchestrator;
     struct shards_options options = { .conninfo = service_database(service),
-                                      .queue_max = QUEUE_MAX };
+                                      .queue_max = QUEUE_MAX,
+                                      .wrote = service_tell_written,
+                                      .wrote_owner = service };
     enum error error = load_descriptors(self);
 
     if (error == ERR_OK)

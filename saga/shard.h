@@ -33,6 +33,9 @@ struct shards_options {
     const struct catalog *catalog;
     struct participants *participants;
     size_t queue_max;
+    void (*wrote)(void *owner,
+                  bool is_written); /* after each try to write a page; shard's thread */
+    void *wrote_owner;
 };
 
 /* Starts the shards' threads, which take the shards over and recover. Waits for the database, which must have

@@ -22,6 +22,15 @@ shard_wait(int64_t us)
     nanosleep(&pause, NULL);
 }
 
+static void
+tell_written(struct shard *shard, bool is_written)
+{
+    const struct shards_options *options = &shard->shards->options;
+
+    if (options->wrote != NULL)
+        options->wrote(options->wrote_owner, is_written);
+}
+
 /* ERR_OK, or ERR_INTERNAL: the database refuses what is in it. Ends the program when the shard was taken
  * over: this memory is another's history now. */
 static enum error
@@ -30,6 +39,7 @@ write_one(struct shard *shard, const struct journal_tick *write)
     enum error error;
 
     while ((error = journal_write(shard->journal, shard->next_page, write)) != ERR_OK) {
+        tell_written(shard, false);
         if (error == ERR_CONFLICT) {
             log_error(
                 "shard=%d answer=%s because=\"the journal cannot be written by this process\"",
@@ -43,6 +53,7 @@ write_one(struct shard *shard, const struct journal_tick *write)
             exit(1); /* told to stop, and nothing of this page was promised to anybody */
         shard_wait(STORE_RETRY_US);
     }
+    tell_written(shard, true);
     if (write->floor_page > 0)
         shard->floor_page = write->floor_page;
     if (write->body[0] != '\0')

@@ -30,6 +30,8 @@ struct batch {
     pthread_t thread;
     void (*news)(void *owner);
     void *news_owner;
+    void (*wrote)(void *owner, bool is_written);
+    void *wrote_owner;
     atomic_ullong ops, commits, again, single, uncertain, aside_count;
 };
 
@@ -51,6 +53,13 @@ struct run {
         if ((run)->counted != NULL)                                                                \
             atomic_fetch_add_explicit(&(run)->counted->what, (n), memory_order_relaxed);           \
     } while (0)
+
+static void
+tell_written(struct run *run, bool is_written)
+{
+    if (run->counted != NULL && run->counted->wrote != NULL)
+        run->counted->wrote(run->counted->wrote_owner, is_written);
+}
 
 static void
 refuse(struct call *call, enum error error)
@@ -197,6 +206,7 @@ apply(struct run *run, struct arena *arena)
         return error;
     crash_point("store.after-commit");
     COUNT(run, commits, 1);
+    tell_written(run, true);
     hold_begin();
     if (run->service->committed != NULL)
         run->service->committed(run->service->owner, rows);
@@ -367,6 +377,8 @@ judge(struct run *run, enum error error, int attempts)
     } else if (error == ERR_INTERNAL && run->count > 1) {
         run_one_by_one(run);
     } else {
+        if (error == ERR_STORE_DOWN || error == ERR_INTERNAL)
+            tell_written(run, false);
         /* A partition that cannot be made was dropped long ago, and what was in it is forgotten. */
         fail_all(run, why == PG_WHY_NO_PARTITION && error == ERR_INTERNAL ? ERR_ID_TOO_OLD : error);
     }
@@ -499,6 +511,8 @@ batch_open(const struct batch_options *options)
     batch->batch_max = options->batch_max;
     batch->news = options->news;
     batch->news_owner = options->news_owner;
+    batch->wrote = options->wrote;
+    batch->wrote_owner = options->wrote_owner;
     batch->partitions = options->partitions;
     batch->queue = queue_new(options->queue_max);
     batch->aside = aside_new();

@@ -124,8 +124,11 @@ struct batch_options {
     void (*news)(void *owner); /* after a commit with events; store thread; NULL: nobody asks */
     void *news_owner;
     const struct partitions *partitions; /* made when one is missing; NULL: none */
-    size_t queue_max;                    /* calls that wait */
-    size_t batch_max;                    /* calls of one transaction */
+    /* Whether a transaction was written; store thread; NULL: nobody asks */
+    void (*wrote)(void *owner, bool is_written);
+    void *wrote_owner;
+    size_t queue_max; /* calls that wait */
+    size_t batch_max; /* calls of one transaction */
 };
 
 struct batch;

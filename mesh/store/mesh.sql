@@ -134,6 +134,12 @@ ALTER TABLE sweep
     ALTER COLUMN floor_us SET DEFAULT 0,
     ADD COLUMN IF NOT EXISTS floor_seq bigint NOT NULL DEFAULT 0;
 
+-- A row of each program, which its keeper writes now and then to see whether it can.
+CREATE TABLE IF NOT EXISTS write_try (
+    name  text   NOT NULL PRIMARY KEY,
+    at_us bigint NOT NULL
+) WITH (fillfactor = 50);
+
 -- Append-only news, in the order of seq; per aggregate in the order of version.
 CREATE SEQUENCE IF NOT EXISTS event_seq;
 CREATE TABLE IF NOT EXISTS event (

@@ -3,45 +3,15 @@ news, transactions of others on the server."""
 
 import contextlib
 import copy
-import os
-import subprocess
 
 import grpc
+from lock import Lock
 from mesh import free_port, order_service_pb2_grpc
 from patience import wait_until
 from story import Story
 
 STRANGERS = 10
 TAKEN_OVER_SECONDS = 15
-
-
-class Person:
-    """psql with a transaction open, and nobody at the keys."""
-
-    def __init__(self, mesh, database, statement):
-        self.mesh, self.database, self.statement = mesh, database, statement
-
-    def __enter__(self):
-        words = ["psql", "-X", "-q", "-A", "-t", "-d", f"{self.mesh.conninfo} dbname={self.database}"]
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
-        )
-        self.say(f"BEGIN; {self.statement};")
-        self.say("SELECT 'it ' || 'is done';")
-        for line in self.process.stdout:
-            if line.strip() == "it is done":
-                return self
-        raise AssertionError(f"psql could not do it: {self.statement}")
-
-    def __exit__(self, kind, value, trace):
-        self.say("ROLLBACK;")
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(30)
-
-    def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
 
 
 class LockedRow(Story):
@@ -57,7 +27,7 @@ class LockedRow(Story):
 
     def assert_strangers_are_paid(self, database, row, customer, sku, other):
         stranger = self.wallet(1000)
-        with Person(self.mesh, database, row):
+        with Lock(self.mesh, database, row):
             waits = self.place(customer, [(sku, 1)])
             for _ in range(STRANGERS):
                 self.assert_paid(self.place(stranger, [(other, 1)]), total_minor=10)
@@ -107,8 +77,8 @@ class News(Story):
         sku, customer = self.product(10, pieces=100), self.wallet(1000)
         self.mesh.psql("orders", "CREATE TABLE IF NOT EXISTS stranger (x int)")
         insert = "INSERT INTO stranger VALUES (1)"
-        with Person(self.mesh, "storage", "CREATE TABLE stranger (x int)"):
-            with Person(self.mesh, "orders", f"{insert}; PREPARE TRANSACTION 'forgotten'"):
+        with Lock(self.mesh, "storage", "CREATE TABLE stranger (x int)"):
+            with Lock(self.mesh, "orders", f"{insert}; PREPARE TRANSACTION 'forgotten'"):
                 self.assert_paid(self.place(customer, [(sku, 1)]), total_minor=10)
                 self.wait_sent(20, "beside strangers")
                 self.mesh.psql("orders", "ROLLBACK PREPARED 'forgotten'")
@@ -120,7 +90,7 @@ class News(Story):
             " traceparent) SELECT mesh_uuid_floor(now()), 'nothing', mesh_uuid_floor(now()), 1,"
             " 'nothing.said', '{}', 0, ''"
         )
-        with Person(self.mesh, "orders", f"SET application_name = 'anna'; {event}"):
+        with Lock(self.mesh, "orders", f"SET application_name = 'anna'; {event}"):
             self.place(self.wallet(1000), [(self.product(10, pieces=1), 1)])
             wait_until(
                 lambda: "relay=late" in self.log() and "application=anna" in self.log(),

@@ -253,7 +253,7 @@ START_TEST(the_events_add_up_to_the_row)
         run(order_place(ids[i], "\xc3\x89lo\"\\ise", 1 + i), NULL);
     }
     ids[5] = order_id();
-    run(order_place_external(ids[5], "sandbox", "https://shop.example/\"done\""), NULL);
+    run(order_place_external(ids[5], "sandbox", "https://shop.example/%22done%22"), NULL);
     run(order_asked(order_id(), ids[5], "pay-1", "https://pay.example/1?a=\\", 1234567), NULL);
     run(order_paid(order_id(), ids[5], 700), NULL); /* which says nothing of the payment's id */
     run(order_paid(order_id(), ids[1], 700), NULL);
