@@ -11,6 +11,8 @@
 #include <strings.h>
 #include <time.h>
 
+enum { SECRET_FILE_BYTES_MAX = 4096 };
+
 static const struct provider_adapter *const adapters[] = { &provider_sandbox, &provider_paypay };
 
 const struct provider_adapter *
@@ -159,17 +161,39 @@ config_file(const struct config *config, const char *file)
     if (file[0] != '/' && slash != NULL)
         file =
             arena_print(config->arena, "%.*s/%s", (int)(slash - config->path), config->path, file);
-    return file_read(file, 4096, config->arena);
+    return file_read(file, SECRET_FILE_BYTES_MAX, config->arena);
+}
+
+/* A file that was emptied by accident must not pass as a key: every request would be refused, or signed
+ * with nothing. */
+static const char *
+why_no_secret(const char *text, size_t bytes_max)
+{
+    if (text == NULL || strlen(text) > bytes_max)
+        return "cannot be read, or is too long";
+    if (text[0] == '\0')
+        return "is empty";
+    for (; *text != '\0'; text++) {
+        if (!isgraph((unsigned char)*text))
+            return "must be one line, without spaces";
+    }
+    return NULL;
 }
 
 static enum error
 config_key(const struct config *config, struct provider *provider)
 {
     const char *file = provider_text(config->object, "api_key_file", config->arena);
-    const char *text = file == NULL ? "" : config_file(config, file);
+    const char *text, *why;
 
-    if (text == NULL || strlen(text) >= sizeof provider->api_key)
-        return config_wrong(config, "api_key_file", "cannot be read, or is too long");
+    if (file == NULL)
+        return json_object_get(config->object, "api_key_file") == NULL
+                   ? ERR_OK
+                   : config_wrong(config, "api_key_file", "must be a text");
+    text = config_file(config, file);
+    why = why_no_secret(text, sizeof provider->api_key - 1);
+    if (why != NULL)
+        return config_wrong(config, "api_key_file", why);
     snprintf(provider->api_key, sizeof provider->api_key, "%s", text);
     return ERR_OK;
 }
@@ -180,13 +204,18 @@ config_secrets(const struct config *config, struct provider *provider)
 {
     const json_t *files = json_object_get(config->object, "secret_files");
 
+    if (files != NULL && !json_is_array(files))
+        return config_wrong(config, "secret_files", "must be a list of files");
     for (size_t i = 0; i < json_array_size(files); i++) {
         const char *file = json_string_value(json_array_get(files, i));
         const char *text = file == NULL ? NULL : config_file(config, file);
         struct provider_secret *secret = &provider->secrets[provider->secret_count];
+        const char *why = why_no_secret(text, SECRET_FILE_BYTES_MAX);
 
-        if (text == NULL || provider->secret_count == PROVIDER_SECRETS_MAX)
-            return config_wrong(config, "secret_files", "cannot be read, or are too many");
+        if (provider->secret_count == PROVIDER_SECRETS_MAX)
+            return config_wrong(config, "secret_files", "are too many");
+        if (why != NULL)
+            return config_wrong(config, "secret_files", why);
         if (provider->adapter == &provider_paypay && strlen(text) < sizeof secret->bytes) {
             secret->count = strlen(text);
             memcpy(secret->bytes, text, secret->count);

@@ -3,6 +3,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/store/pg_hosts.h"
 #include "mesh/store/write_health.h"
 #include "mesh/wire/rpc_server.h"
 
@@ -22,6 +23,7 @@ enum {
     OP_SECONDS_MAX = 30,
     PORT_PROBE_US = 5 * SECOND_US,
     PORT_PROBE_MS = 2000,
+    HOSTS_LOOK_US = 10 * SECOND_US,
     PORT_PROBES_MAX = 6, /* in a row without an answer: half a minute, and counted so that a machine
                             that stood still is one of them */
 };
@@ -31,7 +33,7 @@ enum {
 
 /* The flags every service has. */
 struct settings {
-    const char *listen, *database, *ready_file, *kafka;
+    const char *listen, *database, *timeline_file, *ready_file, *kafka;
     int64_t queue_max, batch_max, calls_max, parked_max, drain_ms, descriptors_max;
     bool debug;
 };
@@ -40,6 +42,7 @@ struct settings {
 static const struct config_key keys[] = {
     { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0,         "address and port for gRPC; port 0 picks one", offsetof(struct settings, listen) },
     { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct settings, database) },
+    { "timeline-file", CONFIG_TEXT, "",         0, 0,         "file that keeps the newest timeline of the database met, so that an old primary is left alone after a restart too", offsetof(struct settings, timeline_file) },
     { "ready-file", CONFIG_TEXT, "",            0, 0,         "file to write the port into once it serves", offsetof(struct settings, ready_file) },
     { "kafka",      CONFIG_TEXT, "",            0, 0,         "host:port,... of Kafka for its events; empty: they wait", offsetof(struct settings, kafka) },
     { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct settings, queue_max) },
@@ -325,7 +328,7 @@ keeper_main(void *context)
     const struct service_spec *spec = service->spec;
     const struct pg_statement **statements = keeper_statements(service);
     struct pg *pg = pg_new(service->settings.database, spec->name, statements);
-    int64_t due_us[16] = { 0 }, probe_due_us = 0, port_due_us = 0;
+    int64_t due_us[16] = { 0 }, probe_due_us = 0, port_due_us = 0, hosts_due_us = 0;
     struct upkeep upkeep = { 0 };
     int missed = 0;
 
@@ -341,6 +344,10 @@ keeper_main(void *context)
         if (now_us >= port_due_us) {
             probe_port(service, &missed);
             port_due_us = now_us + PORT_PROBE_US;
+        }
+        if (now_us >= hosts_due_us) {
+            pg_hosts_look(service->settings.database, spec->name);
+            hosts_due_us = now_us + HOSTS_LOOK_US;
         }
         next_us = probe_due_us;
         if (service->is_serving)
@@ -580,6 +587,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         return 2;
     }
     log_open(spec->name, service.settings.debug ? LOG_DEBUG : LOG_INFO);
+    pg_timeline_open(service.settings.timeline_file);
     log_info("descriptors_max=%zu", descriptors_raise((size_t)service.settings.descriptors_max));
     join_services(&service);
     signals_of_interest(&signals); /* blocked before any thread starts: only this one gets them */

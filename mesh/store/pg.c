@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/log.h"
+#include "mesh/store/pg_hosts.h"
 #include "mesh/store/pg_wire.h"
 
 #include <assert.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECONNECT_US = 100 * 1000, CONNINFO_BYTES_MAX = 1024, LOCK_TIMEOUT_MS = 3000 };
+enum { RECONNECT_US = 100 * 1000, LOCK_TIMEOUT_MS = 3000 };
 
 #define LOOK_US (100 * 1000)
 
@@ -23,6 +24,7 @@ struct pg {
     int64_t failed_at_us, planned_at_us, round_us;
     const atomic_bool *is_over; /* NULL: rounds are not broken off */
     int lock_timeout_ms;
+    struct pg_timeline timeline; /* of the server that is connected */
     bool was_connected, in_transaction;
     enum pg_why why; /* of the last error of a round, and its statement */
     const struct pg_statement *failed;
@@ -235,27 +237,25 @@ set_up_session(struct pg *pg)
 enum error
 pg_connect(struct pg *pg)
 {
-    char conninfo[CONNINFO_BYTES_MAX];
-    char words[256];
+    char words[PG_WORDS_BYTES], line[256];
 
     if (pg->connection != NULL)
         return ERR_OK;
     if (clock_steady_us() - pg->failed_at_us < RECONNECT_US)
         return ERR_STORE_DOWN;
-    snprintf(conninfo, sizeof conninfo,
-             "connect_timeout=%d tcp_user_timeout=10000 keepalives_idle=5 keepalives_interval=2"
-             " keepalives_count=3 target_session_attrs=read-write"
-             " application_name=%s %s",
-             PG_CONNECT_SECONDS_MAX, pg->application, pg->conninfo);
-    pg->connection = PQconnectdb(conninfo);
-    PQsetNoticeProcessor(pg->connection, notice, NULL);
-    if (PQstatus(pg->connection) != CONNECTION_OK || set_up_session(pg) != ERR_OK) {
+    pg->connection = pg_hosts_connect(pg->conninfo, pg->application, &pg->timeline, words);
+    if (pg->connection != NULL) {
+        PQsetNoticeProcessor(pg->connection, notice, NULL);
+        if (set_up_session(pg) != ERR_OK) {
+            snprintf(words, sizeof words, "%s", PQerrorMessage(pg->connection));
+            pg_disconnect(pg);
+        }
+    }
+    if (pg->connection == NULL) {
         if (pg->was_connected || pg->failed_at_us < 0)
-            log_warn("database=away because=\"%s\"",
-                     one_line(PQerrorMessage(pg->connection), words));
+            log_warn("database=away because=\"%s\"", one_line(words, line));
         pg->was_connected = false;
         pg->failed_at_us = clock_steady_us();
-        pg_disconnect(pg);
         return ERR_STORE_DOWN;
     }
     if (!pg->was_connected)
@@ -400,6 +400,17 @@ refresh_plans(struct pg *pg)
     return command(pg, "DISCARD PLANS");
 }
 
+/* Another connection has met a newer primary: this server is none any more. */
+static bool
+leave_old(struct pg *pg)
+{
+    if (pg->timeline.number == 0 || pg_timeline_is_newest(pg->timeline))
+        return false;
+    log_warn("database=away because=\"a newer primary is known\"");
+    pg_disconnect(pg);
+    return true;
+}
+
 enum error
 pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, struct arena *arena)
 {
@@ -410,6 +421,8 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
     pg->why = PG_WHY_OTHER;
     pg->failed = NULL;
     if (pg->connection == NULL)
+        return ERR_STORE_DOWN;
+    if (!pg->in_transaction && leave_old(pg))
         return ERR_STORE_DOWN;
     if (!pg->in_transaction && refresh_plans(pg) != ERR_OK)
         return ERR_STORE_DOWN;
@@ -462,7 +475,7 @@ pg_rollback(struct pg *pg)
 enum error
 pg_run(struct pg *pg, const char *sql)
 {
-    enum error error = pg_connect(pg);
+    enum error error = pg->connection != NULL && leave_old(pg) ? ERR_STORE_DOWN : pg_connect(pg);
 
     return error == ERR_OK ? command(pg, sql) : error;
 }

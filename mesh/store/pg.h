@@ -6,7 +6,8 @@
  * Thread    A struct pg belongs to the thread that uses it. No other thread may touch it.
  * Memory    Statements and column tables are static. Result rows live in the caller's arena.
  * Errors    ERR_OK, or
- *             ERR_STORE_DOWN  no connection, or it died before COMMIT was sent: nothing happened
+ *             ERR_STORE_DOWN  no connection, or it died before COMMIT was sent: nothing happened. No server
+ *                             of those in conninfo can be written, or is of the newest timeline
  *             ERR_CONFLICT    another writer was first (unique violation, deadlock, serialization
  *                             failure, lock timeout): roll back and run it again
  *             ERR_INTERNAL    any other SQL error: a defect in a statement or in its rows

@@ -703,6 +703,15 @@ static const struct {
     { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":[\"none\"]}}}", false },
     { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":[\"key\"]}}}", false },
     { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"requests_per_second\":0}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"api_key_file\":\"empty\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"api_key_file\":\"blank\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"api_key_file\":\"lines\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"api_key_file\":\"none\"}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"api_key_file\":5}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"paypay\",\"base_url\":\"https://x\",\"api_key_file\":\"key\",\"secret_files\":[\"key\"]}}}", true },
+    { "{\"providers\":{\"a\":{\"adapter\":\"paypay\",\"base_url\":\"https://x\",\"api_key_file\":\"key\",\"secret_files\":[\"empty\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":[\"empty\"]}}}", false },
+    { "{\"providers\":{\"a\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\",\"secret_files\":\"new\"}}}", false },
 };
 /* clang-format on */
 
@@ -740,6 +749,9 @@ START_TEST(configuration_is_read)
     file_make(folder, "key", "k1\n");
     file_make(folder, "new", SECRET "\n");
     file_make(folder, "old", OTHER_SECRET);
+    file_make(folder, "empty", "");
+    file_make(folder, "blank", " \n");
+    file_make(folder, "lines", "k1\nk2\n");
     path = file_make(folder, "providers.json", configs[_i].json);
     ck_assert_int_eq(provider_set_open(path, &set) == ERR_OK, configs[_i].is_good);
     if (_i == 0) {
@@ -751,8 +763,9 @@ START_TEST(configuration_is_read)
         ck_assert_ptr_null(provider_find(set, "sandbox"));
     }
     provider_set_free(set);
-    for (size_t i = 0; i < 4; i++) {
-        static const char *const names[] = { "key", "new", "old", "providers.json" };
+    for (size_t i = 0; i < 7; i++) {
+        static const char *const names[] = { "key",   "new",   "old",           "empty",
+                                             "blank", "lines", "providers.json" };
 
         unlink(arena_print(arena, "%s/%s", folder, names[i]));
     }
