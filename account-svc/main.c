@@ -161,6 +161,19 @@ sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
     return parts.signal == NULL ? ERR_OK : payment_sweep_late_signals(service, pg, arena);
 }
 
+static bool
+is_served(const char *name)
+{
+    return provider_find(parts.providers, name) != NULL;
+}
+
+static enum error
+find_unserved(struct service *service, struct pg *pg, struct arena *arena)
+{
+    (void)service;
+    return payment_sweep_unserved(pg, arena, is_served);
+}
+
 static enum error
 expire_holds(struct service *service, struct pg *pg, struct arena *arena)
 {
@@ -187,6 +200,7 @@ static const struct service_task tasks[] = {
     { .name = "end-abandons", .period_us = SECOND_US, .run = payment_sweep_abandons },
     { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
     { .name = "late-signals", .period_us = 60 * SECOND_US, .run = sweep_late_signals },
+    { .name = "find-unserved", .period_us = 600 * SECOND_US, .run = find_unserved },
     { .name = "forget-webhooks", .period_us = 3600 * SECOND_US, .run = payment_sweep_inbox },
     { 0 },
 };

@@ -67,16 +67,6 @@ claim_word(enum claim claim)
     return claims[claim];
 }
 
-const char *
-observe_outcome_word(enum observe_outcome outcome)
-{
-    static const char *const outcomes[] = { "refused", "stored", "duplicate",
-                                            "ignored", "query",  "unknown-payment" };
-
-    assert(outcome < OBSERVE_COUNT);
-    return outcomes[outcome];
-}
-
 /* ---- the life of a claim ---- */
 
 static const struct {

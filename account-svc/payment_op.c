@@ -1,5 +1,5 @@
 /* payment_op.c -- Ops on payments: rows in, the rules of payment.c and payment_plan.c, rows out. */
-#include "account-svc/payment.h"
+#include "account-svc/payment_op.h"
 #include "mesh/base/log.h"
 #include "mesh/store/event.h"
 
@@ -178,6 +178,16 @@ create_payment_decide(void *op, struct batch_rows *rows)
 }
 
 /* ---- Observe ---- */
+
+const char *
+observe_outcome_word(enum observe_outcome outcome)
+{
+    static const char *const outcomes[] = { "refused", "stored", "duplicate",
+                                            "ignored", "query",  "unknown-payment" };
+
+    assert(outcome < OBSERVE_COUNT);
+    return outcomes[outcome];
+}
 
 void
 observe_payment_touch(const void *op, struct batch_touch *touch)

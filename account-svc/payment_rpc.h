@@ -2,6 +2,7 @@
 #ifndef PAYMENT_RPC_H
 #define PAYMENT_RPC_H
 
+#include "account-svc/payment_op.h"
 #include "account-svc/provider.h"
 
 /* Before the first call; the set must outlive the last one. A row's decode is told nothing but the

@@ -1,5 +1,5 @@
 /* payment_store.c -- Rows of payments' tables to structs and back: all of their SQL. */
-#include "account-svc/payment.h"
+#include "account-svc/payment_op.h"
 #include "mesh/store/lookup.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
@@ -431,6 +431,30 @@ const struct pg_statement payment_give_ups_due = {
     .out_bytes = sizeof(struct task_due),
 };
 
+static const struct pg_column overdue_columns[] = {
+    PG_COLUMN(struct overdue_provider, provider, PG_TEXT),
+    { 0 },
+};
+
+/* Providers of whose tasks one has been due for ten minutes. They are few, so the index is walked from one
+ * to the next. */
+const struct pg_statement payment_overdue_providers = {
+    .name = "overdue_providers",
+    .sql = "WITH RECURSIVE names(provider) AS ("
+           " (SELECT provider FROM provider_task WHERE provider > '' ORDER BY provider LIMIT 1)"
+           " UNION ALL SELECT (SELECT t.provider FROM provider_task t"
+           " WHERE t.provider > n.provider ORDER BY t.provider LIMIT 1)"
+           " FROM names n WHERE n.provider IS NOT NULL)"
+           " SELECT n.provider FROM names n WHERE n.provider IS NOT NULL"
+           " AND (SELECT t.due_us FROM unnest('{0,1,2,3,4}'::int[]) AS e(errand)"
+           " CROSS JOIN LATERAL (SELECT due_us FROM provider_task t WHERE t.provider = n.provider"
+           " AND t.errand = e.errand ORDER BY t.due_us LIMIT 1) t ORDER BY t.due_us LIMIT 1)"
+           " <= (extract(epoch FROM now()) * 1000000)::bigint - 600000000",
+    .is_single = true,
+    .out = overdue_columns,
+    .out_bytes = sizeof(struct overdue_provider),
+};
+
 static const struct pg_column signal_due_columns[] = {
     PG_COLUMN(struct signal_due, payment_id, PG_UUID),
     PG_COLUMN(struct signal_due, version, PG_INT4),
@@ -469,9 +493,15 @@ const struct pg_statement payment_signals_late = {
 _Static_assert(SIGNALS_LATE_MAX == 1000 && SIGNAL_FRESH_US == 2000000, "as in signals_late");
 
 const struct pg_statement *const payment_statements[] = {
-    &payment_get,         &payment_page,
-    &payment_page_all,    &payment_troubled,
-    &payment_tasks_due,   &payment_give_ups_due,
-    &payment_signals_due, &payment_signals_late,
-    &payment_inbox_purge, NULL,
+    &payment_get,
+    &payment_page,
+    &payment_page_all,
+    &payment_troubled,
+    &payment_tasks_due,
+    &payment_give_ups_due,
+    &payment_signals_due,
+    &payment_signals_late,
+    &payment_inbox_purge,
+    &payment_overdue_providers,
+    NULL,
 };

@@ -69,6 +69,27 @@ payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena 
     return error;
 }
 
+enum error
+payment_sweep_unserved(struct pg *pg, struct arena *arena, bool (*is_served)(const char *provider))
+{
+    static const char nothing;
+    const void *row = &nothing;
+    struct pg_step step = { .statement = &payment_overdue_providers, .rows = &row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+    const struct overdue_provider *overdue = step.ret_rows;
+
+    if (error != ERR_OK)
+        return error;
+    for (size_t i = 0; i < step.ret_count; i++) {
+        if (!is_served(overdue[i].provider))
+            log_error("provider=%s event=PROVIDER_NOT_CONFIGURED"
+                      " because=\"payments at it are to be asked about, and nobody does\""
+                      " next=\"have it in --provider-config until they are over\"",
+                      overdue[i].provider);
+    }
+    return ERR_OK;
+}
+
 /* A page at a time: nobody waits for it. */
 enum error
 payment_sweep_inbox(struct service *service, struct pg *pg, struct arena *arena)

@@ -4,7 +4,7 @@
 #ifndef PAYMENT_SWEEP_H
 #define PAYMENT_SWEEP_H
 
-#include "account-svc/payment.h"
+#include "account-svc/payment_op.h"
 #include "mesh/service.h"
 
 enum error payment_sweep_abandons(struct service *service, struct pg *pg, struct arena *arena);
@@ -13,6 +13,10 @@ enum error payment_sweep_abandons(struct service *service, struct pg *pg, struct
 enum error payment_sweep_signals(struct service *service, struct pg *pg, struct arena *arena);
 /* Says which go unheard for long. */
 enum error payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena);
+
+/* Payments of a provider that no program has in its configuration wait for ever, perhaps with money. */
+enum error payment_sweep_unserved(struct pg *pg, struct arena *arena,
+                                  bool (*is_served)(const char *provider));
 
 enum error payment_sweep_inbox(struct service *service, struct pg *pg, struct arena *arena);
 

@@ -13,7 +13,12 @@
 _Static_assert(PROVIDER_ANSWER_BYTES_MAX == 256 << 10, "as is said of one that is too long");
 _Static_assert(PROVIDER_JOBS_MAX == PROVIDERS_MAX * LANE_IN_FLIGHT_MAX, "one for each allowed");
 
-enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING };
+enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING, JOB_UNLEARNED };
+
+/* An answer may be the only one of its kind, as that with the page to pay at: while the database is away it
+ * is kept for so long, and tried again this often. */
+#define LEARN_WITHIN_US (60 * SECOND_US)
+#define LEARN_AGAIN_US SECOND_US
 
 /* A task on its way. */
 struct job {
@@ -33,6 +38,9 @@ struct job {
     size_t body_bytes;
     bool is_too_long; /* the answer: it was not read to its end */
     int64_t asked_us;
+    struct learn_task learn; /* what it brought */
+    bool is_unlearned;       /* the store did not take it */
+    int64_t learn_again_us;
 };
 
 struct provider_thread {
@@ -136,8 +144,10 @@ static void
 learn_answered(const void *op)
 {
     const struct learn_task *learn = op;
+    struct job *job = learn->owner;
 
-    job_answered(learn->owner);
+    job->is_unlearned = learn->op.problem.error != ERR_OK;
+    job_answered(job);
 }
 
 static void
@@ -243,41 +253,58 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, lo
         (long long)(now_us - job->asked_us) / 1000, because);
 }
 
+static void
+job_submit_learn(struct job *job)
+{
+    const struct provider_thread *thread = job->thread;
+
+    job->state = JOB_LEARNING;
+    thread->options.submit(thread->options.owner, &payment_learn_method, &job->learn,
+                           learn_answered);
+}
+
 /* What came of the request goes to the reducer. */
 static void
 job_learn(struct job *job, CURLcode code)
 {
-    struct provider_thread *thread = job->thread;
-    struct learn_task learn = { .op.id = uuid_v7(clock_now_us()),
-                                .payment_id = job->payment_id,
-                                .owner = job,
-                                .lease = job->lease };
+    struct learn_task *learn = &job->learn;
     struct provider_answer answer = { .body = job->body == NULL ? "" : job->body,
                                       .body_bytes = job->body_bytes };
     int64_t now_us = clock_steady_us();
     curl_off_t retry_after_seconds = 0;
     long status = 0;
 
+    *learn = (struct learn_task){ .op.id = uuid_v7(clock_now_us()),
+                                  .payment_id = job->payment_id,
+                                  .owner = job,
+                                  .lease = job->lease };
     if (code == CURLE_OK)
         curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(job->easy, CURLINFO_RETRY_AFTER, &retry_after_seconds);
     answer.status = (int)status;
     if (code == CURLE_OK)
-        learn.outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
-                                                           job->arena, &learn.observation);
+        learn->outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
+                                                            job->arena, &learn->observation);
     else if (job->is_too_long)
-        learn.observation.unreadable = "it has more than 256 KiB";
+        learn->observation.unreadable = "it has more than 256 KiB";
     lane_answered(job->lane, job->errand, (int)status, retry_after_us(retry_after_seconds), now_us);
-    job_log(job, &learn, code, status, now_us);
-    job->state = JOB_LEARNING;
-    thread->options.submit(thread->options.owner, &payment_learn_method, &learn, learn_answered);
+    job_log(job, learn, code, status, now_us);
+    job_submit_learn(job);
 }
 
 /* ---- the loop ---- */
 
 static void
+job_unlearned(struct job *job, int64_t now_us)
+{
+    job->state = JOB_UNLEARNED;
+    job->learn_again_us = now_us + LEARN_AGAIN_US;
+}
+
+static void
 take_answers(struct provider_thread *thread)
 {
+    int64_t now_us = clock_steady_us();
     size_t count;
     struct queue_item *item = queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count), *next;
 
@@ -287,8 +314,25 @@ take_answers(struct provider_thread *thread)
         next = item->next;
         if (job->state == JOB_LEASING && job->kind != TASK_NONE)
             job_ask(job);
+        else if (job->state == JOB_LEARNING && job->is_unlearned &&
+                 now_us - job->asked_us < LEARN_WITHIN_US)
+            job_unlearned(job, now_us);
         else
             job_free(job);
+    }
+}
+
+/* What the store did not take is brought to it again. */
+static void
+learn_again(struct provider_thread *thread)
+{
+    int64_t now_us = clock_steady_us();
+
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        struct job *job = &thread->jobs[i];
+
+        if (job->state == JOB_UNLEARNED && job->learn_again_us <= now_us)
+            job_submit_learn(job);
     }
 }
 
@@ -409,6 +453,7 @@ thread_main(void *context)
             look_us = now_us + (has_more ? PROVIDER_LOOK_BUSY_US : PROVIDER_LOOK_US);
         }
         take_answers(thread);
+        learn_again(thread);
         curl_multi_perform(thread->multi, &running);
         take_finished(thread);
         wait_us = look_us - now_us;

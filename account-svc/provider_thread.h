@@ -15,6 +15,7 @@
 #ifndef PROVIDER_THREAD_H
 #define PROVIDER_THREAD_H
 
+#include "account-svc/payment_op.h"
 #include "account-svc/provider.h"
 
 struct provider_thread;

@@ -251,6 +251,7 @@ world_set(const char *status)
 static struct batch *batch;
 static struct provider_set *providers;
 static struct provider_thread *thread;
+static int lost_learns; /* that the store will not take; of the provider thread's */
 
 struct own_call {
     struct call call; /* first */
@@ -271,6 +272,16 @@ submit(void *owner, const struct method *method, const void *op, void (*answered
     struct own_call *own = arena_take(arena, sizeof *own);
 
     (void)owner;
+    if (method == &payment_learn_method && lost_learns > 0) {
+        struct learn_task *lost = arena_take(arena, sizeof *lost);
+
+        lost_learns--;
+        *lost = *(const struct learn_task *)op;
+        problem_set(&lost->op.problem, ERR_STORE_DOWN, NULL, "the database is away");
+        answered(lost);
+        arena_free(arena);
+        return;
+    }
     own->call.arena = arena;
     own->call.method = method;
     own->call.deadline_us = clock_steady_us() + patient_us(30 * SECOND_US);

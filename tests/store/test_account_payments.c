@@ -1,5 +1,5 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
-#include "account-svc/payment.h"
+#include "account-svc/payment_sweep.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
 
@@ -626,6 +626,41 @@ START_TEST(what_is_due_is_found)
 }
 END_TEST
 
+static int unserved;
+
+static bool
+is_served(const char *provider)
+{
+    unserved += strcmp(provider, "gone") == 0;
+    return strcmp(provider, "sandbox") == 0;
+}
+
+/* What waits at a provider that nobody has configured is found, once it has waited for long. */
+START_TEST(unserved_is_found)
+{
+    static const struct pg_statement *statements[] = { &payment_overdue_providers, NULL };
+    struct pg *looker = pg_new(fixture.conninfo, "test", statements);
+    struct arena *arena = arena_new();
+
+    for (int i = 0; i < 3; i++) {
+        struct test_call *test = create(new_id(), 500);
+
+        ((struct create_payment *)test->call.op)->provider = i == 0 ? "gone" : "sandbox";
+        expect(test, "");
+    }
+    ck_assert_int_eq(pg_connect(looker), ERR_OK);
+    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served), ERR_OK);
+    ck_assert_int_eq(unserved, 0); /* it may be leased in a moment */
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE provider_task SET due_us = 1 WHERE provider IN ('gone', 'sandbox')");
+    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served), ERR_OK);
+    ck_assert_int_eq(unserved, 1);
+    pg_fixture_run(fixture.conninfo, "DELETE FROM provider_task WHERE provider = 'gone'");
+    arena_free(arena);
+    pg_free(looker);
+}
+END_TEST
+
 /* A signal is due only when it is, is put off by who sends it, and is over when it was acknowledged. */
 START_TEST(signal_is_due_again)
 {
@@ -737,6 +772,7 @@ main(void)
     tcase_add_test(tests, many_in_one_batch);
     tcase_add_test(tests, paid_back_before_it_was_taken);
     tcase_add_test(tests, what_is_due_is_found);
+    tcase_add_test(tests, unserved_is_found);
     tcase_add_test(tests, signal_is_due_again);
     tcase_add_test(tests, inbox_forgets_what_is_old);
     tcase_add_test(tests, get_and_list);

@@ -137,6 +137,20 @@ START_TEST(lost_page)
 }
 END_TEST
 
+/* The database is away when the answer with the page comes: the only one of its kind is not thrown away. */
+START_TEST(page_outlives_an_outage)
+{
+    struct uuid id;
+
+    lost_learns = 2;
+    id = create();
+    wait_for(id, "url = 'http://qr.example/1' AND create_state = 3 AND NOT is_leased");
+    EXPECT(creates, 1);
+    EXPECT(queries, 0);
+    ck_assert_int_eq(paypay.duplicates, 0);
+}
+END_TEST
+
 /* What PayPay says to what it refuses. */
 START_TEST(refused_with_its_words)
 {
@@ -170,6 +184,7 @@ main(void)
     tcase_add_test(tests, created_and_paid);
     tcase_add_test(tests, cancelled_at_once);
     tcase_add_test(tests, lost_page);
+    tcase_add_test(tests, page_outlives_an_outage);
     tcase_add_test(tests, refused_with_its_words);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
