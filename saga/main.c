@@ -2,7 +2,7 @@
  *
  *   engine/           the language and its meaning; pure (no I/O)
  *   shard.c           the tick: take, decide, write one page, send, answer
- *   shard_requests.c  Start, Cancel, Get, List, Retry, Compensate
+ *   shard_requests.c  Start, Cancel, Get, Retry, Compensate, Settle, Signal
  *   shard_timer.c     when to look at which saga again
  *   shard_watch.c     Watch calls that wait
  *   shard_live.c      the sagas that have not ended

@@ -22,6 +22,7 @@ enum saga_method {
     SAGA_LIST_DEFINITIONS,
     SAGA_SIGNAL,
     SAGA_WATCH,
+    SAGA_SETTLE,
 };
 
 /* Start. op.id is the saga's. */
@@ -37,6 +38,13 @@ struct saga_change {
     struct uuid saga_id;
     const char *comment;
     const char *phase; /* result: phase_text() */
+};
+
+/* Settle. Like the others, and what is said. */
+struct saga_settle {
+    struct saga_change change;
+    int settlement; /* enum settlement */
+    const char *output_json;
 };
 
 /* Get. op.id is the saga's. */

@@ -30,6 +30,7 @@ saga_id_of(const struct call *call)
     case SAGA_CANCEL:
     case SAGA_RETRY:
     case SAGA_COMPENSATE:
+    case SAGA_SETTLE: /* begins with one */
         return ((const struct saga_change *)call->op)->saga_id;
     default:
         return nil;
@@ -85,7 +86,7 @@ start_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
-/* ---- Cancel, Retry, Compensate ---- */
+/* ---- Cancel, Retry, Compensate, Settle ---- */
 
 static enum error
 change_fill(struct saga_change *change, const char *method, const char *request_id,
@@ -159,6 +160,41 @@ compensate_encode(const void *op, struct arena *arena)
 
     sagamesh__saga__v1__compensate_response__init(response);
     response->phase = phase_number(((const struct saga_change *)op)->phase);
+    return &response->base;
+}
+
+static enum error
+settle_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__SettleRequest *request =
+        (const Sagamesh__Saga__V1__SettleRequest *)message;
+    struct saga_settle *settle = op;
+    struct saga_change *change = &settle->change;
+    struct problem *problem = &change->op.problem;
+
+    (void)arena;
+    settle->settlement = (int)request->settlement;
+    settle->output_json = request->output_json;
+    if (change_fill(change, "Settle", request->request_id, request->saga_id, request->comment) !=
+            ERR_OK ||
+        check_text(problem, "comment", change->comment, 1, SAGA_COMMENT_BYTES_MAX) != ERR_OK ||
+        check_range(problem, "settlement", settle->settlement, 1, 3) != ERR_OK)
+        return problem->error;
+    change->op.fingerprint = hash_end(
+        hash_text(hash_int(change->op.fingerprint, settle->settlement), settle->output_json));
+    return strlen(settle->output_json) > SAGA_INPUT_BYTES_MAX
+               ? problem_set(problem, ERR_BAD_REQUEST, "output_json", "must have at most %d bytes",
+                             SAGA_INPUT_BYTES_MAX)
+               : ERR_OK;
+}
+
+static ProtobufCMessage *
+settle_encode(const void *op, struct arena *arena)
+{
+    Sagamesh__Saga__V1__SettleResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__settle_response__init(response);
+    response->phase = phase_number(((const struct saga_settle *)op)->change.phase);
     return &response->base;
 }
 
@@ -458,6 +494,7 @@ const struct method saga_methods[] = { /* in the order of enum saga_method; deci
     { "ListDefinitions", sizeof(struct saga_list_definitions), list_definitions_decode, NULL, NULL, NULL, list_definitions_encode },
     { "Signal",          sizeof(struct saga_signal),           signal_decode,           NULL, NULL, NULL, signal_encode           },
     { "Watch",           sizeof(struct saga_watch),            watch_decode,            NULL, NULL, NULL, watch_encode            },
+    { "Settle",          sizeof(struct saga_settle),           settle_decode,           NULL, NULL, NULL, settle_encode           },
     { 0 },
 };
 /* clang-format on */

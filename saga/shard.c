@@ -56,7 +56,7 @@ log_stuck(const struct instance *instance, const struct record *record)
         instance->state == STATE_NONE ? "" : instance->definition->states[instance->state].name;
 
     log_error("saga=%s definition=%s state=%s event=STUCK reason=%s because=\"%s\" "
-              "next=\"sagactl show, then retry or compensate\"",
+              "next=\"sagactl show, then retry, compensate or settle\"",
               uuid_print(instance->id, id), instance->definition->name, state,
               record->reason == NULL ? "" : record->reason,
               record->message == NULL ? "" : record->message);
@@ -155,7 +155,8 @@ want_id(struct shard *shard, struct ids *ids, const struct call *call)
     const struct live *live = live_find(shard, id);
     enum saga_method method = saga_method_of(call);
 
-    if (method == SAGA_CANCEL || method == SAGA_RETRY || method == SAGA_COMPENSATE)
+    if (method == SAGA_CANCEL || method == SAGA_RETRY || method == SAGA_COMPENSATE ||
+        method == SAGA_SETTLE)
         ids->ops[ids->op_count++] = call->op->id;
     if (!uuid_is_nil(id) && (live == NULL || live->instance == NULL))
         ids->items[ids->count++] = id;
@@ -190,6 +191,15 @@ find_rows(struct shard *shard, struct tick *tick, const struct queue_item *items
 
 /* ---- the end of a tick ---- */
 
+/* What stays of one that ends with this tick; NULL: it goes on. */
+static const char *
+final_body(struct shard *shard, const struct live *live, struct arena *arena)
+{
+    if (live->instance == NULL)
+        return unread_final(live);
+    return live->instance->is_ended ? history_text(shard, live->instance, arena) : NULL;
+}
+
 static void
 end_sagas(struct shard *shard, struct tick *tick)
 {
@@ -197,20 +207,19 @@ end_sagas(struct shard *shard, struct tick *tick)
     tick->unparked = arena_take(tick->arena, tick->touched_count * sizeof *tick->unparked);
     for (size_t i = 0; i < tick->touched_count; i++) {
         const struct live *live = tick->touched[i];
+        const char *body = final_body(shard, live, tick->arena);
         struct journal_row *row;
 
-        if (!live->instance->is_ended)
+        if (body == NULL)
             continue;
         row = arena_take(tick->arena, sizeof *row);
-        json_writer_reset(&shard->line);
-        instance_history(live->instance, &shard->line);
         *row = (struct journal_row){
             .id = live->id,
             .shard = shard->number,
             .place = shard->next_page * PLACES_A_PAGE + (int64_t)tick->final_count,
             .fingerprint = live->fingerprint,
             .phase = phase_text(PHASE_ENDED),
-            .body = arena_copy(tick->arena, shard->line.text, shard->line.bytes)
+            .body = body,
         };
         tick->finals[tick->final_count++] = row;
         if (live->parked_page != 0)
@@ -291,7 +300,7 @@ finish_tick(struct shard *shard, struct tick *tick)
 
         live->is_touched = false;
         watch_changed(shard, live);
-        if (live->instance->is_ended)
+        if (live->instance == NULL || live->instance->is_ended)
             live_remove(shard, live);
         else
             shard_send_due(shard, tick, live);

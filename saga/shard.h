@@ -9,7 +9,7 @@
  * crash at any instruction is repaired by folding the pages and sending what is due.
  *
  *   shard.c           the tick
- *   shard_requests.c  what callers ask: Start, Cancel, Get, List, Retry, Compensate
+ *   shard_requests.c  what callers ask: Start, Cancel, Get, Retry, Compensate, Settle, Signal
  *   shard_timer.c     when to look at which saga again
  *   shard_watch.c     Watch calls that wait
  *   shard_live.c      the sagas that have not ended

@@ -230,6 +230,12 @@ void unread_park(struct shard *shard, struct tick *tick, struct live *live);
 void unread_unwritten(struct shard *shard, struct live *live);
 bool unread_is_unwritten(const struct live *live);
 
+/* A person has it end as it stands: with this tick, and with that final row. unread_go_on() takes it back. */
+void unread_settle(struct shard *shard, struct tick *tick, struct live *live,
+                   const struct journal_row *row, const char *comment);
+const char *unread_final(const struct live *live);
+void unread_go_on(struct live *live);
+
 /* It could be read. */
 void unread_end(struct shard *shard, struct live *live);
 void unread_free(struct shard *shard, struct live *live);

@@ -151,13 +151,13 @@ start(struct shard *shard, struct tick *tick, struct saga_start *start)
     else if (live != NULL) /* of one that cannot be read it may not be known */
         start_known(start, live->unread != NULL ? fingerprint : live->fingerprint, fingerprint);
     else if (row != NULL)
-        start_known(start, row->fingerprint, fingerprint);
+        start_known(start, row->fingerprint == 0 ? fingerprint : row->fingerprint, fingerprint);
     else
         start_new(shard, tick, start, input, fingerprint);
     json_decref(input);
 }
 
-/* ---- Cancel, Retry, Compensate ---- */
+/* ---- Cancel, Retry, Compensate, Settle ---- */
 
 static const struct op_row *
 op_find(const struct tick *tick, struct uuid id)
@@ -193,23 +193,37 @@ op_add(struct tick *tick, const struct op *op, struct uuid saga_id, const char *
     tick->ops[tick->op_count++] = row;
 }
 
+/* One that cannot be read can only be ended. */
+static bool
+settle_unread(struct shard *shard, struct tick *tick, const struct saga_change *change,
+              const struct engine_event *event)
+{
+    struct live *live = live_find(shard, change->saga_id);
+
+    if (event->kind != ENGINE_SETTLE || event->settlement != SETTLED_ENDED || live == NULL ||
+        live->unread == NULL || unread_is_unwritten(live))
+        return false;
+    unread_settle(shard, tick, live,
+                  row_find(tick->found_parked, tick->found_parked_count, live->id), event->comment);
+    return true;
+}
+
 static void
 change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
-            enum engine_event_kind kind)
+            const struct engine_event *event)
 {
-    bool goes_on = kind == ENGINE_RETRY && read_again(shard, tick, change->saga_id);
+    bool goes_on = event->kind == ENGINE_RETRY && read_again(shard, tick, change->saga_id);
     struct live *live = open_find(shard, tick, change->saga_id);
-    const struct engine_event event = { .kind = kind, .comment = change->comment };
 
-    if (goes_on && !live->instance->is_stuck)
+    if ((goes_on && !live->instance->is_stuck) || settle_unread(shard, tick, change, event))
         return;
     if (live != NULL)
-        shard_decide(shard, tick, live, &event, &change->op.problem);
+        shard_decide(shard, tick, live, event, &change->op.problem);
     else if (is_unreadable(shard, change->saga_id, &change->op.problem))
         return;
     else if (final_find(tick, change->saga_id) == NULL)
         problem_set(&change->op.problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
-    else if (kind == ENGINE_CANCEL)
+    else if (event->kind == ENGINE_CANCEL)
         problem_set(&change->op.problem, ERR_TOO_LATE, "saga_id", "this saga has ended");
     else
         problem_refuse(&change->op.problem, "NOT_STUCK", "saga_id", "this saga has ended");
@@ -219,7 +233,7 @@ change_open(struct shard *shard, struct tick *tick, struct saga_change *change,
  * saga, or that it cannot be read, may change, and is not. */
 static void
 change(struct shard *shard, struct tick *tick, struct saga_change *change,
-       enum engine_event_kind kind, const char *method)
+       const struct engine_event *event, const char *method)
 {
     const struct op_row *known = op_find(tick, change->op.id);
     struct live *live;
@@ -238,16 +252,40 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
     if (known != NULL)
         problem_recall(&change->op.problem, known->record.reason, known->record.detail);
     else
-        change_open(shard, tick, change, kind);
+        change_open(shard, tick, change, event);
     if (known == NULL && change->op.problem.error != ERR_NOT_FOUND &&
         change->op.problem.error != ERR_INTERNAL) {
         op_add(tick, &change->op, change->saga_id, method);
         change->op.problem.is_stored = change->op.problem.error != ERR_OK;
     }
     live = live_find(shard, change->saga_id);
-    change->phase = live == NULL             ? phase_text(PHASE_ENDED)
-                    : live->instance == NULL ? phase_text(live->phase)
+    change->phase = live == NULL || unread_final(live) != NULL ? phase_text(PHASE_ENDED)
+                    : live->instance == NULL                   ? phase_text(live->phase)
                                              : phase_text(instance_phase(live->instance));
+}
+
+static void
+change_simply(struct shard *shard, struct tick *tick, struct saga_change *op,
+              enum engine_event_kind kind, const char *method)
+{
+    const struct engine_event event = { .kind = kind, .comment = op->comment };
+
+    change(shard, tick, op, &event, method);
+}
+
+static void
+settle(struct shard *shard, struct tick *tick, struct saga_settle *settle)
+{
+    struct engine_event event = { .kind = ENGINE_SETTLE,
+                                  .comment = settle->change.comment,
+                                  .settlement = (enum settlement)settle->settlement };
+    const char *output = settle->output_json;
+
+    if (output[0] != '\0' && json_read(output, strlen(output), "output_json",
+                                       &settle->change.op.problem, &event.output) != ERR_OK)
+        return;
+    change(shard, tick, &settle->change, &event, "Settle");
+    json_decref(event.output);
 }
 
 /* ---- Signal ---- */
@@ -388,13 +426,16 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
         start(shard, tick, op);
         break;
     case SAGA_CANCEL:
-        change(shard, tick, op, ENGINE_CANCEL, "Cancel");
+        change_simply(shard, tick, op, ENGINE_CANCEL, "Cancel");
         break;
     case SAGA_RETRY:
-        change(shard, tick, op, ENGINE_RETRY, "Retry");
+        change_simply(shard, tick, op, ENGINE_RETRY, "Retry");
         break;
     case SAGA_COMPENSATE:
-        change(shard, tick, op, ENGINE_COMPENSATE, "Compensate");
+        change_simply(shard, tick, op, ENGINE_COMPENSATE, "Compensate");
+        break;
+    case SAGA_SETTLE:
+        settle(shard, tick, op);
         break;
     case SAGA_GET:
         get(shard, tick, op, call->arena);

@@ -22,6 +22,7 @@ struct unread {
     char *because;
     char *row; /* an instance's text, whether it can be read or not; NULL: there is none */
     struct json_writer records; /* one a line, each with its end */
+    const char *final;          /* of the tick that ends it by hand; NULL: none does */
     bool is_saved;              /* a row of the database has all of it */
     bool is_unwritten;          /* its row and its pages have all of it */
 };
@@ -280,6 +281,47 @@ unread_end(struct shard *shard, struct live *live)
     if (live->unread != NULL)
         log_info("saga=%s event=READ_AGAIN", uuid_print(live->id, id));
     unread_free(shard, live);
+}
+
+/* ---- ending by hand ---- */
+
+void
+unread_settle(struct shard *shard, struct tick *tick, struct live *live,
+              const struct journal_row *row, const char *comment)
+{
+    const char *body = row == NULL ? "" : row->body;
+    char id[UUID_TEXT_BYTES + 1];
+
+    json_writer_reset(&shard->line);
+    json_open_object(&shard->line, NULL);
+    json_put_text(&shard->line, "sagaId", uuid_print(live->id, id));
+    json_put_text(&shard->line, "phase", phase_text(PHASE_ENDED));
+    json_put_text(&shard->line, "status", status_text(STATUS_UN));
+    json_put_text(&shard->line, "errorCode", unread_code(live));
+    json_put_text(&shard->line, "errorMessage", unread_because(live));
+    json_open_array(&shard->line, "audit");
+    json_open_object(&shard->line, NULL);
+    json_put_int(&shard->line, "at", shard->now_us);
+    json_put_text(&shard->line, "action", "settle ended");
+    json_put_text(&shard->line, "comment", comment);
+    json_close_object(&shard->line);
+    json_close_array(&shard->line);
+    json_put_text(&shard->line, "row", body); /* for who wants to know later */
+    json_close_object(&shard->line);
+    live->unread->final = arena_copy(tick->arena, shard->line.text, shard->line.bytes);
+    tick_touch(shard, tick, live);
+}
+
+const char *
+unread_final(const struct live *live)
+{
+    return live->unread == NULL ? NULL : live->unread->final;
+}
+
+void
+unread_go_on(struct live *live)
+{
+    live->unread->final = NULL;
 }
 
 /* ---- showing ---- */

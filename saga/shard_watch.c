@@ -29,28 +29,6 @@ watch_add(struct shard *shard, struct live *live, struct call *call)
         shard->watch_due_us = watch->until_us;
 }
 
-void
-watch_changed(struct shard *shard, struct live *live)
-{
-    struct call *call = live->watchers, *next;
-
-    if (call == NULL)
-        return;
-    live->watchers = NULL;
-    for (; call != NULL; call = next) {
-        struct saga_watch *watch = (struct saga_watch *)call->op;
-
-        next = next_of(call);
-        if (watch->known_version == live->instance->version && !live->instance->is_ended) {
-            shard->watcher_count--;
-            watch_add(shard, live, call);
-            continue;
-        }
-        watch->history = history_text(shard, live->instance, call->arena);
-        finish(shard, call);
-    }
-}
-
 static void
 expire_some(struct shard *shard, struct live *live, bool is_over)
 {
@@ -65,6 +43,32 @@ expire_some(struct shard *shard, struct live *live, bool is_over)
         }
         shard->watcher_count--;
         watch_add(shard, live, call);
+    }
+}
+
+void
+watch_changed(struct shard *shard, struct live *live)
+{
+    struct call *call = live->watchers, *next;
+
+    if (call == NULL)
+        return;
+    if (live->instance == NULL) { /* it was set aside meanwhile, and is ended by hand */
+        expire_some(shard, live, true);
+        return;
+    }
+    live->watchers = NULL;
+    for (; call != NULL; call = next) {
+        struct saga_watch *watch = (struct saga_watch *)call->op;
+
+        next = next_of(call);
+        if (watch->known_version == live->instance->version && !live->instance->is_ended) {
+            shard->watcher_count--;
+            watch_add(shard, live, call);
+            continue;
+        }
+        watch->history = history_text(shard, live->instance, call->arena);
+        finish(shard, call);
     }
 }
 

@@ -187,7 +187,9 @@ take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_
     }
     live->is_touched = false;
     is_new = live->parked_page == 0 && live->first_page >= first_page;
-    if (is_new && live->unread == NULL)
+    if (unread_final(live) != NULL)
+        unread_go_on(live);
+    else if (is_new && live->unread == NULL)
         live_remove(shard, live); /* it has not begun */
     else
         unread_unwritten(shard, live);

@@ -27,7 +27,7 @@ enum ctl_exit {
 /* The flags, and what was said after the word. */
 struct ctl {
     const char *saga, *order, *storage, *account; /* addresses; "" until looked for */
-    const char *phase, *state, *reason, *comment, *request_id, *page;
+    const char *phase, *state, *reason, *comment, *output, *request_id, *page;
     int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;
     bool is_json, is_all, skips_sums;
     const char *word;
@@ -43,6 +43,7 @@ enum ctl_exit ctl_show(struct ctl *ctl);
 enum ctl_exit ctl_definitions(struct ctl *ctl);
 enum ctl_exit ctl_retry(struct ctl *ctl);
 enum ctl_exit ctl_compensate(struct ctl *ctl);
+enum ctl_exit ctl_settle(struct ctl *ctl);
 enum ctl_exit ctl_cancel(struct ctl *ctl);
 enum ctl_exit ctl_payments(struct ctl *ctl);
 enum ctl_exit ctl_refund(struct ctl *ctl);

@@ -22,6 +22,7 @@ static const struct {
     { "show",          1, 1, ctl_show,          "list"     },
     { "retry",         0, 1, ctl_retry,         "list"     },
     { "compensate",    0, 1, ctl_compensate,    "list"     },
+    { "settle",        2, 2, ctl_settle,        "list"     },
     { "cancel",        1, 1, ctl_cancel,        "list"     },
     { "payments",      0, 0, ctl_payments,      ""         },
     { "refund",        1, 1, ctl_refund,        "payments" },
@@ -58,6 +59,8 @@ static const char usage[] =
     "  retry --all, compensate --all\n"
     "                         all stuck sagas, or those with --state and --reason; when it breaks off,\n"
     "                         say it again: it goes on with those that are still stuck\n"
+    "  settle ID WORD         say what came of the step that a saga is stuck at: done, refused (it was not\n"
+    "                         done and will not be); or end the saga as it stands: ended\n"
     "  cancel ID              wish a saga undone, before its point of no return\n"
     "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took; also of one\n"
     "                         that was taken for an order that has FAILED\n"
@@ -110,8 +113,10 @@ static const struct config_key keys[] = {
     { "skip-sums", CONFIG_FLAG, NULL, 0, 0,
       "audit: do not have the services recompute what they hold from all their rows",
       offsetof(struct ctl, skips_sums) },
-    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, refund, tell, ask: who and why, up to 200 bytes",
+    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, settle, refund, tell, ask: who and why, up to 200 bytes",
       offsetof(struct ctl, comment) },
+    { "output", CONFIG_TEXT, "", 0, 0, "settle ID done: what the step gave, as a JSON object of its Output's names",
+      offsetof(struct ctl, output) },
     { "request-id", CONFIG_TEXT, "", 0, 0,
       "of all words that move something: the id of an earlier try that got no answer",
       offsetof(struct ctl, request_id) },

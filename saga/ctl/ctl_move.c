@@ -1,4 +1,4 @@
-/* Moving sagas: retry, compensate, cancel. Each carries an id of its own, so that a try that got no
+/* Moving sagas: retry, compensate, settle, cancel. Each carries an id of its own, so that a try that got no
  * answer can be repeated as the same try. The first two move all stuck ones too (ctl_move_all.c). */
 #include "saga/ctl/ctl_client.h"
 #include "saga/ctl/ctl_filter.h"
@@ -27,7 +27,7 @@ say_phase(const struct ctl *ctl, const char *saga_id, Sagamesh__Saga__V1__SagaPh
     ctl_print_json(&writer);
 }
 
-/* The three responses have the same shape, a phase; so each caller hands over what it read. */
+/* The responses have the same shape, a phase; so each caller hands over what it read. */
 static const ProtobufCMessage *
 ask(struct ctl *ctl, const char *method, const ProtobufCMessage *request, const char *saga_id,
     const char *id, enum ctl_exit *ret_status)
@@ -130,6 +130,50 @@ ctl_compensate(struct ctl *ctl)
         return CTL_USAGE;
     answer = (const Sagamesh__Saga__V1__CompensateResponse *)ask(
         ctl, "Compensate", compensate_request(ctl, saga_id, id, &method), saga_id, id, &status);
+    if (answer != NULL)
+        say_phase(ctl, saga_id, answer->phase);
+    return status;
+}
+
+static bool
+settlement_find(const char *word, Sagamesh__Saga__V1__Settlement *ret_settlement)
+{
+    static const char *const words[] = { NULL, "done", "refused",
+                                         "ended" }; /* by the .proto's numbers */
+
+    for (int i = 1; i < (int)(sizeof words / sizeof *words); i++) {
+        if (strcmp(words[i], word) == 0) {
+            *ret_settlement = (Sagamesh__Saga__V1__Settlement)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum ctl_exit
+ctl_settle(struct ctl *ctl)
+{
+    Sagamesh__Saga__V1__SettleRequest request = SAGAMESH__SAGA__V1__SETTLE_REQUEST__INIT;
+    const Sagamesh__Saga__V1__SettleResponse *answer;
+    const char *saga_id = ctl_id_argument(ctl), *id = ctl_request_id(ctl);
+    enum ctl_exit status;
+
+    if (saga_id == NULL)
+        return CTL_USAGE;
+    if (!settlement_find(ctl->arguments[1], &request.settlement))
+        return ctl_fail(
+            ctl, CTL_USAGE, "BAD_REQUEST",
+            "done: it happened; refused: it did not and will not; ended: the saga ends.",
+            "a saga is settled as done, refused or ended, not '%s'", ctl->arguments[1]);
+    if (ctl->comment[0] == '\0')
+        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "It is kept with the saga for good.",
+                        "settle needs --comment: who says so, and why");
+    request.request_id = (char *)(uintptr_t)id;
+    request.saga_id = (char *)(uintptr_t)saga_id;
+    request.comment = (char *)(uintptr_t)ctl->comment;
+    request.output_json = (char *)(uintptr_t)ctl->output;
+    answer = (const Sagamesh__Saga__V1__SettleResponse *)ask(ctl, "Settle", &request.base, saga_id,
+                                                             id, &status);
     if (answer != NULL)
         say_phase(ctl, saga_id, answer->phase);
     return status;

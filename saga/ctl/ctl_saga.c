@@ -137,8 +137,8 @@ show_print(const Sagamesh__Saga__V1__GetResponse *got, struct arena *arena)
     show_line("context", ctl_clean_text(saga->context_json, arena));
     ctl_timeline_print(got, arena);
     if (saga->phase == SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_STUCK)
-        printf("it waits for a person: sagactl retry %s, or sagactl compensate %s\n", saga->saga_id,
-               saga->saga_id);
+        printf("it waits for a person: sagactl retry %s, compensate %s, or settle %s\n",
+               saga->saga_id, saga->saga_id, saga->saga_id);
 }
 
 enum ctl_exit

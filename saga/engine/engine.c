@@ -338,6 +338,16 @@ take_compensate(struct turn *turn, const struct engine_event *event, struct prob
     return error;
 }
 
+static enum error
+take_settle(struct turn *turn, const struct engine_event *event, struct problem *problem)
+{
+    int next = TURN_WAITS;
+    enum error error = operator_settle(turn, event, problem, &next);
+
+    walk(turn, next);
+    return error;
+}
+
 /* A record, a row or a definition may have lost what an activation needs. Then its saga is stuck, and the
  * program goes on with the others. */
 static void
@@ -363,6 +373,7 @@ engine_decide(struct instance *instance, const struct engine_event *event, int64
         [ENGINE_CANCEL] = take_cancel,
         [ENGINE_RETRY] = take_retry,
         [ENGINE_COMPENSATE] = take_compensate,
+        [ENGINE_SETTLE] = take_settle,
     };
     struct turn turn = {
         .instance = instance, .now_us = now_us, .records = records, .standing = STATE_NONE

@@ -35,6 +35,7 @@ enum engine_event_kind {
     ENGINE_CANCEL,
     ENGINE_RETRY,      /* operator */
     ENGINE_COMPENSATE, /* operator */
+    ENGINE_SETTLE,     /* operator */
     ENGINE_EVENT_KIND_COUNT
 };
 
@@ -69,6 +70,13 @@ struct signal_news {
     json_t *payload; /* an object */
 };
 
+/* What an operator knows of the step that a saga is stuck at, or decides about the saga. */
+enum settlement {
+    SETTLED_DONE = 1, /* it happened; a wait's event came; an undo undid */
+    SETTLED_REFUSED,  /* it did not happen and will not */
+    SETTLED_ENDED,    /* the saga ends as it stands */
+};
+
 struct engine_event {
     enum engine_event_kind kind;
     const struct definition *definition; /* START */
@@ -76,13 +84,16 @@ struct engine_event {
     const char *traceparent;             /* START: may be NULL */
     struct answer answer;                /* ANSWER */
     struct signal_news signal;           /* SIGNAL */
-    const char *comment;                 /* RETRY, COMPENSATE: who and why; may be NULL */
+    const char *comment;        /* RETRY, COMPENSATE: who and why; may be NULL. SETTLE: not empty */
+    enum settlement settlement; /* SETTLE */
+    json_t *output;             /* SETTLED_DONE: what the state's Output would set, or NULL */
 };
 
 /* ANSWER, DUE and RECOVERED are always ERR_OK; an answer of an activation that is not current is
  * ignored. START of an instance that exists: ERR_OK and nothing new when definition and input are the
  * same, else ERR_ID_REUSED. CANCEL: ERR_TOO_LATE once the pivot was entered or the saga ended.
- * RETRY and COMPENSATE: ERR_REFUSED with reason NOT_STUCK, or ERR_TOO_LATE. START with an input that
+ * RETRY, COMPENSATE and SETTLE: ERR_REFUSED with reason NOT_STUCK; COMPENSATE: ERR_TOO_LATE; SETTLE:
+ * ERR_REFUSED with reason NO_STEP when it is not stuck at a step, ERR_BAD_REQUEST. START with an input that
  * is not an object, or too big: ERR_BAD_REQUEST. SIGNAL: ERR_REFUSED with reason UNKNOWN_EVENT when no
  * wait of the definition names it, ERR_ID_REUSED, ERR_BAD_REQUEST; when the saga has ended ERR_OK. */
 enum error engine_decide(struct instance *instance, const struct engine_event *event,

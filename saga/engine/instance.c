@@ -334,6 +334,26 @@ fold_done(struct instance *instance, const struct record *record)
 }
 
 static void
+fold_settle(struct instance *instance, const struct record *record)
+{
+    struct step *step = &instance->steps[record->retries_step];
+
+    step->status = record->status;
+    step->ended_us = record->time_us;
+    step->is_unknown = false;
+    step->is_caught = record->is_caught;
+    error_set(step, record);
+    json_decref(step->inputs);
+    step->inputs = NULL;
+    if (step->undoes >= 0)
+        instance->steps[step->undoes].compensation = record->status;
+    if (record->set != NULL)
+        context_update(instance, record->set);
+    if (!instance->is_after_trigger)
+        instance->status = STATUS_RU;
+}
+
+static void
 fold_reopen(struct instance *instance, const struct record *record)
 {
     struct step *step = &instance->steps[record->retries_step];
@@ -440,6 +460,9 @@ instance_fold(struct instance *instance, const struct record *record)
         break;
     case RECORD_SIGNAL:
         fold_signal(instance, record);
+        break;
+    case RECORD_SETTLE:
+        fold_settle(instance, record);
         break;
     case RECORD_KIND_COUNT:
         assert(false && "a record of no kind");

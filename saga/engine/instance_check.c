@@ -77,6 +77,18 @@ check_reopen(const struct instance *instance, const struct record *record)
 }
 
 static const char *
+check_settle(const struct instance *instance, const struct record *record)
+{
+    if (record->retries_step < 0 || (size_t)record->retries_step >= instance->step_count)
+        return "it names a step that does not exist";
+    if (record->status != STATUS_SU && record->status != STATUS_FA)
+        return "it settles nothing";
+    if (instance->current != STEP_NONE || instance->is_stuck)
+        return "it settles while a call is under way, or it is stuck";
+    return is_object_or_none(record->set) ? NULL : "what it sets is no object";
+}
+
+static const char *
 check_state(const struct instance *instance, const struct record *record)
 {
     return is_in(record->state, instance->definition->state_count)
@@ -129,6 +141,7 @@ instance_refuses(const struct instance *instance, const struct record *record)
         [RECORD_UNDONE] = check_nothing,    [RECORD_STUCK] = check_stuck,
         [RECORD_END] = check_nothing,       [RECORD_CANCEL] = check_nothing,
         [RECORD_OPERATOR] = check_operator, [RECORD_SIGNAL] = check_signal,
+        [RECORD_SETTLE] = check_settle,
     };
 
     if (!uuid_equal(instance->id, record->saga_id))

@@ -1,6 +1,8 @@
 /* operator.c -- What a person decides about a saga that is stuck. */
 #include "saga/engine/turn.h"
 
+#include <string.h>
+
 static void
 record_operator(struct turn *turn, const char *action, const char *comment, int enter_after_undo)
 {
@@ -67,8 +69,9 @@ retry_last(struct turn *turn, const char *action, const char *comment)
     }
     record_operator(turn, action, comment, STATE_NONE);
     if (has_failed)
-        return last->status == STATUS_UN && last->is_unknown ? task_reopen(turn, index)
-                                                             : task_enter_again(turn, index, -1, 0);
+        return last->status == STATUS_UN && last->is_unknown && task_may_be_reopened(turn, last)
+                   ? task_reopen(turn, index)
+                   : task_enter_again(turn, index, -1, 0);
     if (standing == STATE_NONE) /* by an older program */
         return turn_stuck(turn, CLASS_DEFINITION, "where it stands was not recorded");
     return standing == definition_end(instance->definition) ? STATE_NONE : standing;
@@ -150,5 +153,157 @@ operator_compensate(struct turn *turn, const char *comment, struct problem *prob
                            "a step behind the pivot may have happened and cannot be undone");
     record_compensate(turn, comment);
     *ret_next = undo_begin(turn, instance->definition->trigger, true);
+    return ERR_OK;
+}
+
+/* ---- settling ---- */
+
+/* What a person says that a step gave goes where its Output goes, and nowhere else. */
+static enum error
+check_output(const struct instance *instance, const struct state *state, const json_t *output,
+             struct problem *problem)
+{
+    const char *name;
+    json_t *value;
+
+    if (output != NULL && !json_is_object(output))
+        return problem_set(problem, ERR_BAD_REQUEST, "output_json", "must be a JSON object");
+    json_object_foreach((json_t *)(uintptr_t)output, name, value)
+    {
+        bool is_known = false;
+
+        for (size_t i = 0; i < state->output_count; i++)
+            is_known = is_known || strcmp(state->outputs[i].name, name) == 0;
+        if (!is_known)
+            return problem_set(problem, ERR_BAD_REQUEST, "output_json",
+                               "must have only what the state's Output sets");
+    }
+    if (output != NULL &&
+        (json_tree_depth(output) > CONTEXT_DEPTH_MAX ||
+         instance_bytes(instance) + json_tree_bytes(output, CONTEXT_BYTES_MAX) > CONTEXT_BYTES_MAX))
+        return problem_set(problem, ERR_BAD_REQUEST, "output_json",
+                           "is too big for the saga's context");
+    return ERR_OK;
+}
+
+static struct record *
+record_settle(struct turn *turn, int index, enum status status, const struct trouble *trouble)
+{
+    struct record *record = turn_record(turn, RECORD_SETTLE);
+
+    record->retries_step = index;
+    record->status = status;
+    record->class = trouble->class;
+    record->reason = trouble->reason;
+    record->message = trouble->message;
+    return record;
+}
+
+/* The undo was done, by hand or after all: what it undid is undone. */
+static int
+go_on_undoing(struct turn *turn, int index)
+{
+    return turn->instance->is_after_trigger ? undo_resume(turn) : undo_step_done(turn, index);
+}
+
+static int
+settle_done(struct turn *turn, int index, const char *comment, json_t *output)
+{
+    const struct step *step = &turn->instance->steps[index];
+    const struct trouble trouble = { NULL, "OPERATOR", comment };
+    struct record *record = record_settle(turn, index, STATUS_SU, &trouble);
+    int next = turn_state(turn, step->state)->next;
+    bool is_undo = step->undoes >= 0;
+
+    record->set = output == NULL || json_object_size(output) == 0 ? NULL : json_incref(output);
+    turn_fold(turn, record);
+    return is_undo ? go_on_undoing(turn, index) : next;
+}
+
+/* Like the participant's own refusal: its Catch may take it, and a refused pivot leads back. */
+static int
+settle_refused(struct turn *turn, int index, const char *comment)
+{
+    const struct step *step = &turn->instance->steps[index];
+    const struct state *state = turn_state(turn, step->state);
+    const struct trouble trouble = { CLASS_REFUSED ".OPERATOR", "OPERATOR", comment };
+    bool is_undo = step->undoes >= 0;
+    const struct catch_rule *rule = is_undo ? NULL : task_catch(state, trouble.class);
+    struct record *record = record_settle(turn, index, STATUS_FA, &trouble);
+
+    record->is_caught = rule != NULL;
+    if (!is_undo)
+        record->set = task_error_tree(&trouble, state->name);
+    turn_fold(turn, record);
+    return is_undo ? turn_stuck(turn, trouble.class, comment) : task_route(turn, rule, &trouble);
+}
+
+static int
+settle_ended(struct turn *turn, const char *comment)
+{
+    struct record *record = turn_record(turn, RECORD_END);
+
+    record->status = STATUS_UN;
+    if (turn->instance->compensation == STATUS_RU)
+        record->compensation = STATUS_UN;
+    record->reason = CLASS_OPERATOR;
+    record->message = comment;
+    turn_fold(turn, record);
+    return TURN_WAITS;
+}
+
+/* The step that a retry would try again, or STEP_NONE. */
+static int
+find_settled(const struct instance *instance)
+{
+    int index = (int)instance->step_count - 1;
+    const struct step *last = index < 0 ? NULL : &instance->steps[index];
+
+    return last == NULL || instance->is_undoing ||
+                   (last->status != STATUS_FA && last->status != STATUS_UN)
+               ? STEP_NONE
+               : index;
+}
+
+static enum error
+check_settle(const struct turn *turn, const struct engine_event *event, struct problem *problem)
+{
+    const struct instance *instance = turn->instance;
+    int index = find_settled(instance);
+
+    if (check_stuck(instance, problem) != ERR_OK)
+        return problem->error;
+    if (event->settlement < SETTLED_DONE || event->settlement > SETTLED_ENDED)
+        return problem_set(problem, ERR_BAD_REQUEST, "settlement", "must be one that there is");
+    if (event->comment == NULL || event->comment[0] == '\0')
+        return problem_set(problem, ERR_BAD_REQUEST, "comment", "must say who and why");
+    if (event->settlement == SETTLED_ENDED)
+        return ERR_OK;
+    if (index == STEP_NONE)
+        return problem_refuse(problem, "NO_STEP", "saga_id",
+                              "it is not stuck at a step, of which could be said what came of it");
+    return check_output(instance, turn_state(turn, instance->steps[index].state),
+                        event->settlement == SETTLED_DONE ? event->output : NULL, problem);
+}
+
+enum error
+operator_settle(struct turn *turn, const struct engine_event *event, struct problem *problem,
+                int *ret_next)
+{
+    static const char *const actions[] = { [SETTLED_DONE] = "settle done",
+                                           [SETTLED_REFUSED] = "settle refused",
+                                           [SETTLED_ENDED] = "settle ended" };
+    const char *comment = turn_text(turn, event->comment);
+    int index = find_settled(turn->instance);
+
+    if (check_settle(turn, event, problem) != ERR_OK)
+        return problem->error;
+    record_operator(turn, actions[event->settlement], comment, STATE_NONE);
+    if (event->settlement == SETTLED_DONE)
+        *ret_next = settle_done(turn, index, comment, event->output);
+    else if (event->settlement == SETTLED_REFUSED)
+        *ret_next = settle_refused(turn, index, comment);
+    else
+        *ret_next = settle_ended(turn, comment);
     return ERR_OK;
 }

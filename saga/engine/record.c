@@ -11,6 +11,7 @@ static const char *const kinds[RECORD_KIND_COUNT] = {
     [RECORD_DONE] = "done",     [RECORD_REOPEN] = "reopen",     [RECORD_TRIGGER] = "trigger",
     [RECORD_UNDONE] = "undone", [RECORD_STUCK] = "stuck",       [RECORD_END] = "end",
     [RECORD_CANCEL] = "cancel", [RECORD_OPERATOR] = "operator", [RECORD_SIGNAL] = "signal",
+    [RECORD_SETTLE] = "settle",
 };
 
 /* Short keys: pages are the biggest thing that a saga writes. */

@@ -28,6 +28,7 @@ enum record_kind {
     RECORD_CANCEL,   /* somebody wishes it undone */
     RECORD_OPERATOR, /* a person decided */
     RECORD_SIGNAL,   /* news of an event that a wait names, waited for or not */
+    RECORD_SETTLE,   /* a person says what came of an activation */
     RECORD_KIND_COUNT
 };
 
@@ -41,13 +42,14 @@ struct record {
                                stands; OPERATOR: to be entered once the old activation of it is
                                undone; STATE_NONE: none */
     int undoes;             /* ENTER: index of the step that it undoes, or -1 */
-    int retries_step;       /* ENTER: index of the step whose place it takes; REOPEN: the step */
+    int retries_step;       /* ENTER: index of the step whose place it takes; REOPEN, SETTLE: the
+                               step */
     int retry_rule;         /* ENTER, ATTEMPT: which Retry entry paid for it, or -1 */
     struct uuid activation; /* ENTER; SIGNAL: its own id */
     int64_t next_us;        /* ENTER, ATTEMPT: when the next attempt is due, or a wait ends; 0: at
                                once */
     int64_t budget_us;      /* ENTER, REOPEN: when the budget ends; 0: attempts are counted only */
-    enum status status;     /* DONE: of the step; STUCK, END: of the machine */
+    enum status status;     /* DONE, SETTLE: of the step; STUCK, END: of the machine */
     enum status compensation; /* TRIGGER: RU, or nothing is to be undone; UNDONE; STUCK: UN, or as
                                  it was */
     bool is_unknown;          /* ATTEMPT: may have happened; DONE: nobody knows */

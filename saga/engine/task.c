@@ -10,6 +10,11 @@
 /* How long after the time of its id a saga that is begun again calls under the same ids. */
 #define REPEATABLE_US (7 * DAY_US)
 
+/* An id that is nearly too old is not asked for: an hour for clocks and ways, a day for participants that are
+ * away. */
+#define ID_SPARE_US (3600 * SECOND_US)
+#define REOPENED_LEAST_US DAY_US
+
 const struct step *
 turn_step(const struct turn *turn)
 {
@@ -17,9 +22,8 @@ turn_step(const struct turn *turn)
     return &turn->instance->steps[turn->instance->current];
 }
 
-/* Which Catch takes a class; NULL: none does. */
-static const struct catch_rule *
-catch_find(const struct state *state, const char *class)
+const struct catch_rule *
+task_catch(const struct state *state, const char *class)
 {
     for (size_t i = 0; i < state->catch_count; i++) {
         for (size_t n = 0; n < state->catches[i].class_count; n++) {
@@ -77,6 +81,16 @@ is_way_back_closed(const struct turn *turn, const struct catch_rule *rule)
 }
 
 int
+task_route(struct turn *turn, const struct catch_rule *rule, const struct trouble *trouble)
+{
+    if (rule == NULL)
+        return go_uncaught(turn, trouble);
+    if (is_way_back_closed(turn, rule))
+        return turn_stuck(turn, trouble->class, "the pivot was passed, and there is no way back");
+    return rule->next;
+}
+
+int
 task_end(struct turn *turn, const struct ending *ending)
 {
     int index = turn->instance->current;
@@ -85,7 +99,7 @@ task_end(struct turn *turn, const struct ending *ending)
     const struct trouble *trouble = &ending->trouble;
     bool is_undo = step->undoes >= 0, was_given_up = is_given_up(turn, step, ending);
     bool was_raised = is_raised(turn, step, ending);
-    const struct catch_rule *rule = was_raised ? catch_find(state, trouble->class) : NULL;
+    const struct catch_rule *rule = was_raised ? task_catch(state, trouble->class) : NULL;
     struct record *record = turn_record(turn, RECORD_DONE);
 
     record->status = ending->status;
@@ -105,13 +119,7 @@ task_end(struct turn *turn, const struct ending *ending)
         return undo_step_done(turn, index);
     if (was_given_up)
         return turn_stuck(turn, trouble->class, "the budget is spent, and there is no way back");
-    if (!was_raised)
-        return state->next;
-    if (rule == NULL)
-        return go_uncaught(turn, trouble);
-    if (is_way_back_closed(turn, rule))
-        return turn_stuck(turn, trouble->class, "the pivot was passed, and there is no way back");
-    return rule->next;
+    return was_raised ? task_route(turn, rule, trouble) : state->next;
 }
 
 const char *
@@ -183,12 +191,26 @@ task_activation_id(const struct turn *turn, int state)
     return uuid_v8(activation_time_us(turn), seed, sizeof instance->id + (size_t)bytes);
 }
 
+/* Until when participants know an id for sure, with some time to spare. */
 static int64_t
-budget_end_us(const struct turn *turn, int state, bool is_long)
+id_end_us(struct uuid activation)
 {
-    int64_t budget_us = state_budget_us(turn_state(turn, state), is_long);
+    return uuid_time_us(activation) + ID_DAYS_KEPT * DAY_US - ID_SPARE_US;
+}
 
-    return budget_us == 0 ? 0 : turn->now_us + budget_us;
+bool
+task_may_be_reopened(const struct turn *turn, const struct step *step)
+{
+    return turn->now_us + REOPENED_LEAST_US < id_end_us(step->activation);
+}
+
+/* Asked for longer, an id would be too old, and its refusal say nothing. */
+static int64_t
+budget_end_us(const struct turn *turn, int state, bool is_long, struct uuid activation)
+{
+    int64_t end_us = turn->now_us + state_budget_us(turn_state(turn, state), is_long);
+
+    return end_us < id_end_us(activation) ? end_us : id_end_us(activation);
 }
 
 static json_t *
@@ -271,7 +293,7 @@ task_activate(struct turn *turn, int state, int undoes, int retries_step, int re
     record->activation = task_activation_id(turn, state);
     record->next_us = next_us;
     record->is_long = is_long_at(turn, state, undoes);
-    record->budget_us = budget_end_us(turn, state, record->is_long);
+    record->budget_us = budget_end_us(turn, state, record->is_long, record->activation);
     if (turn_state(turn, state)->has_input)
         record->set = inputs_evaluate(turn, record, &problem);
     is_fine = record->set != NULL || !turn_state(turn, state)->has_input;
@@ -336,7 +358,7 @@ task_reopen(struct turn *turn, int step_index)
     const char *because;
 
     record->retries_step = step_index;
-    record->budget_us = budget_end_us(turn, step->state, step->is_long);
+    record->budget_us = budget_end_us(turn, step->state, step->is_long, step->activation);
     turn_fold(turn, record);
     because = task_impossible(turn->instance);
     return because == NULL ? TURN_WAITS : task_stop(turn, true, because);

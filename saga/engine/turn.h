@@ -74,6 +74,12 @@ int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is 
 /* Why the activation under way cannot go on, whatever is answered; NULL: it can. Then task_stop(). */
 const char *task_impossible(const struct instance *instance);
 int task_stop(struct turn *turn, bool is_unknown, const char *because);
+/* Where an error leads to: the Catch that takes it, or NULL, what follows where nobody does. */
+int task_route(struct turn *turn, const struct catch_rule *rule, const struct trouble *trouble);
+/* Which Catch takes a class; NULL: none does. */
+const struct catch_rule *task_catch(const struct state *state, const char *class);
+/* May an activation be asked again under its id, or have participants forgotten ids as old as that? */
+bool task_may_be_reopened(const struct turn *turn, const struct step *step);
 int task_raise(struct turn *turn, const char *class, const char *reason, const char *message);
 struct uuid task_activation_id(const struct turn *turn, int state);
 bool task_may_be_cancelled(const struct turn *turn);
@@ -91,6 +97,8 @@ enum error operator_retry(struct turn *turn, const char *comment, struct problem
                           int *ret_next);
 enum error operator_compensate(struct turn *turn, const char *comment, struct problem *problem,
                                int *ret_next);
+enum error operator_settle(struct turn *turn, const struct engine_event *event,
+                           struct problem *problem, int *ret_next);
 
 /* wait.c */
 int wait_enter(struct turn *turn, int state);

@@ -122,8 +122,9 @@ undo_step(struct turn *turn, int step_index)
 
         if (before->undoes != step_index || before->is_retried)
             continue;
-        return before->is_unknown ? task_reopen(turn, (int)i - 1)
-                                  : task_enter_again(turn, (int)i - 1, -1, 0);
+        return before->is_unknown && task_may_be_reopened(turn, before)
+                   ? task_reopen(turn, (int)i - 1)
+                   : task_enter_again(turn, (int)i - 1, -1, 0);
     }
     if (undo == STATE_NONE) /* of a stored version that has lost it */
         return turn_stuck(turn, CLASS_DEFINITION, "nothing undoes it any more");

@@ -137,10 +137,12 @@ class Rows(Story):
         strays = [row for row in listed["sagas"] if row["error_code"] == "UNREADABLE"]
         self.assertEqual(len(strays), 1, listed)
         self.assertIn("not JSON", strays[0]["error_message"])
-        self.mesh.kill("saga")
-        self.replace("journal_page", "what is this?", "")
-        self.mesh.psql("saga", f"DELETE FROM journal_parked WHERE id = '{strays[0]['saga_id']}'")
-        self.mesh.start("saga")
+        stray = strays[0]["saga_id"]
+        self.assertEqual(self.sagactl("settle", stray, "done", "--comment=test: no")[0], 1)
+        status, text = self.sagactl("settle", stray, "ended", "--comment=test: it is nothing")
+        self.assertEqual(status, 0, text)
+        saga = self.wait_saga(stray, "ENDED")
+        self.assertIn("not JSON", saga.error_message)
 
     def test_rows_of_parked_and_ended_sagas(self):
         [order_id] = self.make_stuck()

@@ -111,6 +111,51 @@ class Operator(Story):
         self.assertEqual(self.sagactl("retry", order_id)[0], 0)
         self.assert_paid(order_id, total_minor=1000)
 
+    def test_a_stuck_saga_is_settled_by_hand(self):
+        """Done: the saga goes on behind the step. Refused: it is known now, and the rest may be undone."""
+        done, undone, ended = self.make_stuck(count=3)
+        status, text = self.sagactl("settle", done, "done")
+        self.assertEqual(status, 2, text)  # without a comment
+        status, text = self.sagactl("settle", done, "done", "--comment=x", '--output={"payment":1}')
+        self.assertEqual(status, 1, text)
+        self.assertIn("only what the state's Output sets", text)
+
+        # By hand: what MarkPaid does, under the id that the saga gave it.
+        got = self.mesh.saga(done)
+        request = self.pb.MarkPaidRequest(
+            request_id=got.steps[-1].activation_id,
+            order_id=done,
+            total_minor=1000,
+            currency="EUR",
+            payment_reference=json.loads(got.saga.context_json)["paymentReference"],
+        )
+        self.mesh.insist(self.mesh.orders.MarkPaid, request)
+        status, text = self.sagactl("settle", done, "done", "--comment=anna: did it by hand")
+        self.assertEqual(status, 0, text)
+        self.assert_paid(done, total_minor=1000)
+        saga = self.wait_saga(done, "ENDED")
+        self.assertEqual((saga.status, saga.error_code), ("SU", ""))
+
+        status, text = self.sagactl("compensate", undone)
+        self.assertEqual(status, 1, text)
+        status, text = self.sagactl("settle", undone, "refused", "--comment=anna: it was not told")
+        self.assertEqual(status, 0, text)
+        saga = self.wait_saga(undone, "STUCK")
+        self.assertEqual(saga.error_code, "sagamesh.Refused.OPERATOR")
+        status, text = self.sagactl("compensate", undone, "--comment=anna: sold twice")
+        self.assertEqual(status, 0, text)
+        self.assert_failed(undone, "OPERATOR")
+
+        self.assertEqual(self.sagactl("retry", ended)[0], 0)
+        self.assert_paid(ended, total_minor=1000)
+        self.wait_saga(ended, "ENDED")
+        status, text = self.sagactl("settle", ended, "ended", "--comment=anna: too late")
+        self.assertEqual(status, 1, text)
+        for order_id, comment in ((done, "did it by hand"), (undone, "it was not told")):
+            [[body]] = self.mesh.psql("saga", f"SELECT body FROM journal_final WHERE id = '{order_id}'")
+            audit = json.loads(body)["audit"]
+            self.assertTrue(any(comment in entry["comment"] for entry in audit), audit)
+
     def test_what_is_not_there(self):
         nobody = self.sagactl("id")[1].strip()
         for words in (("show", nobody), ("retry", nobody), ("compensate", nobody)):

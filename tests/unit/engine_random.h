@@ -254,8 +254,9 @@ random_signal(struct dice *dice, struct random_event *event)
 static void
 random_event(struct dice *dice, const struct instance *instance, struct random_event *ret_event)
 {
-    static const enum engine_event_kind others[] = { ENGINE_CANCEL, ENGINE_RETRY, ENGINE_RETRY,
-                                                     ENGINE_COMPENSATE, ENGINE_RECOVERED };
+    static const enum engine_event_kind others[] = { ENGINE_CANCEL, ENGINE_RETRY,
+                                                     ENGINE_RETRY,  ENGINE_COMPENSATE,
+                                                     ENGINE_SETTLE, ENGINE_RECOVERED };
 
     memset(ret_event, 0, sizeof *ret_event);
     switch (draw(dice, 8)) {
@@ -266,6 +267,10 @@ random_event(struct dice *dice, const struct instance *instance, struct random_e
     case 2:
         ret_event->event.kind = DRAW_OF(dice, others);
         ret_event->event.comment = draw(dice, 2) ? "why" : NULL;
+        ret_event->event.settlement = (enum settlement)draw(dice, 4);
+        if (draw(dice, 4) == 0)
+            ret_event->event.output = ret_event->json =
+                json_pack("{s:i}", draw(dice, 2) ? "a" : "z", 7);
         break;
     case 3:
         ret_event->event.kind = ENGINE_DUE;

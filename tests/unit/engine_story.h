@@ -130,14 +130,25 @@ print_end(const struct instance *instance, char *text, size_t size)
              instance->error_code == NULL ? "" : instance->error_code);
 }
 
-/* What operators do, one after the other. */
+/* What operators do, one after the other: r retries, c compensates, d, f, e settle as done, refused, ended;
+ * upper case: they are told no. */
 static void
 decide(struct driver *driver, const char *what, const char *operators)
 {
-    for (const char *at = operators; at != NULL && *at != '\0'; at++) {
-        bool is_refused = *at == 'R' || *at == 'C';
+    static const char words[] = "rcdfe";
+    static const struct engine_event events[] = {
+        { .kind = ENGINE_RETRY, .comment = "why" },
+        { .kind = ENGINE_COMPENSATE, .comment = "" },
+        { .kind = ENGINE_SETTLE, .comment = "why", .settlement = SETTLED_DONE },
+        { .kind = ENGINE_SETTLE, .comment = "why", .settlement = SETTLED_REFUSED },
+        { .kind = ENGINE_SETTLE, .comment = "why", .settlement = SETTLED_ENDED },
+    };
 
-        tell(driver, *at == 'r' || *at == 'R' ? ENGINE_RETRY : ENGINE_COMPENSATE);
+    for (const char *at = operators; at != NULL && *at != '\0'; at++) {
+        bool is_refused = *at < 'a';
+        const char *word = strchr(words, is_refused ? *at + 'a' - 'A' : *at);
+
+        driver_tell(driver, &events[word - words], machine);
         ck_assert_msg((driver->error != ERR_OK) == is_refused, "%s: operator %c", what, *at);
         while (driver_step(driver))
             ;

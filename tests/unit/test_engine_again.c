@@ -5,6 +5,7 @@
  *
  *   ok  ?  NO       how the call that is due is answered; "?*" until nothing is due any more
  *   retry  undo     an operator's; the machine is stuck
+ *   weeks           44 days pass, after which participants know an id no more for sure
  *   crash           all memory is lost, and folded again from what was written
  *
  * Each activation's request is written once into what was asked; asked otherwise later, the test fails.
@@ -43,6 +44,17 @@ static const struct {
               ",'BudgetSeconds':1," REASON "},'B':{" TASK("B") ",'Catch':[{'Exceptions':"
               "['java.lang.Throwable'],'Next':'T'}]},'T':{'Type':'CompensationTrigger'}"),
       "ok NO ?* undo ? crash ok", "A: B: U:NO", "ENDED UN" },
+    { "a day before its id is too old it is asked for under it", MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'BudgetSeconds':1," REASON "}"),
+      "?* weeks- retry ok", "A:none", "ENDED SU" },
+    { "what is too old to be asked again is asked as another", MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'BudgetSeconds':1," REASON "}"),
+      "?* weeks retry ok", "A:none A:UNKNOWN", "ENDED SU" },
+    { "what may have happened is undone first, however old",
+      MACHINE("'A':{" TASK("A") ",'CompensateState':'U','BudgetSeconds':1," REASON "},'U':{" TASK("U") "}"),
+      "?* weeks retry ok ok", "A:none U: A:UNKNOWN", "ENDED SU" },
+    { "an undo that is too old to be asked again", MACHINE("'A':{" TASK("A") ",'CompensateState':'U','Next':'B'},'U':{" TASK("U")
+              ",'BudgetSeconds':1," REASON "},'B':{" TASK("B") ",'Catch':[{'Exceptions':"
+              "['java.lang.Throwable'],'Next':'T'}]},'T':{'Type':'CompensationTrigger'}"),
+      "ok NO ?* weeks undo ok", "A: B: U:NO U:NO", "ENDED UN" },
     { "an undo that a retry begins, and that an operator's compensate goes on with",
       MACHINE("'A':{" TASK("A") ",'CompensateState':'U','BudgetSeconds':1},'U':{" TASK("U")
               ",'BudgetSeconds':1," REASON "}"),
@@ -156,7 +168,9 @@ play(struct driver *driver, const char *script)
     for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         struct engine_event event = { .kind = ENGINE_RETRY };
 
-        if (strcmp(word, "crash") == 0) {
+        if (strncmp(word, "weeks", 5) == 0) {
+            driver->now_us = driver->instance->started_us + (word[5] == '-' ? 43 : 44) * DAY_US;
+        } else if (strcmp(word, "crash") == 0) {
             crash(driver);
         } else if (strcmp(word, "retry") == 0 || strcmp(word, "undo") == 0) {
             event.kind = word[0] == 'r' ? ENGINE_RETRY : ENGINE_COMPENSATE;

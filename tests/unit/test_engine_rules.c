@@ -26,7 +26,7 @@ static const char machine_text[] =
 /* clang-format off */
 static const struct {
     const char *what, *script;
-    const char *operators; /* r: retry, c: compensate; one whenever it is stuck; upper case: told no */
+    const char *operators; /* decide(): one whenever it is stuck */
     const char *trace, *end; /* phase status/compensation error code */
 } stories[] = {
     { "all goes well", "", "",
@@ -99,7 +99,31 @@ static const struct {
       "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
     { "retry after the trigger", "A=NO F=NO,ok", "r",
       "A:FA+u F:FA+ign F:SU", "ENDED FA/ FAILED" },
-    { "nothing to decide on what has ended", "", "RC",
+    { "settled: behind the pivot it was done", "D=days", "d",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "settled: behind the pivot it was not done", "D=days", "f",
+      "A:SU+u B:SU+u P:SU D:FA", "STUCK UN/ sagamesh.Refused.OPERATOR" },
+    { "and then it may be undone", "D=days", "Cfc",
+      "A:SU/SU+u B:SU/SU+u P:SU D:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "and then it may be tried again, as a new activation", "D=days,ok", "fr",
+      "A:SU+u B:SU+u P:SU D:FA+ign D:SU", "ENDED SU/" },
+    { "settled: the pivot was done", "P=days", "d",
+      "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
+    { "settled: the pivot was not done, and leads back", "P=days", "f",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "settled: an undo was done by hand", "P=NO undoB=NO", "d",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "settled: the last undo was done by hand", "P=NO undoA=days", "d",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "settled: an undo was not done, and the next retry takes a new id", "P=NO undoB=days,ok", "fr",
+      "A:SU/SU+u B:SU/SU+u P:FA undoB:FA+c+ign undoB:SU+c undoA:SU+c F:SU", "ENDED UN/SU FAILED" },
+    { "settled: what follows the trigger was done", "A=NO F=NO", "d",
+      "A:FA+u F:SU", "ENDED FA/ FAILED" },
+    { "settled: it ends as it stands", "D=days", "e",
+      "A:SU+u B:SU+u P:SU D:UN", "ENDED UN/ sagamesh.Operator" },
+    { "settled: it ends half undone", "P=NO undoB=NO", "e",
+      "A:SU+u B:SU/FA+u P:FA undoB:FA+c", "ENDED UN/UN sagamesh.Operator" },
+    { "nothing to decide on what has ended", "", "RCDFE",
       "A:SU+u B:SU+u P:SU D:SU", "ENDED SU/" },
 };
 /* clang-format on */

@@ -1,7 +1,6 @@
 /* test_engine_stands.c -- What is left, where a saga stands, and who may try again: ends that must not say that
  * all was undone, a compensation that stopped, reads, Retry beside a budget, and a retry from where the saga
- * stands. Scripts are those of engine_story.h; operators: r retries, c compensates, each whenever it is
- * stuck, and upper case is told no.
+ * stands. Scripts and operators are those of engine_story.h.
  */
 #include "mesh/base/clock.h"
 #include "tests/unit/engine_story.h"
@@ -101,6 +100,16 @@ static const struct {
       MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'Next':'C'},'C':{'Type':'Choice','Choices':"
               "[{'Expression':'[x] == 2','Next':'E'}]},'E':{'Type':'Succeed'}"),
       "", "A:SU+u", "STUCK UN/ sagamesh.DefinitionError", "rr" },
+    { "nothing to be said of a choice but that it ends",
+      MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'Next':'C'},'C':{'Type':'Choice','Choices':"
+              "[{'Expression':'[x] == 2','Next':'E'}]},'E':{'Type':'Succeed'}"),
+      "", "A:SU+u", "ENDED UN/ sagamesh.Operator", "DFe" },
+    { "settled: a retry's undo was done by hand, and the step is entered anew",
+      MACHINE("'A':{" TASK("A") ",'CompensateState':'undoA','BudgetSeconds':1},'undoA':{" TASK("undoA") "}"),
+      "A=days,ok undoA=NO", "A:UN/SU+u+ign undoA:SU+c A:SU+u", "ENDED SU/", "rd" },
+    { "settled: what nobody catches, before the pivot, ends it",
+      MACHINE("'A':{" TASK("A") ",'IsForUpdate':true,'BudgetSeconds':1}"), "A=days", "A:FA+u",
+      "ENDED FA/ sagamesh.Refused.OPERATOR", "f" },
     { "stuck at the start", MACHINE("'A':{'Type':'Choice','Choices':[],'Default':'B'},'B':{'Type':'Choice',"
               "'Choices':[{'Expression':'[x] == 2','Next':'E'}],'Default':'A'},'E':{'Type':'Succeed'}"),
       "", "", "STUCK UN/ sagamesh.DefinitionError", "r" },
