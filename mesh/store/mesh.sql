@@ -88,11 +88,13 @@ DECLARE
 BEGIN
     EXECUTE format('SELECT %I FROM %I ORDER BY %I DESC LIMIT 1', key, parent, key) INTO newest;
     FOR part IN
+        -- First the partitions and then their weeks: else names of other tables may be read as weeks.
+        WITH names AS MATERIALIZED (
+            SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = parent::regclass)
         SELECT name, week AT TIME ZONE 'UTC' AS week, mesh_uuid_floor(week AT TIME ZONE 'UTC') AS first,
                mesh_uuid_floor((week + interval '7 days') AT TIME ZONE 'UTC') AS after_last
-        FROM (SELECT c.relname AS name, to_date(right(c.relname, 7), 'IYYY"w"IW')::timestamp AS week
-              FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-              WHERE i.inhparent = parent::regclass) AS weeks
+        FROM (SELECT name, to_date(right(name, 7), 'IYYY"w"IW')::timestamp AS week FROM names) AS weeks
         WHERE week + interval '7 days' < (least(now(), to_timestamp(program_us / 1000000.0),
                                                 mesh_uuid_time(newest)) AT TIME ZONE 'UTC') - interval '46 days'
           AND newest IS NOT NULL

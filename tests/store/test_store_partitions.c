@@ -38,11 +38,13 @@ drop_weeks(const char *open, const char *pinned_by)
 static long long
 old_weeks(void)
 {
-    return pg_fixture_int(fixture.conninfo,
-                          "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-                          " WHERE i.inhparent = 'journal_final'::regclass AND"
-                          " to_date(right(c.relname, 7), 'IYYY\"w\"IW') <"
-                          " (now() - interval '59 days')::date");
+    return pg_fixture_int(
+        fixture.conninfo,
+        "WITH names AS MATERIALIZED (SELECT c.relname AS name FROM pg_inherits i"
+        " JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = 'journal_final'::regclass)"
+        " SELECT count(*) FROM names WHERE to_date(right(name, 7), 'IYYY\"w\"IW') <"
+        " (now() - interval '59 days')::date");
 }
 
 static void

@@ -103,6 +103,7 @@ static const struct method stub_methods[] = {
     STUB("GetProduct",    other_decode),
     STUB("ListProducts",  other_decode),
     STUB("GetHold",       other_decode),
+    STUB("ListHolds",     other_decode),
     { 0 },
 };
 /* clang-format on */

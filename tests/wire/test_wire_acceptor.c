@@ -259,10 +259,11 @@ static atomic_int taken_count;
 static void
 keep_it(void *owner, int fd)
 {
-    int *count = owner;
+    int at = atomic_load(&taken_count); /* the acceptor's thread is the only one that adds */
 
-    (void)count;
-    taken[atomic_fetch_add(&taken_count, 1) % 2] = fd;
+    (void)owner;
+    taken[at % 2] = fd;
+    atomic_store(&taken_count, at + 1);
 }
 
 static struct rpc_acceptor *
