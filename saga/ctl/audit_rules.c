@@ -151,13 +151,15 @@ order_saga_goes_on(const void *context)
            facts->now_us - facts->order->changed_at_us > facts->patience_us;
 }
 
+/* How one ended that a person settled (UN) is that person's to say. */
 static bool
 order_saga_disagrees(const void *context)
 {
     const struct audit_order *facts = context;
 
-    return audit_is_final(facts->order) && is_in_phase(facts, PHASE(ENDED)) &&
-           (strcmp(facts->saga->status, "SU") == 0) != is_paid(facts->order);
+    if (!audit_is_final(facts->order) || !is_in_phase(facts, PHASE(ENDED)))
+        return false;
+    return strcmp(facts->saga->status, is_paid(facts->order) ? "FA" : "SU") == 0;
 }
 
 static bool

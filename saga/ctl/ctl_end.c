@@ -1,5 +1,6 @@
 /* An order that is open while its saga has ended, as after a restore of order-svc's database to an earlier
- * moment, ends as its saga did: end says what the saga's last step had said. */
+ * moment, ends as its saga did: end says what the saga's last step had said. Where nobody knows how the saga
+ * ended, because a person settled it so, that person says how the order ends. */
 #include "mesh/base/json.h"
 #include "saga/ctl/audit_rules.h"
 #include "saga/ctl/ctl_client.h"
@@ -67,17 +68,42 @@ find_cause(const Sagamesh__Saga__V1__GetResponse *got, char **ret_reason, char *
     }
 }
 
+/* SU is paid, FA is failed, and a word that was said agrees with that; else the word says it. False: said
+ * why not. */
+static bool
+find_end(const struct ctl *ctl, const Sagamesh__Saga__V1__Saga *saga, bool *ret_is_paid)
+{
+    const char *known = strcmp(saga->status, "SU") == 0   ? "paid"
+                        : strcmp(saga->status, "FA") == 0 ? "failed"
+                                                          : NULL;
+    const char *said = ctl->argument_count > 1 ? ctl->arguments[1] : known;
+
+    if (said == NULL || (strcmp(said, "paid") != 0 && strcmp(said, "failed") != 0)) {
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
+                 arena_print(ctl->arena, "sagactl end %s paid, or failed", saga->saga_id),
+                 "the saga ended %s: you say how the order ends", saga->status);
+        return false;
+    }
+    if (known != NULL && strcmp(said, known) != 0) {
+        ctl_fail(ctl, CTL_REFUSED, "SAGA_DISAGREES", NULL, "the saga ended %s: the order is %s",
+                 saga->status, known);
+        return false;
+    }
+    *ret_is_paid = strcmp(said, "paid") == 0;
+    return true;
+}
+
 /* The request that ends the order, and the method that takes it. NULL: it is not known how, which was said. */
 static const ProtobufCMessage *
 end_request(struct ctl *ctl, const Sagamesh__Order__V1__Order *order,
-            const Sagamesh__Saga__V1__GetResponse *got, const char **ret_method)
+            const Sagamesh__Saga__V1__GetResponse *got, bool is_paid, const char **ret_method)
 {
     Sagamesh__Order__V1__MarkPaidRequest *paid = arena_take(ctl->arena, sizeof *paid);
     Sagamesh__Order__V1__MarkFailedRequest *failed = arena_take(ctl->arena, sizeof *failed);
     struct known known = { 0 };
     bool is_known = known_read(ctl, got->saga->context_json, &known);
 
-    if (strcmp(got->saga->status, "SU") != 0) {
+    if (!is_paid) {
         *ret_method = "MarkFailed";
         sagamesh__order__v1__mark_failed_request__init(failed);
         failed->request_id = (char *)(uintptr_t)ctl_request_id(ctl);
@@ -151,14 +177,18 @@ static enum ctl_exit
 end(struct ctl *ctl, struct ctl_client *client, const Sagamesh__Order__V1__Order *order,
     const Sagamesh__Saga__V1__GetResponse *saga)
 {
+    const ProtobufCMessage *request;
     const char *method;
-    const ProtobufCMessage *request = end_request(ctl, order, saga, &method);
+    bool is_paid;
 
+    if (!find_end(ctl, saga->saga, &is_paid))
+        return CTL_REFUSED;
+    request = end_request(ctl, order, saga, is_paid, &method);
     if (request == NULL)
         return CTL_REFUSED;
     if (ctl_client_ask(client, ORDER, method, request) == NULL)
         return ctl_client_exit(client);
-    say(ctl, order->order_id, strcmp(method, "MarkPaid") == 0);
+    say(ctl, order->order_id, is_paid);
     return CTL_DONE;
 }
 

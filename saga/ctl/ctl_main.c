@@ -31,7 +31,7 @@ static const struct {
     { "tell",          1, 1, ctl_tell,          "audit"    },
     { "ask",           0, 1, ctl_ask,           "orders"   },
     { "sell",          1, 1, ctl_sell,          "audit"    },
-    { "end",           1, 1, ctl_end,           "orders"   },
+    { "end",           1, 2, ctl_end,           "orders"   },
     { "audit",         0, 0, ctl_audit,         ""         },
     { "definitions",   0, 0, ctl_definitions,   ""         },
     { "ping",          0, 1, ctl_ping,          ""         },
@@ -70,7 +70,8 @@ static const char usage[] =
     "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
     "                         payments; --all: of every order that has not ended, after a restore\n"
     "  sell ORDER_ID          sell what a PAID order has reserved, should that have been lost\n"
-    "  end ORDER_ID           let an order that is open end as its saga did\n"
+    "  end ORDER_ID [WORD]    let an order that is open end as its saga did; of one that a person settled:\n"
+    "                         paid or failed\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"

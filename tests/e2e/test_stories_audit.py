@@ -202,6 +202,22 @@ class Audit(External):
         self.assert_failed(failed, "NO_FUNDS")
         self.assert_paid(paid, total_minor=1000)
 
+    def test_an_order_whose_saga_was_settled(self):
+        [order_id] = self.make_stuck()
+        words = ("settle", order_id, "ended", "--comment=test: it was paid by hand", "--json")
+        status, answer = self.sagactl(*words)
+        self.assertEqual((status, answer["phase"]), (0, "ended"), answer)
+        self.assertIn(("ORDER_LEFT_OPEN", order_id), self.audit())
+        status, answer = self.sagactl("end", order_id, "--json")
+        self.assertEqual((status, answer["error"]["code"]), (1, "BAD_REQUEST"), answer)
+        status, answer = self.sagactl("end", order_id, "paid", "--json")
+        self.assertEqual((status, answer["status"]), (0, "PAID"), answer)
+        self.assert_paid(order_id, total_minor=1000)
+        self.assert_clean()
+        # The story's own look at the end takes no person's word.
+        final = f"UPDATE journal_final SET body = replace(body, '%s', '%s') WHERE id = '{order_id}'"
+        self.mesh.psql("saga", final % ('"status":"UN"', '"status":"SU"'))
+
     def test_a_saga_that_ended_otherwise(self):
         order, _, _ = self.paid_order()
         id = order.order_id
