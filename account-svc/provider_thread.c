@@ -50,6 +50,8 @@ struct provider_thread {
     struct pg *pg;
     struct queue *answers; /* jobs whose op was answered */
     atomic_bool is_stopping, is_woken;
+    bool
+        has_skipped; /* a look found what was due of a payment whose last task was not yet learned */
     struct lane lanes[PROVIDERS_MAX];
     struct job jobs[PROVIDER_JOBS_MAX];
 };
@@ -301,9 +303,11 @@ job_unlearned(struct job *job, int64_t now_us)
     job->learn_again_us = now_us + LEARN_AGAIN_US;
 }
 
-static void
+/* True: tasks have ended, so that the next ones of their payments may begin. */
+static bool
 take_answers(struct provider_thread *thread)
 {
+    bool has_ended = false;
     int64_t now_us = clock_steady_us();
     size_t count;
     struct queue_item *item = queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count), *next;
@@ -317,9 +321,12 @@ take_answers(struct provider_thread *thread)
         else if (job->state == JOB_LEARNING && job->is_unlearned &&
                  now_us - job->asked_us < LEARN_WITHIN_US)
             job_unlearned(job, now_us);
-        else
+        else {
+            has_ended = true;
             job_free(job);
+        }
     }
+    return has_ended;
 }
 
 /* What the store did not take is brought to it again. */
@@ -409,6 +416,8 @@ lease_found(struct provider_thread *thread, struct lane *lane, struct found *fou
         found->waiting[errand]--;
         if (job != NULL)
             job_lease(job);
+        else
+            thread->has_skipped = true;
     }
     return lane_is_full(lane, clock_steady_us());
 }
@@ -422,6 +431,7 @@ look(struct provider_thread *thread)
     size_t count = 0;
     bool has_more = false;
 
+    thread->has_skipped = false;
     if (pg_connect(thread->pg) == ERR_OK && find_due(thread, arena, &tasks, &count) == ERR_OK) {
         for (size_t i = 0; i < count; i++) {
             struct found *of = &found[tasks[i].lane];
@@ -444,16 +454,16 @@ thread_main(void *context)
 
     while (!atomic_load(&thread->is_stopping)) {
         int64_t now_us = clock_steady_us(), wait_us;
+        bool is_free = take_answers(thread) && thread->has_skipped;
         int running;
 
-        if (atomic_exchange(&thread->is_woken, false) || now_us >= look_us) {
+        learn_again(thread);
+        if (atomic_exchange(&thread->is_woken, false) || is_free || now_us >= look_us) {
             bool has_more = look(thread);
 
             now_us = clock_steady_us();
             look_us = now_us + (has_more ? PROVIDER_LOOK_BUSY_US : PROVIDER_LOOK_US);
         }
-        take_answers(thread);
-        learn_again(thread);
         curl_multi_perform(thread->multi, &running);
         take_finished(thread);
         wait_us = look_us - now_us;

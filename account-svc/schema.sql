@@ -234,6 +234,16 @@ ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS errand int NOT NULL DEFAULT 3
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
                    WHERE conrelid = 'provider_task'::regclass AND conname = 'provider_task_steps') THEN
+        ALTER TABLE provider_task ADD CONSTRAINT provider_task_steps CHECK (
+            kind BETWEEN 0 AND 5 AND create_state BETWEEN 0 AND 9
+            AND abandon_step BETWEEN 0 AND 3 AND refund_state BETWEEN 0 AND 3);
+    END IF;
+    IF EXISTS (SELECT FROM pg_constraint
+               WHERE conrelid IN ('provider_task'::regclass, 'payment'::regclass)
+                 AND conname IN ('provider_task_kind_check', 'provider_task_create_state_check',
+                                 'provider_task_abandon_step_check', 'provider_task_refund_state_check',
+                                 'provider_task_kind', 'provider_task_create',
+                                 'provider_task_kinds', 'provider_task_states', 'payment_trouble_check')) THEN
         ALTER TABLE provider_task
             DROP CONSTRAINT IF EXISTS provider_task_kind_check,
             DROP CONSTRAINT IF EXISTS provider_task_create_state_check,
@@ -241,9 +251,9 @@ DO $$ BEGIN
             DROP CONSTRAINT IF EXISTS provider_task_refund_state_check,
             DROP CONSTRAINT IF EXISTS provider_task_kind,
             DROP CONSTRAINT IF EXISTS provider_task_create,
-            ADD CONSTRAINT provider_task_steps CHECK (
-                kind BETWEEN 0 AND 5 AND create_state BETWEEN 0 AND 9
-                AND abandon_step BETWEEN 0 AND 3 AND refund_state BETWEEN 0 AND 3);
+            DROP CONSTRAINT IF EXISTS provider_task_kinds,
+            DROP CONSTRAINT IF EXISTS provider_task_states;
+        ALTER TABLE payment DROP CONSTRAINT IF EXISTS payment_trouble_check;
     END IF;
 END $$;
 CREATE INDEX IF NOT EXISTS provider_task_by_errand ON provider_task (provider, errand, due_us);
