@@ -38,6 +38,15 @@ bytes_keep(struct batch_rows *rows, const struct pg_bytes *bytes)
                               bytes->count };
 }
 
+/* No lock is asked for that is longer than LOCK_MS_MAX: one that ends later was made while the clock was
+ * ahead, and would keep the key for as long as it was. */
+static bool
+is_locked(const struct idempotency *known, int64_t now_us)
+{
+    return known->locked_until_us > now_us &&
+           known->locked_until_us <= now_us + LOCK_MS_MAX * INT64_C(1000);
+}
+
 /* What a known key is to this Place; NONE: free, its lock has run out. */
 static enum claim
 claim_of(const struct place *place, const struct idempotency *known)
@@ -48,7 +57,7 @@ claim_of(const struct place *place, const struct idempotency *known)
         return CLAIM_ANSWERED;
     if (uuid_equal(known->claimed_by, place->op.id))
         return CLAIM_MINE;
-    return known->locked_until_us > place->op.now_us ? CLAIM_IN_FLIGHT : CLAIM_NONE;
+    return is_locked(known, place->op.now_us) ? CLAIM_IN_FLIGHT : CLAIM_NONE;
 }
 
 bool
@@ -149,7 +158,7 @@ release_key_decide(void *op, struct batch_rows *rows)
 
     if (known == NULL || known->http_status != 0 ||
         !uuid_equal(known->claimed_by, release->claimed_by) ||
-        known->locked_until_us <= release->op.now_us)
+        !is_locked(known, release->op.now_us))
         return;
     known->locked_until_us = release->op.now_us;
     batch_changed(rows, known);
@@ -162,5 +171,5 @@ release_key_answer(void *op, struct batch_rows *rows)
     const struct idempotency *known = batch_find_text(rows, ORDER_IDEMPOTENCY, release->key);
 
     release->is_free =
-        known != NULL && (known->http_status != 0 || known->locked_until_us <= release->op.now_us);
+        known != NULL && (known->http_status != 0 || !is_locked(known, release->op.now_us));
 }

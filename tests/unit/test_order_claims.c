@@ -58,6 +58,8 @@ place_ready(struct place *place, struct uuid id, const char *fingerprint)
     place_touch(place, batch_rows_touch(rows));
 }
 
+#define LONGEST_LOCK_US (LOCK_MS_MAX * INT64_C(1000))
+
 /* The key as an earlier Place left it, with that Place's order. */
 static struct idempotency *
 known_key(struct uuid order, const char *fingerprint, int64_t lock_us, int32_t http_status)
@@ -88,6 +90,8 @@ static const struct {
     { "somebody is at it",              "f",         1,    0,    CLAIM_IN_FLIGHT, false, false },
     { "the lock ends this microsecond", "f",         0,    0,    CLAIM_MINE,      false, true  },
     { "the lock has run out",           "f",         -1,   0,    CLAIM_MINE,      false, true  },
+    { "the longest lock",               "f", LONGEST_LOCK_US,     0, CLAIM_IN_FLIGHT, false, false },
+    { "a lock of a clock that ran ahead", "f", LONGEST_LOCK_US + 1, 0, CLAIM_MINE, false, true  },
     { "answered",                       "f",         -1,   201,  CLAIM_ANSWERED,  false, false },
     { "answered, and still locked",     "f",         1,    422,  CLAIM_ANSWERED,  false, false },
     { "another request",                "g",         -1,   0,    CLAIM_MISMATCH,  false, false },
