@@ -8,7 +8,8 @@ Two passes, each on a mesh of its own, under a closed loop that keeps --orders o
           the four services, PostgreSQL's backends (ended by an operator, or killed: then PostgreSQL
           recovers from a crash), and the postmaster. On top of them, a third as many: bff, the
           provider and the broker. Some come back late, some are killed as they start, some two at a
-          time. Budgets and back-offs are the defaults.
+          time. Budgets and back-offs are the defaults. In between, programs and hosts stand still
+          and clocks jump (kill_faults.py).
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
 
@@ -29,6 +30,7 @@ may have stood still. Books that do not agree, or a program that an assert ended
 
 import argparse
 import collections
+import faulthandler
 import os
 import pathlib
 import random
@@ -43,6 +45,7 @@ import traceback
 import again
 import invariants
 import kill_outside
+from kill_faults import CLOCKS, Fault, do_fault, fault_schedule
 from kill_load import Load
 from mesh import Mesh
 from patience import wait_until
@@ -117,8 +120,8 @@ class Kill:
 
 
 def kill_schedule(kills, rng):
-    """So many of the services, the backends and the postmaster, and OTHERS on top of them. The same
-    for the same seed."""
+    """So many of the services, the backends and the postmaster, OTHERS on top of them, and faults that
+    kill nothing. The same for the same seed."""
     victims = [("postgres", "postmaster")] * max(1, kills * 6 // 100)
     for i in range(max(1, kills * 20 // 100)):
         victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
@@ -132,6 +135,8 @@ def kill_schedule(kills, rng):
     called = [kill for kill in schedule if kill.victim in ("storage", "account")]
     for kill in [kill for kill in called if kill.how == "kill"][: kills // LONG_OUTAGE_EVERY]:
         kill.away_seconds, kill.meanwhile = LONG_OUTAGE_SECONDS, "saga"
+    schedule += fault_schedule(kills, VICTIMS, not has_outages, rng)
+    rng.shuffle(schedule)
     return schedule
 
 
@@ -152,16 +157,17 @@ def check_kills(counts, kills):
 class Pass:
     """A mesh under load, and what is done to it."""
 
-    def __init__(self, name, build, orders, seed, keeps_logs):
+    def __init__(self, name, build, orders, seed, keeps_logs, clocks=()):
         self.name = name
         self.keeps_logs = keeps_logs
         self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
         kill_outside.write_definitions(self.definitions)
         faults = [f"--seed={seed}", f"--fault-rate={kill_outside.FAULT_PERCENT}"]
         flags = {"saga": [f"--definitions={self.definitions}"], "provider": faults}
-        self.mesh = Mesh(build=build, flags=flags)
+        self.mesh = Mesh(build=build, flags=flags, clocks=clocks)
         self.load = Load(self.mesh, orders, seed)
         self.kills = {}
+        self.faults = {}
         self.points = {}
         self.parked_most = 0
         self.is_over = threading.Event()  # what is done to it; the rest is waiting and checking
@@ -268,6 +274,8 @@ class Pass:
         self.show_outside()
         say(f"{self.name}: kills {sum(self.kills.values())}:"
             f" {', '.join(f'{count} {what}' for what, count in sorted(self.kills.items()))}")
+        if self.faults:
+            say(f"{self.name}: faults {sum(self.faults.values())}: {listed(self.faults)}")
         for (program, point), count in sorted(self.points.items()):
             say(f"{self.name}: ended {count} x at {point} of {program}")
         say(f"{self.name}: Place sent again {load.place_repeats} x; answers that were none:"
@@ -381,6 +389,7 @@ class Pass:
 
     def show_open(self):
         """Where the orders stand that did not end, for whoever looks for the reason."""
+        say(f"    answers that were none: {listed(self.load.troubles)}; last: {self.load.last_trouble}")
         try:
             sagas = self.mesh.sagas.List(
                 self.mesh.saga_pb.ListRequest(page_size=1000), timeout=5).sagas
@@ -472,7 +481,10 @@ def do_kills(kills, rng):
 
     def act(one):
         for kill in schedule:
-            if kill.how in ("kill", "postmaster"):
+            if isinstance(kill, Fault):
+                do_fault(one.mesh, kill)
+                one.faults[kill.name] = one.faults.get(kill.name, 0) + 1
+            elif kill.how in ("kill", "postmaster"):
                 kill_program(one, kill)
             else:
                 kill_backend(one.mesh, kill.victim, kill.how, rng)
@@ -537,6 +549,7 @@ def main():
     parser.add_argument("--only", choices=("kills", "points"))
     parser.add_argument("--logs", action="store_true", help="keep the logs of the programs")
     options = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1)  # where its threads are, for who wonders why nothing moves
     say(f"seed {options.seed} ({options.kills} kills, {options.orders} orders open)")
 
     passed, failed, unfinished = run_passes(options)
@@ -554,14 +567,14 @@ def run_passes(options):
     rng = random.Random(options.seed)
     crash_build = os.environ.get("MESH_CRASH_BUILD", "build-crash")
     passes = (
-        ("kills", None, do_kills(options.kills, rng)),
-        ("points", crash_build, do_points(1 + options.kills // KILLS_A_ROUND, rng)),
+        ("kills", None, CLOCKS, do_kills(options.kills, rng)),
+        ("points", crash_build, (), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
     )
     lives, unfinished = [], ""
     try:
-        for name, build, act in passes:
+        for name, build, clocks, act in passes:
             if options.only in (None, name):
-                lives.append(Pass(name, build, options.orders, options.seed, options.logs))
+                lives.append(Pass(name, build, options.orders, options.seed, options.logs, clocks))
                 lives[-1].run_beside(act)
         for one in lives:
             one.end()

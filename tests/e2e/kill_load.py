@@ -1,9 +1,9 @@
 """The closed loop behind the kill loop: keeps a number of orders open, whatever is killed meanwhile.
 
-A shop on a busy day: one hot product, one that runs out, one that nobody sells; a few wallets that
-everybody uses, some that run dry, customers without one; some orders cancelled while they run; some
-calls sent twice; some orders are paid at a provider, and some of those come over HTTP (see
-kill_outside.py). The client is a careful one: it repeats a Place or a Cancel with the same id until
+A shop on a busy day: one hot product, one that runs out, one that costs nothing, one that nobody sells;
+a few wallets that everybody uses, some that run dry, customers without one; some orders cancelled while
+they run; some calls sent twice; some orders are paid at a provider, and some of those come over HTTP
+(see kill_outside.py). The client is a careful one: it repeats a Place or a Cancel with the same id until
 there is an answer, and counts as placed only what was acknowledged.
 """
 
@@ -32,9 +32,9 @@ RICH = 4
 POOR = 3
 BEGGARS = 3
 CURRENCY = "EUR"
-HOT, COMMON, SCARCE, UNKNOWN = "hot", "common", "scarce", "no-such-sku"
-PRICES = {HOT: 250, COMMON: 1999, SCARCE: 100000}
-PIECES = {HOT: 10**8, COMMON: 10**8, SCARCE: 300}
+HOT, COMMON, SCARCE, GIFT, UNKNOWN = "hot", "common", "scarce", "gift", "no-such-sku"
+PRICES = {HOT: 250, COMMON: 1999, SCARCE: 100000, GIFT: 0}
+PIECES = {HOT: 10**8, COMMON: 10**8, SCARCE: 300, GIFT: 10**8}
 RICH_MINOR = 10**13
 POOR_MINOR = 500000
 
@@ -93,6 +93,7 @@ class Load:
         self.final_count = 0
         self.place_repeats = 0
         self.troubles = {}
+        self.last_trouble = ""
         self.latencies = []
         self.is_filling = True
         self.must_end = False
@@ -235,6 +236,7 @@ class Load:
 
     def _envelope_failed(self, part, error):
         self._note_trouble("envelopes " + error.code().name)
+        self.last_trouble = error.details()
         if error.code() not in ASK_AGAIN:
             raise Wrong(f"an envelope of {len(part)} items was refused: {error}")
         for method, _, placed in part:
@@ -331,4 +333,6 @@ def draw_lines(rng):
         return [(HOT, 1), (COMMON, rng.randint(1, 2))]
     if chance < 0.96:
         return [(COMMON, 1), (SCARCE, 1)]
+    if chance < 0.98:
+        return [(GIFT, 1)]
     return [(HOT, 1), (UNKNOWN, 1)]

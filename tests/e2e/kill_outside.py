@@ -306,8 +306,8 @@ def differences(mesh):
 def unpaid_and_unreturned(mesh):
     """By the provider's books and the orders alone: PAID without money, FAILED with it."""
     theirs, ours = provider_books(mesh), our_books(mesh)
-    orders = dict(
-        mesh.psql("orders", "SELECT id, status FROM orders WHERE payment_method = 'external'")
+    orders = mesh.psql(
+        "orders", "SELECT id, status, total_minor FROM orders WHERE payment_method = 'external'"
     )
     kept, found = {}, []
     for id, record in theirs.items():
@@ -316,9 +316,9 @@ def unpaid_and_unreturned(mesh):
         money = record["amount"] if record["status"] == "SUCCEEDED" else 0
         money -= sum(refund["amount"] for refund in record["refunds"])
         kept[ours[id][3]] = kept.get(ours[id][3], 0) + money
-    for id, status in orders.items():
-        if status == "3" and kept.get(id, 0) <= 0:
-            found.append(f"order {id} is PAID, and the provider has no money for it")
+    for id, status, total in orders:
+        if status == "3" and kept.get(id, 0) != int(total):
+            found.append(f"order {id} is PAID, and the provider has {kept.get(id, 0)} of {total} for it")
         if status == "4" and kept.get(id, 0) != 0:
             found.append(f"order {id} FAILED, and the provider keeps {kept[id]} for it")
     return found

@@ -35,6 +35,9 @@ from patience import PATIENCE, wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUBS = ROOT / "build" / "py"
 
+# While calls fail at once because a program is away, nobody looks whether a new connection has come about,
+# but for this.
+os.environ.setdefault("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100")
 # The stubs lie in packages that Debian's own Python packages also have: grpc, google.
 sys.path.insert(0, str(STUBS))
 import grpc  # noqa: E402
@@ -517,7 +520,7 @@ class Mesh:
             options = [
                 ("grpc.enable_retries", 0),
                 ("grpc.initial_reconnect_backoff_ms", 50),
-                ("grpc.min_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 5000),  # how long it may take to come about
                 ("grpc.max_reconnect_backoff_ms", 500),
             ]
             self.channels[name] = grpc.insecure_channel(self.address(name), options)
