@@ -27,7 +27,7 @@ enum {
     LIST_BYTES_MAX = 1 << 20,    /* of histories in one answer to List; gRPC's clients take 4 MiB */
     WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
-    UNWRITTEN_AGAIN_US = 60 * 1000 * 1000, /* between tries to go on with a saga that was refused */
+    PINNED_AGAIN_US = 60 * 1000 * 1000, /* between tries to go on with a saga that was refused */
 };
 
 struct unread;
@@ -103,7 +103,7 @@ struct shard {
     int64_t next_page, floor_page, now_us, park_due_us, house_due_us;
     int64_t place_page, place_count; /* so many sagas started in this page */
     int64_t pinned_page;             /* for sagas that are not written; 0: there are none */
-    size_t unwritten_count;
+    size_t pinned_count;
     int64_t last_body_page; /* the newest page that has records; 0: none is known */
     size_t watcher_count;
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
@@ -229,6 +229,8 @@ void unread_park(struct shard *shard, struct tick *tick, struct live *live);
 /* Its page or row was refused: memory is ahead of what is written, and is dropped. Pins its pages. */
 void unread_unwritten(struct shard *shard, struct live *live);
 bool unread_is_unwritten(const struct live *live);
+/* Does its row, or do its pages, have to be read again to go on with it? */
+bool unread_is_pinned(const struct live *live);
 
 /* A person has it end as it stands: with this tick, and with that final row. unread_go_on() takes it back. */
 void unread_settle(struct shard *shard, struct tick *tick, struct live *live,

@@ -118,7 +118,7 @@ parked_history(struct shard *shard, const struct live *live, const struct journa
                struct arena *arena)
 {
     struct problem problem = { .text = "its row is gone" };
-    const char *body = row == NULL ? "" : row->body, *history;
+    const char *body = row == NULL || row->body == NULL ? "" : row->body, *history;
     struct instance *instance;
 
     if (live->unread != NULL)

@@ -31,7 +31,8 @@ shard_unpark(struct shard *shard, struct live *live, const struct journal_row *r
 
     assert(live->instance == NULL);
     instance = shard_row_read(shard, row, &problem);
-    live->parked_page = row->page;
+    if (row->body != NULL)
+        live->parked_page = row->page;
     if (instance == NULL) {
         unread_take_row(shard, live, row->body, problem.text);
         return false;
@@ -312,7 +313,7 @@ fold_own(struct shard *shard, const struct live *live, int64_t folded_page,
 }
 
 static bool
-read_unwritten(struct shard *shard, struct live *live, const struct journal_row *row)
+read_pinned(struct shard *shard, struct live *live, const struct journal_row *row)
 {
     struct problem problem = { 0 };
     struct instance *instance =
@@ -337,8 +338,8 @@ shard_read_again(struct shard *shard, struct tick *tick, struct live *live,
 {
     const struct engine_event recovered = { .kind = ENGINE_RECOVERED };
     struct problem problem;
-    bool is_read = unread_is_unwritten(live) ? read_unwritten(shard, live, row)
-                                             : row != NULL && shard_unpark(shard, live, row);
+    bool is_read = unread_is_pinned(live) ? read_pinned(shard, live, row)
+                                          : row != NULL && shard_unpark(shard, live, row);
 
     if (!is_read)
         return false;

@@ -30,8 +30,8 @@ history_final(const struct journal_row *row, struct arena *arena)
     size_t bytes;
 
     uuid_print(row->id, id);
-    if (json_peek_text(row->body, "sagaId", &value, &bytes) && bytes == UUID_TEXT_BYTES &&
-        memcmp(value, id, bytes) == 0)
+    if (row->body != NULL && json_peek_text(row->body, "sagaId", &value, &bytes) &&
+        bytes == UUID_TEXT_BYTES && memcmp(value, id, bytes) == 0)
         return arena_copy(arena, row->body, strlen(row->body));
     return unread_history(row->id, "", "UNREADABLE", "its history is not what was written", arena);
 }
@@ -83,8 +83,8 @@ closed_history(struct shard *shard, const struct tick *tick, struct uuid id, str
     const struct journal_row *row = final_find(tick, id);
 
     if (live != NULL)
-        return unread_history(id, parked == NULL ? "" : parked->body, unread_code(live),
-                              unread_because(live), arena);
+        return unread_history(id, parked == NULL || parked->body == NULL ? "" : parked->body,
+                              unread_code(live), unread_because(live), arena);
     if (row != NULL)
         return history_final(row, arena);
     problem_set(problem, ERR_NOT_FOUND, "saga_id", "there is no such saga");
@@ -323,7 +323,7 @@ signal_ended(struct saga_signal *news, const struct journal_row *row, struct are
 
     news->outcome = SIGNAL_DROPPED;
     news->has_ended = true;
-    news->status = json_peek_text(row->body, "status", &status, &bytes)
+    news->status = row->body != NULL && json_peek_text(row->body, "status", &status, &bytes)
                        ? arena_copy(arena, status, bytes)
                        : "";
 }

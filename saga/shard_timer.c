@@ -85,9 +85,9 @@ take_timer(struct shard *shard, struct tick *tick, struct live *live)
         if (uuid_equal(tick->found_parked[i].id, live->id))
             row = &tick->found_parked[i];
     }
-    if (unread_is_unwritten(live)) {
+    if (unread_is_pinned(live)) {
         if (!shard_read_again(shard, tick, live, row))
-            timer_set(shard, live, shard->now_us + UNWRITTEN_AGAIN_US);
+            timer_set(shard, live, shard->now_us + PINNED_AGAIN_US);
         return;
     }
     if (live->instance == NULL && row == NULL) {

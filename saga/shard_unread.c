@@ -18,13 +18,19 @@
 
 enum { LINE_HEAD_BYTES = 80 }; /* a record begins with its kind and its saga */
 
+enum unread_kind {
+    UNREAD_KEPT,      /* all of it is in the row that is made for it */
+    UNREAD_PINNED,    /* the database cannot read its row; that and its pages stay */
+    UNREAD_UNWRITTEN, /* the same, and what is decided about it is refused */
+};
+
 struct unread {
+    enum unread_kind kind;
     char *because;
     char *row; /* an instance's text, whether it can be read or not; NULL: there is none */
     struct json_writer records; /* one a line, each with its end */
     const char *final;          /* of the tick that ends it by hand; NULL: none does */
     bool is_saved;              /* a row of the database has all of it */
-    bool is_unwritten;          /* its row and its pages have all of it */
 };
 
 static char *
@@ -41,7 +47,7 @@ unread_free(struct shard *shard, struct live *live)
 {
     if (live->unread == NULL)
         return;
-    if (live->unread->is_unwritten && --shard->unwritten_count == 0)
+    if (live->unread->kind != UNREAD_KEPT && --shard->pinned_count == 0)
         shard->pinned_page = 0;
     free(live->unread->because);
     free(live->unread->row);
@@ -60,14 +66,14 @@ append_lines(struct json_writer *records, const char *text, size_t bytes)
 /* ---- setting aside ---- */
 
 static void
-begin(struct shard *shard, struct live *live, bool is_unwritten, const char *because)
+begin(struct shard *shard, struct live *live, enum unread_kind kind, const char *because)
 {
     char id[UUID_TEXT_BYTES + 1];
 
     unread_free(shard, live);
     live->unread = memory_take(sizeof *live->unread);
     live->unread->because = text_copy(because, strlen(because));
-    live->unread->is_unwritten = is_unwritten;
+    live->unread->kind = kind;
     live->phase = PHASE_STUCK;
     live->next_us = 0;
     live->is_under_way = false;
@@ -81,7 +87,7 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
 {
     bool has_state = live->instance != NULL && live->instance->definition != NULL;
 
-    begin(shard, live, false, because);
+    begin(shard, live, UNREAD_KEPT, because);
     if (has_state) {
         json_writer_reset(&shard->line);
         instance_write(live->instance, &shard->line);
@@ -91,30 +97,44 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
         live_rest(shard, live);
 }
 
-void
-unread_unwritten(struct shard *shard, struct live *live)
+static void
+pin(struct shard *shard, struct live *live)
 {
-    begin(shard, live, true,
-          "what was decided about it cannot be written: the database says why in the log");
     live->unread->is_saved = true;
     if (live->instance != NULL)
         live_rest(shard, live);
-    if (live->first_page == 0) /* never in memory: some page that is there tells of it */
+    if (live->first_page < shard->floor_page) /* what came before is in its row */
         live->first_page = shard->floor_page;
-    if (shard->unwritten_count++ == 0 || live->first_page < shard->pinned_page)
+    if (shard->pinned_count++ == 0 || live->first_page < shard->pinned_page)
         shard->pinned_page = live->first_page;
-    timer_set(shard, live, shard->now_us + UNWRITTEN_AGAIN_US);
+    timer_set(shard, live, shard->now_us + PINNED_AGAIN_US);
+}
+
+void
+unread_unwritten(struct shard *shard, struct live *live)
+{
+    begin(shard, live, UNREAD_UNWRITTEN,
+          "what was decided about it cannot be written: the database says why in the log");
+    pin(shard, live);
 }
 
 bool
 unread_is_unwritten(const struct live *live)
 {
-    return live->unread != NULL && live->unread->is_unwritten;
+    return live->unread != NULL && live->unread->kind == UNREAD_UNWRITTEN;
+}
+
+bool
+unread_is_pinned(const struct live *live)
+{
+    return live->unread != NULL && live->unread->kind != UNREAD_KEPT;
 }
 
 void
 unread_add(struct live *live, const char *line, size_t bytes)
 {
+    if (live->unread->kind != UNREAD_KEPT)
+        return; /* it stays in its page */
     live->unread->is_saved = false;
     append_lines(&live->unread->records, line, bytes);
     append_lines(&live->unread->records, "\n", 1);
@@ -187,12 +207,19 @@ unread_park(struct shard *shard, struct tick *tick, struct live *live)
 void
 unread_take_row(struct shard *shard, struct live *live, const char *body, const char *because)
 {
-    json_t *json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
-    const json_t *known = json_object_get(json, "unread");
-    const char *row = json == NULL ? body : json_string_value(json_object_get(known, "row"));
-    const char *records = json_string_value(json_object_get(known, "records"));
+    json_t *json;
+    const json_t *known;
+    const char *row, *records;
 
-    begin(shard, live, false, because);
+    begin(shard, live, body == NULL ? UNREAD_PINNED : UNREAD_KEPT, because);
+    if (body == NULL) { /* the database itself cannot read it */
+        pin(shard, live);
+        return;
+    }
+    json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;
+    known = json_object_get(json, "unread");
+    row = json == NULL ? body : json_string_value(json_object_get(known, "row"));
+    records = json_string_value(json_object_get(known, "records"));
     if (row != NULL)
         live->unread->row = text_copy(row, strlen(row));
     if (records != NULL)
@@ -259,7 +286,14 @@ unread_row_read(const struct journal_row *row, definition_find find, void *find_
 {
     struct instance *instance = NULL;
     const char *because = NULL;
-    enum error error =
+    enum error error;
+
+    if (row->body == NULL) {
+        problem_set(problem, ERR_INTERNAL, "row",
+                    "the database cannot read it: it says why in the log");
+        return NULL;
+    }
+    error =
         is_unread(row->body)
             ? read_unread(row->id, row->body, find, find_context, problem, &instance)
             : instance_read(row->body, strlen(row->body), find, find_context, problem, &instance);
@@ -289,7 +323,7 @@ void
 unread_settle(struct shard *shard, struct tick *tick, struct live *live,
               const struct journal_row *row, const char *comment)
 {
-    const char *body = row == NULL ? "" : row->body;
+    const char *body = row == NULL || row->body == NULL ? "" : row->body;
     char id[UUID_TEXT_BYTES + 1];
 
     json_writer_reset(&shard->line);

@@ -391,6 +391,40 @@ journal_parked_index(struct journal *journal, struct arena *arena, struct journa
     return error;
 }
 
+/* One table's row of one id. Of a row that the database itself cannot read, only that it is there. */
+static enum error
+find_one(struct journal *journal, const struct pg_statement *statement, const struct uuid *id,
+         struct arena *arena, struct journal_row *rows, size_t *count)
+{
+    struct pg_step step;
+    enum error error = ask(journal, false, statement, id, arena, &step);
+
+    if (error == ERR_INTERNAL)
+        rows[(*count)++] = (struct journal_row){ .id = *id, .shard = journal->shard };
+    else if (error == ERR_OK && step.ret_count > 0)
+        rows[(*count)++] = *(const struct journal_row *)step.ret_rows;
+    return error == ERR_INTERNAL ? ERR_OK : error;
+}
+
+/* Id by id, so that one row that cannot be read hides no others. */
+static enum error
+find_apart(struct journal *journal, const struct uuid *ids, size_t count, struct arena *arena,
+           struct journal_row **ret_parked, size_t *ret_parked_count,
+           struct journal_row **ret_finals, size_t *ret_final_count)
+{
+    enum error error = ERR_OK;
+
+    *ret_parked = arena_take(arena, count * sizeof **ret_parked);
+    *ret_finals = arena_take(arena, count * sizeof **ret_finals);
+    *ret_parked_count = *ret_final_count = 0;
+    for (size_t i = 0; i < count && error == ERR_OK; i++) {
+        error = find_one(journal, &parked_find, &ids[i], arena, *ret_parked, ret_parked_count);
+        if (error == ERR_OK)
+            error = find_one(journal, &final_find, &ids[i], arena, *ret_finals, ret_final_count);
+    }
+    return error;
+}
+
 enum error
 journal_find(struct journal *journal, const struct uuid *ids, size_t count, struct arena *arena,
              struct journal_row **ret_parked, size_t *ret_parked_count,
@@ -407,6 +441,9 @@ journal_find(struct journal *journal, const struct uuid *ids, size_t count, stru
         keys[i] = &ids[i];
     if (error == ERR_OK)
         error = pg_round(journal->pg, false, steps, 2, arena);
+    if (error == ERR_INTERNAL)
+        return find_apart(journal, ids, count, arena, ret_parked, ret_parked_count, ret_finals,
+                          ret_final_count);
     *ret_parked = steps[0].ret_rows;
     *ret_parked_count = steps[0].ret_count;
     *ret_finals = steps[1].ret_rows;

@@ -31,7 +31,7 @@ struct journal_row {
     uint64_t fingerprint;
     int64_t next_us; /* parked */
     const char *phase;
-    const char *body; /* NULL in an index */
+    const char *body; /* NULL in an index, and of a row that the database cannot read */
 };
 
 struct journal_tick {
@@ -90,7 +90,8 @@ enum error journal_pages(struct journal *journal, int64_t from, int max, struct 
 enum error journal_parked_index(struct journal *journal, struct arena *arena,
                                 struct journal_row **ret_rows, size_t *ret_count);
 
-/* Parked and final rows of these ids, in one round. */
+/* Parked and final rows of these ids, in one round. Of one that the database cannot read there is the id
+ * alone. */
 enum error journal_find(struct journal *journal, const struct uuid *ids, size_t count,
                         struct arena *arena, struct journal_row **ret_parked,
                         size_t *ret_parked_count, struct journal_row **ret_finals,

@@ -5,6 +5,7 @@
 #include "mesh/base/descriptor.h"
 #include "mesh/base/listen.h"
 #include "mesh/base/log.h"
+#include "mesh/wire/rpc_probe.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,16 +25,12 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_MAX = 64,  /* in a turn */
-    SILENT_MS = 10000, /* as long as the HTTP server waits for a head */
-    GONE_MS = 20000,   /* data that a peer does not acknowledge for so long: it is gone */
-    CLOSED_TRIES = 50, /* looks whether the core has closed what was ended, a millisecond apart */
+    ACCEPTS_MAX = 64,   /* in a turn */
+    SILENT_MS = 10000,  /* as long as the HTTP server waits for a head */
+    GONE_MS = 20000,    /* data that a peer does not acknowledge for so long: it is gone */
+    PREFACE_BYTES = 24, /* what every HTTP/2 client says first (RFC 9113, 3.4) */
+    CLOSED_TRIES = 50,  /* looks whether the core has closed what was ended, a millisecond apart */
 };
-
-/* What every HTTP/2 client says first (RFC 9113, 3.4), and the shortest SETTINGS. */
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-static const char settings[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0 };
-enum { PREFACE_BYTES = sizeof preface - 1 };
 
 /* A connection that had not spoken when it was looked at last. The descriptor is the core's, which may
  * have closed it, and its number may be another socket's by now: the inode tells. */
@@ -299,42 +296,10 @@ rpc_acceptor_close(struct rpc_acceptor *acceptor)
     return NULL;
 }
 
-/* ---- the probe ---- */
-
-/* Waits for what events ask for. False: the time is over. */
-static bool
-wait_for(int fd, short events, int64_t until_us)
-{
-    struct pollfd poll_fd = { .fd = fd, .events = events };
-    int64_t left_us;
-
-    while ((left_us = until_us - clock_steady_us()) > 0) {
-        if (poll(&poll_fd, 1, (int)(left_us / 1000) + 1) > 0)
-            return true;
-    }
-    return false;
-}
-
 enum error
 rpc_acceptor_probe(const struct rpc_acceptor *acceptor, int wait_ms)
 {
-    int64_t until_us = clock_steady_us() + wait_ms * INT64_C(1000);
-    char hello[PREFACE_BYTES + sizeof settings], byte;
-    int fd = listen_connect(&acceptor->listen);
-    bool is_answered;
-
-    if (fd < 0)
-        return ERR_BUSY;
-    memcpy(hello, preface, PREFACE_BYTES);
-    memcpy(hello + PREFACE_BYTES, settings, sizeof settings);
-    is_answered = wait_for(fd, POLLOUT, until_us) &&
-                  /* A program that is full may have closed it already: that is an answer too. */
-                  (send(fd, hello, sizeof hello, MSG_NOSIGNAL) < 0
-                       ? errno == EPIPE || errno == ECONNRESET
-                       : wait_for(fd, POLLIN, until_us) &&
-                             (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno == ECONNRESET));
-    close(fd);
-    return is_answered ? ERR_OK : ERR_UNREACHABLE;
+    return rpc_probe(&acceptor->listen, wait_ms);
 }
 
 void

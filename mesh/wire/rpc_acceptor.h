@@ -39,11 +39,7 @@ int rpc_acceptor_port(const struct rpc_acceptor *acceptor);
 /* Closes the port and what was silent. NULL is fine. Returns NULL. */
 struct rpc_acceptor *rpc_acceptor_close(struct rpc_acceptor *acceptor);
 
-/* Asks through the port, as a stranger would: connects, says the preface, and waits for any byte, or
- * for the end of the connection, which is an answer of a program that is full.
- *     ERR_OK           somebody is there
- *     ERR_UNREACHABLE  nobody answered within wait_ms
- *     ERR_BUSY         it could not be asked: no descriptor was free for the question */
+/* See rpc_probe.h. */
 enum error rpc_acceptor_probe(const struct rpc_acceptor *acceptor, int wait_ms);
 
 struct rpc_acceptor_counters {

@@ -188,6 +188,8 @@ task_activation_id(const struct turn *turn, int state)
     memcpy(seed, &instance->id, sizeof instance->id);
     bytes = snprintf(seed + sizeof instance->id, sizeof seed - sizeof instance->id, "%s/%zu",
                      turn_state(turn, state)->name, instance->step_count);
+    if (bytes >= (int)(sizeof seed - sizeof instance->id)) /* of a stored version */
+        bytes = (int)(sizeof seed - sizeof instance->id) - 1;
     return uuid_v8(activation_time_us(turn), seed, sizeof instance->id + (size_t)bytes);
 }
 

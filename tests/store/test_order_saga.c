@@ -87,10 +87,12 @@ static const struct method saga_methods[] = {
     { "Cancel",          sizeof(struct said), cancel_decode, NULL, NULL, NULL, cancel_encode },
     { "Get",             sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Watch",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "Settle",          sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Signal",          sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "List",            sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Retry",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Compensate",      sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "Settle",          sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "ListDefinitions", sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { 0 },
 };

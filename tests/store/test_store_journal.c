@@ -335,6 +335,44 @@ START_TEST(parked_then_final)
 }
 END_TEST
 
+/* A disk that has lost a part of one row: PostgreSQL fails whatever statement reads it. */
+START_TEST(a_row_that_cannot_be_read_hides_no_others)
+{
+    struct uuid ids[] = { uuid_v7(clock_now_us()), uuid_v7(clock_now_us()),
+                          uuid_v7(clock_now_us()) };
+    const struct journal_row rows[] = { row_of(ids[0], "STUCK", "{}"),
+                                        row_of(ids[1], "STUCK", "{}") };
+    const struct journal_row *parked[] = { &rows[0], &rows[1] };
+    const struct journal_tick park = { .body = "", .parked = parked, .parked_count = 2 };
+    char id[UUID_TEXT_BYTES + 1], sql[1024];
+    struct journal_row *found, *finals;
+    size_t found_count, final_count;
+
+    own(first, 1, 1);
+    ck_assert_int_eq(journal_write(first, 1, &park), ERR_OK);
+    snprintf(sql, sizeof sql,
+             "UPDATE journal_parked SET body = (SELECT string_agg(md5(i::text), '') FROM"
+             " generate_series(1, 500) i) WHERE id = '%s'",
+             uuid_print(ids[0], id));
+    pg_fixture_run(fixture.conninfo, sql);
+    pg_fixture_run(fixture.conninfo,
+                   "DO $$ DECLARE toast oid := (SELECT reltoastrelid FROM pg_class"
+                   " WHERE oid = 'journal_parked'::regclass); BEGIN"
+                   " SET LOCAL allow_system_table_mods = on;"
+                   " UPDATE pg_class SET relkind = 'r' WHERE oid = toast;"
+                   " EXECUTE format('DELETE FROM %%s', toast::regclass);"
+                   " UPDATE pg_class SET relkind = 't' WHERE oid = toast; END $$");
+    ck_assert_int_eq(
+        journal_find(first, ids, 3, arena, &found, &found_count, &finals, &final_count), ERR_OK);
+    ck_assert_uint_eq(found_count, 2);
+    ck_assert_uint_eq(final_count, 0);
+    ck_assert(uuid_equal(found[0].id, ids[0]));
+    ck_assert_ptr_null(found[0].body);
+    ck_assert(uuid_equal(found[1].id, ids[1]));
+    ck_assert_str_eq(found[1].body, "{}");
+}
+END_TEST
+
 /* A machine that was suspended for weeks goes on before the keeper has made the partitions of today. */
 START_TEST(a_week_without_a_partition_gets_one)
 {
@@ -401,6 +439,7 @@ main(void)
         in_doubt_and_written,
         in_doubt_and_taken_over,
         parked_then_final,
+        a_row_that_cannot_be_read_hides_no_others,
         a_week_without_a_partition_gets_one,
         pages_before_the_floor_go,
         numbers_never_come_again,

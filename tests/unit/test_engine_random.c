@@ -10,7 +10,7 @@
 
 #include <check.h>
 
-enum { SEEDS = 3000, EVENTS = 60, LINES_MAX = 2048, REQUESTS_MAX = 256, DAMAGES = 12 };
+enum { SEEDS = 1500, EVENTS = 60, LINES_MAX = 2048, REQUESTS_MAX = 256, DAMAGES = 12 };
 
 static const int64_t start_us = INT64_C(1790000000000000);
 

@@ -6,6 +6,7 @@
 #include "mesh/base/descriptor.h"
 #include "mesh/base/listen.h"
 #include "mesh/wire/rpc_acceptor.h"
+#include "mesh/wire/rpc_server_inner.h"
 #include "tests/patience.h"
 
 #include <errno.h>
@@ -250,6 +251,16 @@ START_TEST(a_port_that_listens_is_heard)
 }
 END_TEST
 
+/* Connections are taken, and the thread that answers calls stands still: that is deaf, too. */
+START_TEST(a_port_whose_thread_stands_still_is_deaf)
+{
+    pthread_mutex_lock(&server->lock); /* an answer about the health needs it */
+    ck_assert_int_eq(rpc_server_probe(server, 200), ERR_UNREACHABLE);
+    pthread_mutex_unlock(&server->lock);
+    ck_assert_int_eq(rpc_server_probe(server, 10000), ERR_OK);
+}
+END_TEST
+
 /* ---- the acceptor alone ---- */
 
 static int taken[2];
@@ -415,6 +426,7 @@ main(void)
     tcase_add_loop_test(cases, who_speaks_no_http2_is_sent_away, 0,
                         (int)(sizeof words / sizeof *words));
     tcase_add_test(cases, a_port_that_listens_is_heard);
+    tcase_add_test(cases, a_port_whose_thread_stands_still_is_deaf);
     tcase_add_test(alone, who_says_less_than_a_preface_is_sent_away);
     tcase_add_test(alone, another_socket_of_that_number_is_left_alone);
     tcase_add_test(alone, a_port_that_nobody_serves_is_deaf);
