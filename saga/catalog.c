@@ -7,15 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REFUSED_MAX = 64 };
+
 struct entry {
     struct definition *definition;
     bool is_newest;
+};
+
+/* A file of the folder that today's checks refuse. It is loaded all the same if it was stored once. */
+struct refused {
+    char *path;
+    struct definition *definition;
 };
 
 struct catalog {
     const struct pbjson *pbjson;
     struct entry *entries;
     size_t count, size;
+    struct refused refused[REFUSED_MAX];
+    size_t refused_count;
 };
 
 /* A stored version. */
@@ -48,7 +58,28 @@ static const struct pg_statement definition_all = {
     .out_bytes = sizeof(struct definition_row),
 };
 
-static const struct pg_statement *const statements[] = { &definition_save, &definition_all, NULL };
+static const struct pg_column key_columns[] = { PG_COLUMN(struct definition_row, hash, PG_TEXT),
+                                                { 0 } };
+
+static const struct pg_statement definition_keys = {
+    .name = "definition_keys",
+    .sql = "SELECT hash FROM saga_definition ORDER BY hash",
+    .is_single = true,
+    .out = key_columns,
+    .out_bytes = sizeof(struct definition_row),
+};
+
+static const struct pg_statement definition_one = {
+    .name = "definition_one",
+    .sql = "SELECT hash, name, body, stored_at_us FROM saga_definition WHERE hash = $1",
+    .in = key_columns,
+    .is_single = true,
+    .out = row_columns,
+    .out_bytes = sizeof(struct definition_row),
+};
+
+static const struct pg_statement *const statements[] = { &definition_save, &definition_all,
+                                                         &definition_keys, &definition_one, NULL };
 
 static void
 add(struct catalog *catalog, struct definition *definition, bool is_newest)
@@ -128,6 +159,22 @@ read_text(struct catalog *catalog, const char *text, size_t bytes, bool is_newes
     return ERR_OK;
 }
 
+/* It may have been accepted by an older program: catalog_store() looks. False: it is nothing at all. */
+static bool
+keep_refused(struct catalog *catalog, const char *path, const char *text, size_t bytes)
+{
+    const struct definition_options options = { .must_be_grpc = true, .is_stored = true };
+    struct refused *refused = &catalog->refused[catalog->refused_count];
+    struct problem problem;
+
+    if (catalog->refused_count == REFUSED_MAX ||
+        definition_read(text, bytes, &options, &problem, &refused->definition) != ERR_OK)
+        return false;
+    refused->path = strdup(path);
+    catalog->refused_count++;
+    return true;
+}
+
 static enum error
 read_file(struct catalog *catalog, const char *path)
 {
@@ -146,9 +193,12 @@ read_file(struct catalog *catalog, const char *path)
         error = read_text(catalog, text, bytes, true, &problem);
     if (file != NULL)
         fclose(file);
-    free(text);
     if (error != ERR_OK)
         log_error("definition=%s field=\"%s\" because=\"%s\"", path, problem.field, problem.text);
+    if (error != ERR_OK && bytes <= DEFINITION_BYTES_MAX &&
+        keep_refused(catalog, path, text, bytes))
+        error = ERR_OK;
+    free(text);
     return error;
 }
 
@@ -204,19 +254,12 @@ add_stored(struct catalog *catalog, const struct definition_row *row)
                   row->name, row->hash, problem.field, problem.text);
 }
 
-enum error
-catalog_store(struct catalog *catalog, const char *conninfo)
+static enum error
+save_all(struct catalog *catalog, struct pg *pg, struct arena *arena)
 {
-    struct arena *arena = arena_new();
-    struct pg *pg = pg_new(conninfo, "saga-svc", statements);
     struct definition_row *rows = arena_take(arena, catalog->count * sizeof *rows);
     const void **items = arena_take(arena, catalog->count * sizeof *items);
-    const void *no_row = "";
-    struct pg_step steps[2] = {
-        { .statement = &definition_save, .rows = items, .count = catalog->count },
-        { .statement = &definition_all, .rows = &no_row, .count = 1 },
-    };
-    enum error error = pg_connect(pg);
+    struct pg_step step = { .statement = &definition_save, .rows = items, .count = catalog->count };
 
     for (size_t i = 0; i < catalog->count; i++) {
         const struct definition *definition = catalog->entries[i].definition;
@@ -225,10 +268,112 @@ catalog_store(struct catalog *catalog, const char *conninfo)
                                            clock_now_us() };
         items[i] = &rows[i];
     }
+    return pg_round(pg, false, &step, 1, arena);
+}
+
+/* One by one, so that a row that the database cannot read hides no others. */
+static enum error
+read_apart(struct pg *pg, struct arena *arena, struct definition_row **ret_rows, size_t *ret_count)
+{
+    const void *no_row = "";
+    struct pg_step keys = { .statement = &definition_keys, .rows = &no_row, .count = 1 };
+    enum error error = pg_round(pg, false, &keys, 1, arena);
+    struct definition_row *rows = arena_take(arena, keys.ret_count * sizeof *rows);
+
+    *ret_rows = rows;
+    *ret_count = 0;
+    for (size_t i = 0; error == ERR_OK && i < keys.ret_count; i++) {
+        const struct definition_row *key = (const struct definition_row *)keys.ret_rows + i;
+        const void *key_pointer = key;
+        struct pg_step one = { .statement = &definition_one, .rows = &key_pointer, .count = 1 };
+
+        error = pg_round(pg, false, &one, 1, arena);
+        if (error == ERR_OK && one.ret_count == 1)
+            rows[(*ret_count)++] = *(const struct definition_row *)one.ret_rows;
+        if (error != ERR_INTERNAL)
+            continue;
+        log_error("definition hash=%s because=\"the database cannot read it\" "
+                  "next=\"its sagas are stuck\"",
+                  key->hash);
+        error = ERR_OK;
+    }
+    return error;
+}
+
+static enum error
+read_all(struct pg *pg, struct arena *arena, struct definition_row **ret_rows, size_t *ret_count)
+{
+    const void *no_row = "";
+    struct pg_step step = { .statement = &definition_all, .rows = &no_row, .count = 1 };
+    enum error error = pg_round(pg, false, &step, 1, arena);
+
+    *ret_rows = step.ret_rows;
+    *ret_count = step.ret_count;
+    return error == ERR_INTERNAL ? read_apart(pg, arena, ret_rows, ret_count) : error;
+}
+
+static bool
+is_stored(const struct definition *definition, const struct definition_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(rows[i].hash, definition->hash) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What an older program accepted, to the byte, goes on by the checks of its time: a program that is made
+ * stricter must not leave all sagas standing. What nobody ever accepted is refused. */
+static enum error
+take_refused(struct catalog *catalog, const struct definition_row *rows, size_t count)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; i < catalog->refused_count; i++) {
+        struct refused *refused = &catalog->refused[i];
+        struct definition *definition = refused->definition;
+
+        if (definition == NULL) /* taken by an earlier try */
+            continue;
+        if (!is_stored(definition, rows, count) ||
+            catalog_newest(catalog, definition->name) != NULL) {
+            error = ERR_BAD_REQUEST; /* why was said when it was read */
+            continue;
+        }
+        log_warn(
+            "definition=%s hash=%.12s event=STORED_BEFORE because=\"it would be refused today\" "
+            "next=\"mend %s\"",
+            definition->name, definition->hash, refused->path);
+        log_broken(definition);
+        add(catalog, definition, true);
+        refused->definition = NULL;
+    }
+    return error;
+}
+
+enum error
+catalog_store(struct catalog *catalog, const char *conninfo)
+{
+    struct arena *arena = arena_new();
+    struct pg *pg = pg_new(conninfo, "saga-svc", statements);
+    struct definition_row *rows = NULL;
+    size_t count = 0;
+    enum error error = pg_connect(pg);
+
     if (error == ERR_OK)
-        error = pg_round(pg, false, steps, 2, arena);
-    for (size_t i = 0; error == ERR_OK && i < steps[1].ret_count; i++)
-        add_stored(catalog, (const struct definition_row *)steps[1].ret_rows + i);
+        error = save_all(catalog, pg, arena);
+    if (error == ERR_INTERNAL) {
+        log_error(
+            "definitions because=\"what is new cannot be stored: the database says why above\" "
+            "next=\"keep the files: sagas that start on them need them\"");
+        error = ERR_OK;
+    }
+    if (error == ERR_OK)
+        error = read_all(pg, arena, &rows, &count);
+    if (error == ERR_OK)
+        error = take_refused(catalog, rows, count);
+    for (size_t i = 0; error == ERR_OK && i < count; i++)
+        add_stored(catalog, &rows[i]);
     pg_free(pg);
     arena_free(arena);
     return error;
@@ -241,6 +386,10 @@ catalog_free(struct catalog *catalog)
         return NULL;
     for (size_t i = 0; i < catalog->count; i++)
         definition_free(catalog->entries[i].definition);
+    for (size_t i = 0; i < catalog->refused_count; i++) {
+        definition_free(catalog->refused[i].definition);
+        free(catalog->refused[i].path);
+    }
     free(catalog->entries);
     free(catalog);
     return NULL;

@@ -7,7 +7,8 @@
  * exist. A stored version was, in its time: what it lacks now makes its sagas stuck when they come there.
  *
  * Thread    Loaded by the main thread before others start; read-only from then on.
- * Errors    A definition of the folder that cannot be used ends the program, by name and rule; a
+ * Errors    A definition of the folder that cannot be used ends the program, by name and rule, unless an older
+ *           program stored the very same: then it is loaded like a stored version, and new sagas start on it. A
  *           stored one that cannot be read any more is logged, and its instances are stuck.
  */
 #ifndef SAGA_CATALOG_H
@@ -19,11 +20,13 @@
 
 struct catalog;
 
-/* Reads folder/ *.json. Problems are printed; ERR_BAD_REQUEST when there was any, or no file. */
+/* Reads folder/ *.json. Problems are printed; ERR_BAD_REQUEST when a file is nothing that could have been
+ * stored, or there is none. */
 enum error catalog_read(const char *folder, const struct pbjson *pbjson,
                         struct catalog **ret_catalog);
 
-/* Stores what is new in the database and reads the older versions from it. */
+/* Stores what is new in the database and reads the older versions from it. ERR_BAD_REQUEST: a file is refused,
+ * and was never stored. */
 enum error catalog_store(struct catalog *catalog, const char *conninfo);
 
 struct catalog *catalog_free(struct catalog *catalog);

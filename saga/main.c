@@ -86,8 +86,11 @@ start(struct service *service)
 
     if (error == ERR_OK)
         error = catalog_read(self->definitions, self->pbjson, &self->catalog);
-    while (error == ERR_OK && catalog_store(self->catalog, options.conninfo) == ERR_STORE_DOWN)
-        service_pause();
+    while (error == ERR_OK && (error = catalog_store(self->catalog, options.conninfo)) != ERR_OK &&
+           error != ERR_BAD_REQUEST) {
+        service_pause(); /* what the database cannot do now it may do later; it is logged */
+        error = ERR_OK;
+    }
     if (error == ERR_OK)
         error = participants_open(self->participant_addresses, self->pbjson, &self->participants);
     options.catalog = self->catalog;

@@ -17,6 +17,19 @@ def loses_an_input(states):
     states["ChargeWallet"]["Input"][0]["orderId"] = "$.[orderId"
 
 
+def has_no_id(states):
+    """A call that is no read, of a method without a request_id."""
+    states["ReserveStock"]["Next"] = "AskBalance"
+    states["AskBalance"] = {
+        "Type": "ServiceTask",
+        "ServiceType": "GRPC",
+        "ServiceName": "sagamesh.ledger.v1.LedgerService",
+        "ServiceMethod": "Balance",
+        "Input": [{"customerId": "$.[customerId]", "currency": "$.[currency]"}],
+        "Next": "ChargeWallet",
+    }
+
+
 def goes_in_a_circle(states):
     """Refused today; harmless to a saga that never comes there."""
     states["Fail"] = {"Type": "Choice", "Choices": [], "Default": "Fail"}
@@ -47,6 +60,28 @@ class StoredVersions(Story):
         sku, customer = self.product(500, pieces=10), self.wallet(2000)
         order_id = self.place_under("refused_today", goes_in_a_circle, sku, customer)
         self.assert_paid(order_id, total_minor=500)
+
+    def test_a_file_that_was_accepted_once_is_no_reason_not_to_start(self):
+        story.shared.define(story.saga_named("accepted_once", has_no_id))
+        file = story.shared.definitions / "accepted_once.json"
+        body = file.read_text()
+        digest, quoted = hashlib.sha256(body.encode()).hexdigest(), body.replace("'", "''")
+        self.mesh.psql(
+            "saga",
+            "INSERT INTO saga_definition (hash, name, body, stored_at_us)"
+            f" VALUES ('{digest}', 'accepted_once', '{quoted}', 1)",
+        )
+        try:
+            self.mesh.restart("saga")
+        finally:
+            file.unlink()
+        sku, customer = self.product(500, pieces=10), self.wallet(2000)
+        order_id = self.place(customer, [(sku, 1)], flow="accepted_once")
+        saga = self.wait_saga(order_id, "STUCK", "AskBalance")
+        self.assertIn("request_id", saga.error_message)
+        self.assert_paid(self.place(customer, [(sku, 1)]), total_minor=500)
+        self.assertEqual(self.sagactl("compensate", order_id, "--comment=test: mended")[0], 0)
+        self.assert_failed(order_id, "OPERATOR")
 
     def place_under(self, name, change, sku, customer):
         """An order that holds stock, under a flow of which an older program stored another version."""
