@@ -159,6 +159,7 @@ own_call_new(const struct method *method, const void *op, struct waiting *waitin
     own->call.method = method;
     own->call.deadline_us = clock_steady_us() + OP_SECONDS_MAX * SECOND_US;
     own->call.finish = own_call_finish;
+    own->call.is_own = true;
     own->call.op = arena_take(arena, method->op_bytes);
     memcpy(own->call.op, op, method->op_bytes);
     if (own->call.op->traceparent == NULL)

@@ -80,7 +80,7 @@ static int64_t
 until_us(const struct call *call, int64_t now_us)
 {
     int64_t in_time_us = call->deadline_us - BATCH_ASIDE_MARGIN_US;
-    int64_t latest_us = now_us + BATCH_ASIDE_US_MAX;
+    int64_t latest_us = now_us + (call->is_own ? BATCH_ASIDE_OWN_US : BATCH_ASIDE_US_MAX);
 
     return in_time_us < latest_us ? in_time_us : latest_us;
 }

@@ -23,6 +23,7 @@ enum {
     BATCH_APART_AGAIN_US = 100 * 1000,  /* one call each time: a try takes BATCH_HURRY_MS */
     BATCH_ASIDE_MARGIN_US = 200 * 1000, /* before the deadline: time for the answer to arrive */
     BATCH_ASIDE_US_MAX = 10 * 1000 * 1000,
+    BATCH_ASIDE_OWN_US = 500 * 1000, /* the keeper waits for the ops of its sweeps */
 };
 
 struct aside;

@@ -154,6 +154,25 @@ START_TEST(whose_row_stays_locked_hears_that_nothing_was_done)
 }
 END_TEST
 
+/* The keeper waits for the ops of a sweep, and comes again anyway: one row that is locked must not keep
+ * it from all others. */
+START_TEST(an_op_of_the_program_itself_is_answered_soon)
+{
+    struct test_call *own = counter_call(new_id(), "a", NULL, 1);
+    int64_t began_us = clock_steady_us();
+
+    own->call.is_own = true;
+    person_says("BEGIN; SELECT * FROM counter WHERE name = 'a' FOR UPDATE");
+    submit(own, 30 * SECOND_US);
+    ck_assert(call_fixture_wait(own, patient_us(20 * SECOND_US)));
+    expect_answer(own, ERR_BUSY);
+    ck_assert_int_lt(clock_steady_us() - began_us, patient_us(5 * SECOND_US));
+    person_says("ROLLBACK");
+    call_fixture_free(own);
+    expect_value("a", 1);
+}
+END_TEST
+
 /* It cannot be seen, so it cannot be looked for. */
 START_TEST(a_key_that_is_being_inserted_delays_no_stranger)
 {
@@ -282,6 +301,7 @@ main(void)
     tcase_add_test(cases, a_locked_row_delays_no_stranger);
     tcase_add_test(cases, a_call_waits_for_each_of_its_rows);
     tcase_add_test(cases, whose_row_stays_locked_hears_that_nothing_was_done);
+    tcase_add_test(cases, an_op_of_the_program_itself_is_answered_soon);
     tcase_add_test(cases, a_key_that_is_being_inserted_delays_no_stranger);
     tcase_add_test(cases, a_locked_table_delays_only_those_who_need_it);
     tcase_add_test(cases, many_wait_and_all_are_done);
