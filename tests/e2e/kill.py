@@ -43,6 +43,7 @@ import time
 import traceback
 
 import again
+import audit
 import invariants
 import kill_outside
 from kill_faults import CLOCKS, Fault, do_fault, fault_schedule
@@ -341,7 +342,7 @@ class Pass:
         finally:
             self.mesh.close(keep_logs=keeps_logs)
             shutil.rmtree(self.definitions, ignore_errors=True)
-        return len(invariants.RULES) + 3 - failed, failed
+        return len(invariants.RULES) + 4 - failed, failed
 
     def run_beside(self, act):
         """As run(), on a thread; returns once no more is done to the mesh: draining is waiting for
@@ -381,11 +382,21 @@ class Pass:
         if report.counts["orders"] != len(self.load.orders):
             failed += 1
             say(f"{self.name}: VIOLATED {len(self.load.orders)} orders were placed")
-        for offences in (self.differences, kill_outside.unpaid_and_unreturned(self.mesh)):
+        for offences in (
+            self.differences, kill_outside.unpaid_and_unreturned(self.mesh), self.audited()
+        ):
             failed += bool(offences)
             for offence in offences[: invariants.SHOWN_MAX]:
                 say(f"{self.name}: VIOLATED {offence}")
         return failed
+
+    def audited(self):
+        """The services' own look at the same; what is quarantined waits for a person."""
+        return [
+            "audit: {kind} {id} {code}: {what}".format(**finding)
+            for finding in audit.findings(self.mesh, "--rate=100000")
+            if finding["code"] != "PAYMENT_NEEDS_PERSON"
+        ]
 
     def show_open(self):
         """Where the orders stand that did not end, for whoever looks for the reason."""
