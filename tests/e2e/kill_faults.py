@@ -72,6 +72,19 @@ def children(pid):
     return found
 
 
+def backends(mesh, database):
+    """That work for a service; none while PostgreSQL itself comes back."""
+    try:
+        rows = mesh.psql(
+            "postgres",
+            f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"
+            " AND backend_type = 'client backend' ORDER BY pid",
+        )
+    except AssertionError:
+        return []
+    return [int(row[0]) for row in rows]
+
+
 def processes(mesh, fault):
     """That stand still together. The database's part first: then it cannot say anything any more."""
     if fault.victim == "postgres":
@@ -79,13 +92,7 @@ def processes(mesh, fault):
         return [postmaster, *children(postmaster)]
     pids = [mesh.pid(fault.victim)]
     if fault.how == "freeze":
-        database = mesh.programs[fault.victim].database
-        rows = mesh.psql(
-            "postgres",
-            f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"
-            " AND backend_type = 'client backend' ORDER BY pid",
-        )
-        pids = [int(row[0]) for row in rows] + pids
+        pids = backends(mesh, mesh.programs[fault.victim].database) + pids
     return pids
 
 

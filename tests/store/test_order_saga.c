@@ -92,7 +92,6 @@ static const struct method saga_methods[] = {
     { "List",            sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Retry",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Compensate",      sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
-    { "Settle",          sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "ListDefinitions", sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { 0 },
 };
