@@ -143,6 +143,17 @@ refunds_text(const struct refunded *set, size_t count, struct arena *arena)
     return text;
 }
 
+/* The last place is kept for ours. */
+static bool
+has_place(const struct payment *payment, const struct refunded *refund, size_t count)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    return count < PAYMENT_REFUNDS_MAX - 1 ||
+           (count < PAYMENT_REFUNDS_MAX &&
+            strcmp(uuid_print(payment->record.id, id), refund->id) == 0);
+}
+
 /* Adds to the set in the order of ids, so that it does not tell in which order it was heard. A known
  * id with a greater amount is the newer news: amounts of a refund only grow. */
 static bool
@@ -157,7 +168,7 @@ refund_add(struct payment *payment, const struct refunded *refund, struct arena 
         if (set[at].amount_minor >= refund->amount_minor)
             return false;
         set[at].amount_minor = refund->amount_minor;
-    } else if (count == PAYMENT_REFUNDS_MAX) {
+    } else if (!has_place(payment, refund, count)) {
         return false;
     } else {
         memmove(&set[at + 1], &set[at], (count - at) * sizeof *set);
@@ -236,6 +247,18 @@ payment_expires_us(const struct payment *payment)
     return payment->ends_at_us > 0 && payment->ends_at_us < payment->expires_at_us
                ? payment->ends_at_us
                : payment->expires_at_us;
+}
+
+int64_t
+payment_checkout_end_us(const struct payment *payment)
+{
+    int64_t end_us = payment->expires_at_us;
+
+    if (payment->ends_at_us == 0)
+        return end_us;
+    if (end_us > payment->ends_at_us + CHECKOUT_US_MAX)
+        return payment->ends_at_us + CHECKOUT_US_MAX;
+    return end_us > payment->ends_at_us ? end_us : payment->ends_at_us;
 }
 
 /* A create that was refused settles nothing while an earlier one may have arrived. */

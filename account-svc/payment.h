@@ -34,8 +34,7 @@ enum {
     PAYMENT_REFERENCE_BYTES_MAX = 200,
     PAYMENT_COMMENT_BYTES_MAX = 200,
     PAYMENT_FAILURE_BYTES_MAX = 190, /* as an order's detail */
-    PAYMENT_REFUNDS_MAX =
-        16, /* one is ours; the others are made in the provider's own back office */
+    PAYMENT_REFUNDS_MAX = 32, /* of the provider's own back office, and the last place for ours */
     PAYMENT_LISTED_MAX = 100,
     PROVIDER_NAME_BYTES_MAX = 32,
     WEBHOOK_BYTES_MAX = 256 << 10,
@@ -138,6 +137,12 @@ const struct refunded *payment_refunds(const struct payment *payment, struct are
 
 /* Until when it can be paid: no later than its order waits, whatever the provider says. */
 int64_t payment_expires_us(const struct payment *payment);
+
+/* Until when money may come of it, whatever is said: no earlier than its order's end, and no later than
+ * CHECKOUT_US_MAX after it, so that what a provider says of its checkout puts off neither the last query nor
+ * the operator. */
+#define CHECKOUT_US_MAX (7 * DAY_US)
+int64_t payment_checkout_end_us(const struct payment *payment);
 
 /* What came of it without a success, for its order: "" while it may still be paid, and when the registers say
  * it all. */
@@ -285,7 +290,8 @@ enum abandon_step {
 #define WATCHED_AGAIN_US (5 * SECOND_US) /* a watcher who says so more often changes nothing */
 #define QUERY_GAP_MIN_US (2 * SECOND_US) /* hints make no more than this of a payment's queries */
 #define EXPIRY_MARGIN_US                                                                           \
-    (60 * SECOND_US) /* the last query comes this long after the checkout's end */
+    (60 * SECOND_US)   /* the last query comes this long after the checkout's end, and the cancel */
+#define GONE_US DAY_US /* this long after it, that what may be there is not is believed */
 
 struct task {
     struct uuid payment_id;
@@ -307,6 +313,7 @@ struct task {
     int32_t unread;          /* answers in a row that could not be read */
     int64_t silent_since_us; /* since then the provider says nothing of how it stands; 0: it does */
     int64_t refund_sent_us;  /* when our refund was first sent; 0: it was not */
+    int64_t last_query_us;   /* the last query comes no earlier; 0: only the checkout says when */
     int64_t give_up_us;      /* when an Abandon is decided without the provider; 0: none waits */
     const struct pace *pace; /* its provider's; no column: filled when the row is found */
 };
@@ -335,6 +342,9 @@ const char *payment_plan_because(const struct payment *payment, const struct tas
 
 /* May it be at the provider, for all we know? */
 bool task_may_be_there(const struct task *task);
+
+/* From then on a query that is answered is the last one, when it finds the payment over. */
+int64_t payment_last_query_us(const struct payment *payment, const struct task *task);
 
 /* ---- what tasks bring: payment_learn.c ---- */
 
@@ -376,10 +386,10 @@ enum { TROUBLE_UNREAD_MIN = 5 };             /* answers in a row */
 #define TROUBLE_SILENT_US (3600 * SECOND_US) /* of silence, after the checkout's end */
 #define TROUBLE_OPEN_US DAY_US               /* after the checkout's end */
 
-/* The troubles that come and go with time: called whenever an attempt has ended. The caller makes a
- * change of them a version. */
-unsigned payment_trouble_review(struct payment *payment, const struct task *task,
-                                struct arena *arena, int64_t now_us);
+/* payment_plan(), and then the troubles that come and go with what is known and with time: a change of them
+ * is a version of its own. */
+unsigned payment_replan(struct payment *payment, struct task *task, struct arena *arena,
+                        int64_t now_us);
 
 /* ---- what persons and time decide: payment_learn.c ---- */
 

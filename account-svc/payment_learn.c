@@ -32,6 +32,7 @@ static void
 cancel_unsure(struct task *task)
 {
     task->abandon_step = ABANDON_QUERY_AGAIN;
+    task->last_query_done = false;
 }
 
 static void
@@ -109,16 +110,6 @@ learn_nothing(struct task *task, int64_t now_us)
         task->query_wanted = true;
 }
 
-static unsigned
-review_and_plan(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
-{
-    unsigned changes = payment_trouble_review(payment, task, arena, now_us);
-
-    if (changes != 0)
-        payment_touched(payment, now_us);
-    return changes | payment_plan(payment, task, arena, now_us);
-}
-
 enum task_kind
 payment_lease(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
 {
@@ -127,7 +118,7 @@ payment_lease(struct payment *payment, struct task *task, struct arena *arena, i
     if (task->is_leased) { /* the thread or program that had it is gone: it may have happened */
         lease_end(task, now_us);
         learn_nothing(task, now_us);
-        review_and_plan(payment, task, arena, now_us);
+        payment_replan(payment, task, arena, now_us);
         if (task->due_us > now_us)
             return TASK_NONE;
     }
@@ -149,12 +140,24 @@ struct lesson {
     int64_t now_us;
 };
 
+/* Its books are asked once more, in a while: they may know better by then. */
+static void
+last_query_again(struct task *task, const struct lesson *lesson)
+{
+    task->last_query_us = lesson->now_us + EXPIRY_MARGIN_US;
+    task->last_query_done = false;
+}
+
+/* Nobody said so, but it follows. */
 static unsigned
-observe_canceled(struct payment *payment, const struct lesson *lesson)
+observe_canceled(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
     const struct observation canceled = { .source = SOURCE_CANCEL, .observed = OBSERVED_CANCELED };
+    unsigned changes = payment_observe(payment, &canceled, lesson->arena, lesson->now_us);
 
-    return payment_observe(payment, &canceled, lesson->arena, lesson->now_us);
+    if ((changes & CHANGE_OBSERVED) != 0)
+        last_query_again(task, lesson);
+    return changes;
 }
 
 static bool
@@ -169,8 +172,10 @@ is_there(int32_t create_state)
 static unsigned
 learn_gone_unwanted(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
-    if (is_there(task->create_state) && task->abandon_step >= ABANDON_QUERY_AGAIN)
-        return observe_canceled(payment, lesson);
+    if (is_there(task->create_state) && task->abandon_step >= ABANDON_QUERY_AGAIN) {
+        task->attempts = 0;
+        return observe_canceled(payment, task, lesson);
+    }
     if (is_there(task->create_state))
         task->abandon_step = ABANDON_CANCEL;
     else if (task->last_query_done && task->create_state != CREATE_DOUBTED &&
@@ -195,6 +200,14 @@ learn_not_found(struct task *task)
         task->create_state = CREATE_AGAIN;
 }
 
+/* The books say so, now; what was said before may have been wrong. */
+static bool
+is_over(const struct payment *payment, const struct lesson *lesson)
+{
+    return payment->observed == OBSERVED_SUCCEEDED ||
+           observed_is_final((int32_t)lesson->observation->observed);
+}
+
 /* Of attempts to end a payment, to pay it back or to hear of its page an answer to a query is no progress. */
 static bool
 is_progress(const struct payment *payment, const struct task *task, const struct lesson *lesson)
@@ -204,7 +217,7 @@ is_progress(const struct payment *payment, const struct task *task, const struct
     if (lesson->create_before == CREATE_PAGE_ASKED)
         return false;
     return payment->abandon_asked_us == 0 || task->abandon_step == ABANDON_QUERY ||
-           observed_is_final(payment->observed);
+           is_over(payment, lesson);
 }
 
 /* It is there, the answer to its create was lost, and the books do not tell where it can be paid. */
@@ -220,19 +233,31 @@ static unsigned
 learn_known_query(struct payment *payment, struct task *task, bool was_denied,
                   const struct lesson *lesson)
 {
-    bool is_final = observed_is_final(payment->observed);
-    bool is_gone =
-        payment->abandon_asked_us != 0 && !is_final && task->abandon_step == ABANDON_QUERY_GONE;
+    bool is_gone = payment->abandon_asked_us != 0 && !observed_is_final(payment->observed) &&
+                   task->abandon_step == ABANDON_QUERY_GONE;
 
     task->create_state = is_pageless(payment, lesson) ? CREATE_PAGELESS : CREATE_THERE;
     task->polls++;
     if (!was_denied && is_progress(payment, task, lesson))
         task->attempts = 0;
     if (is_gone)
-        return observe_canceled(payment, lesson);
+        return observe_canceled(payment, task, lesson);
     if (payment->abandon_asked_us != 0)
-        task->abandon_step = is_final ? ABANDON_QUERY_AGAIN : ABANDON_CANCEL;
+        task->abandon_step = is_over(payment, lesson) ? ABANDON_QUERY_AGAIN : ABANDON_CANCEL;
     return 0;
+}
+
+/* A key of another account makes everything look gone, until somebody sees it: what may be there is asked for
+ * once more, a day later. */
+static void
+learn_last_query(const struct payment *payment, struct task *task, const struct lesson *lesson)
+{
+    int64_t gone_us = payment_checkout_end_us(payment) + GONE_US;
+
+    task->last_query_done = lesson->outcome == OUTCOME_KNOWN || lesson->now_us >= gone_us ||
+                            task->create_state == CREATE_DOUBTED;
+    if (!task->last_query_done)
+        task->last_query_us = gone_us;
 }
 
 static unsigned
@@ -245,10 +270,12 @@ learn_query(struct payment *payment, struct task *task, const struct lesson *les
     task->hint_attempts = 0;
     if (was_denied)
         task->refund_state = REFUND_READY; /* of what is left, if anything is */
-    if (lesson->now_us >= payment->expires_at_us + EXPIRY_MARGIN_US)
-        task->last_query_done = true;
+    if (lesson->now_us >= payment_last_query_us(payment, task))
+        learn_last_query(payment, task, lesson);
     if (lesson->outcome == OUTCOME_KNOWN)
         return learn_known_query(payment, task, was_denied, lesson);
+    if (payment->observed == OBSERVED_SUCCEEDED || payment->is_quarantined)
+        return 0; /* it was there: this says nothing of its money */
     if (payment->abandon_asked_us != 0)
         return learn_gone_unwanted(payment, task, lesson);
     learn_not_found(task);
@@ -318,18 +345,20 @@ learn_cancel(struct task *task, const struct lesson *lesson)
 {
     if (lesson->outcome == OUTCOME_NOT_FOUND && is_there(lesson->create_before))
         task->abandon_step = ABANDON_QUERY_GONE;
-    if (lesson->outcome == OUTCOME_KNOWN && lesson->observation->currency == NULL)
+    if (lesson->outcome != OUTCOME_KNOWN)
+        return;
+    if (lesson->observation->currency == NULL && task->last_query_us == 0)
         task->query_wanted = true;
+    last_query_again(task, lesson);
 }
 
-/* A payment that the provider does not find is not refunded there either. */
+/* A payment that the provider does not find is not refunded there either. One that was made and leaves
+ * something to pay back all the same is no progress. */
 static unsigned
 learn_refund(struct payment *payment, struct task *task, enum outcome outcome, int64_t now_us)
 {
-    if (outcome == OUTCOME_KNOWN) {
-        task->attempts = 0;
+    if (outcome == OUTCOME_KNOWN)
         task->refund_state = REFUND_READY;
-    }
     if (outcome != OUTCOME_REFUSED && outcome != OUTCOME_NOT_FOUND)
         return 0;
     task->refund_state = REFUND_DENIED;
@@ -425,14 +454,14 @@ payment_learn(struct payment *payment, struct task *task, int32_t lease, enum ou
     if (outcome == OUTCOME_KNOWN && !is_there(task->create_state))
         task->create_state = CREATE_THERE; /* also when this lease is not the newest any more */
     if (!task->is_leased || task->lease != lease)
-        return changes | payment_plan(payment, task, arena, now_us);
+        return changes | payment_replan(payment, task, arena, now_us);
     if (task->kind == TASK_QUERY && outcome == OUTCOME_KNOWN)
         changes |= learn_gone(payment, task, observation, arena, now_us);
     lease_end(task, now_us);
     count_words(task, &lesson);
     changes |= learn_task_end(payment, task, &lesson);
     changes |= learn_refused_create(payment, task, &lesson);
-    return changes | review_and_plan(payment, task, arena, now_us);
+    return changes | payment_replan(payment, task, arena, now_us);
 }
 
 /* ---- what persons and time decide ---- */
@@ -461,5 +490,5 @@ payment_give_up(struct payment *payment, struct task *task, struct arena *arena,
 
     if (task->give_up_us != 0 && now_us >= task->give_up_us)
         changes = payment_decide_abandon(payment, now_us);
-    return changes | payment_plan(payment, task, arena, now_us);
+    return changes | payment_replan(payment, task, arena, now_us);
 }

@@ -173,7 +173,7 @@ create_payment_decide(void *op, struct batch_rows *rows)
     task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
     task->provider = payment->provider;
     task->pace = pace_of == NULL ? NULL : pace_of(task->provider);
-    payment_plan(payment, task, batch_arena(rows), create->op.now_us);
+    payment_replan(payment, task, batch_arena(rows), create->op.now_us);
     payment_news(rows, payment, observed_word(OBSERVED_CREATED), payment->version);
 }
 
@@ -256,7 +256,7 @@ observe_payment_decide(void *op, struct batch_rows *rows)
         subject.task->query_wanted = true;
     if ((changes & CHANGE_OBSERVED) != 0)
         subject.task->attempts = 0; /* an answer, if not to our question */
-    changes |= payment_plan(subject.payment, subject.task, subject.arena, now_us);
+    changes |= payment_replan(subject.payment, subject.task, subject.arena, now_us);
     subject_end(&subject, changes);
 }
 
@@ -322,7 +322,7 @@ undo_decide(struct undo_payment *undo, struct batch_rows *rows,
         return;
     is_decided = subject.payment->claim != CLAIM_OPEN;
     changes = wish(subject.payment, undo->op.now_us);
-    changes |= payment_plan(subject.payment, subject.task, subject.arena, undo->op.now_us);
+    changes |= payment_replan(subject.payment, subject.task, subject.arena, undo->op.now_us);
     if (is_decided && subject.payment->version == subject.version_before) {
         payment_tell_again(subject.payment, undo->op.now_us);
         batch_changed(rows, subject.payment);
@@ -374,7 +374,7 @@ settle_payment_decide(void *op, struct batch_rows *rows)
                  uuid_print(settle->payment_id, id), subject.payment->provider, settle->comment);
         changes = payment_settle(subject.payment, subject.task, batch_keep(rows, settle->comment),
                                  settle->op.now_us);
-        changes |= payment_plan(subject.payment, subject.task, subject.arena, settle->op.now_us);
+        changes |= payment_replan(subject.payment, subject.task, subject.arena, settle->op.now_us);
         subject_end(&subject, changes);
     }
     op_record(rows, LEDGER_OP, op, "SettlePayment");

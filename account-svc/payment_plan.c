@@ -138,6 +138,14 @@ task_may_be_there(const struct task *task)
            task->create_state != CREATE_NEVER;
 }
 
+int64_t
+payment_last_query_us(const struct payment *payment, const struct task *task)
+{
+    int64_t end_us = payment_checkout_end_us(payment) + EXPIRY_MARGIN_US;
+
+    return end_us > task->last_query_us ? end_us : task->last_query_us;
+}
+
 static bool
 is_to_be_settled(const struct payment *payment, const struct task *task, struct arena *arena)
 {
@@ -207,11 +215,13 @@ is_create_in_doubt(const struct payment *payment, const struct task *task, struc
             task->create_state == CREATE_PAGE_ASKED);
 }
 
+/* The books said that it is open; also after somebody said that it is over. */
 static bool
 is_to_be_cancelled(const struct payment *payment, const struct task *task, struct arena *arena)
 {
     (void)arena;
-    return is_unwanted(payment) && task_may_be_there(task) && task->abandon_step == ABANDON_CANCEL;
+    return payment->abandon_asked_us != 0 && payment->observed != OBSERVED_SUCCEEDED &&
+           task_may_be_there(task) && task->abandon_step == ABANDON_CANCEL;
 }
 
 /* Also when the claim was given up long ago: as long as the provider keeps it open, money can come. */
@@ -258,13 +268,13 @@ is_anything(const struct payment *payment, const struct task *task, struct arena
 
 /* ---- when ---- */
 
-/* An answer is worth less the longer the checkout is over. */
+/* An answer is worth less the longer the checkout is over, and least when it will be the same again. */
 static int64_t
 backoff_max_us(const struct payment *payment, const struct task *task, int64_t now_us)
 {
     if (now_us < payment_expires_us(payment) + SILENT_US)
         return BACKOFF_MAX_US;
-    return task->last_query_done ? DAY_US : BACKOFF_SILENT_US;
+    return task->silent_since_us == 0 ? DAY_US : BACKOFF_SILENT_US;
 }
 
 typedef int64_t when(const struct payment *payment, const struct task *task, int64_t now_us);
@@ -315,7 +325,7 @@ watched_when(const struct payment *payment, const struct task *task, int64_t now
 static int64_t
 poll_when(const struct payment *payment, const struct task *task, int64_t now_us)
 {
-    int64_t end_us = payment->expires_at_us + EXPIRY_MARGIN_US, due_us;
+    int64_t end_us = payment_last_query_us(payment, task), due_us;
 
     if (task->attempts > 0)
         return due_after_attempts(task, backoff_max_us(payment, task, now_us), now_us);
@@ -338,8 +348,9 @@ hint_waits(const struct task *task)
 static int64_t
 hint_when(const struct payment *payment, const struct task *task, int64_t now_us)
 {
-    int64_t max_us =
-        now_us < payment->expires_at_us ? BACKOFF_HINT_US : backoff_max_us(payment, task, now_us);
+    int64_t max_us = now_us < payment_checkout_end_us(payment)
+                         ? BACKOFF_HINT_US
+                         : backoff_max_us(payment, task, now_us);
     int64_t gap_us = task->hint_attempts == 0 ? 0 : backoff_us(task, task->hint_attempts, max_us);
 
     return due_after_query(task, gap_us > QUERY_GAP_MIN_US ? gap_us : QUERY_GAP_MIN_US, now_us);
@@ -356,9 +367,9 @@ static const struct plan_rule {
 } plan[] = {
     /* clang-format off */
     { is_to_be_settled,   TASK_QUERY,        ERRAND_ASK,    at_once,      "a person wants it paid back: the books say what was taken" },
-    { is_refund_in_doubt, TASK_QUERY_REFUND, ERRAND_ASK,    at_once,      "the refund may have been made" },
-    { is_refund_unsaid,   TASK_QUERY,        ERRAND_ASK,    at_once,      "how the refund stands was not said: the books list what went back" },
-    { is_refund_denied,   TASK_QUERY,        ERRAND_ASK,    at_once,      "the refund was refused: the books say what is left" },
+    { is_refund_in_doubt, TASK_QUERY_REFUND, ERRAND_ASK,    refund_when,  "the refund may have been made" },
+    { is_refund_unsaid,   TASK_QUERY,        ERRAND_ASK,    refund_when,  "how the refund stands was not said: the books list what went back" },
+    { is_refund_denied,   TASK_QUERY,        ERRAND_ASK,    refund_when,  "the refund was refused: the books say what is left" },
     { is_refund_open,     TASK_REFUND,       ERRAND_REFUND, refund_when,  "paid, and the order does not take it" },
     { is_quarantined,     TASK_NONE,         ERRAND_ASK,    never,        "the provider's books differ from ours: a person decides" },
     { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has not heard of it" },

@@ -194,6 +194,7 @@ static const struct pg_column task_columns[] = {
     PG_COLUMN(struct task, hint_attempts, PG_INT4),
     PG_COLUMN(struct task, silent_since_us, PG_INT8),
     PG_COLUMN(struct task, refund_sent_us, PG_INT8),
+    PG_COLUMN(struct task, last_query_us, PG_INT8),
     PG_COLUMN(struct task, errand, PG_INT4),
     PG_COLUMN(struct task, unread, PG_INT4),
     { 0 },
@@ -202,12 +203,12 @@ static const struct pg_column task_columns[] = {
     "payment_id, provider, kind, due_us, is_leased, lease, attempts, create_state, abandon_step,"  \
     " polls, query_wanted, last_query_done, queried_at_us, watched_until_us, give_up_us,"          \
     " refund_state, tried_us, is_by_hint, is_hint_asked, hint_attempts, silent_since_us,"          \
-    " refund_sent_us, errand, unread"
+    " refund_sent_us, last_query_us, errand, unread"
 #define TASK_ARRAYS                                                                                \
     "unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::boolean[], $6::int[], $7::int[]," \
     " $8::int[], $9::int[], $10::int[], $11::boolean[], $12::boolean[], $13::bigint[],"            \
     " $14::bigint[], $15::bigint[], $16::int[], $17::bigint[], $18::boolean[], $19::boolean[],"    \
-    " $20::int[], $21::bigint[], $22::bigint[], $23::int[], $24::int[])"
+    " $20::int[], $21::bigint[], $22::bigint[], $23::bigint[], $24::int[], $25::int[])"
 
 const struct pg_statement task_load = {
     .name = "task_load",
@@ -237,7 +238,7 @@ const struct pg_statement task_update = {
            " refund_state = u.refund_state, tried_us = u.tried_us, is_by_hint = u.is_by_hint,"
            " is_hint_asked = u.is_hint_asked, hint_attempts = u.hint_attempts,"
            " silent_since_us = u.silent_since_us, refund_sent_us = u.refund_sent_us,"
-           " errand = u.errand, unread = u.unread"
+           " last_query_us = u.last_query_us, errand = u.errand, unread = u.unread"
            " FROM " TASK_ARRAYS " AS u(" TASK_COLUMNS ") WHERE t.payment_id = u.payment_id",
     .in = task_columns,
 };

@@ -4,7 +4,8 @@
  * a refund is refused, or the provider says nothing. The payment carries the gravest of its troubles,
  * sagactl payments lists it, and the program goes on asking all the same: whatever is answered at last
  * ends the trouble. Two troubles begin with an event (payment.c, payment_learn.c), and end with it; the
- * others are a function of what is known and of the time, looked at after every attempt.
+ * others are a function of what is known and of the time, looked at whenever a payment is planned; a payment
+ * of which nothing more is asked has none of them.
  */
 #include "account-svc/payment.h"
 
@@ -65,8 +66,8 @@ static bool
 is_unanswered(const struct payment *payment, const struct task *task, struct arena *arena,
               int64_t now_us)
 {
-    int64_t since_us = payment->expires_at_us > task->silent_since_us ? payment->expires_at_us
-                                                                      : task->silent_since_us;
+    int64_t end_us = payment_checkout_end_us(payment);
+    int64_t since_us = end_us > task->silent_since_us ? end_us : task->silent_since_us;
 
     (void)arena;
     return task->silent_since_us != 0 && now_us - since_us >= TROUBLE_SILENT_US &&
@@ -74,14 +75,18 @@ is_unanswered(const struct payment *payment, const struct task *task, struct are
            (!task->last_query_done || !observed_is_final(payment->observed));
 }
 
+/* By its books; between a cancel and the query after it as before. */
 static bool
 is_still_open(const struct payment *payment, const struct task *task, struct arena *arena,
               int64_t now_us)
 {
+    bool is_open = !observed_is_final(payment->observed) || task->abandon_step == ABANDON_CANCEL;
+
     (void)arena;
-    return payment->claim == CLAIM_ABANDONED && !observed_is_final(payment->observed) &&
-           task_may_be_there(task) && task->last_query_done &&
-           now_us - payment->expires_at_us >= TROUBLE_OPEN_US;
+    if (payment->claim != CLAIM_ABANDONED || payment->observed == OBSERVED_SUCCEEDED ||
+        !task_may_be_there(task) || now_us - payment_checkout_end_us(payment) < TROUBLE_OPEN_US)
+        return false;
+    return task->last_query_done ? is_open : payment->trouble == TROUBLE_STILL_OPEN;
 }
 
 static const struct {
@@ -94,15 +99,17 @@ static const struct {
     { is_still_open, TROUBLE_STILL_OPEN },
 };
 
-unsigned
-payment_trouble_review(struct payment *payment, const struct task *task, struct arena *arena,
-                       int64_t now_us)
+static unsigned
+trouble_review(struct payment *payment, const struct task *task, struct arena *arena,
+               int64_t now_us)
 {
     enum trouble trouble = TROUBLE_NONE;
 
     if (payment->trouble == TROUBLE_QUARANTINED || payment->trouble == TROUBLE_REFUND_REFUSED)
         return 0;
-    for (size_t i = 0; trouble == TROUBLE_NONE && i < sizeof by_time / sizeof *by_time; i++) {
+    for (size_t i = 0;
+         trouble == TROUBLE_NONE && task->kind != TASK_NONE && i < sizeof by_time / sizeof *by_time;
+         i++) {
         if (by_time[i].fits(payment, task, arena, now_us))
             trouble = by_time[i].trouble;
     }
@@ -111,5 +118,14 @@ payment_trouble_review(struct payment *payment, const struct task *task, struct 
     payment_need_nobody(payment);
     if (trouble != TROUBLE_NONE)
         payment_call_person(payment, trouble);
+    payment_touched(payment, now_us);
     return CHANGE_OTHER;
+}
+
+unsigned
+payment_replan(struct payment *payment, struct task *task, struct arena *arena, int64_t now_us)
+{
+    unsigned changes = payment_plan(payment, task, arena, now_us);
+
+    return changes | trouble_review(payment, task, arena, now_us);
 }

@@ -227,6 +227,7 @@ ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS is_hint_asked boolean NOT NUL
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS hint_attempts int NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS silent_since_us bigint NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS refund_sent_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS last_query_us bigint NOT NULL DEFAULT 0;
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS unread int NOT NULL DEFAULT 0;
 -- 0 create, 1 look, 2 refund, 3 ask, 4 cancel: each provider is asked for them apart.
 ALTER TABLE provider_task ADD COLUMN IF NOT EXISTS errand int NOT NULL DEFAULT 3 CHECK (errand BETWEEN 0 AND 4);

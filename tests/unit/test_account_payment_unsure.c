@@ -245,7 +245,7 @@ START_TEST(graver_trouble_is_told)
     ck_assert_uint_eq(payment_call_person(&payment, TROUBLE_REFUND_REFUSED), CHANGE_OTHER);
     ck_assert_uint_eq(payment_call_person(&payment, TROUBLE_UNANSWERED), 0);
     ck_assert_int_eq(payment.trouble, TROUBLE_REFUND_REFUSED);
-    ck_assert_uint_eq(payment_trouble_review(&payment, &task, arena, NOW_US), 0);
+    ck_assert_uint_eq(payment_replan(&payment, &task, arena, NOW_US), 0);
     payment_need_nobody(&payment);
     ck_assert(!payment.needs_person);
 }
