@@ -234,7 +234,8 @@ observe_finds(const struct observe_payment *observe, struct batch_rows *rows,
             strcmp(observe->provider, ret_subject->payment->provider) == 0);
 }
 
-/* A verified webhook is the provider's word; anything else makes a query due. The inbox row is the
+/* A verified webhook is the provider's word; anything else makes a query due, and so does a word that is not
+ * known here. The inbox row is the
  * record of a webhook, and a hint leaves none: both do nothing when repeated. */
 void
 observe_payment_decide(void *op, struct batch_rows *rows)
@@ -252,7 +253,8 @@ observe_payment_decide(void *op, struct batch_rows *rows)
         changes = payment_observe(subject.payment, &observe->observation, subject.arena, now_us);
     if (observe->hint == HINT_WATCHED)
         task_watch(subject.task, now_us);
-    else if (!observe->is_verified || (changes & CHANGE_WANTS_QUERY) != 0)
+    else if (!observe->is_verified || (changes & CHANGE_WANTS_QUERY) != 0 ||
+             observe->observation.observed == OBSERVED_NONE)
         subject.task->query_wanted = true;
     if ((changes & CHANGE_OBSERVED) != 0)
         subject.task->attempts = 0; /* an answer, if not to our question */

@@ -135,7 +135,7 @@ breaker_tell(struct breaker *breaker, const struct lane *lane, enum errand erran
     breaker->is_told = true;
     log_error("provider=%s errand=%s status=%d event=PROVIDER_AWAY seconds=%lld"
               " because=\"such requests are not answered any more\""
-              " next=\"ask the provider; 401 and 403: is the key right?\"",
+              " next=\"ask the provider; 401 and 403: is the key right? 3xx: is base_url?\"",
               lane->provider->name, errand_word(errand), status,
               (long long)((now_us - breaker->failing_since_us) / SECOND_US));
 }
@@ -157,11 +157,12 @@ breaker_fails(struct breaker *breaker, const struct lane *lane, enum errand erra
         now_us + jittered(pause_us < LANE_PAUSE_MAX_US ? pause_us : LANE_PAUSE_MAX_US);
 }
 
-/* 401 and 403 come of a key: asking faster does not mend it. */
+/* 401 and 403 come of a key, a redirect of an address: asking faster does not mend them. */
 static bool
 is_failure(int status)
 {
-    return status == 0 || status >= 500 || status == 429 || status == 401 || status == 403;
+    return status == 0 || status >= 500 || status == 429 || status == 401 || status == 403 ||
+           (status >= 300 && status < 400);
 }
 
 static void

@@ -334,6 +334,8 @@ result_outcome(const json_t *json, int status, struct arena *arena, struct obser
     observation->words = provider_clean(provider_text(result, "message", arena), arena);
     if (code == NULL && status >= 200 && status < 300)
         return provider_unreadable(observation, "cannot be read: 'resultInfo.code' must be a text");
+    if (code != NULL && strcmp(code, "OPA_CLIENT_NOT_FOUND") == 0)
+        return provider_unreadable(observation, "the provider does not know of our key");
     if (code != NULL && strstr(code, "NOT_FOUND") != NULL)
         return OUTCOME_NOT_FOUND;
     observation->is_repeat = code != NULL && strstr(code, "DUPLICATE") != NULL;
@@ -344,18 +346,13 @@ result_outcome(const json_t *json, int status, struct arena *arena, struct obser
     return provider_status_outcome(status);
 }
 
-/* Of another payment, or with a word that nobody knows: nothing was said. */
+/* With a word that nobody knows nothing was said. */
 static enum outcome
-query_heard(const struct payment *payment, const json_t *data, struct arena *arena,
-            struct observation *observation)
+query_heard(const json_t *data, struct arena *arena, struct observation *observation)
 {
-    const char *id = provider_text(data, "merchantPaymentId", arena);
     const char *status = provider_text(data, "status", arena);
 
     payment_heard(data, arena, observation);
-    if (id != NULL && strcmp(id, id_text(payment, arena)) != 0)
-        return provider_unreadable(observation,
-                                   "its 'data.merchantPaymentId' is of something else");
     if (status == NULL)
         return provider_unreadable(observation, "cannot be read: 'data.status' must be a text");
     if (observation->observed == OBSERVED_NONE)
@@ -370,6 +367,12 @@ static enum outcome
 data_heard(const struct payment *payment, const json_t *data, enum task_kind kind,
            struct arena *arena, struct observation *observation)
 {
+    const char *id = provider_text(data, "merchantPaymentId", arena);
+
+    if (id != NULL && strcmp(id, id_text(payment, arena)) != 0 &&
+        (kind == TASK_CREATE || kind == TASK_QUERY))
+        return provider_unreadable(observation,
+                                   "its 'data.merchantPaymentId' is of something else");
     switch (kind) {
     case TASK_CREATE:
         code_heard(data, arena, observation);
@@ -377,7 +380,7 @@ data_heard(const struct payment *payment, const json_t *data, enum task_kind kin
                    ? provider_unreadable(observation, "cannot be read: 'data.url' must be a text")
                    : OUTCOME_KNOWN;
     case TASK_QUERY:
-        return query_heard(payment, data, arena, observation);
+        return query_heard(data, arena, observation);
     case TASK_REFUND:
     case TASK_QUERY_REFUND:
         return own_refund_heard(payment, data, kind, arena, observation);

@@ -8,6 +8,14 @@
 
 /* ---- answers ---- */
 
+/* 202 and 204 may say no more than that; the trouble of a server comes as a page. A 404 that is none of the
+ * provider's own is of something else that stands at its address. */
+static bool
+must_be_readable(int status)
+{
+    return status == 404 || (status >= 200 && status < 300 && status != 202 && status != 204);
+}
+
 json_t *
 provider_answer_pick(const struct provider_answer *answer, const struct json_want *wanted,
                      struct arena *arena, struct observation *observation)
@@ -17,9 +25,9 @@ provider_answer_pick(const struct provider_answer *answer, const struct json_wan
 
     if (json_pick(answer->body, answer->body_bytes, wanted, "answer", &problem, &json) == ERR_OK)
         return json;
-    /* 202 and 204 may say no more than that; the trouble of a server comes as a page. */
-    if (answer->status >= 200 && answer->status < 300 && answer->status != 202 &&
-        answer->status != 204)
+    if (answer->status >= 300 && answer->status < 400)
+        observation->unreadable = "it is a redirect, and none is followed: is base_url right?";
+    else if (must_be_readable(answer->status))
         observation->unreadable = arena_copy(arena, problem.text, strlen(problem.text));
     return NULL;
 }

@@ -8,8 +8,9 @@
  *
  * The id is ours: the idempotency key of the payment, and of its one refund. Each answer, and the data
  * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"};
- * the answer to a refund is {"id","status","amount"} of the refund itself. What is refused says why in
- * {"code","detail"}, or "message" (RFC 9457 and its like).
+ * the answer to a refund is {"id","status","amount"} of the refund itself, and so is each of its "refunds",
+ * where no status means that it was made. What is refused, or not found, says so in {"code","detail"}, or
+ * "message" (RFC 9457 and its like).
  */
 #include "account-svc/provider_webhook.h"
 #include "mesh/base/json.h"
@@ -122,7 +123,12 @@ sandbox_refund(const struct provider *provider, const struct payment *payment, i
 
 /* ---- what it says ---- */
 
-static const struct json_want refund_members[] = { { "id", NULL }, { "amount", NULL }, { 0 } };
+static const struct json_want refund_members[] = {
+    { "id", NULL },
+    { "status", NULL },
+    { "amount", NULL },
+    { 0 },
+};
 
 /* Of an answer, and of the data of a webhook. */
 /* clang-format off */
@@ -149,6 +155,16 @@ refund_heard(struct observation *observation, const char *id, const json_t *amou
         return;
     refund->id = id;
     observation->refund_count++;
+}
+
+/* One that waits, or failed, has brought nothing back. */
+static bool
+is_made(const json_t *refund, struct arena *arena)
+{
+    struct observation word = { 0 };
+
+    provider_status(&provider_sandbox, provider_text(refund, "status", arena), &word);
+    return json_object_get(refund, "status") == NULL || word.observed == OBSERVED_SUCCEEDED;
 }
 
 static const char *
@@ -183,8 +199,9 @@ payment_heard(const json_t *object, struct arena *arena, struct observation *obs
     for (size_t i = 0; i < json_array_size(refunds); i++) {
         const json_t *refund = json_array_get(refunds, i);
 
-        refund_heard(observation, provider_text(refund, "id", arena),
-                     json_object_get(refund, "amount"), currency == NULL ? "" : currency);
+        if (is_made(refund, arena))
+            refund_heard(observation, provider_text(refund, "id", arena),
+                         json_object_get(refund, "amount"), currency == NULL ? "" : currency);
     }
 }
 
@@ -289,7 +306,7 @@ sandbox_read(const struct payment *payment, enum task_kind kind,
     if (outcome == OUTCOME_REFUSED && kind == TASK_CREATE)
         observation->observed = OBSERVED_FAILED;
     if (json == NULL)
-        return outcome == OUTCOME_KNOWN ? OUTCOME_UNKNOWN : outcome;
+        return outcome == OUTCOME_REFUSED ? outcome : OUTCOME_UNKNOWN;
     if (outcome != OUTCOME_KNOWN)
         words_heard(json, arena, observation);
     else if (kind == TASK_REFUND)

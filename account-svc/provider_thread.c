@@ -201,6 +201,9 @@ job_set_options(struct job *job, const struct provider_request *request)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)PROVIDER_CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)PROVIDER_REQUEST_MS);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sagamesh");
+    /* A name server that does not answer holds a thread of curl's for half a minute: it is not waited for, since
+     * this thread has other providers. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     /* What comes from the environment (http_proxy) is for the world, not for this machine. */
     if (provider_url_is_loopback(request->url))
         curl_easy_setopt(easy, CURLOPT_PROXY, "");

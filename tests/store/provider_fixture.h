@@ -125,8 +125,10 @@ do_request(const char *head, char *body, size_t size)
                  id + 6, world.status, id + 6);
         return 201;
     }
-    if (!world.is_there)
+    if (!world.is_there) {
+        snprintf(body, size, "{\"code\":\"NOT_FOUND\"}");
         return 404;
+    }
     if (strstr(head, "/cancel ") != NULL) {
         world.cancels++;
         if (world.cancel != NULL) {
@@ -293,6 +295,7 @@ submit(void *owner, const struct method *method, const void *op, void (*answered
     batch_submit_always(batch, &own->call);
 }
 
+static const char *second_url; /* of another provider, "second"; NULL: there is none */
 static int64_t requests_per_second = 100;
 static const struct provider_adapter *adapter = &provider_sandbox;
 
@@ -315,6 +318,12 @@ set_up(void)
     provider->requests_per_second = requests_per_second;
     snprintf(provider->name, sizeof provider->name, "sandbox");
     snprintf(provider->base_url, sizeof provider->base_url, "http://127.0.0.1:%d", world.port);
+    if (second_url != NULL) {
+        providers->providers[providers->count] = *provider;
+        provider = &providers->providers[providers->count++];
+        snprintf(provider->name, sizeof provider->name, "second");
+        snprintf(provider->base_url, sizeof provider->base_url, "%s", second_url);
+    }
     thread_options.providers = providers;
     thread = provider_thread_open(&thread_options);
 }
@@ -361,7 +370,7 @@ run(struct test_call *test)
 }
 
 static inline struct uuid
-create(void)
+create_at(const char *provider)
 {
     struct test_call *test = call_fixture_new(method_find("Create"));
     struct create_payment *op = (struct create_payment *)test->call.op;
@@ -369,13 +378,19 @@ create(void)
 
     op->op.id = id;
     op->order_id = id;
-    op->provider = "sandbox";
+    op->provider = provider;
     op->currency = "JPY";
     op->description = op->return_url = "";
     op->amount_minor = 500;
     op->expires_seconds = 600;
     run(test);
     return id;
+}
+
+static inline struct uuid
+create(void)
+{
+    return create_at("sandbox");
 }
 
 /* "Abandon", or what its saga does when it is undone: "Refund". */

@@ -460,6 +460,23 @@ START_TEST(outcomes_are_told_apart)
 }
 END_TEST
 
+/* A signed word that nobody here knows, as of a provider that has new ones: its books are asked. */
+START_TEST(an_unknown_word_is_asked_about)
+{
+    static const struct observation created = { .source = SOURCE_CREATE,
+                                                .observed = OBSERVED_CREATED };
+    struct uuid id = new_id();
+    int32_t number;
+
+    expect(create(id, 500), "");
+    ck_assert_int_eq(lease(id, &number), TASK_CREATE);
+    learn(id, number, OUTCOME_KNOWN, &created);
+    expect_sql("SELECT query_wanted FROM provider_task WHERE payment_id =", id, "f");
+    ck_assert_int_eq(outcome_of(webhook("w1", id, OBSERVED_NONE, 500)), OBSERVE_STORED);
+    expect_sql("SELECT query_wanted FROM provider_task WHERE payment_id =", id, "t");
+}
+END_TEST
+
 static void
 acknowledge(struct uuid payment_id, int32_t version)
 {
@@ -765,6 +782,7 @@ main(void)
     tcase_add_test(tests, another_amount_makes_a_query_due);
     tcase_add_test(tests, quarantined_is_settled);
     tcase_add_test(tests, outcomes_are_told_apart);
+    tcase_add_test(tests, an_unknown_word_is_asked_about);
     tcase_add_test(tests, signaled_only_grows);
     tcase_add_test(tests, an_abandon_of_what_is_decided_is_told_again);
     tcase_add_test(tests, a_signal_that_goes_unheard_is_late);

@@ -170,6 +170,7 @@ static const struct {
     { "and so is a 404",                 { 500, 500, 404, 500, -1 },        false },
     { "three, and then an answer",       { 500, 500, 500, 200, -1 },        false },
     { "a key that is not right",         { 401, 403, 401, -1 },             true  },
+    { "an address that is not right",    { 302, 301, 308, -1 },             true  },
 };
 /* clang-format on */
 
