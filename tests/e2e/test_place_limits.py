@@ -19,7 +19,7 @@ ODD = "".join(chr(code) for code in range(0x21, 0x7F))  # all printable ASCII bu
 IN_A_URL = string.ascii_letters + string.digits + "-._~!$&'()*+,;=:@/?"
 BUSINESS = {
     "NO_ACCOUNT", "NO_FUNDS", "NO_STOCK", "UNKNOWN_SKU", "CURRENCY_MISMATCH", "TOTAL_OVERFLOW",
-    "UNKNOWN_PROVIDER", "UNKNOWN_DEFINITION",
+    "UNKNOWN_PROVIDER", "UNKNOWN_DEFINITION", "WALLET_ONLY",
 }  # fmt: skip
 
 
@@ -162,10 +162,12 @@ class Limits(external.External):
             self.takes(f"{name} from a wallet", lines=lines)
             self.takes(f"{name} without a wallet", lines=lines, customer_id="nobody")
             self.takes(f"{name} for a seat", lines=lines, flow="seat_sale")
+            self.takes(f"{name} for a seat at a provider", lines=lines, flow="seat_sale", **at)
         ends = list(self.ends().values())
-        self.assertEqual(ends[:4], ["PAID"] * 4)
-        self.assertEqual(ends[4:8], ["WAITING_PAYMENT", "NO_FUNDS", "NO_ACCOUNT", "NO_FUNDS"])
-        self.assertEqual(ends[8:], ["TOTAL_OVERFLOW"] * 8)
+        self.assertEqual(ends[:5], ["PAID"] * 5)
+        of_money = ["WAITING_PAYMENT", "NO_FUNDS", "NO_ACCOUNT", "NO_FUNDS", "WALLET_ONLY"]
+        self.assertEqual(ends[5:10], of_money)
+        self.assertEqual(ends[10:], ["TOTAL_OVERFLOW"] * 10)
 
 
 class Free(external.External):
