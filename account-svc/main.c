@@ -177,8 +177,8 @@ find_unserved(struct service *service, struct pg *pg, struct arena *arena)
 static enum error
 expire_holds(struct service *service, struct pg *pg, struct arena *arena)
 {
-    static const char nothing;
-    const void *row = &nothing;
+    const int64_t program_us = clock_now_us();
+    const void *row = &program_us;
     struct pg_step step = { .statement = &funds_due, .rows = &row, .count = 1 };
     enum error error = pg_round(pg, false, &step, 1, arena);
     const struct uuid *due = step.ret_rows;
@@ -247,6 +247,7 @@ main(int argc, char **argv)
         .partitions = partitions,
         .check = &check,
         .routes = routes,
+        .peers = &parts.saga_address,
         .start = start,
         .stop = stop,
         .log_counters = payment_rpc_log_counts,

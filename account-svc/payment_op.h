@@ -159,7 +159,9 @@ struct list_troubled {
 };
 
 /* Rows of the program's own looks at the tables. */
+/* program_us, here and below: the program's time, for mesh_now_us(). */
 struct task_range {
+    int64_t program_us;
     int32_t lane; /* given back with what is found */
     const char *provider;
     int32_t errand;

@@ -388,10 +388,13 @@ const struct read payment_reads[] = {
 
 /* ---- the program's own looks: what is due ---- */
 
+static const struct pg_column program_columns[] = { { "program_us", PG_INT8, 0 }, { 0 } };
+
 static const struct pg_column range_columns[] = {
     PG_COLUMN(struct task_range, lane, PG_INT4),
     PG_COLUMN(struct task_range, provider, PG_TEXT),
     PG_COLUMN(struct task_range, errand, PG_INT4),
+    PG_COLUMN(struct task_range, program_us, PG_INT8),
     { 0 },
 };
 
@@ -402,14 +405,15 @@ static const struct pg_column found_columns[] = {
     { 0 },
 };
 
-/* Of each range the oldest. By the database's clock, as the lease will be decided. */
+/* Of each range the oldest. By the time that the lease will be decided by. */
 const struct pg_statement payment_tasks_due = {
     .name = "tasks_due",
     .sql = "SELECT r.lane, r.errand, d.payment_id"
-           " FROM unnest($1::int[], $2::text[], $3::int[]) AS r(lane, provider, errand)"
+           " FROM unnest($1::int[], $2::text[], $3::int[], $4::bigint[])"
+           " AS r(lane, provider, errand, program_us)"
            " CROSS JOIN LATERAL (SELECT payment_id, due_us FROM provider_task t"
            " WHERE t.provider = r.provider AND t.errand = r.errand"
-           " AND t.due_us <= (extract(epoch FROM now()) * 1000000)::bigint"
+           " AND t.due_us <= mesh_now_us(r.program_us)"
            " ORDER BY t.due_us LIMIT 64) d ORDER BY r.lane, r.errand, d.due_us",
     .in = range_columns,
     .out = found_columns,
@@ -425,8 +429,8 @@ static const struct pg_column due_out_columns[] = {
 const struct pg_statement payment_give_ups_due = {
     .name = "give_ups_due",
     .sql = "SELECT payment_id FROM provider_task WHERE give_up_us > 0"
-           " AND give_up_us <= (extract(epoch FROM now()) * 1000000)::bigint"
-           " ORDER BY give_up_us LIMIT 1000",
+           " AND give_up_us <= mesh_now_us($1) ORDER BY give_up_us LIMIT 1000",
+    .in = program_columns,
     .is_single = true,
     .out = due_out_columns,
     .out_bytes = sizeof(struct task_due),
@@ -465,8 +469,8 @@ static const struct pg_column signal_due_columns[] = {
 const struct pg_statement payment_signals_due = {
     .name = "signals_due",
     .sql = "SELECT id, version FROM payment WHERE signaled_version < version"
-           " AND signal_due_us <= (extract(epoch FROM now()) * 1000000)::bigint"
-           " ORDER BY signal_due_us LIMIT 1000",
+           " AND signal_due_us <= mesh_now_us($1) ORDER BY signal_due_us LIMIT 1000",
+    .in = program_columns,
     .is_single = true,
     .out = signal_due_columns,
     .out_bytes = sizeof(struct signal_due),
@@ -483,10 +487,11 @@ static const struct pg_column signal_late_columns[] = {
 const struct pg_statement payment_signals_late = {
     .name = "signals_late",
     .sql = "WITH clock AS MATERIALIZED"
-           " (SELECT (extract(epoch FROM now()) * 1000000)::bigint AS now_us)"
+           " (SELECT mesh_now_us($1) AS now_us)"
            " SELECT id, order_id, now_us - changed_at_us FROM clock, payment"
            " WHERE signaled_version < version AND signal_due_us > now_us + 2000000"
            " AND changed_at_us < now_us - 600000000 ORDER BY changed_at_us LIMIT 1000",
+    .in = program_columns,
     .out = signal_late_columns,
     .is_single = true,
     .out_bytes = sizeof(struct signal_late),

@@ -389,6 +389,7 @@ find_due(struct provider_thread *thread, struct arena *arena, const struct task_
             if (!lane_may(&thread->lanes[i], errand, now_us))
                 continue;
             ranges[count] = (struct task_range){
+                .program_us = clock_now_us(),
                 .lane = (int32_t)i,
                 .provider = thread->options.providers->providers[i].name,
                 .errand = (int32_t)errand,

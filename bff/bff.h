@@ -19,6 +19,7 @@
 #include "bff/bff_body.h"
 #include "bff/bff_field.h"
 #include "mesh/base/json.h"
+#include "mesh/wire/clock_watch.h"
 #include "mesh/wire/http_server.h"
 #include "mesh/wire/rpc_client.h"
 
@@ -37,6 +38,7 @@ struct bff {
     struct metrics *metrics;
     struct watchers *watchers;
     struct http_server *server, *webhooks;
+    struct clock_watch *clock;
     atomic_bool is_stopping; /* /readyz says so */
     int64_t place_wait_ms;
     /* Of bff_health.c: when each service last said that it serves, by clock_steady_us(); 0: never, or

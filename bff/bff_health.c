@@ -85,12 +85,15 @@ health_ready(struct http_exchange *exchange)
     static const char *const again[] = { "Retry-After: 1", NULL };
     struct job *job = job_open(exchange);
     struct json_writer json = { 0 };
-    bool is_stopping = atomic_load(&job->bff->is_stopping), is_ready = !is_stopping;
+    bool is_stopping = atomic_load(&job->bff->is_stopping);
+    bool is_fit = clock_watch_is_fit(job->bff->clock), is_ready = !is_stopping && is_fit;
 
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         is_ready = is_ready && is_up(job->bff, i);
     json_open_object(&json, NULL);
     json_put_text(&json, "status", is_stopping ? "stopping" : is_ready ? "ready" : "not ready");
+    if (!is_fit)
+        json_put_text(&json, "clock", "wrong");
     json_open_object(&json, "services");
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         json_put_text(&json, bff_service_names[i], is_up(job->bff, i) ? "SERVING" : "NOT_SERVING");

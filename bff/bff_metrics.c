@@ -300,6 +300,27 @@ show_calls(FILE *page, const struct bff *bff)
     }
 }
 
+static void
+show_clock(void *owner, const char *name, int64_t off_us, bool is_known)
+{
+    if (is_known)
+        fprintf(owner, "bff_clock_off_seconds{clock=\"%s\"} %s%" PRId64 ".%03" PRId64 "\n", name,
+                off_us < 0 ? "-" : "", (int64_t)llabs(off_us) / SECOND_US,
+                (int64_t)llabs(off_us) % SECOND_US / 1000);
+}
+
+/* Of each clock that is compared, this program's too: those that nobody can judge are left out. */
+static void
+show_clocks(FILE *page, const struct bff *bff)
+{
+    page_head(page, "bff_clock_off_seconds", "gauge",
+              "How far a clock is from what most others say; 0: it is right.");
+    clock_watch_report(bff->clock, show_clock, page);
+    page_head(page, "bff_clock_fit", "gauge",
+              "0: this machine's clock is wrong, and /readyz is 503 for it.");
+    fprintf(page, "bff_clock_fit %d\n", clock_watch_is_fit(bff->clock) ? 1 : 0);
+}
+
 void
 metrics_show(struct http_exchange *exchange)
 {
@@ -315,6 +336,7 @@ metrics_show(struct http_exchange *exchange)
     show_webhooks(page, job->bff->metrics);
     show_servers(page, job->bff);
     show_calls(page, job->bff);
+    show_clocks(page, job->bff);
     if (fclose(page) != 0)
         abort();
     job_answer_bytes(job, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes, NULL);

@@ -21,6 +21,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#define CLOCK_BEGIN_US SECOND_US /* for the services to say what the time is; ids are made by it */
+
 enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
 
 struct settings {
@@ -92,7 +94,11 @@ open_parts(struct bff *bff, const struct settings *settings)
     auth_expect(bff->auth, settings->issuer, settings->audience);
     bff->metrics = metrics_new();
     bff->watchers = watchers_new();
-    error = open_clients(bff, settings);
+    error = clock_watch_open(settings->addresses, BFF_SERVICE_COUNT, &bff->clock);
+    if (error == ERR_OK) {
+        clock_watch_begin(bff->clock, CLOCK_BEGIN_US);
+        error = open_clients(bff, settings);
+    }
     if (error == ERR_OK)
         error = open_server(bff, settings, settings->webhook_listen, bff_webhook_routes,
                             &bff->webhooks);
@@ -123,6 +129,7 @@ close_parts(struct bff *bff, const struct settings *settings)
     bff->webhooks = http_server_close(bff->webhooks);
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         bff->clients[i] = rpc_client_close(bff->clients[i]);
+    bff->clock = clock_watch_close(bff->clock);
     bff->watchers = watchers_free(bff->watchers);
     bff->metrics = metrics_free(bff->metrics);
     bff->auth = auth_free(bff->auth);

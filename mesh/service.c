@@ -4,7 +4,9 @@
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/store/pg_hosts.h"
+#include "mesh/store/store_clock.h"
 #include "mesh/store/write_health.h"
+#include "mesh/wire/clock_watch.h"
 #include "mesh/wire/rpc_server.h"
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
@@ -28,12 +30,13 @@ enum {
                             that stood still is one of them */
 };
 
+#define CLOCK_BEGIN_US (SECOND_US / 2) /* for peers to answer, who may begin just now themselves */
 #define PARTITIONS_US (3600 * SECOND_US)
 #define PARTITIONS_AGAIN_US (10 * SECOND_US)
 
 /* The flags every service has. */
 struct settings {
-    const char *listen, *database, *timeline_file, *ready_file, *kafka;
+    const char *listen, *database, *timeline_file, *ready_file, *kafka, *peers;
     int64_t queue_max, batch_max, calls_max, parked_max, drain_ms, descriptors_max;
     bool debug;
 };
@@ -45,6 +48,7 @@ static const struct config_key keys[] = {
     { "timeline-file", CONFIG_TEXT, "",         0, 0,         "file that keeps the newest timeline of the database met, so that an old primary is left alone after a restart too", offsetof(struct settings, timeline_file) },
     { "ready-file", CONFIG_TEXT, "",            0, 0,         "file to write the port into once it serves", offsetof(struct settings, ready_file) },
     { "kafka",      CONFIG_TEXT, "",            0, 0,         "host:port,... of Kafka for its events; empty: they wait", offsetof(struct settings, kafka) },
+    { "peers",      CONFIG_TEXT, "",            0, 0,         "host:port,... of programs to compare clocks with, beside those that it calls", offsetof(struct settings, peers) },
     { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct settings, queue_max) },
     { "batch-max",  CONFIG_INT,  "256",         1, 4096,      "calls of one transaction", offsetof(struct settings, batch_max) },
     { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct settings, calls_max) },
@@ -70,9 +74,11 @@ struct service {
     struct relay *relay; /* NULL: no events, or no Kafka */
     struct write_health *writes;
     struct audit *audit; /* NULL: there is nothing to recompute */
+    struct clock_watch *clock;
     pthread_t keeper;
     struct queue *keeper_queue; /* never filled: closing it ends the keeper's wait */
-    bool is_serving, was_ready; /* the keeper's */
+    /* The keeper's: the database is there; and so says health, which asks for a right clock too. */
+    bool is_serving, is_healthy, was_ready;
 };
 
 static void
@@ -212,18 +218,38 @@ write_ready_file(const struct service *service)
         log_error("ready_file=%s because=\"cannot be written\"", path);
 }
 
+/* Is the database there? What its clock says is heard on the way. */
+static bool
+database_answers(struct service *service, struct pg *pg)
+{
+    struct arena *arena = arena_new();
+    int64_t asked_us, database_us;
+    enum error error = pg_connect(pg);
+
+    if (error == ERR_OK)
+        error = store_clock_ask(pg, arena, &asked_us, &database_us);
+    if (error == ERR_OK)
+        clock_watch_database(service->clock, asked_us, database_us);
+    arena_free(arena);
+    return error == ERR_OK;
+}
+
 static void
 probe(struct service *service, struct pg *pg)
 {
     bool (*is_ready)(void) = service->spec->is_ready;
-    bool is_up = pg_run(pg, "SELECT 1") == ERR_OK && write_health_look(service->writes, pg) &&
+    bool is_up = database_answers(service, pg) && write_health_look(service->writes, pg) &&
                  (service->was_ready || is_ready == NULL || is_ready());
+    bool is_healthy = is_up && clock_watch_is_fit(service->clock);
 
-    if (is_up == service->is_serving)
-        return;
     service->is_serving = is_up;
-    rpc_server_set_serving(service->server, is_up);
-    log_info("serving=%s port=%d", is_up ? "yes" : "no", rpc_server_port(service->server));
+    if (is_healthy != service->is_healthy) {
+        service->is_healthy = is_healthy;
+        rpc_server_set_serving(service->server, is_healthy);
+        log_info("serving=%s port=%d%s", is_healthy ? "yes" : "no",
+                 rpc_server_port(service->server),
+                 is_up && !is_healthy ? " because=\"this machine's clock is wrong\"" : "");
+    }
     if (is_up && !service->was_ready)
         write_ready_file(service);
     service->was_ready = service->was_ready || is_up;
@@ -292,7 +318,7 @@ statements_add(const struct pg_statement **list, size_t *count,
 static const struct pg_statement **
 keeper_statements(const struct service *service)
 {
-    const struct pg_statement *const own[] = { &partitions_keep, &partitions_drop,
+    const struct pg_statement *const own[] = { &partitions_keep, &partitions_drop, &store_clock,
                                                service->spec->check, NULL };
     const struct pg_statement *const *lists[] = { service->statements,
                                                   write_health_statements(service->writes), own };
@@ -464,6 +490,25 @@ join_services(struct service *service)
         check_reads(service->rpcs[i].methods, service->reads);
 }
 
+/* Before anything goes by the time: the clocks of others, as far as they can be asked now. */
+static enum error
+open_clock(struct service *service)
+{
+    static const struct pg_statement *const statements[] = { &store_clock, NULL };
+    const struct service_spec *spec = service->spec;
+    const char *const peers[] = { service->settings.peers,
+                                  spec->peers == NULL ? "" : *spec->peers };
+    struct pg *pg = pg_new(service->settings.database, spec->name, statements);
+    enum error error = clock_watch_open(peers, 2, &service->clock);
+
+    if (error == ERR_OK) {
+        database_answers(service, pg);
+        clock_watch_begin(service->clock, CLOCK_BEGIN_US);
+    }
+    pg_free(pg);
+    return error;
+}
+
 static enum error
 open_parts(struct service *service)
 {
@@ -493,8 +538,10 @@ open_parts(struct service *service)
                                      .queue_max = (size_t)settings->queue_max,
                                      .batch_max = (size_t)settings->batch_max,
                                      .parked_max = (size_t)settings->parked_max };
-    enum error error;
+    enum error error = open_clock(service);
 
+    if (error != ERR_OK)
+        return error;
     service->writes = write_health_new(spec->batch, spec->name);
     if (spec->check != NULL) {
         service->audit = audit_open(settings->database, spec->name, spec->check);
@@ -523,6 +570,14 @@ open_parts(struct service *service)
 }
 
 static void
+log_clock(void *owner, const char *name, int64_t off_us, bool is_known)
+{
+    (void)owner;
+    log_info("counters clock=%s off_ms=%lld known=%s", name, (long long)(off_us / 1000),
+             is_known ? "yes" : "no");
+}
+
+static void
 log_counters(struct service *service)
 {
     struct batch_counters store = { 0 };
@@ -541,6 +596,7 @@ log_counters(struct service *service)
              (unsigned long long)store.uncertain, (unsigned long long)wire.connections,
              (unsigned long long)wire.connections_refused,
              (unsigned long long)wire.connections_silent, (unsigned long long)store.aside);
+    clock_watch_report(service->clock, log_clock, NULL);
     if (service->spec->log_counters != NULL)
         service->spec->log_counters();
 }
@@ -564,6 +620,7 @@ close_parts(struct service *service)
     if (service->spec->stop != NULL)
         service->spec->stop(service);
     service->server = rpc_server_close(service->server);
+    service->clock = clock_watch_close(service->clock);
     service->batch = batch_close(service->batch);
     service->reader = reader_close(service->reader);
     service->audit = audit_close(service->audit);

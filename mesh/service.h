@@ -4,7 +4,8 @@
  *   flags -> threads -> database reached, program ready -> SERVING (and the ready file) -> SIGTERM
  *   -> NOT_SERVING, waiting reads answered, calls in flight finished, port closed -> 0
  * Health follows the database: a service that cannot reach it is NOT_SERVING, and its calls are
- * answered STORE_DOWN.
+ * answered STORE_DOWN. It follows the clock too: one whose clock is wrong is NOT_SERVING, so that nobody
+ * is sent here, and what comes all the same is served by the time that others agree on.
  *
  * Thread    The main thread waits for signals. The keeper thread runs the tasks, one after the other.
  *           SIGUSR1 logs the counters.
@@ -57,7 +58,10 @@ struct service_spec {
     const struct service_task *tasks;    /* ends with a row of zeros; or NULL */
     const struct partitions *partitions; /* ends with a row of zeros */
     const struct relay_route *routes;    /* of its events to Kafka; or NULL */
-    const struct pg_statement *check;    /* of AuditService (mesh/audit.h); or NULL */
+    /* A flag of its own that names programs it calls (clock_watch.h): their clocks are compared with this
+     * one. NULL: it calls none. */
+    const char *const *peers;
+    const struct pg_statement *check; /* of AuditService (mesh/audit.h); or NULL */
     /* Whether it can decide calls; asked until it first says yes, and SERVING not before. NULL: at once. */
     bool (*is_ready)(void);
     /* start: after the flags are read and before the first call. drain: calls that wait for something

@@ -203,6 +203,7 @@ main(int argc, char **argv)
         .partitions = partitions,
         .check = &check,
         .routes = routes,
+        .peers = &parts.saga_address,
         .start = start,
         .stop = stop,
         .log_counters = log_counters,

@@ -476,12 +476,14 @@ _Static_assert(ORDER_PENDING == 1 && ORDER_WAITING == 2 && ORDER_PAID == 3 && OR
 
 /* ---- keys of yesterday ---- */
 
+static const struct pg_column program_columns[] = { { "program_us", PG_INT8, 0 }, { 0 } };
+
 const struct pg_statement idempotency_forget = {
     .name = "idempotency_forget",
-    .sql =
-        "DELETE FROM idempotency WHERE key = ANY(ARRAY(SELECT key FROM idempotency"
-        " WHERE created_at_us < (extract(epoch FROM now() - interval '24 hours') * 1000000)::bigint"
-        " ORDER BY created_at_us LIMIT 500 FOR UPDATE SKIP LOCKED))",
+    .sql = "DELETE FROM idempotency WHERE key = ANY(ARRAY(SELECT key FROM idempotency"
+           " WHERE created_at_us < mesh_now_us($1) - 86400000000"
+           " ORDER BY created_at_us LIMIT 500 FOR UPDATE SKIP LOCKED))",
+    .in = program_columns,
     .is_single = true,
 };
 _Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");

@@ -152,6 +152,7 @@ main(int argc, char **argv)
         .owner = &orchestrator,
         .statements = no_statements,
         .partitions = partitions,
+        .peers = &orchestrator.participant_addresses,
         .start = start,
         .is_ready = is_ready,
         .drain = drain,

@@ -26,7 +26,8 @@ enum { TRACEPARENT_BYTES = 55 }; /* W3C Trace Context, version 00 */
 struct op {
     struct uuid id;          /* the caller's request_id: the key of the op's record */
     uint64_t fingerprint;    /* hash of the decoded content, set by decode; 0 for reads */
-    int64_t now_us;          /* the database's time of the batch, set before decide */
+    int64_t now_us;          /* the time of the batch, set before decide: the database's, while that
+                                agrees with the program's (mesh/store/store_clock.h) */
     const char *traceparent; /* of the call; "" when it has none */
     struct problem problem;  /* the decision: problem.error is ERR_OK until something refuses */
 };

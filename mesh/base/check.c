@@ -8,7 +8,7 @@
 enum error
 check_id(struct problem *problem, const char *field, const char *text, struct uuid *ret_id)
 {
-    return id_check(text, field, clock_now_us(), problem, ret_id);
+    return id_check(text, field, clock_latest_us(), problem, ret_id);
 }
 
 enum error

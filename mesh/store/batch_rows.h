@@ -20,7 +20,7 @@ void batch_rows_touch_records(struct batch_rows *rows, struct uuid id);
 enum { BATCH_HURRY_MS = 20 }; /* for a lock, in a transaction that sets aside what is locked */
 
 /* BEGIN, then the touched rows, in rounds: a table whose rows `follow` ends a round. *ret_now_us is
- * the database's time. In a hurry rows that others have locked are not waited for: they are marked,
+ * the time to go by (store_clock.h). In a hurry rows that others have locked are not waited for: they are marked,
  * and a call that needs one (batch_rows_needs_locked) must not be decided. */
 enum error batch_rows_load(struct batch_rows *rows, struct pg *pg, bool in_a_hurry,
                            int64_t *ret_now_us);

@@ -1,6 +1,7 @@
 /* The rows of a batch and the database: which keys are asked for, in which round, and what is saved. */
 #include "mesh/store/batch_rows_inner.h"
 #include "mesh/store/event.h"
+#include "mesh/store/store_clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -197,6 +198,8 @@ load_round(struct batch_rows *rows, struct pg *pg, bool begin, size_t first, siz
         take_loaded(rows, tables[i], &steps[i]);
     if (now_count > 0)
         memcpy(ret_now_us, steps[0].ret_rows, sizeof *ret_now_us);
+    if (now_count > 0)
+        *ret_now_us = store_now_us(*ret_now_us);
     return ERR_OK;
 }
 

@@ -8,7 +8,7 @@
  * the shared advisory lock EVENT_LOCK_CLASS, EVENT_LOCK_WRITER (mesh/store/event_horizon.h says what for).
  *
  * Memory    Texts are the caller's; batch_event() copies them.
- * Units     time_us: the batch's time, taken with the lock.
+ * Units     time_us: the batch's time (store_now_us), taken with the lock.
  */
 #ifndef MESH_STORE_EVENT_H
 #define MESH_STORE_EVENT_H

@@ -1,6 +1,8 @@
 #include "mesh/store/event_horizon.h"
 
+#include "mesh/base/clock.h"
 #include "mesh/store/event.h"
+#include "mesh/store/store_clock.h"
 
 #include <string.h>
 
@@ -115,7 +117,8 @@ event_horizon_find(struct pg *pg, bool with_time, struct arena *arena,
                                            .writer_count = steps[3 - first].ret_count };
     if (with_time) {
         ret_horizon->now_us = number_of(&steps[0]);
-        ret_horizon->time_us = time_of(ret_horizon->now_us, &steps[1]);
+        ret_horizon->time_us = time_of(ret_horizon->now_us, &steps[1]) - ret_horizon->now_us +
+                               store_least_us(ret_horizon->now_us, clock_now_us());
     }
     return ERR_OK;
 }

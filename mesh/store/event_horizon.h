@@ -27,7 +27,7 @@
 struct event_horizon {
     int64_t cursor;  /* all up to here has been sent */
     int64_t last;    /* all up to here may be, once the writers have ended */
-    int64_t time_us; /* T; 0: not asked for */
+    int64_t time_us; /* T, by the time that batches go by (store_clock.h); 0: not asked for */
     int64_t now_us;  /* T1 */
     const struct event_writer *writers;
     size_t writer_count;

@@ -28,6 +28,13 @@ CREATE TABLE IF NOT EXISTS partition_floor (
     week   timestamptz NOT NULL
 );
 
+-- The time to go by: the database's, while it agrees with the program's (mesh/store/store_clock.h).
+CREATE OR REPLACE FUNCTION mesh_now_us(program_us bigint) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN abs(now_us - program_us) <= 1000000 THEN now_us ELSE program_us END
+    FROM (SELECT (extract(epoch FROM now()) * 1000000)::bigint AS now_us) AS clock
+$$;
+
 -- Makes the weekly partitions of a table that cover a span of time. Rows that are updated want fill 80,
 -- append-only ones 100. Attaching a table that was made
 -- apart takes a weak lock, so that it can be done while the service works.

@@ -1,4 +1,5 @@
 #include "mesh/store/sweep.h"
+#include "mesh/base/clock.h"
 
 static const struct pg_column key_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
 
@@ -28,6 +29,17 @@ const struct pg_statement sweep_update = {
     .in = columns,
 };
 
+struct asked {
+    const char *name;
+    int64_t program_us;
+};
+
+static const struct pg_column asked_columns[] = {
+    PG_COLUMN(struct asked, name, PG_TEXT),
+    PG_COLUMN(struct asked, program_us, PG_INT8),
+    { 0 },
+};
+
 struct reading {
     int64_t floor_us, now_us;
 };
@@ -40,9 +52,8 @@ static const struct pg_column reading_columns[] = {
 
 const struct pg_statement sweep_floor = {
     .name = "sweep_floor",
-    .sql = "SELECT floor_us, (extract(epoch FROM now()) * 1000000)::bigint FROM sweep"
-           " WHERE name = $1",
-    .in = key_columns,
+    .sql = "SELECT floor_us, mesh_now_us($2) FROM sweep WHERE name = $1",
+    .in = asked_columns,
     .is_single = true,
     .out = reading_columns,
     .out_bytes = sizeof(struct reading),
@@ -52,7 +63,8 @@ enum error
 sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
            int64_t *ret_now_us)
 {
-    const void *row = &name;
+    const struct asked asked = { name, clock_now_us() };
+    const void *row = &asked;
     struct pg_step step = { .statement = &sweep_floor, .rows = &row, .count = 1 };
     enum error error = pg_round(pg, false, &step, 1, arena);
     const struct reading *reading = step.ret_rows;

@@ -41,7 +41,7 @@ struct swept {
 };
 extern const struct method swept_method;
 
-/* The stored floor, and the database's now(). */
+/* The stored floor, and the time to go by (mesh/store/store_clock.h). */
 enum error sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
                       int64_t *ret_now_us);
 

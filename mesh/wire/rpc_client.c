@@ -37,7 +37,7 @@ enum wake { WAKE_NOBODY, WAKE_FOR_ALONE, WAKE_FOR_ALL };
 
 struct rpc_client {
     char *address;
-    bool is_mesh;
+    bool is_mesh, is_quiet;
     size_t waiting_max;
     int envelopes_max;
     pthread_t thread;
@@ -189,7 +189,7 @@ answered(void *owner, struct rpc_request *request, struct rpc_result *result)
 
     result->meaning = rpc_meaning_of(&answer, request->method, client->is_mesh);
     result->nothing_done = result->meaning == RPC_NOT_DONE;
-    if (is_strange(result))
+    if (is_strange(result) && !client->is_quiet)
         log_warn("service=%s method=%s event=STRANGE_ANSWER code=%d reason=%s because=\"%s\" "
                  "next=\"ask again; does the right service listen there?\"",
                  client->address, request->method, (int)result->code, result->reason,
@@ -380,6 +380,8 @@ note_whether_away(struct rpc_client *client, const struct parcel *parcel)
         parcel->code == GRPC_STATUS_DEADLINE_EXCEEDED)
         return;
     client->is_away = is_away;
+    if (client->is_quiet)
+        return;
     if (is_away)
         log_warn("service=%s event=AWAY next=\"ask again\"", client->address);
     else
@@ -546,6 +548,7 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     client->address = memory_take(strlen(options->address) + 1);
     strcpy(client->address, options->address);
     client->is_mesh = options->is_mesh;
+    client->is_quiet = options->is_quiet;
     client->waiting_max = options->waiting_max;
     client->envelopes_max = options->envelopes_max;
     lists_init(client);

@@ -146,12 +146,12 @@ routes_make(struct rpc_server *server)
 {
     static const struct rpc_service batch = { .descriptor =
                                                   &sagamesh__batch__v1__batch_service__descriptor };
-    size_t count = 2; /* Check and the envelope */
+    size_t count = 3; /* Check, Now and the envelope */
 
     for (size_t i = 0; i < server->options.service_count; i++)
         count += server->options.services[i].descriptor->n_methods;
     server->routes = memory_take(count * sizeof *server->routes);
-    server->service_names = memory_take((server->options.service_count + 4) * sizeof(char *));
+    server->service_names = memory_take((server->options.service_count + 5) * sizeof(char *));
     for (size_t i = 0; i < server->options.service_count; i++) {
         const struct rpc_service *service = &server->options.services[i];
 
@@ -167,11 +167,14 @@ routes_make(struct rpc_server *server)
                               .owner = server };
     route_add(server, &server->health_service, "Check",
               (struct rpc_route){ .method = &rpc_health_check, .take = rpc_unary_take });
+    route_add(server, &rpc_clock_service, "Now",
+              (struct rpc_route){ .method = rpc_clock_service.methods, .take = rpc_unary_take });
     route_add(server, &batch, "Call", (struct rpc_route){ .take = rpc_envelope_take });
     name_add(server, grpc__health__v1__health__descriptor.name);
     name_add(server, grpc__reflection__v1__server_reflection__descriptor.name);
     name_add(server, grpc__reflection__v1alpha__server_reflection__descriptor.name);
     name_add(server, batch.descriptor->name);
+    name_add(server, rpc_clock_service.descriptor->name);
     assert(server->route_count == count);
     qsort(server->routes, server->route_count, sizeof *server->routes, route_compare);
 }

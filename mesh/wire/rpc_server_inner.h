@@ -179,6 +179,9 @@ extern const struct method rpc_health_check;
 extern const struct rpc_stream_kind rpc_health_watch;
 void rpc_health_submit(void *owner, struct call *call);
 
+/* rpc_clock.c */
+extern const struct rpc_service rpc_clock_service;
+
 /* rpc_reflection.c */
 extern const struct rpc_stream_kind rpc_reflection_info;
 struct rpc_reflection *rpc_reflection_open(void);

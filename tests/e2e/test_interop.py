@@ -31,6 +31,7 @@ COMMON = (
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "sagamesh.batch.v1.BatchService",
+    "sagamesh.clock.v1.ClockService",
 )
 WATCH_SECONDS = 20
 

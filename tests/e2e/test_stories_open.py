@@ -98,7 +98,8 @@ class Open(unittest.TestCase):
         with Lock(self.mesh, "saga", "SELECT shard FROM journal_shard FOR UPDATE"):
             self.mesh.start("saga", wait=False)
             # Its keeper has found the database by now, and its shard waits to be taken over.
-            wait_until(lambda: self.sessions("query = 'SELECT 1'"), 60, "the keeper has looked")
+            looked = "query LIKE 'SELECT (extract(epoch FROM clock_timestamp())%'"
+            wait_until(lambda: self.sessions(looked), 60, "the keeper has looked")
             wait_until(lambda: self.sessions("wait_event_type = 'Lock'"), 60, "the shard waits")
             self.assertEqual(self.health(), health_pb2.HealthCheckResponse.NOT_SERVING)
             self.assertFalse(self.mesh._ready_file("saga").exists())

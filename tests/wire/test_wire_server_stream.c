@@ -240,10 +240,12 @@ END_TEST
 
 START_TEST(reflection_lists_what_is_served)
 {
-    static const char *const served[] = { V1 "StorageService", "grpc.health.v1.Health",
+    static const char *const served[] = { V1 "StorageService",
+                                          "grpc.health.v1.Health",
                                           "grpc.reflection.v1.ServerReflection",
                                           "grpc.reflection.v1alpha.ServerReflection",
-                                          "sagamesh.batch.v1.BatchService" };
+                                          "sagamesh.batch.v1.BatchService",
+                                          "sagamesh.clock.v1.ClockService" };
     uint8_t *bytes;
     size_t count = question_pack(ASK(LIST_SERVICES), "*", &bytes);
     struct client_call *call = stream_open(versions[_i], bytes, count);
