@@ -66,10 +66,13 @@ enum error
 shard_decide(struct shard *shard, struct tick *tick, struct live *live,
              const struct engine_event *event, struct problem *problem)
 {
+    const struct shard_clock clock = { shard->now_us, shard->steady_us };
+    struct engine_event timed = *event;
     enum error error;
 
+    timed.ahead_us = shard_clock_ahead_us(&clock, clock_now_us());
     records_reset(&shard->records);
-    error = engine_decide(live->instance, event, shard->now_us, &shard->records, problem);
+    error = engine_decide(live->instance, &timed, shard->now_us, &shard->records, problem);
     for (size_t i = 0; i < shard->records.count; i++) {
         json_writer_reset(&shard->line);
         record_write(&shard->records.items[i], &shard->line);
@@ -340,9 +343,26 @@ take_items(struct shard *shard, struct tick *tick, struct queue_item *item)
 }
 
 static int64_t
+time_now(const struct shard *shard, int64_t steady_us)
+{
+    const struct shard_clock clock = { shard->now_us, shard->steady_us };
+
+    return shard_clock_at(&clock, steady_us, clock_now_us());
+}
+
+void
+shard_look(struct shard *shard)
+{
+    int64_t steady_us = clock_steady_us();
+
+    shard->now_us = time_now(shard, steady_us);
+    shard->steady_us = steady_us;
+}
+
+static int64_t
 wait_us(const struct shard *shard)
 {
-    int64_t now_us = clock_now_us(), wait = shard->house_due_us - now_us;
+    int64_t now_us = time_now(shard, clock_steady_us()), wait = shard->house_due_us - now_us;
 
     if (shard->park_due_us - now_us < wait)
         wait = shard->park_due_us - now_us;
@@ -384,8 +404,7 @@ shard_tick(struct shard *shard, struct arena *arena)
     for (const struct queue_item *item = shard->left_over; item != NULL; item = item->next)
         count++;
     shard->left_over = NULL;
-    if (clock_now_us() > shard->now_us)
-        shard->now_us = clock_now_us(); /* never backwards */
+    shard_look(shard);
     shard->page_bytes = 0;
     timers_find(shard, &tick);
     is_store_up = find_rows(shard, &tick, items, count) == ERR_OK;

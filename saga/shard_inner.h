@@ -6,6 +6,7 @@
 #include "saga/engine/engine.h"
 #include "saga/saga.h"
 #include "saga/shard.h"
+#include "saga/shard_clock.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -100,7 +101,8 @@ struct shard {
     struct json_writer line;
     char *page; /* the tick's records, one a line */
     size_t page_bytes, page_size;
-    int64_t next_page, floor_page, now_us, park_due_us, house_due_us;
+    int64_t next_page, floor_page, park_due_us, house_due_us;
+    int64_t now_us, steady_us;       /* the tick's: shard_clock.h */
     int64_t place_page, place_count; /* so many sagas started in this page */
     int64_t pinned_page;             /* for sagas that are not written; 0: there are none */
     size_t pinned_count;
@@ -153,6 +155,9 @@ void shard_refuse_waiting(struct shard *shard);
  * tick any more. */
 void shard_write(struct shard *shard, struct tick *tick);
 void shard_wait(int64_t us);
+
+/* Looks at the clock: now_us moves on. */
+void shard_look(struct shard *shard);
 
 /* ---- shard_timer.c ---- */
 

@@ -501,6 +501,22 @@ resume(struct shard *shard)
     return error;
 }
 
+/* The latest time that was written of those in memory. The clock may have been ahead then: timers that were
+ * set by it must not stand still for as long. */
+static int64_t
+newest_us(const struct shard *shard)
+{
+    int64_t newest_us = shard->now_us;
+
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
+            if (live->instance != NULL && live->instance->changed_us > newest_us)
+                newest_us = live->instance->changed_us;
+        }
+    }
+    return newest_us;
+}
+
 /* Nothing is sent before everything is folded. What was resumed before the database went away again
  * is written, and is folded and resumed once more. */
 static enum error
@@ -511,8 +527,9 @@ load_and_resume(struct shard *shard)
     if (error != ERR_OK)
         return error;
     shard->last_body_page = shard->next_page - 1;
-    if (clock_now_us() > shard->now_us)
-        shard->now_us = clock_now_us();
+    shard->now_us = newest_us(shard);
+    shard->steady_us = clock_steady_us();
+    shard_look(shard);
     return resume(shard);
 }
 

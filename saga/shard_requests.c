@@ -119,7 +119,7 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
         snprintf(start->op.problem.reason, sizeof start->op.problem.reason, "UNKNOWN_DEFINITION");
         return;
     }
-    if (id_is_too_old(start->op.id, shard->now_us)) {
+    if (id_is_too_old(start->op.id, clock_now_us())) {
         problem_set(&start->op.problem, ERR_ID_TOO_OLD, "saga_id",
                     "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
         return;
@@ -243,7 +243,7 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
                     "this id was used before, with other content: make a new one");
         return;
     }
-    if (known == NULL && id_is_too_old(change->op.id, shard->now_us)) {
+    if (known == NULL && id_is_too_old(change->op.id, clock_now_us())) {
         /* Its record would have no partition, and a page that cannot be written ends the program. */
         problem_set(&change->op.problem, ERR_ID_TOO_OLD, "request_id",
                     "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);

@@ -376,12 +376,18 @@ engine_decide(struct instance *instance, const struct engine_event *event, int64
         [ENGINE_SETTLE] = take_settle,
     };
     struct turn turn = {
-        .instance = instance, .now_us = now_us, .records = records, .standing = STATE_NONE
+        .instance = instance,
+        .now_us = now_us,
+        .ahead_us = event->ahead_us,
+        .records = records,
+        .standing = STATE_NONE,
     };
 
     assert(event->kind == ENGINE_START || instance->definition != NULL);
-    if (now_us < instance->changed_us) /* time never runs backwards for one saga */
+    if (now_us < instance->changed_us) { /* time never runs backwards for one saga */
         turn.now_us = instance->changed_us;
+        turn.ahead_us += turn.now_us - now_us;
+    }
     if (records->arena == NULL)
         records->arena = arena_new();
     stop_impossible(&turn);

@@ -24,6 +24,7 @@ enum {
 struct turn {
     struct instance *instance;
     int64_t now_us;
+    int64_t ahead_us; /* of the world's time */
     struct records *records;
     int standing; /* the state that is being entered, as long as no step of it is recorded; or STATE_NONE */
 };

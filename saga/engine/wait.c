@@ -65,6 +65,8 @@ find_deadline(struct turn *turn, const struct state *state, struct problem *prob
         problem_set(problem, ERR_BAD_REQUEST, "Deadline", "Deadline is no time in microseconds");
         is_fine = false;
     }
+    if (time_us < INT64_MAX - turn->ahead_us) /* from the world's time to the saga's */
+        time_us += turn->ahead_us;
     if (time_us <
         *ret_deadline_us) /* no earlier than now, so that it is a time that can be written */
         *ret_deadline_us = time_us < turn->now_us ? turn->now_us : time_us;

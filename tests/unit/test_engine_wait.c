@@ -287,6 +287,31 @@ START_TEST(a_wait)
 }
 END_TEST
 
+/* A Deadline is a time of the world, and the saga's may be ahead of that: after a clock stepped back. */
+START_TEST(a_deadline_while_the_clock_is_ahead)
+{
+    struct definition *definition = load(usual);
+    json_t *input = json_object();
+    struct driver driver = { 0 };
+    struct engine_event event = { .kind = ENGINE_ANSWER, .ahead_us = 20 * SECOND_US };
+    struct due due;
+
+    driver_open(&driver);
+    driver_start(&driver, definition, input);
+    play(&driver, "1=no@5");
+    engine_due(driver.instance, driver.now_us, &due);
+    event.answer.activation = due.calls[0].activation;
+    due_free(&due);
+    driver_tell(&driver, &event, definition);
+    engine_due(driver.instance, driver.now_us, &due);
+    ck_assert_int_eq(due.look_again_us, start_us + 25 * SECOND_US);
+    due_free(&due);
+    driver_close(&driver);
+    json_decref(input);
+    definition_free(definition);
+}
+END_TEST
+
 START_TEST(a_signal)
 {
     struct definition *definition = load(usual);
@@ -324,6 +349,7 @@ main(void)
     int failures;
 
     tcase_add_loop_test(tcase, a_wait, 0, sizeof rows / sizeof *rows);
+    tcase_add_test(tcase, a_deadline_while_the_clock_is_ahead);
     tcase_add_loop_test(tcase, a_signal, 0, sizeof refusals / sizeof *refusals);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
