@@ -18,6 +18,16 @@ audit_is_reserve(const Sagamesh__Saga__V1__Step *step)
            strcmp(step->status, "SU") == 0;
 }
 
+enum audit_end
+audit_end_of(const Sagamesh__Saga__V1__Saga *saga)
+{
+    if (strcmp(saga->status, "SU") == 0)
+        return AUDIT_END_PAID;
+    if (strcmp(saga->status, "FA") == 0 || strcmp(saga->compensation_status, "SU") == 0)
+        return AUDIT_END_FAILED;
+    return AUDIT_END_UNSAID;
+}
+
 bool
 audit_is_final(const Sagamesh__Order__V1__Order *order)
 {
@@ -151,7 +161,6 @@ order_saga_goes_on(const void *context)
            facts->now_us - facts->order->changed_at_us > facts->patience_us;
 }
 
-/* How one ended that a person settled (UN) is that person's to say. */
 static bool
 order_saga_disagrees(const void *context)
 {
@@ -159,7 +168,7 @@ order_saga_disagrees(const void *context)
 
     if (!audit_is_final(facts->order) || !is_in_phase(facts, PHASE(ENDED)))
         return false;
-    return strcmp(facts->saga->status, is_paid(facts->order) ? "FA" : "SU") == 0;
+    return audit_end_of(facts->saga) == (is_paid(facts->order) ? AUDIT_END_FAILED : AUDIT_END_PAID);
 }
 
 static bool

@@ -63,6 +63,11 @@ extern const struct audit_rule audit_order_rules[], audit_hold_rules[], audit_ch
 /* A step that reserved goods; its activation is the hold. */
 bool audit_is_reserve(const Sagamesh__Saga__V1__Step *step);
 
+/* How a saga that has ended says its order must be: it was done (SU), or it failed or was undone. UNSAID: a
+ * person settled it so. */
+enum audit_end { AUDIT_END_UNSAID, AUDIT_END_PAID, AUDIT_END_FAILED };
+enum audit_end audit_end_of(const Sagamesh__Saga__V1__Saga *saga);
+
 bool audit_is_final(const Sagamesh__Order__V1__Order *order);
 
 #endif

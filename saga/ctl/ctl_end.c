@@ -68,14 +68,15 @@ find_cause(const Sagamesh__Saga__V1__GetResponse *got, char **ret_reason, char *
     }
 }
 
-/* SU is paid, FA is failed, and a word that was said agrees with that; else the word says it. False: said
+/* A word that was said agrees with how the saga ended; where that is not said, the word says it. False: said
  * why not. */
 static bool
 find_end(const struct ctl *ctl, const Sagamesh__Saga__V1__Saga *saga, bool *ret_is_paid)
 {
-    const char *known = strcmp(saga->status, "SU") == 0   ? "paid"
-                        : strcmp(saga->status, "FA") == 0 ? "failed"
-                                                          : NULL;
+    static const char *const words[] = {
+        [AUDIT_END_UNSAID] = NULL, [AUDIT_END_PAID] = "paid", [AUDIT_END_FAILED] = "failed"
+    };
+    const char *known = words[audit_end_of(saga)];
     const char *said = ctl->argument_count > 1 ? ctl->arguments[1] : known;
 
     if (said == NULL || (strcmp(said, "paid") != 0 && strcmp(said, "failed") != 0)) {

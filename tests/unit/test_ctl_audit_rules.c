@@ -108,6 +108,8 @@ static const struct {
     { "failed without a saga",    "",                      STATUS(FAILED),  0,                   "",   "",   90, 0,  "wallet",   NO_MONEY,      0, 0, 0 },
     { "failed, its saga did not", "SAGA_DISAGREES",        STATUS(FAILED),  PHASE(ENDED),        "SU", "",   5,  0,  "wallet",   NO_MONEY,      1, 0, 0 },
     { "paid, its saga failed",    "SAGA_DISAGREES",        STATUS(PAID),    PHASE(ENDED),        "FA", "",   5,  0,  "wallet",   CHARGED,       1, 1, 1000 },
+    { "failed and undone, unknown", "",                    STATUS(FAILED),  PHASE(ENDED),        "UN", "SU", 5,  0,  "wallet",   NO_MONEY,      1, 0, 0 },
+    { "paid, and undone",         "SAGA_DISAGREES",        STATUS(PAID),    PHASE(ENDED),        "UN", "SU", 5,  0,  "wallet",   CHARGED,       1, 1, 1000 },
     { "paid, as a person said",   "",                      STATUS(PAID),    PHASE(ENDED),        "UN", "",   5,  0,  "wallet",   CHARGED,       1, 1, 1000 },
     { "not undone",               "SAGA_NOT_UNDONE",       STATUS(FAILED),  PHASE(ENDED),        "FA", "UN", 5,  0,  "wallet",   NO_MONEY,      1, 0, 0 },
 };
