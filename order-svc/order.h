@@ -290,6 +290,7 @@ struct sweep_position {
 
 struct sweep_range {
     int64_t after, until;
+    int64_t waited_us; /* what waits for a payment whose time was over before should have moved */
 };
 
 struct sweep_candidate {

@@ -444,6 +444,7 @@ const struct pg_statement order_position = {
 static const struct pg_column range_columns[] = {
     PG_COLUMN(struct sweep_range, after, PG_INT8),
     PG_COLUMN(struct sweep_range, until, PG_INT8),
+    PG_COLUMN(struct sweep_range, waited_us, PG_INT8),
     { 0 },
 };
 
@@ -461,9 +462,10 @@ static const struct pg_column candidate_columns[] = {
 const struct pg_statement order_open = {
     .name = "order_open",
     .sql = "WITH page AS MATERIALIZED (SELECT id, seq, placed_at_us, status, cancel_wanted"
-           " FROM orders WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT 5000)"
+           " OR payment_expires_at_us BETWEEN 1 AND $3 AS is_wanted FROM orders WHERE seq > $1 AND "
+           "seq <= $2 ORDER BY seq LIMIT 5000)"
            " SELECT id, seq, placed_at_us, false, 0::bigint FROM page"
-           " WHERE status = 1 OR (status = 2 AND cancel_wanted) UNION ALL"
+           " WHERE status = 1 OR (status = 2 AND is_wanted) UNION ALL"
            " (SELECT id, seq, placed_at_us, true, (SELECT coalesce(min(seq), 9223372036854775807)"
            " FROM page WHERE status < 3) FROM page ORDER BY seq DESC LIMIT 1)",
     .in = range_columns,

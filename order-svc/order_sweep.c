@@ -14,6 +14,8 @@ enum {
     LOOK_MAX = 500,             /* orders read at once */
 };
 
+#define WAITED_US (600 * SECOND_US) /* its saga goes on half a minute after the payment's time */
+
 /* An order that had something to be said for it when it was last looked at. */
 struct open_order {
     struct open_order *next; /* of the same bucket */
@@ -227,7 +229,9 @@ static enum error
 walk_page(struct order_sweep *sweep, struct walk *walk, struct pg *pg, struct arena *arena,
           int64_t steady_us, bool *ret_has_more)
 {
-    const void *row = &walk->range;
+    const struct sweep_range range = { walk->range.after, walk->range.until,
+                                       clock_now_us() - WAITED_US };
+    const void *row = &range;
     struct pg_step step = { .statement = &order_open, .rows = &row, .count = 1 };
     enum error error = pg_round(pg, false, &step, 1, arena);
     const struct sweep_candidate *found = step.ret_rows;
@@ -307,12 +311,16 @@ walk(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t stea
 
 /* ---- what is due ---- */
 
-/* A WAITING order has a saga; nothing need be said to it, unless that it be undone. */
+/* A WAITING order has a saga; nothing need be said to it, unless that it be undone. One that still waits long
+ * after its payment's time may have lost its saga (a database was restored): it is asked for too, which
+ * changes nothing of one that is there. */
 static bool
-is_to_send(const struct order *order)
+is_to_send(const struct order *order, int64_t waited_us)
 {
     return order->status == ORDER_PENDING ||
-           (order->status == ORDER_WAITING && order->cancel_wanted);
+           (order->status == ORDER_WAITING &&
+            (order->cancel_wanted ||
+             (order->payment_expires_at_us > 0 && order->payment_expires_at_us <= waited_us)));
 }
 
 /* It was asked for, and comes again, later each time. When memory is full, those that were asked for
@@ -336,6 +344,7 @@ look_at(struct order_sweep *sweep, struct open_order **due, size_t count, struct
         bool (*send)(void *owner, const struct order *order), void *owner)
 {
     const void **keys = arena_take(arena, count * sizeof *keys);
+    int64_t waited_us = clock_now_us() - WAITED_US;
     struct lookup_rows orders = { 0 };
     enum error error;
 
@@ -345,7 +354,7 @@ look_at(struct order_sweep *sweep, struct open_order **due, size_t count, struct
     for (size_t i = 0; i < count; i++) {
         const struct order *order = lookup_find(&orders, &due[i]->id);
 
-        if (error == ERR_OK && (order == NULL || !is_to_send(order))) {
+        if (error == ERR_OK && (order == NULL || !is_to_send(order, waited_us))) {
             forget(sweep, due[i]);
         } else if (error == ERR_OK && send(owner, order)) {
             put_off(sweep, due[i], steady_us);

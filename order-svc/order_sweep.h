@@ -12,7 +12,8 @@
  *          (a database restored, a person's hand), no order is lost. What it finds lowers the floor
  * Orders that are final, or wait with a saga, cost no memory.
  *
- * What has something to be said for it, a PENDING order and one that shall be undone, is kept in memory
+ * What has something to be said for it, a PENDING order, one that shall be undone, and one that waits
+ * though its payment's time was over ten minutes ago, is kept in memory
  * and sent to the orchestrator after 2, 4, 8, ... 60 seconds, those first that are due first, until it
  * has moved. So a Start that was lost in a crash, or that found the orchestrator away or the queue
  * full, is made up for.

@@ -49,7 +49,7 @@ END_TEST
 START_TEST(the_sweep_walks_its_index)
 {
     json_t *all;
-    const json_t *plan = plan_explain("", "order_open", "'1', '99'", &all);
+    const json_t *plan = plan_explain("", "order_open", "'1', '99', '5'", &all);
 
     ck_assert(plan_has_index(plan, "orders_by_seq"));
     json_decref(all);

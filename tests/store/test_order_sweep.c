@@ -290,17 +290,22 @@ END_TEST
 static const struct {
     const char *what;
     bool waiting, cancel;
-    int final; /* 0, or a status */
+    int64_t over_us; /* of one that waits: how long its payment's time has been over; 0: it has none */
+    int final;       /* 0, or a status */
     int sent;
     size_t open;
 } kinds[] = {
-    { "pending",                       false, false, 0,            1, 1 },
-    { "pending, to be undone",         false, true,  0,            1, 1 },
-    { "waiting for its payment",       true,  false, 0,            0, 0 },
-    { "waiting, to be undone",         true,  true,  0,            1, 1 },
-    { "paid",                          false, false, ORDER_PAID,   0, 0 },
-    { "paid, though it was cancelled", false, true,  ORDER_PAID,   0, 0 },
-    { "failed",                        true,  true,  ORDER_FAILED, 0, 0 },
+    { "pending",                          false, false, 0,                0,            1, 1 },
+    { "pending, to be undone",            false, true,  0,                0,            1, 1 },
+    { "waiting for its payment",          true,  false, 0,                0,            0, 0 },
+    { "waiting, there is time",           true,  false, -900 * SECOND_US, 0,            0, 0 },
+    { "waiting, the time was just over",  true,  false, 540 * SECOND_US,  0,            0, 0 },
+    { "waiting, the time was long over",  true,  false, 660 * SECOND_US,  0,            1, 1 },
+    { "waiting, to be undone",            true,  true,  0,                0,            1, 1 },
+    { "paid, and the time is long over",  true,  false, 660 * SECOND_US,  ORDER_PAID,   0, 0 },
+    { "paid",                             false, false, 0,                ORDER_PAID,   0, 0 },
+    { "paid, though it was cancelled",    false, true,  0,                ORDER_PAID,   0, 0 },
+    { "failed",                           true,  true,  0,                ORDER_FAILED, 0, 0 },
 };
 /* clang-format on */
 
@@ -309,12 +314,15 @@ START_TEST(what_is_sent_by_what_it_is)
     struct uuid id = placed(10 * SECOND_US);
     struct sent sent;
 
-    if (kinds[_i].waiting)
+    if (kinds[_i].waiting && kinds[_i].over_us == 0)
         run(order_waiting(order_id(), id, 5));
+    else if (kinds[_i].waiting)
+        run(order_asked(order_id(), id, "pay-7", "https://pay.example/7",
+                        clock_now_us() - kinds[_i].over_us));
     if (kinds[_i].cancel)
         run(order_cancel(order_id(), id));
     if (kinds[_i].final == ORDER_PAID)
-        run(order_paid(order_id(), id, 5));
+        run(order_paid(order_id(), id, kinds[_i].over_us == 0 ? 5 : 700));
     if (kinds[_i].final == ORDER_FAILED)
         run(order_failed(order_id(), id, "CANCELED", ""));
     sent = swept();
