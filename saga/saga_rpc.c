@@ -394,7 +394,7 @@ signal_encode(const void *op, struct arena *arena)
 
 /* ---- List ---- */
 
-/* A token is "shard.place" of the last saga of the page before. */
+/* A token is "shard.place" of the last saga of the page before. How many shards there are the shards know. */
 static enum error
 list_token_read(struct saga_list *list, const char *token)
 {
@@ -406,8 +406,7 @@ list_token_read(struct saga_list *list, const char *token)
         return ERR_OK;
     if (strspn(token, "0123456789.") != strlen(token) ||
         sscanf(token, "%4llu.%18llu%n", &shard, &place, &end) != 2 || end != (int)strlen(token))
-        return problem_set(&list->op.problem, ERR_BAD_REQUEST, "page_token",
-                           "must be the next_page_token of the page before");
+        return check_refuse_token(&list->op.problem);
     list->from_shard = list->shard = (size_t)shard;
     list->from_place = (int64_t)place;
     return ERR_OK;

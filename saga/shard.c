@@ -1,3 +1,4 @@
+#include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/hold.h"
@@ -475,15 +476,27 @@ shard_of(struct shards *shards, struct uuid id)
     return &shards->items[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % shards->count];
 }
 
+/* A List goes round, from the first shard or from the one that its token names. NULL: there is no such shard. */
+static struct shard *
+shard_of_list(struct shards *shards, const struct saga_list *list)
+{
+    return list->shard < shards->count ? &shards->items[list->shard] : NULL;
+}
+
 void
 shards_submit(void *context, struct call *call)
 {
     struct shards *shards = context;
-    struct shard *shard = shard_of(shards, saga_id_of(call));
+    struct shard *shard = saga_method_of(call) == SAGA_LIST
+                              ? shard_of_list(shards, (const struct saga_list *)call->op)
+                              : shard_of(shards, saga_id_of(call));
     enum error error;
 
-    if (saga_method_of(call) == SAGA_LIST) /* goes round, from the first */
-        shard = &shards->items[((struct saga_list *)call->op)->shard];
+    if (shard == NULL) {
+        check_refuse_token(&call->op->problem);
+        call->finish(call);
+        return;
+    }
     if (queue_push(shard->queue, &call->item))
         return;
     error = queue_is_closed(shard->queue) ? ERR_STOPPING : ERR_BUSY;

@@ -158,11 +158,17 @@ check_page_size(struct problem *problem, int32_t asked, int32_t *ret_size)
 }
 
 enum error
+check_refuse_token(struct problem *problem)
+{
+    return problem_set(problem, ERR_BAD_REQUEST, "page_token",
+                       "must be the next_page_token of the page before");
+}
+
+enum error
 check_page_id(struct problem *problem, const char *token, struct uuid *ret_id)
 {
     memset(ret_id, 0, sizeof *ret_id);
     if (token[0] != '\0' && !uuid_parse(token, strlen(token), ret_id))
-        return problem_set(problem, ERR_BAD_REQUEST, "page_token",
-                           "must be the next_page_token of the page before");
+        return check_refuse_token(problem);
     return ERR_OK;
 }

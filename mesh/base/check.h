@@ -36,6 +36,9 @@ enum error check_customer(struct problem *problem, const char *field, const char
 /* 0 means PAGE_SIZE_DEFAULT. */
 enum error check_page_size(struct problem *problem, int32_t asked, int32_t *ret_size);
 
+/* Of a page token that no list of ours has given. */
+enum error check_refuse_token(struct problem *problem);
+
 /* A page token that is an id; "" is the start, and gives nil. */
 enum error check_page_id(struct problem *problem, const char *token, struct uuid *ret_id);
 

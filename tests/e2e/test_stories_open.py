@@ -154,7 +154,7 @@ class Open(unittest.TestCase):
             self.assertEqual(self.walk(size, self.mesh.saga_pb.SAGA_PHASE_ENDED), ended[::-1])
         self.mesh.restart("saga")
         self.assertEqual(self.walk(1, self.mesh.saga_pb.SAGA_PHASE_ENDED), ended[::-1])
-        for token in ("x", "1", "1.", ".1", "1.1.1", " 1.1", uuid7(), "1.99999999999999999999"):
+        for token in ("x", "1", "1.", ".1", "1.1.1", " 1.1", uuid7(), "1.99999999999999999999", "9999.1"):
             said = refusal(self.list, 1, token)
             self.assertEqual((said.reason, said.metadata["field"]), ("BAD_REQUEST", "page_token"), token)
 
