@@ -168,7 +168,6 @@ class Pass:
         self.mesh = Mesh(build=build, flags=flags, clocks=clocks)
         self.load = Load(self.mesh, orders, seed)
         self.kills = {}
-        self.faults = {}
         self.points = {}
         self.parked_most = 0
         self.is_over = threading.Event()  # what is done to it; the rest is waiting and checking
@@ -275,8 +274,6 @@ class Pass:
         self.show_outside()
         say(f"{self.name}: kills {sum(self.kills.values())}:"
             f" {', '.join(f'{count} {what}' for what, count in sorted(self.kills.items()))}")
-        if self.faults:
-            say(f"{self.name}: faults {sum(self.faults.values())}: {listed(self.faults)}")
         for (program, point), count in sorted(self.points.items()):
             say(f"{self.name}: ended {count} x at {point} of {program}")
         say(f"{self.name}: Place sent again {load.place_repeats} x; answers that were none:"
@@ -489,12 +486,13 @@ def kill_program(one, kill):
 
 def do_kills(kills, rng):
     schedule = kill_schedule(kills, rng)
+    faults = collections.Counter()
 
     def act(one):
         for kill in schedule:
             if isinstance(kill, Fault):
                 do_fault(one.mesh, kill)
-                one.faults[kill.name] = one.faults.get(kill.name, 0) + 1
+                faults[kill.name] += 1
             elif kill.how in ("kill", "postmaster"):
                 kill_program(one, kill)
             else:
@@ -507,6 +505,7 @@ def do_kills(kills, rng):
             one.mesh.wait_ready(name)
         say("kills: %d, of which %d of bff, the provider and the broker"
             % check_kills(one.kills, kills))
+        say(f"kills: faults {sum(faults.values())}: {listed(faults)}")
 
     return act
 
