@@ -56,22 +56,26 @@ file_write(void)
 void
 pg_timeline_open(const char *path)
 {
+    FILE *file = path[0] == '\0' ? NULL : fopen(path, "r");
     struct pg_timeline timeline;
-    FILE *file;
 
-    file_path = path;
-    file = path[0] == '\0' ? NULL : fopen(path, "r");
-    if (file == NULL)
-        return;
+    if (file == NULL && path[0] != '\0' && errno != ENOENT)
+        log_error("timeline_file=%s because=\"it cannot be read: %s\""
+                  " next=\"an old primary that comes back now is not known as one\"",
+                  path, strerror(errno));
     pthread_mutex_lock(&lock);
-    while (fscanf(file, "%" SCNu64 " %" SCNu32, &timeline.cluster, &timeline.number) == 2) {
+    file_path = path;
+    memset(known, 0, sizeof known);
+    while (file != NULL &&
+           fscanf(file, "%" SCNu64 " %" SCNu32, &timeline.cluster, &timeline.number) == 2) {
         struct pg_timeline *row = row_of(timeline.cluster);
 
         if (row != NULL && timeline.number > row->number)
             *row = timeline;
     }
     pthread_mutex_unlock(&lock);
-    fclose(file);
+    if (file != NULL)
+        fclose(file);
 }
 
 bool
@@ -114,12 +118,4 @@ pg_timeline_is_known(void)
     is_known = known[0].number != 0; /* rows are filled from the first on */
     pthread_mutex_unlock(&lock);
     return is_known;
-}
-
-void
-pg_timeline_forget(void)
-{
-    pthread_mutex_lock(&lock);
-    memset(known, 0, sizeof known);
-    pthread_mutex_unlock(&lock);
 }

@@ -22,7 +22,7 @@ struct pg_timeline {
     uint32_t number;
 };
 
-/* Reads what was known when the program ran last; path "": nothing is kept. */
+/* From here on is known what was known when the program ran last; path "": nothing, and nothing is kept. */
 void pg_timeline_open(const char *path);
 
 /* Remembers the timeline. False: it is older than one that is known, *ret_known. */
@@ -32,8 +32,5 @@ bool pg_timeline_admit(struct pg_timeline timeline, uint32_t *ret_known);
 bool pg_timeline_is_newest(struct pg_timeline timeline);
 
 bool pg_timeline_is_known(void); /* is any? */
-
-/* For tests. */
-void pg_timeline_forget(void);
 
 #endif

@@ -256,7 +256,7 @@ lock_make(struct rpc_server *server)
     pthread_condattr_destroy(&attributes);
 }
 
-/* The acceptor's thread: a connection that has begun to speak HTTP/2. */
+/* The acceptor's thread: a connection that has just come, and need not have said anything yet. */
 static void
 connection_take(void *owner, int fd)
 {
@@ -401,6 +401,7 @@ rpc_server_stop(struct rpc_server *server, int grace_ms)
     rpc_server_set_serving(server, false);
     is_idle = wait_until_idle(server, false, until_us);
     rpc_streams_stop(server);
+    rpc_acceptor_count(server->acceptor, &server->connections);
     server->acceptor = rpc_acceptor_close(server->acceptor);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (wait_until_idle(server, true, is_idle ? close_until_us(until_us) : until_us))
@@ -455,7 +456,7 @@ rpc_server_close(struct rpc_server *server)
 void
 rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters)
 {
-    struct rpc_acceptor_counters connections = { 0 };
+    struct rpc_acceptor_counters connections = server->connections;
 
     if (server->acceptor != NULL)
         rpc_acceptor_count(server->acceptor, &connections);

@@ -87,7 +87,8 @@ struct rpc_server {
     grpc_server *grpc;
     grpc_server_credentials *plain;
     grpc_completion_queue *queue;
-    struct rpc_acceptor *acceptor; /* NULL: the port is closed */
+    struct rpc_acceptor *acceptor;            /* NULL: the port is closed */
+    struct rpc_acceptor_counters connections; /* of the acceptor, as it was closed */
     pthread_t thread;
     int port;
 

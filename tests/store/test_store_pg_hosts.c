@@ -11,7 +11,7 @@ static struct pg_fixture fixture;
 static void
 forget(void)
 {
-    pg_timeline_forget();
+    pg_timeline_open("");
 }
 
 static struct pg_timeline
@@ -71,7 +71,7 @@ START_TEST(an_old_primary_is_left_alone)
     ck_assert(pg_timeline_admit(timeline, &known));
     ck_assert_int_eq(pg_connect(pg), ERR_STORE_DOWN);
     pg_free(pg);
-    pg_timeline_forget();
+    pg_timeline_open("");
     pg = pg_new(fixture.conninfo, "test", NULL);
     ck_assert_int_eq(pg_connect(pg), ERR_OK);
     pg_free(pg);

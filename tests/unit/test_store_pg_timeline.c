@@ -45,7 +45,6 @@ set_up(void)
 {
     log_open("test", LOG_ERROR + 1);
     pg_timeline_open("");
-    pg_timeline_forget();
 }
 
 START_TEST(the_newest_timeline_of_each_cluster_counts)
@@ -66,7 +65,6 @@ START_TEST(a_file_outlives_the_program)
     close(file);
     pg_timeline_open(path);
     meet_all();
-    pg_timeline_forget();
     pg_timeline_open(path);
     ck_assert(!pg_timeline_is_newest((struct pg_timeline){ 7, 3 }));
     ck_assert(!pg_timeline_admit((struct pg_timeline){ 7, 3 }, &known));
