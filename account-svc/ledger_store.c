@@ -270,13 +270,12 @@ statement_read(struct pg *pg, struct op *const *ops, size_t count, struct arena 
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct statement *statement = (struct statement *)ops[i];
-        const void *row = statement;
-        struct pg_step step = { .statement = &transfer_page, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        statement->transfers = step.ret_rows;
-        statement->has_more = step.ret_count > (size_t)statement->page_size;
-        statement->count = statement->has_more ? (size_t)statement->page_size : step.ret_count;
+        error = page_read(pg, &transfer_page, statement, statement->page_size, arena, &page);
+        statement->transfers = page.rows;
+        statement->count = page.count;
+        statement->has_more = page.has_more;
     }
     return error;
 }
@@ -304,13 +303,12 @@ list_charges_read(struct pg *pg, struct op *const *ops, size_t count, struct are
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_charges *list = (struct list_charges *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &transfer_page_all, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->transfers = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, &transfer_page_all, list, list->page_size, arena, &page);
+        list->transfers = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }

@@ -501,10 +501,8 @@ list_all_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     struct problem *problem = &list->op.problem;
 
     (void)arena;
-    if (check_page_id(problem, request->page_token, &list->before_id) != ERR_OK)
+    if (check_page_before(problem, request->page_token, &list->before_id) != ERR_OK)
         return problem->error;
-    if (uuid_is_nil(list->before_id)) /* version and variant bits keep every id below this */
-        memset(&list->before_id, 0xff, sizeof list->before_id);
     return check_page_size(problem, request->page_size, &list->page_size);
 }
 

@@ -1,6 +1,7 @@
 /* payment_store.c -- Rows of payments' tables to structs and back: all of their SQL. */
 #include "account-svc/payment_op.h"
 #include "mesh/store/lookup.h"
+#include "mesh/store/page.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -333,13 +334,12 @@ all_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_all *list = (struct list_all *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &payment_page_all, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->payments = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, &payment_page_all, list, list->page_size, arena, &page);
+        list->payments = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }
@@ -367,13 +367,12 @@ troubled_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_troubled *list = (struct list_troubled *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &payment_troubled, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->payments = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, &payment_troubled, list, list->page_size, arena, &page);
+        list->payments = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }

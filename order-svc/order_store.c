@@ -283,14 +283,13 @@ list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *aren
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_orders *list = (struct list_orders *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .rows = &row, .count = 1 };
+        struct page page;
 
-        step.statement = list->customer_id[0] == '\0' ? &order_page_all : &order_page;
-        error = pg_round(pg, false, &step, 1, arena);
-        list->orders = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, list->customer_id[0] == '\0' ? &order_page_all : &order_page, list,
+                          list->page_size, arena, &page);
+        list->orders = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }

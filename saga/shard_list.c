@@ -10,16 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct journal_row *
-row_of(const struct journal_row *rows, size_t count, struct uuid id)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (uuid_equal(rows[i].id, id))
-            return &rows[i];
-    }
-    return NULL;
-}
-
 static int
 compare_last_first(const void *a, const void *b)
 {
@@ -152,7 +142,8 @@ list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct
         const char *history =
             instance != NULL
                 ? history_text(shard, instance, arena)
-                : parked_history(shard, found[i], row_of(rows, row_count, found[i]->id), arena);
+                : parked_history(shard, found[i], journal_row_find(rows, row_count, found[i]->id),
+                                 arena);
 
         if (!list_add(list, history, found[i]->place))
             break;

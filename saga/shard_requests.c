@@ -7,19 +7,15 @@
 /* ---- helpers ---- */
 
 static const struct journal_row *
-row_find(const struct journal_row *rows, size_t count, struct uuid id)
+final_find(const struct tick *tick, struct uuid id)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (uuid_equal(rows[i].id, id))
-            return &rows[i];
-    }
-    return NULL;
+    return journal_row_find(tick->found_finals, tick->found_final_count, id);
 }
 
 static const struct journal_row *
-final_find(const struct tick *tick, struct uuid id)
+parked_find(const struct tick *tick, struct uuid id)
 {
-    return row_find(tick->found_finals, tick->found_final_count, id);
+    return journal_row_find(tick->found_parked, tick->found_parked_count, id);
 }
 
 const char *
@@ -45,7 +41,7 @@ open_find(struct shard *shard, struct tick *tick, struct uuid id)
 
     if (live == NULL || live->instance != NULL)
         return live;
-    row = row_find(tick->found_parked, tick->found_parked_count, id);
+    row = parked_find(tick, id);
     return live->unread == NULL && row != NULL && shard_unpark(shard, live, row) ? live : NULL;
 }
 
@@ -56,8 +52,7 @@ read_again(struct shard *shard, struct tick *tick, struct uuid id)
     struct live *live = live_find(shard, id);
 
     return live != NULL && live->unread != NULL &&
-           shard_read_again(shard, tick, live,
-                            row_find(tick->found_parked, tick->found_parked_count, id));
+           shard_read_again(shard, tick, live, parked_find(tick, id));
 }
 
 /* Is it here, and cannot be read? Then that is the problem. */
@@ -79,7 +74,7 @@ closed_history(struct shard *shard, const struct tick *tick, struct uuid id, str
                struct problem *problem)
 {
     const struct live *live = live_find(shard, id);
-    const struct journal_row *parked = row_find(tick->found_parked, tick->found_parked_count, id);
+    const struct journal_row *parked = parked_find(tick, id);
     const struct journal_row *row = final_find(tick, id);
 
     if (live != NULL)
@@ -203,8 +198,7 @@ settle_unread(struct shard *shard, struct tick *tick, const struct saga_change *
     if (event->kind != ENGINE_SETTLE || event->settlement != SETTLED_ENDED || live == NULL ||
         live->unread == NULL || unread_is_unwritten(live))
         return false;
-    unread_settle(shard, tick, live,
-                  row_find(tick->found_parked, tick->found_parked_count, live->id), event->comment);
+    unread_settle(shard, tick, live, parked_find(tick, live->id), event->comment);
     return true;
 }
 

@@ -78,13 +78,12 @@ static void
 take_timer(struct shard *shard, struct tick *tick, struct live *live)
 {
     const struct engine_event event = { .kind = ENGINE_DUE };
-    const struct journal_row *row = NULL;
+    const struct journal_row *row =
+        live->instance != NULL
+            ? NULL
+            : journal_row_find(tick->found_parked, tick->found_parked_count, live->id);
     struct problem problem;
 
-    for (size_t i = 0; live->instance == NULL && i < tick->found_parked_count; i++) {
-        if (uuid_equal(tick->found_parked[i].id, live->id))
-            row = &tick->found_parked[i];
-    }
     if (unread_is_pinned(live)) {
         if (!shard_read_again(shard, tick, live, row))
             timer_set(shard, live, shard->now_us + PINNED_AGAIN_US);

@@ -1,5 +1,6 @@
 /* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL. */
 #include "mesh/store/lookup.h"
+#include "mesh/store/page.h"
 #include "storage-svc/storage.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
@@ -191,13 +192,12 @@ list_products_read(struct pg *pg, struct op *const *ops, size_t count, struct ar
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_products *list = (struct list_products *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &product_page, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->products = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, &product_page, list, list->page_size, arena, &page);
+        list->products = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }
@@ -269,13 +269,12 @@ list_holds_read(struct pg *pg, struct op *const *ops, size_t count, struct arena
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_holds *list = (struct list_holds *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &hold_page, .rows = &row, .count = 1 };
+        struct page page;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->holds = step.ret_rows;
-        list->has_more = step.ret_count > (size_t)list->page_size;
-        list->count = list->has_more ? (size_t)list->page_size : step.ret_count;
+        error = page_read(pg, &hold_page, list, list->page_size, arena, &page);
+        list->holds = page.rows;
+        list->count = page.count;
+        list->has_more = page.has_more;
     }
     return error;
 }

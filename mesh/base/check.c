@@ -172,3 +172,13 @@ check_page_id(struct problem *problem, const char *token, struct uuid *ret_id)
         return check_refuse_token(problem);
     return ERR_OK;
 }
+
+enum error
+check_page_before(struct problem *problem, const char *token, struct uuid *ret_id)
+{
+    if (check_page_id(problem, token, ret_id) != ERR_OK)
+        return problem->error;
+    if (uuid_is_nil(*ret_id)) /* version and variant bits keep every id below this */
+        memset(ret_id, 0xff, sizeof *ret_id);
+    return ERR_OK;
+}

@@ -42,4 +42,7 @@ enum error check_refuse_token(struct problem *problem);
 /* A page token that is an id; "" is the start, and gives nil. */
 enum error check_page_id(struct problem *problem, const char *token, struct uuid *ret_id);
 
+/* The same for lists that go down by id: "" gives an id above all that there can be. */
+enum error check_page_before(struct problem *problem, const char *token, struct uuid *ret_id);
+
 #endif

@@ -425,6 +425,16 @@ find_apart(struct journal *journal, const struct uuid *ids, size_t count, struct
     return error;
 }
 
+const struct journal_row *
+journal_row_find(const struct journal_row *rows, size_t count, struct uuid id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (uuid_equal(rows[i].id, id))
+            return &rows[i];
+    }
+    return NULL;
+}
+
 enum error
 journal_find(struct journal *journal, const struct uuid *ids, size_t count, struct arena *arena,
              struct journal_row **ret_parked, size_t *ret_parked_count,

@@ -90,6 +90,10 @@ enum error journal_pages(struct journal *journal, int64_t from, int max, struct 
 enum error journal_parked_index(struct journal *journal, struct arena *arena,
                                 struct journal_row **ret_rows, size_t *ret_count);
 
+/* The row of an id among these; NULL: there is none. */
+const struct journal_row *journal_row_find(const struct journal_row *rows, size_t count,
+                                           struct uuid id);
+
 /* Parked and final rows of these ids, in one round. Of one that the database cannot read there is the id
  * alone. */
 enum error journal_find(struct journal *journal, const struct uuid *ids, size_t count,
