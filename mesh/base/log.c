@@ -1,6 +1,7 @@
 #include "mesh/base/log.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/terminal.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -62,10 +63,8 @@ print_line(enum log_level level, uint64_t left_out, const char *format, va_list 
         used += (size_t)bytes;
     if (used > sizeof line - TAIL_BYTES - 1)
         used = sizeof line - TAIL_BYTES - 1;
-    for (size_t i = 0; i < used; i++) { /* one event is one line, whatever a stranger sent */
-        if ((unsigned char)line[i] < ' ')
-            line[i] = ' ';
-    }
+    line[used] = '\0';
+    terminal_clean(line); /* one event is one line, whatever a stranger sent */
     if (left_out > 0)
         used += (size_t)snprintf(line + used, TAIL_BYTES, " left_out=%llu",
                                  (unsigned long long)left_out);

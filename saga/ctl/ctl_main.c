@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
 #include "mesh/base/log.h"
+#include "mesh/base/terminal.h"
 #include "mesh/base/uuid.h"
 #include "saga/ctl/ctl.h"
 
@@ -164,6 +165,7 @@ ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const ch
         return status;
     }
     fflush(stdout);
+    terminal_clean(text);
     fprintf(stderr, "sagactl: %s\n", text);
     if (next != NULL)
         fprintf(stderr, "         %s\n", next);

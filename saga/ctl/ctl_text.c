@@ -1,5 +1,6 @@
 #include "saga/ctl/ctl_text.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,10 +68,7 @@ ctl_clean_text(const char *text, struct arena *arena)
 {
     char *copy = arena_copy(arena, text, strlen(text));
 
-    for (char *at = copy; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = ' ';
-    }
+    terminal_clean(copy);
     return copy[0] == '\0' ? "-" : copy;
 }
 

@@ -20,7 +20,7 @@ const char *ctl_age_text(int64_t age_us, struct arena *arena);
 /* "2026-11-21 10:00:00.123 UTC". */
 const char *ctl_time_text(int64_t time_us, struct arena *arena);
 
-/* Nothing in it moves a terminal's cursor; "-" when it is empty. */
+/* Nothing in it steers a terminal; "-" when it is empty. */
 const char *ctl_clean_text(const char *text, struct arena *arena);
 
 /* "StorageService/Reserve" of "sagamesh.storage.v1.StorageService/Reserve". */

@@ -3,8 +3,10 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/check.h"
 #include "mesh/base/json.h"
+#include "mesh/base/terminal.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +176,40 @@ START_TEST(json_is_written)
     }
     json_decref(tree);
     json_writer_free(&writer);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what, *text, *clean;
+} shown[] = {
+    { "nothing to clean",            "a \xc3\xa9 \xe6\x97\xa5 \xf0\x9d\x84\x9e ~", "a \xc3\xa9 \xe6\x97\xa5 \xf0\x9d\x84\x9e ~" },
+    { "nothing",                     "",                        "" },
+    { "an escape",                   "a\x1b[31mb",             "a [31mb" },
+    { "lines and tabs",              "a\r\n\tb",               "a   b" },
+    { "DEL",                         "a\x7f",                  "a " },
+    { "U+0080, the first of C1",     "a\xc2\x80z",            "a  z" },
+    { "U+009B, the escape of C1",    "a\xc2\x9b" "31mb",      "a  31mb" },
+    { "U+009F, the last of C1",      "a\xc2\x9f",              "a  " },
+    { "U+00A0, a space",             "a\xc2\xa0",              "a\xc2\xa0" },
+    { "U+2027, a point",             "\xe2\x80\xa7",           "\xe2\x80\xa7" },
+    { "U+2028 ends a line",          "\xe2\x80\xa8",           "   " },
+    { "U+202E turns text around",    "a\xe2\x80\xae" "gnp.exe", "a   gnp.exe" },
+    { "U+202F, a space",             "\xe2\x80\xaf",           "\xe2\x80\xaf" },
+    { "U+2066 begins a direction",   "\xe2\x81\xa6",           "   " },
+    { "U+2069 ends it",              "\xe2\x81\xa9",           "   " },
+    { "cut in such a character",     "a\xe2\x80",              "a\xe2\x80" },
+    { "cut before its second byte",  "a\xc2",                  "a\xc2" },
+};
+/* clang-format on */
+
+START_TEST(what_a_terminal_obeys_is_not_shown)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "%s", shown[_i].text);
+    terminal_clean(text);
+    ck_assert_msg(strcmp(text, shown[_i].clean) == 0, "%s: '%s'", shown[_i].what, text);
 }
 END_TEST
 
@@ -397,6 +433,7 @@ main(void)
 
     tcase_add_loop_test(test, json_is_read_or_refused, 0, ROWS(jsons));
     tcase_add_test(test, json_is_written);
+    tcase_add_loop_test(test, what_a_terminal_obeys_is_not_shown, 0, ROWS(shown));
     tcase_add_loop_test(test, member_is_peeked, 0, ROWS(peeks));
     tcase_add_loop_test(test, field_is_checked, 0, ROWS(fields));
     tcase_add_loop_test(test, page_size_is_checked, 0, ROWS(pages));
