@@ -29,6 +29,7 @@ enum {
     WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
     PINNED_AGAIN_US = 60 * 1000 * 1000, /* between tries to go on with a saga that was refused */
+    LOCKED_AGAIN_US = 5 * 1000 * 1000,  /* ... whose row somebody keeps locked */
 };
 
 struct unread;
@@ -232,7 +233,7 @@ bool unread_is_to_be_saved(const struct live *live);
 void unread_park(struct shard *shard, struct tick *tick, struct live *live);
 
 /* Its page or row was refused: memory is ahead of what is written, and is dropped. Pins its pages. */
-void unread_unwritten(struct shard *shard, struct live *live);
+void unread_unwritten(struct shard *shard, struct live *live, bool is_locked);
 bool unread_is_unwritten(const struct live *live);
 /* Does its row, or do its pages, have to be read again to go on with it? */
 bool unread_is_pinned(const struct live *live);

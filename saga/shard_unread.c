@@ -5,7 +5,8 @@
  * pins no pages. A retry has it read again, and so has each start: what was mended, here or there, makes it
  * a saga like others.
  * UNWRITTEN: the database refuses what was decided about one (shard_write.c). Its row and its pages have all
- * that is true of it, and are kept. It is read again each minute, and by a retry.
+ * that is true of it, and are kept. It is read again each minute, and by a retry; where a transaction of
+ * somebody else keeps its row locked, every few seconds.
  */
 #define _GNU_SOURCE /* memmem */
 #include "mesh/base/log.h"
@@ -98,7 +99,7 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
 }
 
 static void
-pin(struct shard *shard, struct live *live)
+pin(struct shard *shard, struct live *live, int64_t again_us)
 {
     live->unread->is_saved = true;
     if (live->instance != NULL)
@@ -107,15 +108,18 @@ pin(struct shard *shard, struct live *live)
         live->first_page = shard->floor_page;
     if (shard->pinned_count++ == 0 || live->first_page < shard->pinned_page)
         shard->pinned_page = live->first_page;
-    timer_set(shard, live, shard->now_us + PINNED_AGAIN_US);
+    timer_set(shard, live, shard->now_us + again_us);
 }
 
 void
-unread_unwritten(struct shard *shard, struct live *live)
+unread_unwritten(struct shard *shard, struct live *live, bool is_locked)
 {
-    begin(shard, live, UNREAD_UNWRITTEN,
-          "what was decided about it cannot be written: the database says why in the log");
-    pin(shard, live);
+    begin(
+        shard, live, UNREAD_UNWRITTEN,
+        is_locked
+            ? "another transaction keeps its row locked: pg_stat_activity shows who is idle in one"
+            : "what was decided about it cannot be written: the database says why in the log");
+    pin(shard, live, is_locked ? LOCKED_AGAIN_US : PINNED_AGAIN_US);
 }
 
 bool
@@ -213,7 +217,7 @@ unread_take_row(struct shard *shard, struct live *live, const char *body, const 
 
     begin(shard, live, body == NULL ? UNREAD_PINNED : UNREAD_KEPT, because);
     if (body == NULL) { /* the database itself cannot read it */
-        pin(shard, live);
+        pin(shard, live, PINNED_AGAIN_US);
         return;
     }
     json = is_unread(body) ? json_loads(body, 0, NULL) : NULL;

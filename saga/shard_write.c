@@ -31,7 +31,8 @@ tell_written(struct shard *shard, bool is_written)
         options->wrote(options->wrote_owner, is_written);
 }
 
-/* ERR_OK, or ERR_INTERNAL: the database refuses what is in it. Ends the program when the shard was taken
+/* ERR_OK, or what is in it cannot be written: ERR_INTERNAL: the database refuses it; ERR_BUSY: somebody
+ * keeps a row of it locked. Ends the program when the shard was taken
  * over: this memory is another's history now. */
 static enum error
 write_one(struct shard *shard, const struct journal_tick *write)
@@ -39,6 +40,8 @@ write_one(struct shard *shard, const struct journal_tick *write)
     enum error error;
 
     while ((error = journal_write(shard->journal, shard->next_page, write)) != ERR_OK) {
+        if (error == ERR_BUSY)
+            return error; /* the others can be written */
         tell_written(shard, false);
         if (error == ERR_CONFLICT) {
             log_error(
@@ -164,9 +167,10 @@ write_saga(struct shard *shard, const struct tick *tick, struct uuid id)
     return error;
 }
 
-/* Nothing of what was decided about it happened. */
+/* Nothing of what was decided about it happened, for this error. */
 static void
-take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_page)
+take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_page,
+          enum error error)
 {
     struct live *live = live_find(shard, id);
     bool is_new;
@@ -176,7 +180,11 @@ take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_
 
         if (!uuid_equal(saga_id_of(tick->answers[i]), id))
             continue;
-        problem_set(&op->problem, ERR_INTERNAL, "saga_id", "what was decided cannot be written");
+        if (error == ERR_BUSY)
+            problem_set(&op->problem, ERR_CONFLICT, "saga_id", "somebody keeps its row locked");
+        else
+            problem_set(&op->problem, ERR_INTERNAL, "saga_id",
+                        "what was decided cannot be written");
         op->problem.is_stored = false;
     }
     if (live == NULL)
@@ -192,30 +200,33 @@ take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_
     else if (is_new && live->unread == NULL)
         live_remove(shard, live); /* it has not begun */
     else
-        unread_unwritten(shard, live);
+        unread_unwritten(shard, live, error == ERR_BUSY);
 }
 
+/* error: why they cannot be written together. */
 static void
-write_apart(struct shard *shard, struct tick *tick)
+write_apart(struct shard *shard, struct tick *tick, enum error error)
 {
     size_t size = tick->touched_count + tick->parked_count + tick->op_count;
     struct uuid *ids = arena_take(tick->arena, size * sizeof *ids);
     size_t count = list_sagas(tick, ids);
     int64_t first_page = shard->next_page;
 
-    log_warn("shard=%d page=%lld sagas=%zu event=PAGE_REFUSED next=\"it is written saga by saga\"",
-             shard->number, (long long)shard->next_page, count);
+    log_warn("shard=%d page=%lld sagas=%zu event=%s next=\"it is written saga by saga\"",
+             shard->number, (long long)shard->next_page, count,
+             error == ERR_BUSY ? "ROWS_LOCKED" : "PAGE_REFUSED");
     wait_for_journal(shard);
     for (size_t i = 0; i < count; i++) {
-        if (write_saga(shard, tick, ids[i]) != ERR_OK)
-            take_back(shard, tick, ids[i], first_page);
+        error = write_saga(shard, tick, ids[i]);
+        if (error != ERR_OK)
+            take_back(shard, tick, ids[i], first_page, error);
     }
 }
 
 void
 shard_write(struct shard *shard, struct tick *tick)
 {
-    const struct journal_tick write = {
+    struct journal_tick write = {
         .body = shard->page_bytes == 0 ? "" : shard->page,
         .parked = tick->parked,
         .parked_count = tick->parked_count,
@@ -228,6 +239,12 @@ shard_write(struct shard *shard, struct tick *tick)
         .floor_page = tick->floor_is_due ? shard_floor(shard) : 0,
     };
 
-    if (write_one(shard, &write) != ERR_OK)
-        write_apart(shard, tick);
+    enum error error = write_one(shard, &write);
+
+    if (error == ERR_BUSY && write.floor_page > 0) { /* that can wait */
+        write.floor_page = 0;
+        error = write_one(shard, &write);
+    }
+    if (error != ERR_OK)
+        write_apart(shard, tick, error);
 }

@@ -362,7 +362,8 @@ judge(struct run *run, enum error error, int attempts)
 {
     enum pg_why why = pg_why(run->pg);
 
-    if (error == ERR_CONFLICT && why == PG_WHY_LOCKED && run->counted != NULL) {
+    if (error == ERR_CONFLICT && (why == PG_WHY_LOCKED || why == PG_WHY_ROW_LOCKED) &&
+        run->counted != NULL) {
         COUNT(run, again, 1);
         drop_expired(run, ERR_EXPIRED);
         run_around_locks(run);

@@ -165,9 +165,11 @@ const struct pg_statement journal_floor_set = {
     .is_single = true,
 };
 
+/* A page that somebody keeps locked is deleted with the next floor. */
 const struct pg_statement journal_page_delete = {
     .name = "journal_page_delete",
-    .sql = "DELETE FROM journal_page WHERE shard = $1 AND page < $2",
+    .sql = "DELETE FROM journal_page p USING (SELECT page FROM journal_page WHERE shard = $1"
+           " AND page < $2 FOR UPDATE SKIP LOCKED) AS k WHERE p.shard = $1 AND p.page = k.page",
     .in = floor_in,
     .is_single = true,
 };
@@ -285,6 +287,7 @@ journal_new(const char *conninfo, int shard)
     struct journal *journal = memory_take(sizeof *journal);
 
     journal->pg = pg_new(conninfo, "saga-svc", journal_statements);
+    pg_set_lock_timeout(journal->pg, JOURNAL_LOCK_MS);
     journal->shard = shard;
     journal->owner = uuid_v7(clock_now_us());
     journal->arena = arena_new();
@@ -584,6 +587,15 @@ write_page_anyway(struct journal *journal, int64_t page, const struct journal_ti
     return error == ERR_OK ? write_page(journal, page, tick) : error;
 }
 
+/* The last round waited for a lock in vain. Is it what the tick brings along that is locked, and not the
+ * journal itself? */
+static bool
+is_row_locked(const struct journal *journal)
+{
+    return pg_why(journal->pg) == PG_WHY_ROW_LOCKED &&
+           pg_failed_statement(journal->pg) != &journal_page_insert;
+}
+
 enum error
 journal_write(struct journal *journal, int64_t page, const struct journal_tick *tick)
 {
@@ -595,6 +607,8 @@ journal_write(struct journal *journal, int64_t page, const struct journal_tick *
         error = settle(journal, page, &is_written);
     if (error == ERR_OK && !is_written) {
         error = write_page_anyway(journal, page, tick);
+        if (error == ERR_CONFLICT && is_row_locked(journal))
+            error = ERR_BUSY;
         crash_point("journal.before-commit");
         if (error == ERR_OK)
             error = pg_commit(journal->pg);

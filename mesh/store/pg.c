@@ -174,8 +174,9 @@ find_why(const PGresult *result)
 {
     if (has_state(result, "23505"))
         return PG_WHY_DUPLICATE;
-    if (has_state(result, "55P03"))
-        return PG_WHY_LOCKED;
+    if (has_state(result, "55P03")) /* only who waits for a row says which, as the context */
+        return PQresultErrorField(result, PG_DIAG_CONTEXT) == NULL ? PG_WHY_LOCKED
+                                                                   : PG_WHY_ROW_LOCKED;
     /* The same state as a CHECK that says no, which has a name. */
     if (has_state(result, "23514") && PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL)
         return PG_WHY_NO_PARTITION;

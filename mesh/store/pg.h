@@ -112,7 +112,8 @@ void pg_rollback(struct pg *pg);
 enum pg_why {
     PG_WHY_OTHER,
     PG_WHY_DUPLICATE,    /* CONFLICT: a unique violation */
-    PG_WHY_LOCKED,       /* CONFLICT: lock_timeout has passed */
+    PG_WHY_LOCKED,       /* CONFLICT: lock_timeout has passed: another keeps the table locked */
+    PG_WHY_ROW_LOCKED,   /* CONFLICT: the same, a row */
     PG_WHY_NO_PARTITION, /* INTERNAL: a row's partition is not there */
 };
 enum pg_why pg_why(const struct pg *pg);

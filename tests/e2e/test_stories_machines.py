@@ -5,6 +5,7 @@ import contextlib
 import copy
 
 import grpc
+from external import External
 from lock import Lock
 from mesh import free_port, order_service_pb2_grpc
 from patience import wait_until
@@ -14,7 +15,7 @@ STRANGERS = 10
 TAKEN_OVER_SECONDS = 15
 
 
-class LockedRow(Story):
+class LockedRow(External):
     def test_a_product(self):
         locked, other = self.product(10, pieces=100), self.product(10, pieces=100)
         row = f"SELECT * FROM product WHERE sku = '{locked}' FOR UPDATE"
@@ -24,6 +25,24 @@ class LockedRow(Story):
         sku, customer = self.product(10, pieces=100), self.wallet(1000)
         row = f"SELECT * FROM account WHERE key = 'wallet/{customer} EUR' FOR UPDATE"
         self.assert_strangers_are_paid("account", row, customer, sku, sku)
+
+    def test_a_saga(self):
+        order_id, _ = self.place_external()
+        payment = self.waiting(order_id)
+        wait_until(lambda: self.is_parked(order_id), 30, "it is parked")
+        sku, stranger = self.product(10, pieces=100), self.wallet(1000)
+        with Lock(self.mesh, "saga", f"SELECT FROM journal_parked WHERE id = '{order_id}' FOR UPDATE"):
+            self.provider.pay(payment.id)
+            saga = self.wait_saga(order_id, "STUCK")
+            self.assertEqual(saga.error_code, "UNWRITTEN", saga)
+            self.assertIn("keeps its row locked", saga.error_message)
+            for _ in range(STRANGERS):
+                self.assert_paid(self.place(stranger, [(sku, 1)]), total_minor=10)
+        self.assert_paid(order_id, total_minor=1000)
+
+    def is_parked(self, saga_id):
+        statement = f"SELECT count(*) FROM journal_parked WHERE id = '{saga_id}'"
+        return self.mesh.psql("saga", statement) == [["1"]]
 
     def assert_strangers_are_paid(self, database, row, customer, sku, other):
         stranger = self.wallet(1000)
