@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 
 /* What a saga knew of the money when it ended; in ctl->arena. */
@@ -68,9 +67,8 @@ find_cause(const Sagamesh__Saga__V1__GetResponse *got, char **ret_reason, char *
     }
 }
 
-/* A word that was said agrees with how the saga ended; where that is not said, the word says it. False: said
- * why not. */
-static bool
+/* A word that was said agrees with how the saga ended; where that is not said, the word says it. */
+static enum ctl_exit
 find_end(const struct ctl *ctl, const Sagamesh__Saga__V1__Saga *saga, bool *ret_is_paid)
 {
     static const char *const words[] = {
@@ -79,19 +77,15 @@ find_end(const struct ctl *ctl, const Sagamesh__Saga__V1__Saga *saga, bool *ret_
     const char *known = words[audit_end_of(saga)];
     const char *said = ctl->argument_count > 1 ? ctl->arguments[1] : known;
 
-    if (said == NULL || (strcmp(said, "paid") != 0 && strcmp(said, "failed") != 0)) {
-        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST",
-                 arena_print(ctl->arena, "sagactl end %s paid, or failed", saga->saga_id),
-                 "the saga ended %s: you say how the order ends", saga->status);
-        return false;
-    }
-    if (known != NULL && strcmp(said, known) != 0) {
-        ctl_fail(ctl, CTL_REFUSED, "SAGA_DISAGREES", NULL, "the saga ended %s: the order is %s",
-                 saga->status, known);
-        return false;
-    }
+    if (said == NULL || (strcmp(said, "paid") != 0 && strcmp(said, "failed") != 0))
+        return ctl_fail(ctl, CTL_REFUSED, "BAD_REQUEST",
+                        arena_print(ctl->arena, "sagactl end %s paid, or failed", saga->saga_id),
+                        "the saga ended %s: you say how the order ends", saga->status);
+    if (known != NULL && strcmp(said, known) != 0)
+        return ctl_fail(ctl, CTL_REFUSED, "SAGA_DISAGREES", NULL,
+                        "the saga ended %s: the order is %s", saga->status, known);
     *ret_is_paid = strcmp(said, "paid") == 0;
-    return true;
+    return CTL_DONE;
 }
 
 /* The request that ends the order, and the method that takes it. NULL: it is not known how, which was said. */
@@ -134,18 +128,8 @@ static bool
 find_saga(struct ctl *ctl, const char *order_id, const Sagamesh__Saga__V1__GetResponse **ret_saga,
           enum ctl_exit *ret_status)
 {
-    Sagamesh__Saga__V1__GetRequest request = SAGAMESH__SAGA__V1__GET_REQUEST__INIT;
-    struct ctl_client *client = ctl_client_open(ctl, "saga", ctl->saga);
-    const Sagamesh__Saga__V1__GetResponse *got;
+    const Sagamesh__Saga__V1__GetResponse *got = ctl_order_saga(ctl, order_id, ret_status);
 
-    *ret_status = CTL_USAGE;
-    if (client == NULL)
-        return false;
-    request.saga_id = (char *)(uintptr_t)order_id;
-    got =
-        (const Sagamesh__Saga__V1__GetResponse *)ctl_client_ask(client, SAGA, "Get", &request.base);
-    *ret_status = ctl_client_exit(client);
-    ctl_client_close(client);
     if (got == NULL || got->saga == NULL)
         return false;
     *ret_saga = got;
@@ -180,10 +164,11 @@ end(struct ctl *ctl, struct ctl_client *client, const Sagamesh__Order__V1__Order
 {
     const ProtobufCMessage *request;
     const char *method;
-    bool is_paid;
+    bool is_paid = false;
+    enum ctl_exit status = find_end(ctl, saga->saga, &is_paid);
 
-    if (!find_end(ctl, saga->saga, &is_paid))
-        return CTL_REFUSED;
+    if (status != CTL_DONE)
+        return status;
     request = end_request(ctl, order, saga, is_paid, &method);
     if (request == NULL)
         return CTL_REFUSED;

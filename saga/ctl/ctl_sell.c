@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
 #define STORAGE (&sagamesh__storage__v1__storage_service__descriptor)
 
 #define HOLD(name) SAGAMESH__STORAGE__V1__HOLD_STATE__HOLD_STATE_##name
@@ -47,18 +46,8 @@ static bool
 goods_find(struct ctl *ctl, struct ctl_client *client, const char *order_id, struct goods *goods,
            enum ctl_exit *ret_status)
 {
-    Sagamesh__Saga__V1__GetRequest request = SAGAMESH__SAGA__V1__GET_REQUEST__INIT;
-    struct ctl_client *sagas = ctl_client_open(ctl, "saga", ctl->saga);
-    const Sagamesh__Saga__V1__GetResponse *got = NULL;
+    const Sagamesh__Saga__V1__GetResponse *got = ctl_order_saga(ctl, order_id, ret_status);
 
-    *ret_status = CTL_USAGE;
-    if (sagas == NULL)
-        return false;
-    request.saga_id = (char *)(uintptr_t)order_id;
-    got =
-        (const Sagamesh__Saga__V1__GetResponse *)ctl_client_ask(sagas, SAGA, "Get", &request.base);
-    *ret_status = ctl_client_exit(sagas);
-    ctl_client_close(sagas);
     if (got == NULL)
         return false;
     goods->hold_ids = arena_take(ctl->arena, got->n_steps * sizeof *goods->hold_ids);
