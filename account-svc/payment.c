@@ -542,7 +542,7 @@ payment_return(struct payment *payment, int64_t now_us)
     if (payment->claim == (int32_t)claim)
         return 0;
     /* On an open claim this is Abandon by a saga that has gone on to undo: were the claim left open, a
-     * late success would be taken by nobody. */
+     * late success would stay with no order. */
     if (payment->claim == CLAIM_OPEN)
         payment_unwanted(payment, now_us);
     payment->claim = (int32_t)claim;

@@ -66,9 +66,9 @@ const char *claim_word(enum claim claim);
 /* Why an operator is called. Of two the one that stands first here is told. */
 enum trouble {
     TROUBLE_NONE,
-    TROUBLE_QUARANTINED,       /* the provider's books have another amount or currency */
-    TROUBLE_REFUND_REFUSED,    /* the provider will not pay back what an order does not take */
-    TROUBLE_REFUND_UNANSWERED, /* a refund was sent long ago, and nobody knows whether it was made */
+    TROUBLE_QUARANTINED,    /* the provider's books have another amount or currency */
+    TROUBLE_REFUND_REFUSED, /* the provider will not pay back what an order does not take */
+    TROUBLE_REFUND_UNANSWERED, /* a refund was sent long ago, and the provider does not say that it was made */
     TROUBLE_UNREADABLE, /* what the provider answers cannot be read, several times in a row */
     TROUBLE_UNANSWERED, /* the checkout is over, and the provider does not say how it ended */
     TROUBLE_STILL_OPEN, /* the order is dead, the checkout over, and the provider keeps it open */
@@ -135,12 +135,12 @@ struct refunded {
 const struct refunded *payment_refunds(const struct payment *payment, struct arena *arena,
                                        size_t *ret_count);
 
-/* Until when it can be paid: no later than its order waits, whatever the provider says. */
+/* Until when it can be paid: no later than its order waits, also when its provider's checkout lives longer. */
 int64_t payment_expires_us(const struct payment *payment);
 
-/* Until when money may come of it, whatever is said: no earlier than its order's end, and no later than
- * CHECKOUT_US_MAX after it, so that what a provider says of its checkout puts off neither the last query nor
- * the operator. */
+/* Until when money may come of it: when its provider's checkout ends, but no earlier than its order's end, and
+ * no later than CHECKOUT_US_MAX after it, so that a provider's time puts off neither the last query nor the
+ * operator. */
 #define CHECKOUT_US_MAX (7 * DAY_US)
 int64_t payment_checkout_end_us(const struct payment *payment);
 
@@ -175,7 +175,7 @@ struct observation {
     int64_t expires_at_us, occurred_at_us;
     struct refunded refunds[PAYMENT_REFUNDS_MAX];
     size_t refund_count;
-    /* Of an answer to a task, whatever its outcome; NULL: none. */
+    /* Of an answer to a task, of any outcome; NULL: none. */
     const char *code, *words; /* the provider's own, cleaned: why it did not do it */
     bool is_repeat;           /* it did this before, and does not say again what came of it */
     const char *unreadable;   /* why a good status says nothing all the same */
@@ -212,7 +212,8 @@ enum claim claim_after(enum claim claim, enum claim_event event);
 void payment_refused(struct payment *payment, const char *code, const char *words,
                      struct arena *arena);
 
-/* The provider has it, and will not say again where it can be paid: nobody can, so it is given up at once. */
+/* The provider has it, and will not say again where it can be paid: the customer cannot, so it is given up at
+ * once. */
 unsigned payment_page_lost(struct payment *payment, int64_t now_us);
 
 /* The wish of Abandon; the claim stays OPEN until it is decided; and the decision. */
@@ -244,7 +245,7 @@ const char *task_word(enum task_kind kind);
  * customer waits go first. As in provider_task.errand. */
 enum errand {
     ERRAND_CREATE, /* the customer waits for the page to pay at */
-    ERRAND_LOOK,   /* somebody looks at the order, or said that it was paid */
+    ERRAND_LOOK,   /* the customer looks at the order, or a hint said that it was paid */
     ERRAND_REFUND, /* from here on no customer waits */
     ERRAND_ASK,
     ERRAND_CANCEL,
@@ -274,7 +275,7 @@ enum refund_state {
     REFUND_UNSAID,   /* how it stands was asked in vain: the books list what went back */
 };
 
-/* The steps by which a payment that nobody wants ends at the provider. A cancel is never repeated
+/* The steps by which a payment whose order gave it up ends at the provider. A cancel is never repeated
  * before a query has said what came of it. */
 enum abandon_step {
     ABANDON_QUERY,

@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- what is assumed of a task from its lease on ---- */
+/* ---- the worst, assumed of a task from its lease on ---- */
 
 static void
 create_unsure(struct task *task)
@@ -148,7 +148,7 @@ last_query_again(struct task *task, const struct lesson *lesson)
     task->last_query_done = false;
 }
 
-/* Nobody said so, but it follows. */
+/* No answer said so, but it follows. */
 static unsigned
 observe_canceled(struct payment *payment, struct task *task, const struct lesson *lesson)
 {
@@ -167,7 +167,7 @@ is_there(int32_t create_state)
            create_state == CREATE_PAGE_ASKED;
 }
 
-/* Of one that nobody wants. It was there, a cancel was sent, and it is there no more: it is canceled. What
+/* Of one that its order gave up. It was there, a cancel was sent, and it is there no more: it is canceled. What
  * was never seen there may still be under way, until its checkout would have ended. */
 static unsigned
 learn_gone_unwanted(struct payment *payment, struct task *task, const struct lesson *lesson)
@@ -185,7 +185,7 @@ learn_gone_unwanted(struct payment *payment, struct task *task, const struct les
 }
 
 /* Proves nothing while a create may be under way: it is sent again under the same key, or, for one that
- * nobody wants, asked for again. An answer all the same, so what comes next need not wait, except
+ * its order gave up, asked for again. An answer all the same, so what comes next need not wait, except
  * after a create that was sent again and is not there either: it brought nothing. */
 static void
 learn_not_found(struct task *task)
@@ -247,7 +247,7 @@ learn_known_query(struct payment *payment, struct task *task, bool was_denied,
     return 0;
 }
 
-/* A key of another account makes everything look gone, until somebody sees it: what may be there is asked for
+/* A key of another account makes everything look gone, until an operator sees it: what may be there is asked for
  * once more, a day later. */
 static void
 learn_last_query(const struct payment *payment, struct task *task, const struct lesson *lesson)

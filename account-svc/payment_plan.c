@@ -3,9 +3,9 @@
  * The task is a function of the registers and of what is known of the create; it is planned anew
  * after whatever changed either. Waiting is a stored time, never a sleeping thread.
  *
- * What a hint wants stands beside the plan: a query goes before whatever the plan has, unless another was
+ * A hint's query stands beside the plan: it goes before the plan's own task, unless another query was
  * made a moment ago. It neither counts as an attempt of the plan nor moves the time from which the plan's
- * backoff is counted, so hints, which anybody can send, put off neither a cancel nor a refund.
+ * backoff is counted, so hints, which any stranger can send, put off neither a cancel nor a refund.
  */
 #include "account-svc/payment.h"
 
@@ -196,7 +196,7 @@ is_create_open(const struct payment *payment, const struct task *task, struct ar
            (task->create_state == CREATE_UNSENT || task->create_state == CREATE_AGAIN);
 }
 
-/* Nobody can pay it, and nobody can end it but by this. */
+/* The customer cannot pay it without its page, and only this can end it. */
 static bool
 is_page_unknown(const struct payment *payment, const struct task *task, struct arena *arena)
 {
@@ -215,7 +215,7 @@ is_create_in_doubt(const struct payment *payment, const struct task *task, struc
             task->create_state == CREATE_PAGE_ASKED);
 }
 
-/* The books said that it is open; also after somebody said that it is over. */
+/* The books said that it is open; also after a webhook said that it is over. */
 static bool
 is_to_be_cancelled(const struct payment *payment, const struct task *task, struct arena *arena)
 {
@@ -300,7 +300,7 @@ refund_when(const struct payment *payment, const struct task *task, int64_t now_
     return due_after_attempts(task, BACKOFF_REFUND_US, now_us);
 }
 
-/* A saga waits for the claim; once it is decided nobody does. */
+/* A saga waits for the claim, until it is decided. */
 static int64_t
 abandon_when(const struct payment *payment, const struct task *task, int64_t now_us)
 {
@@ -375,9 +375,9 @@ static const struct plan_rule {
     { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has not heard of it" },
     { is_page_unknown,    TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has it, and did not say where it can be paid" },
     { is_create_in_doubt, TASK_QUERY,        ERRAND_LOOK,   at_once,      "the create may have arrived" },
-    { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when, "nobody waits for it any more" },
+    { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when, "its order has given it up" },
     { is_abandoned_now,   TASK_QUERY,        ERRAND_ASK,    abandon_when, "Abandon waits for the last word" },
-    { is_watched,         TASK_QUERY,        ERRAND_LOOK,   watched_when, "somebody looks at the order" },
+    { is_watched,         TASK_QUERY,        ERRAND_LOOK,   watched_when, "the customer looks at the order" },
     { is_last_query_open, TASK_QUERY,        ERRAND_ASK,    poll_when,    "until its checkout has ended, and once after" },
     { is_undecided,       TASK_QUERY,        ERRAND_ASK,    poll_when,    "the provider has not decided" },
     { is_anything,        TASK_NONE,         ERRAND_ASK,    never,        "nothing is open" },
@@ -397,7 +397,7 @@ plan_find(const struct payment *payment, const struct task *task, struct arena *
 const char *
 payment_plan_because(const struct payment *payment, const struct task *task, struct arena *arena)
 {
-    return task->is_by_hint ? "somebody said what is not to be believed by itself"
+    return task->is_by_hint ? "a hint came that is not to be believed by itself"
                             : plan_find(payment, task, arena)->because;
 }
 
@@ -440,7 +440,7 @@ task_set(const struct payment *payment, struct task *task, struct arena *arena, 
             due_us = hint_us;
         }
     }
-    /* What waits already is not put off because somebody spoke meanwhile. */
+    /* A task that waits already is not put off because news came meanwhile. */
     if (task->kind != (int32_t)kind || task->is_by_hint != is_by_hint || kind == TASK_NONE ||
         due_us < task->due_us)
         task->due_us = due_us;

@@ -22,7 +22,7 @@ enum { SIGNAL_TIMEOUT_US = 2 * 1000 * 1000, SIGNAL_ATTEMPTS = 3 };
 
 /* What the saga itself says to a signal. */
 enum signal_word {
-    SIGNAL_UNHEARD, /* whatever was answered: it is to be told again */
+    SIGNAL_UNHEARD, /* any other answer, or none: it is to be told again */
     SIGNAL_STORED,  /* it has this version or a later one */
     SIGNAL_ENDED,   /* it has ended, and wants to hear no more */
 };

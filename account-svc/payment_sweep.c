@@ -83,7 +83,8 @@ payment_sweep_unserved(struct pg *pg, struct arena *arena, bool (*is_served)(con
     for (size_t i = 0; i < step.ret_count; i++) {
         if (!is_served(overdue[i].provider))
             log_error("provider=%s event=PROVIDER_NOT_CONFIGURED"
-                      " because=\"payments at it are to be asked about, and nobody does\""
+                      " because=\"its payments are overdue to be asked about, and this program "
+                      "does not know it\""
                       " next=\"have it in --provider-config until they are over\"",
                       overdue[i].provider);
     }

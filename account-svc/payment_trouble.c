@@ -2,8 +2,8 @@
  *
  * Money may be with an order that is dead, and the program cannot see to it by itself: the books differ,
  * a refund is refused, or the provider says nothing. The payment carries the gravest of its troubles,
- * sagactl payments lists it, and the program goes on asking all the same: whatever is answered at last
- * ends the trouble. Two troubles begin with an event (payment.c, payment_learn.c), and end with it; the
+ * sagactl payments lists it, and the program goes on asking all the same: the provider's answer at
+ * last ends the trouble. Two troubles begin with an event (payment.c, payment_learn.c), and end with it; the
  * others are a function of what is known and of the time, looked at whenever a payment is planned; a payment
  * of which nothing more is asked has none of them.
  */

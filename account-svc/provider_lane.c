@@ -120,7 +120,7 @@ jittered(int64_t pause_us)
     return pause_us - pause_us / 10 + pause_us / 5 * random / 256;
 }
 
-/* The first failures are for the program to bear with; when it lasts, somebody at the provider must act, or
+/* The first failures are for the program to bear with; when it lasts, the provider's operators must act, or
  * the key is not right. */
 static void
 breaker_tell(struct breaker *breaker, const struct lane *lane, enum errand errand, int status,

@@ -3,7 +3,7 @@
  * No more requests a second than its configuration says, with at most a second's worth saved up, and no
  * more than LANE_IN_FLIGHT_MAX at a time. What a customer waits for goes first (enum errand): the others
  * get what is left, but not nothing: one request in LANE_FRONT_IN_ROW + 1. Of those at a time some are
- * kept for customers, so that requests that hang and that nobody waits for cannot take them all.
+ * kept for customers, so that requests that hang, and no customer waits for, cannot take them all.
  *
  * Each errand has a breaker. One failure is an accident; after several in a row the errand is done by one
  * request at a time, ever more rarely, until it is answered. One breaker for all of a provider was the
@@ -58,7 +58,7 @@ void lane_open(struct lane *lane, const struct provider *provider, int64_t now_u
 
 bool lane_is_slow(const struct lane *lane, enum errand errand);
 
-/* No request may be begun now, whatever its errand: the rate is used up, or too many are under way. */
+/* No request of any errand may be begun now: the rate is used up, or too many are under way. */
 bool lane_is_full(struct lane *lane, int64_t now_us);
 
 /* May this errand be done at all, or does its breaker keep it? */

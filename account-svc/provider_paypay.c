@@ -1,7 +1,7 @@
 /* provider_paypay.c -- The adapter for PayPay's Open Payment API.
  *
  * A payment is a dynamic QR code whose merchantPaymentId is our id; the code is what is cancelled, and
- * once it is paid PayPay's own paymentId is what is refunded: `reference` is the one or the other. The
+ * once it is paid a refund names PayPay's own paymentId: `reference` is the one or the other. The
  * page of a code is told once, in the answer to its create: a create that is repeated is a DUPLICATE.
  * Webhooks are not signed: they are a reason to query and never more.
  */
@@ -346,7 +346,7 @@ result_outcome(const json_t *json, int status, struct arena *arena, struct obser
     return provider_status_outcome(status);
 }
 
-/* With a word that nobody knows nothing was said. */
+/* With a word that is not known here nothing was said. */
 static enum outcome
 query_heard(const json_t *data, struct arena *arena, struct observation *observation)
 {
@@ -437,8 +437,8 @@ paypay_read(const struct payment *payment, enum task_kind kind,
 /* Payments are one of the things that PayPay notifies of, and ours are some of the merchant's: what has no
  * merchant_order_id, or one that is no id of ours, is not about us.
  *
- * Nothing in it is believed, so nothing is stored of it: whoever made up a notification could else
- * make the true one look like its repeat. */
+ * Nothing in it is believed, so nothing is stored of it: a stranger who made up a notification could
+ * else make the true one look like its repeat. */
 static enum error
 paypay_hear(const struct provider *provider, const struct provider_webhook *webhook, int64_t now_us,
             struct arena *arena, struct problem *problem, struct provider_heard *ret_heard)

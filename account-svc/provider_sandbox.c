@@ -9,7 +9,7 @@
  * The id is ours: the idempotency key of the payment, and of its one refund. Each answer, and the data
  * of a webhook, is {"id","status","amount","currency","checkoutUrl","expiresAt","occurredAt","refunds"};
  * the answer to a refund is {"id","status","amount"} of the refund itself, and so is each of its "refunds",
- * where no status means that it was made. What is refused, or not found, says so in {"code","detail"}, or
+ * where no status means that it was made. A refusal, and a payment that is not found, say so in {"code","detail"}, or
  * "message" (RFC 9457 and its like).
  */
 #include "account-svc/provider_webhook.h"

@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS transfer (
 ) WITH (fillfactor = 90);
 -- The order of booking. Not the id, which a caller may have made weeks ago, nor a time, for clocks step
 -- back. A batch draws one number, while it holds the rows of all its accounts, and counts on from there as
--- it decides. So the transfers of one account become visible in this order, whatever replica books them.
+-- it decides. So the transfers of one account become visible in this order, also where replicas book them.
 CREATE SEQUENCE IF NOT EXISTS transfer_seq INCREMENT BY 65536;
 ALTER TABLE transfer ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT nextval('transfer_seq');
 -- A wallet's statement, newest first: both sides of it, merged. Only wallets have statements, so an
@@ -174,7 +174,7 @@ CREATE INDEX IF NOT EXISTS payment_for_persons ON payment (id) WHERE needs_perso
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS trouble int NOT NULL DEFAULT 0
     CONSTRAINT payment_troubles CHECK (trouble BETWEEN 0 AND 6);
 UPDATE payment SET trouble = CASE WHEN is_quarantined THEN 1 ELSE 2 END WHERE needs_person AND trouble = 0;
--- Why there was no way to pay it; and until when its order waits, whatever its provider says.
+-- Why there was no way to pay it; and until when its order waits: its provider may say another time.
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS failure_reason text NOT NULL DEFAULT '';
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS failure_detail text NOT NULL DEFAULT '';
 ALTER TABLE payment ADD COLUMN IF NOT EXISTS ends_at_us bigint NOT NULL DEFAULT 0;

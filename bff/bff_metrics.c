@@ -309,7 +309,7 @@ show_clock(void *owner, const char *name, int64_t off_us, bool is_known)
                 (int64_t)llabs(off_us) % SECOND_US / 1000);
 }
 
-/* Of each clock that is compared, this program's too: those that nobody can judge are left out. */
+/* Of each clock that is compared, this program's too: those about which no two agree are left out. */
 static void
 show_clocks(FILE *page, const struct bff *bff)
 {

@@ -255,7 +255,7 @@ probe(struct service *service, struct pg *pg)
     service->was_ready = service->was_ready || is_up;
 }
 
-/* A port that nobody answers at any more is a defect, here or in the core. What is under way is stored,
+/* A port at which this program does not answer any more is a defect, here or in the core. What is under way is stored,
  * so ending is safe, and a supervisor starts a program that listens. */
 static void
 probe_port(struct service *service, int *missed)
@@ -270,7 +270,8 @@ probe_port(struct service *service, int *missed)
     log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(service->server), *missed);
     if (*missed < PORT_PROBES_MAX)
         return;
-    log_error("port=%d event=PORT_DEAF next=ENDING because=\"nobody answers at our own port\"",
+    log_error("port=%d event=PORT_DEAF next=ENDING because=\"this program does not answer at its "
+              "own port\"",
               rpc_server_port(service->server));
     _exit(1);
 }

@@ -4,7 +4,7 @@
  *   flags -> threads -> database reached, program ready -> SERVING (and the ready file) -> SIGTERM
  *   -> NOT_SERVING, waiting reads answered, calls in flight finished, port closed -> 0
  * Health follows the database: a service that cannot reach it is NOT_SERVING, and its calls are
- * answered STORE_DOWN. It follows the clock too: one whose clock is wrong is NOT_SERVING, so that nobody
+ * answered STORE_DOWN. It follows the clock too: one whose clock is wrong is NOT_SERVING, so that no client
  * is sent here, and what comes all the same is served by the time that others agree on.
  *
  * Thread    The main thread waits for signals. The keeper thread runs the tasks, one after the other.

@@ -70,8 +70,8 @@ lines_decode(const Sagamesh__Order__V1__PlaceRequest *request, struct arena *are
     return ERR_OK;
 }
 
-/* A provider's, whatever it is made of, since browsers follow it: empty, or http or https with something
- * behind it. */
+/* A provider's, which may have characters that RFC 3986 does not allow, since browsers follow it: empty, or http
+ * or https with something behind it. */
 static enum error
 url_check(struct problem *problem, const char *field, const char *url, size_t max)
 {

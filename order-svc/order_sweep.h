@@ -8,7 +8,7 @@
  *          of orders that the front saw waiting for their payment, and orders whose transactions came to
  *          their end late; behind it the floor rises, up to the oldest order that is not final and to
  *          the horizon (mesh/store/horizon.h)
- *   whole  from the very first order to the floor, slowly, again and again: whatever became of the floor
+ *   whole  from the very first order to the floor, slowly, again and again: also when the floor is wrong
  *          (a database restored, a person's hand), no order is lost. What it finds lowers the floor
  * Orders that are final, or wait with a saga, cost no memory.
  *

@@ -323,7 +323,7 @@ is_stored(const struct definition *definition, const struct definition_row *rows
 }
 
 /* What an older program accepted, to the byte, goes on by the checks of its time: a program that is made
- * stricter must not leave all sagas standing. What nobody ever accepted is refused. */
+ * stricter must not leave all sagas standing. A file that no program ever accepted is refused. */
 static enum error
 take_refused(struct catalog *catalog, const struct definition_row *rows, size_t count)
 {

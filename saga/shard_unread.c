@@ -22,7 +22,7 @@ enum { LINE_HEAD_BYTES = 80 }; /* a record begins with its kind and its saga */
 enum unread_kind {
     UNREAD_KEPT,      /* all of it is in the row that is made for it */
     UNREAD_PINNED,    /* the database cannot read its row; that and its pages stay */
-    UNREAD_UNWRITTEN, /* the same, and what is decided about it is refused */
+    UNREAD_UNWRITTEN, /* the same, and the database refuses decisions about it */
 };
 
 struct unread {

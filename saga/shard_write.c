@@ -53,7 +53,7 @@ write_one(struct shard *shard, const struct journal_tick *write)
             return error;
         shard_refuse_waiting(shard);
         if (atomic_load(&shard->shards->is_stopping))
-            exit(1); /* told to stop, and nothing of this page was promised to anybody */
+            exit(1); /* told to stop, and no caller was promised anything of this page */
         shard_wait(STORE_RETRY_US);
     }
     tell_written(shard, true);
@@ -65,7 +65,7 @@ write_one(struct shard *shard, const struct journal_tick *write)
     return ERR_OK;
 }
 
-/* An empty page: is it the journal that cannot be written, whatever is in it? Its number may be taken by a
+/* An empty page: is it the journal that cannot be written, also with nothing in it? Its number may be taken by a
  * page that is none of ours, so each try takes another. */
 static void
 wait_for_journal(struct shard *shard)

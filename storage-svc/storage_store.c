@@ -319,7 +319,7 @@ static const struct pg_column held_columns[] = {
     { 0 },
 };
 
-/* A page is a number of holds looked at; its last one comes as the last row, whatever it is. */
+/* A page is a number of holds looked at; its last one comes as the last row, in any state. */
 const struct pg_statement storage_held = {
     .name = "hold_held",
     .sql = "WITH page AS MATERIALIZED (SELECT id, until_us, state FROM hold WHERE id > $1"

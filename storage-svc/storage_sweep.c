@@ -1,9 +1,9 @@
-/* storage_sweep.c -- Ends holds whose time is over, by ops like everybody else's.
+/* storage_sweep.c -- Ends holds whose time is over, by ops as callers' are.
  *
  * Each run walks holds by the time they end, from where the last run came to; once in a while from the
  * stored floor. The database's clock may step back: then new holds end before what was walked already.
  * Where a run came to that is later than now, or a floor that is less than LOOK_BACK_US ago, shows it, and
- * both go back. And whatever became of the floor, another walk goes over all holds by their ids, slowly,
+ * both go back. And should the floor be wrong, another walk goes over all holds by their ids, slowly,
  * again and again.
  */
 #include "storage-svc/storage_sweep.h"

@@ -20,7 +20,7 @@
 #define DAY_US (INT64_C(86400) * SECOND_US)
 
 /* Further ahead it steps; further behind, too. In between it goes a tenth faster, or slower. Ids may be five
- * minutes ahead of whoever takes them, so a program that goes slower for a while disturbs nobody. */
+ * minutes ahead of the service that takes them, so a program that goes slower for a while is refused nothing. */
 #define CLOCK_STEP_FORWARD_US SECOND_US
 #define CLOCK_STEP_BACK_US (240 * SECOND_US)
 

@@ -219,7 +219,7 @@ skip_value(struct scan *scan)
     return true;
 }
 
-/* ---- what is wanted ---- */
+/* ---- the wanted members ---- */
 
 /* One character of a key, where it is ASCII; else -1. */
 static int

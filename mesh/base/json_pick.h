@@ -1,7 +1,7 @@
-/* json_pick.h -- Chosen members of a JSON object that a stranger wrote, whatever else is in it.
+/* json_pick.h -- Chosen members of a JSON object that a stranger wrote, and nothing of its others.
  *
  * RFC 8259 allows more than most programs can hold: integers of any size, halves of surrogate pairs, texts
- * with NUL, a key twice. In a member that nobody reads none of this matters, and reading must not fail for
+ * with NUL, a key twice. In a member that the program does not read none of this matters, and reading must not fail for
  * it: a payment provider's answer with a trace number of 2^64 still says that the payment succeeded. So
  * the text is scanned by its grammar alone, and only the wanted values go to jansson.
  *
@@ -11,14 +11,14 @@
  *   or of another shape than wanted                  null, which the caller takes for "not said"
  *
  * Thread    Plain data.
- * Memory    *ret_json is the caller's to decref. Nothing grows with the nesting of what is not wanted.
+ * Memory    *ret_json is the caller's to decref. Nothing grows with the nesting of members that are not wanted.
  */
 #ifndef MESH_BASE_JSON_PICK_H
 #define MESH_BASE_JSON_PICK_H
 
 #include "mesh/base/json.h"
 
-enum { JSON_PICK_DEPTH_MAX = 1024 }; /* of nesting, also in what is not wanted */
+enum { JSON_PICK_DEPTH_MAX = 1024 }; /* of nesting, also in members that are not wanted */
 
 /* A list ends with a row of zeros. members NULL: a text, a number, true, false or null. Else an object with
  * these members, or an array of such objects. */

@@ -121,10 +121,10 @@ struct batch_service {
 struct batch_options {
     const struct batch_service *service;
     const char *conninfo;
-    void (*news)(void *owner); /* after a commit with events; store thread; NULL: nobody asks */
+    void (*news)(void *owner); /* after a commit with events; store thread; NULL: not told */
     void *news_owner;
     const struct partitions *partitions; /* made when one is missing; NULL: none */
-    /* Whether a transaction was written; store thread; NULL: nobody asks */
+    /* Whether a transaction was written; store thread; NULL: not told */
     void (*wrote)(void *owner, bool is_written);
     void *wrote_owner;
     size_t queue_max; /* calls that wait */

@@ -17,7 +17,9 @@ struct batch_touch *batch_rows_touch(struct batch_rows *rows);
 struct batch_record *batch_rows_record(struct batch_rows *rows, struct uuid id);
 void batch_rows_touch_records(struct batch_rows *rows, struct uuid id);
 
-enum { BATCH_HURRY_MS = 20 }; /* for a lock, in a transaction that sets aside what is locked */
+enum {
+    BATCH_HURRY_MS = 20
+}; /* for a lock, in a transaction that sets aside calls for locked rows */
 
 /* BEGIN, then the touched rows, in rounds: a table whose rows `follow` ends a round. *ret_now_us is
  * the time to go by (store_clock.h). In a hurry rows that others have locked are not waited for: they are marked,

@@ -1,4 +1,4 @@
-/* The rows of a batch and the database: which keys are asked for, in which round, and what is saved. */
+/* The rows of a batch and the database: which keys are asked for, in which round, and which rows are saved. */
 #include "mesh/store/batch_rows_inner.h"
 #include "mesh/store/event.h"
 #include "mesh/store/store_clock.h"

@@ -167,7 +167,7 @@ CREATE INDEX IF NOT EXISTS event_by_seq ON event (seq);
 SELECT mesh_partitions_keep('event', 100);
 
 -- Who writes events holds a lock until its transaction has ended: the relay waits for it. Batches take it
--- before; this is for everybody else.
+-- before; this is for all other writers.
 CREATE OR REPLACE FUNCTION mesh_event_write() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1296388936, 1);

@@ -2,8 +2,8 @@
  * that this program has met.
  *
  * When a standby is promoted it begins a timeline of its own, the next number. A primary that was
- * replaced and comes back still has the old one, and can be written all the same: what is acknowledged
- * there is lost. So the highest timeline of each cluster is remembered, for as long as the process lives,
+ * replaced and comes back still has the old one, and can be written all the same: an answer that is
+ * given there is lost. So the highest timeline of each cluster is remembered, for as long as the process lives,
  * and in a file where there is one (--timeline-file). Another system identifier is another cluster, made
  * anew or restored from a dump, and has timelines of its own.
  *

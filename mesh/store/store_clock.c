@@ -36,7 +36,7 @@ store_least_us(int64_t database_us, int64_t program_us)
     int64_t apart_us = llabs(database_us - program_us);
     int64_t least_us = database_us < program_us ? database_us : program_us;
 
-    if (apart_us > 2 * STORE_CLOCK_APART_US) /* nobody goes by the database's */
+    if (apart_us > 2 * STORE_CLOCK_APART_US) /* no replica goes by the database's */
         least_us = program_us;
     return apart_us <= STORE_CLOCK_APART_US / 2 ? least_us : least_us - 2 * STORE_CLOCK_APART_US;
 }

@@ -23,7 +23,7 @@ enum error store_clock_ask(struct pg *pg, struct arena *arena, int64_t *ret_aske
 /* The time to go by, when the database has just said this. */
 int64_t store_now_us(int64_t database_us);
 
-/* What nobody is given an earlier time than from now on, in replicas neither: where the clocks agree, the
+/* No op is given an earlier time than this from now on, in replicas neither: where the clocks agree, the
  * earlier of both; else some time ago, since another program's may differ a little. Pure. */
 int64_t store_least_us(int64_t database_us, int64_t program_us);
 

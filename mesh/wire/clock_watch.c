@@ -182,7 +182,7 @@ say_source(struct clock_watch *watch, size_t number, int64_t now_us)
                   number == OWN ? "; this program goes by the others' meanwhile" : "");
 }
 
-/* Some are apart, and nobody knows who is right. */
+/* Some are apart, and no group of them is the largest. */
 static void
 say_doubt(struct clock_watch *watch, int64_t apart_us, int64_t now_us)
 {
@@ -225,7 +225,7 @@ gather(struct clock_watch *watch, int64_t own_us, int64_t now_us, struct clock_s
     return count;
 }
 
-/* Nobody to ask for so long: then the own clock is all there is. */
+/* No other clock could be asked for so long: then the own clock is all there is. */
 static bool
 is_lonely(struct clock_watch *watch, size_t count, int64_t now_us)
 {

@@ -14,7 +14,7 @@
  * Memory    CLOCK_SOURCES_MAX sources.
  * Errors    A peer or a database that cannot be asked has no voice: what it said is forgotten after
  *           CLOCK_FRESH_US, and at once when the own wall clock jumps, since the steady one stands still
- *           while a machine is suspended. Nobody to compare with for CLOCK_LONELY_US: the own wall clock is
+ *           while a machine is suspended. No clock to compare with for CLOCK_LONELY_US: the own wall clock is
  *           gone by.
  */
 #ifndef MESH_WIRE_CLOCK_WATCH_H
@@ -45,7 +45,7 @@ void clock_watch_begin(struct clock_watch *watch, int64_t wait_us);
 bool clock_watch_is_fit(const struct clock_watch *watch);
 
 /* Each clock that is compared, for gauges: "own", "database", a peer's address; how far it is from what is
- * right (0: not at all, or nobody knows), and whether that is known. */
+ * right (0: not at all, or it cannot be told), and whether that is known. */
 void clock_watch_report(struct clock_watch *watch,
                         void (*each)(void *owner, const char *name, int64_t off_us, bool is_known),
                         void *owner);

@@ -39,7 +39,7 @@ struct kafka_producer;
 struct kafka_producer *kafka_producer_new(const char *brokers, const char *client);
 struct kafka_producer *kafka_producer_free(struct kafka_producer *producer);
 
-/* While a send waits, waiting() is called about once a second; by default nobody is. */
+/* While a send waits, waiting() is called about once a second; by default nothing is. */
 void kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(void *owner),
                             void *owner);
 

@@ -63,7 +63,7 @@ inode_of(int fd)
 }
 
 /* Ends the connection if it is still there and has said less than a preface. It is looked at through a
- * descriptor of our own, which nobody can close meanwhile. */
+ * descriptor of our own, which the core cannot close meanwhile. */
 static bool
 silent_end(struct rpc_acceptor *acceptor, const struct silent *silent)
 {

@@ -2,7 +2,7 @@
  *
  * The core of Debian 12 closes its ears for good when accept() says EMFILE once. Therefore it does not
  * listen: this thread does, and gives the core each connection at once. (Not only when it has spoken:
- * the core's own clients, where nobody polls for them, may see the server's first words and their own
+ * the core's own clients, where no thread polls for them, may see the server's first words and their own
  * connect in one look or not at all.)
  *
  * A connection that has not said HTTP/2's preface after silent_ms is ended. One whose number is in the

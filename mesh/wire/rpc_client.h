@@ -54,7 +54,7 @@ struct rpc_request {
     const uint8_t *message;
     size_t message_bytes;
     int64_t timeout_us; /* of one attempt */
-    int attempts_max; /* 1: no retry. Retried: whatever is neither OK nor a decision, but INTERNAL,
+    int attempts_max; /* 1: no retry. Retried: an answer that is neither OK nor a decision, but INTERNAL,
                            DATA_LOSS, CANCELLED without nothing_done, and the client's own BUSY; all
                            mesh calls can be repeated. After 20 ms, then twice as long, 1 s at most,
                            +-20 % */

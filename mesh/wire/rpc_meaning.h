@@ -7,7 +7,7 @@
  *   of a foreign one    an ErrorInfo of a domain of its own; without one, a code that no library and no
  *                       proxy makes up: NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE
  *
- * Whatever else is an error was not done for sure (the ErrorInfo says so) or may have been done, and is
+ * A call with any other error was not done for sure (the ErrorInfo says so) or may have been done, and is
  * asked again. That an *earlier* attempt may have happened is the caller's to weigh: was_unknown.
  *
  * Thread    Pure.

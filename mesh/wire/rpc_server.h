@@ -62,7 +62,7 @@ enum error rpc_server_open(const struct rpc_server_options *options,
 
 int rpc_server_port(const struct rpc_server *server);
 
-/* Asks through the port whether anybody listens: see rpc_probe.h. Not after the stop. */
+/* Asks through the port whether the server answers: see rpc_probe.h. Not after the stop. */
 enum error rpc_server_probe(const struct rpc_server *server, int wait_ms);
 
 /* Health of "" and of every own service; watchers are told. */

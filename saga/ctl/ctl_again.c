@@ -120,7 +120,7 @@ ctl_tell(struct ctl *ctl)
 
 /* ---- ask ---- */
 
-/* Its phase, or NULL as long as there is none. False: nobody answers, which was said. */
+/* Its phase, or NULL as long as there is none. False: saga-svc does not answer, which was said. */
 static bool
 find_saga(struct ctl_client *client, const char *saga_id, const char **ret_phase)
 {

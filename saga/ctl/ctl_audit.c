@@ -107,7 +107,7 @@ is_before(const char *text, int64_t since_us)
 }
 
 /* A walk's page: asked for from token on, and looked at. *ret_token is that of the next one, NULL at
- * the end. False: somebody did not answer. */
+ * the end. False: a service did not answer. */
 typedef bool audit_page(struct audit *audit, const char *token, const char **ret_token);
 
 static bool
@@ -128,7 +128,7 @@ open_orders_page(struct audit *audit, const char *token, const char **ret_token)
     return true;
 }
 
-/* Open ones were looked at, of whatever age. */
+/* Open ones of any age were looked at before. */
 static bool
 orders_page(struct audit *audit, const char *token, const char **ret_token)
 {

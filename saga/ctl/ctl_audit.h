@@ -47,7 +47,7 @@ struct audit_finding {
 };
 void audit_tell(struct audit *audit, const struct audit_finding *finding);
 
-/* ctl_audit_look.c: rows of a page against the rules. False: somebody did not answer, which was said. */
+/* ctl_audit_look.c: rows of a page against the rules. False: a service did not answer, which was said. */
 bool audit_look_orders(struct audit *audit, Sagamesh__Order__V1__Order *const *orders,
                        size_t count);
 bool audit_look_holds(struct audit *audit, Sagamesh__Storage__V1__Hold *const *holds, size_t count);

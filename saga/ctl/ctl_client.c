@@ -179,7 +179,7 @@ static const struct {
     const char *reason, *next;
 } moves[] = {
     { "NOT_STUCK",  "Only a stuck saga can be moved: sagactl list --phase=stuck" },
-    { "NOT_TROUBLED", "sagactl payments lists those that need somebody." },
+    { "NOT_TROUBLED", "sagactl payments lists those that need a person." },
     { "PAYMENT_TAKEN", "Undo the order: that refunds it." },
     { "TOO_LATE",   "sagactl show ID says how far it has come." },
     { "STORE_DOWN", "Its database is away: the program goes on by itself once it is back." },

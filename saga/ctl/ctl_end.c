@@ -1,6 +1,6 @@
 /* An order that is open while its saga has ended, as after a restore of order-svc's database to an earlier
- * moment, ends as its saga did: end says what the saga's last step had said. Where nobody knows how the saga
- * ended, because a person settled it so, that person says how the order ends. */
+ * moment, ends as its saga did: end says what the saga's last step had said. Where the saga does not say
+ * how it ended, because a person settled it so, that person says how the order ends. */
 #include "mesh/base/json.h"
 #include "saga/ctl/audit_rules.h"
 #include "saga/ctl/ctl_client.h"

@@ -49,7 +49,7 @@ static const char usage[] =
     "                         choose among them\n"
     "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
     "  orders                 orders that have not ended, newest first\n"
-    "  payments               payments that need somebody: quarantined, or their refund was refused\n"
+    "  payments               payments that need a person, with the trouble of each\n"
     "  audit                  does all that holds money or goods agree, also between services? What does\n"
     "                         not is told, with the word that repairs it\n"
     "  definitions            what definitions are loaded, by name and content hash\n"
@@ -77,7 +77,7 @@ static const char usage[] =
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
     "\n"
-    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 nobody answered;\n"
+    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 no answer came;\n"
     "of audit: 0 nothing was found, 1 something was, 2 it could not look everywhere\n"
     "\n"
     "flags:";

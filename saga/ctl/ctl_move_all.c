@@ -61,7 +61,7 @@ show_refusal(const struct ctl *ctl, struct tally *tally, const char *saga_id,
     json_close_object(&tally->refusals);
 }
 
-/* False: nobody answers, which was said. */
+/* False: saga-svc does not answer, which was said. */
 static bool
 move_one(struct ctl *ctl, struct ctl_client *client, ctl_move_request *request, const char *saga_id,
          struct tally *tally)

@@ -4,8 +4,8 @@
  * stuck no more, so a word that broke off goes on where it was when it is said again.
  *
  * Memory    A page of the list.
- * Errors    What is refused is said and counted, and the others are moved all the same. When nobody
- *           answers, the word ends.
+ * Errors    A refusal is said and counted, and the others are moved all the same. When saga-svc does not
+ *           answer, the word ends.
  */
 #ifndef CTL_MOVE_ALL_H
 #define CTL_MOVE_ALL_H

@@ -8,8 +8,8 @@
 #include <sagamesh/order/v1/order_service.pb-c.h>
 #include <sagamesh/saga/v1/saga_service.pb-c.h>
 
-/* *ret_order is NULL when there is no such order, or when text is no id. False: nobody answered, which was
- * said; the exit status is in *ret_status. */
+/* *ret_order is NULL when there is no such order, or when text is no id. False: order-svc did not answer,
+ * which was said; the exit status is in *ret_status. */
 bool ctl_order_find(struct ctl *ctl, const char *text, const Sagamesh__Order__V1__Order **ret_order,
                     enum ctl_exit *ret_status);
 

@@ -115,7 +115,7 @@ list_from(struct ctl *ctl, struct ctl_client *client)
         page_show(&pages, page);
         ctl_pages_next(&pages, page->next_page_token);
     }
-    return ctl_pages_end(&pages, "no payment needs anybody");
+    return ctl_pages_end(&pages, "no payment needs a person");
 }
 
 enum ctl_exit

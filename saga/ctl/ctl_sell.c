@@ -18,7 +18,7 @@ struct goods {
     int64_t total_minor; /* of those that can be sold */
 };
 
-/* False: nobody answers, which was said. */
+/* False: storage-svc does not answer, which was said. */
 static bool
 goods_add(struct ctl_client *client, const char *hold_id, struct goods *goods)
 {

@@ -136,7 +136,7 @@ struct definition {
 
 struct definition_options {
     bool must_be_grpc; /* a ServiceTask without "ServiceType": "GRPC" is refused */
-    /* It was accepted once, and sagas stand in it: what is checked today is not checked, numbers out of
+    /* It was accepted once, and sagas stand in it: today's checks are left out, numbers out of
      * range become the nearest ones within, and a state that cannot be read is broken, and loads. */
     bool is_stored;
 };
@@ -156,7 +156,7 @@ int definition_state_find(const struct definition *definition, const char *name)
 /* Does a wait of it name this event? */
 bool definition_awaits(const struct definition *definition, const char *event);
 
-/* Why nobody but the engine may write this name of the context; NULL: anybody may. */
+/* Why only the engine may write this name of the context; NULL: inputs and Outputs may too. */
 const char *definition_reserves(const struct definition *definition, const char *name);
 
 /* The budget of a state that is entered before the pivot, or after it (and when undoing), for errors that no

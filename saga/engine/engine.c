@@ -212,8 +212,8 @@ walk(struct turn *turn, int state)
 
 /* Events */
 
-/* What the engine puts into the context by itself must not come from whoever starts a saga: a payment that
- * nobody made. */
+/* What the engine puts into the context by itself must not come from the caller who starts a saga: it could
+ * be a payment that no customer made. */
 static enum error
 check_names(const struct definition *definition, const json_t *input, struct problem *problem)
 {

@@ -72,8 +72,8 @@ text_set(char **text, const char *value)
     }
 }
 
-/* Only ever adds, so that it is cheap: an overwritten value is counted twice until somebody who is
- * near the limit counts exactly. */
+/* Only ever adds, so that it is cheap: an overwritten value is counted twice, until a saga near the
+ * limit is counted exactly. */
 static void
 context_update(struct instance *instance, const json_t *set)
 {
@@ -269,7 +269,7 @@ fold_done(struct instance *instance, const struct record *record)
         instance->cancel_raised = true;
     if (record->set != NULL)
         context_update(instance, record->set);
-    if (!record->is_unknown) { /* nobody asks again */
+    if (!record->is_unknown) { /* it is not asked again */
         json_decref(step->inputs);
         step->inputs = NULL;
     }

@@ -267,8 +267,8 @@ task_end_badly(struct turn *turn, enum status status, bool was_called, const cha
     return task_end(turn, &ending);
 }
 
-/* Records an activation, and what it asks: whatever the context becomes, and whoever has it asked again,
- * under its id goes the same request. An Input that cannot be evaluated is like a refusal: nothing was
+/* Records an activation, and what it asks: however the context changes, and also when an operator has it asked
+ * again, under its id goes the same request. An Input that cannot be evaluated is like a refusal: nothing was
  * sent. */
 int
 task_activate(struct turn *turn, int state, int undoes, int retries_step, int retry_rule,

@@ -72,10 +72,10 @@ int task_end_cancelled(struct turn *turn, bool was_called);
 int task_end_badly(struct turn *turn, enum status status, bool was_called, const char *reason,
                    const char *message);
 int task_cancel_waiting(struct turn *turn); /* raises Canceled where no call is under way */
-/* Why the activation under way cannot go on, whatever is answered; NULL: it can. Then task_stop(). */
+/* Why the activation under way cannot go on with any answer; NULL: it can. Then task_stop(). */
 const char *task_impossible(const struct instance *instance);
 int task_stop(struct turn *turn, bool is_unknown, const char *because);
-/* Where an error leads to: the Catch that takes it, or NULL, what follows where nobody does. */
+/* Where an error leads to: the Catch that takes it, or NULL, what follows where no Catch does. */
 int task_route(struct turn *turn, const struct catch_rule *rule, const struct trouble *trouble);
 /* Which Catch takes a class; NULL: none does. */
 const struct catch_rule *task_catch(const struct state *state, const char *class);
