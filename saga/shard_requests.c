@@ -238,7 +238,7 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
         return;
     }
     if (known == NULL && id_is_too_old(change->op.id, clock_now_us())) {
-        /* Its record would have no partition, and a page that cannot be written ends the program. */
+        /* Its record would have no partition, and its page would be refused. */
         problem_set(&change->op.problem, ERR_ID_TOO_OLD, "request_id",
                     "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
         return;
