@@ -1,6 +1,6 @@
 """What the kill loop does to a mesh besides killing: nothing ends, and all of it comes back.
 
-    pause   a program stands still (SIGSTOP) for seconds, in the middle of whatever it did
+    pause   a program stands still (SIGSTOP) for seconds, in the middle of its work
     step    the clock of a program or of PostgreSQL jumps, and jumps back after seconds (clock.py)
     freeze  a host stands still: a service with its backends of PostgreSQL, which keep what they have
             locked; or PostgreSQL as a whole. Its peers see connections that live and answer nothing.

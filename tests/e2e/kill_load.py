@@ -1,7 +1,7 @@
 """The closed loop behind the kill loop: keeps a number of orders open, whatever is killed meanwhile.
 
-A shop on a busy day: one hot product, one that runs out, one that costs nothing, one that nobody sells;
-a few wallets that everybody uses, some that run dry, customers without one; some orders cancelled while
+A shop on a busy day: one hot product, one that runs out, one that costs nothing, one that is not sold;
+a few wallets that all customers use, some that run dry, customers without one; some orders cancelled while
 they run; some calls sent twice; some orders are paid at a provider, and some of those come over HTTP
 (see kill_outside.py). The client is a careful one: it repeats a Place or a Cancel with the same id until
 there is an answer, and counts as placed only what was acknowledged.

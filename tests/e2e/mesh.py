@@ -35,7 +35,7 @@ from patience import PATIENCE, wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUBS = ROOT / "build" / "py"
 
-# While calls fail at once because a program is away, nobody looks whether a new connection has come about,
+# While calls fail at once because a program is away, no thread looks whether a new connection has come about,
 # but for this.
 os.environ.setdefault("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100")
 # The stubs lie in packages that Debian's own Python packages also have: grpc, google.

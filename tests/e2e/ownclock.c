@@ -3,7 +3,7 @@
  * The file MESH_CLOCK holds one int64_t: by how many microseconds the program's wall clock is ahead of
  * the machine's. It is mapped, so a clock is moved while the program runs, at once and without a call.
  * Only the main program's own calls are answered so (CLOCK_REALTIME, gettimeofday, time): libraries keep
- * the machine's clock, as gRPC's timers must, and CLOCK_MONOTONIC is everybody's.
+ * the machine's clock, as gRPC's timers must, and CLOCK_MONOTONIC is the same for all.
  *
  * Built and driven by clock.py.
  */

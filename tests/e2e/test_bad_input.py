@@ -97,7 +97,7 @@ class Place(BadInput):
         self.assertEqual(contents(), before)
 
     def test_an_id_from_the_future(self):
-        """A clock is wrong, and nobody knows whose: that is trouble, and no refusal."""
+        """A clock is wrong, the client's or the service's: that is trouble, and no refusal."""
         before = contents()
         request = place(order_id=id_from_now(6 * 60 * 1000))
         self.check(

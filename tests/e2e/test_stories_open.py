@@ -124,7 +124,7 @@ class Open(unittest.TestCase):
         return ids
 
     def test_lists_are_in_the_order_of_arrival_and_of_ending(self):
-        """Whatever the ids say, and through a restart and parking."""
+        """The ids do not count; and it is so through a restart and parking."""
         day_ms = 24 * 3600 * 1000
         now_ms = time.time_ns() // 1_000_000
         ids = [uuid7(now_ms - days * day_ms) for days in (0, 40, 20, 44, 1, 30)]

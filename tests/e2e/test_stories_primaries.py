@@ -1,5 +1,5 @@
 """Two servers of one cluster that can both be written: a standby that was promoted, and the primary that
-it replaced, back again and first in the list. Whatever is acknowledged by the old one would be lost."""
+it replaced, back again and first in the list. All that the old one acknowledges would be lost."""
 
 import os
 import pathlib

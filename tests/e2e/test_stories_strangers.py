@@ -22,7 +22,7 @@ CODES = (
 
 
 class Proxy(grpc.GenericRpcHandler):
-    """Answers whatever is asked by one code after another, as proxies and other programs do."""
+    """Answers every call by one code after another, as proxies and other programs do."""
 
     def __init__(self):
         self.lock = threading.Lock()

@@ -3,7 +3,7 @@
  * What loads, as new or as a version that was stored, lives through events: what stands behind the
  * definition's first NUL says which, and a seed goes on from there. It is answered anything, told of news,
  * cancelled, retried, undone and recovered; each of its records is read back and folded, and so is its
- * row. No definition may crash the engine, whatever stands in it.
+ * row. No definition may crash the engine.
  */
 #include "tests/unit/engine_random.h"
 

@@ -460,7 +460,7 @@ START_TEST(outcomes_are_told_apart)
 }
 END_TEST
 
-/* A signed word that nobody here knows, as of a provider that has new ones: its books are asked. */
+/* A signed word that is not known here, as of a provider that has new ones: its books are asked. */
 START_TEST(an_unknown_word_is_asked_about)
 {
     static const struct observation created = { .source = SOURCE_CREATE,
@@ -514,7 +514,7 @@ tell(struct uuid id, struct uuid payment_id)
     return test;
 }
 
-/* An undo that comes though all is decided: its saga has not heard, whatever was acknowledged. */
+/* An undo that comes though all is decided: its saga has not heard, though it was acknowledged. */
 START_TEST(an_abandon_of_what_is_decided_is_told_again)
 {
     struct uuid id = new_id(), abandon = new_id();
@@ -662,7 +662,7 @@ is_served(const char *provider)
     return strcmp(provider, "sandbox") == 0;
 }
 
-/* What waits at a provider that nobody has configured is found, once it has waited for long. */
+/* A payment that waits at a provider that is not configured is found, once it has waited for long. */
 START_TEST(unserved_is_found)
 {
     static const struct pg_statement *statements[] = { &payment_overdue_providers, NULL };

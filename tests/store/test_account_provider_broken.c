@@ -30,7 +30,7 @@ START_TEST(paid_while_it_was_cancelled)
 }
 END_TEST
 
-/* The same, and nobody says anything: the query after the cancel does. */
+/* The same, and no webhook tells: the query after the cancel does. */
 START_TEST(paid_in_silence)
 {
     struct uuid id;
@@ -63,7 +63,7 @@ START_TEST(paid_after_the_order_was_undone)
 }
 END_TEST
 
-/* Nobody answers cancels: the payments of new customers have their pages at once all the same. */
+/* Cancels are not answered: the payments of new customers have their pages at once all the same. */
 START_TEST(cancels_hold_up_nobody)
 {
     struct uuid ids[20];

@@ -17,7 +17,7 @@ START_TEST(created_paid_and_asked)
 }
 END_TEST
 
-/* Members that nobody reads, and that JSON allows. */
+/* Members that are not read, and that JSON allows. */
 START_TEST(paid_with_junk_beside)
 {
     struct uuid id = create();

@@ -224,7 +224,7 @@ walk(const char *customer, int32_t page_size, const struct uuid *ids, int count)
     return seen;
 }
 
-/* Whatever the ids say: a caller who could not send for a while has old ones. */
+/* Not in the order of the ids: a caller who could not send for a while has old ones. */
 START_TEST(a_list_is_in_the_order_of_arrival)
 {
     struct uuid ids[7];

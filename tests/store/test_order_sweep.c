@@ -171,7 +171,7 @@ static const struct {
 };
 /* clang-format on */
 
-/* Whatever the clock does: an order that is placed after the floor has risen is found. */
+/* A clock has no part in it: an order that is placed after the floor has risen is found. */
 START_TEST(a_clock_that_steps_hides_no_order)
 {
     struct uuid before = placed(-steps[_i].ahead_us), after;

@@ -171,7 +171,7 @@ START_TEST(a_clock_that_stepped_back_hides_no_hold)
 }
 END_TEST
 
-/* What ended before the floor, for whatever reason: more than a page of others before it. */
+/* Holds that ended before the floor, which should not be: more than a page of others before it. */
 START_TEST(the_slow_walk_finds_all)
 {
     pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_us = %lld",

@@ -97,7 +97,7 @@ START_TEST(strangers_do_not_hold_the_news)
 }
 END_TEST
 
-/* It has drawn a number, and nobody can see its row yet. */
+/* It has drawn a number, and its row cannot be seen yet. */
 START_TEST(a_writer_is_waited_for_and_named)
 {
     struct event_horizon horizon;

@@ -398,7 +398,7 @@ START_TEST(a_week_without_a_partition_gets_one)
 }
 END_TEST
 
-/* Somebody looks at a saga's row in a transaction, and goes for lunch. */
+/* A person looks at a saga's row in a transaction, and goes for lunch. */
 START_TEST(a_row_that_is_locked_holds_up_no_others)
 {
     struct uuid ids[] = { uuid_v7(clock_now_us()), uuid_v7(clock_now_us()) };

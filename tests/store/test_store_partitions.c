@@ -122,8 +122,8 @@ static const struct {
 };
 /* clang-format on */
 
-/* The weeks from 100 to 60 days ago go when nobody doubts it, and those of this month never, whatever a
- * clock says. */
+/* The weeks from 100 to 60 days ago go when no clock doubts it, and those of this month never, also when a
+ * clock says so. */
 START_TEST(one_wrong_clock_drops_nothing)
 {
     long long weeks, after;
@@ -197,7 +197,7 @@ START_TEST(weeks_are_made_around_both_clocks)
 }
 END_TEST
 
-/* Detaching must not stop everybody for as long as one transaction is open. */
+/* Detaching must not stop all others for as long as one transaction is open. */
 START_TEST(a_table_in_use_is_left_for_later)
 {
     PGconn *user = pg_fixture_connect(fixture.conninfo);

@@ -1,4 +1,4 @@
-/* engine_random.h -- Machines and events at random: what the engine must bear, whatever it is told.
+/* engine_random.h -- Machines and events at random: what the engine must bear, with any event.
  *
  * Everything is drawn from a dice: from a fuzzer's bytes as long as there are some, then from a seed.
  * Everything is static: each test is a program of one file.

@@ -2,8 +2,8 @@
  * "B=?,NO" means: the first call of B may have happened, every later one is refused with NO.
  *
  *   ok     done                         NAME   refused, the stored answer, reason NAME
- *   ?      it may have happened         (NAME) refused by somebody who does not know the id
- *   !      nothing happened, ask again  cancel (before the answer) somebody wishes it undone
+ *   ?      it may have happened         (NAME) refused by a service that does not know the id
+ *   !      nothing happened, ask again  cancel (before the answer) a caller wishes it undone
  *   crash  the orchestrator restarts while the call is under way
  *   days   it may have happened, until the budget is spent; the word after it is for an operator's retry
  *

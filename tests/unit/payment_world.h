@@ -322,7 +322,7 @@ world_pays(struct state *state)
         world->truth = OBSERVED_SUCCEEDED;
 }
 
-/* Does the task that is leased at the provider; false: nobody comes back with an answer. */
+/* Does the task that is leased at the provider; false: no answer comes back. */
 static bool
 ask(struct state *state, enum task_kind kind)
 {
@@ -337,7 +337,7 @@ ask(struct state *state, enum task_kind kind)
         outcome = answer(state, kind, &observation);
     if (is_silent) {
         silence->left -= silence->left == SILENCE_FOR_EVER ? 0 : 1;
-        state->greatest = greatest; /* nobody heard it */
+        state->greatest = greatest; /* account-svc did not hear it */
         outcome = OUTCOME_UNKNOWN;
         observation = (struct observation){ 0 };
     }

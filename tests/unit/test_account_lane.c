@@ -90,7 +90,7 @@ START_TEST(in_flight_is_limited)
 }
 END_TEST
 
-/* Requests that hang, and that nobody waits for, leave room for those of customers. */
+/* Requests that hang, and no customer waits for, leave room for those of customers. */
 START_TEST(room_is_kept_for_customers)
 {
     static const struct provider fast = { .name = "fast", .requests_per_second = 1000 };

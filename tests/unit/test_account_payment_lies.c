@@ -3,9 +3,9 @@
  * Until it is honest again, at the latest 22 hours after the checkout's end, it loses requests and answers,
  * does not find what is there, says that a payment is over or cancelled that is not, and refuses what it could
  * do. It says any time for the checkout's end, and its back office pays back any part of what was paid. The
- * customer pays at any time, and no webhook tells. Ten days later, whatever came of a life:
+ * customer pays at any time, and no webhook tells. Ten days later, in every life:
  *   the claim is decided, and TAKEN only of what was paid and not paid back by us,
- *   no money is left with a dead order, and nobody can pay for one any more, unless the provider refuses to
+ *   no money is left with a dead order, and no customer can pay for one any more, unless the provider refuses to
  *   pay back and an operator is called for that; and none is called for nothing,
  *   our refund was made once, and no more than what was paid has gone back,
  *   the provider was not asked without end.
@@ -197,7 +197,7 @@ say_falsely(enum task_kind kind, enum lie lie, struct observation *said)
     return false;
 }
 
-/* Of the task that is leased; false: nobody comes back with an answer. */
+/* Of the task that is leased; false: no answer comes back. */
 static bool
 answer(enum task_kind kind, enum outcome *ret_outcome, struct observation *said)
 {

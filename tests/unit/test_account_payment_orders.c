@@ -1,5 +1,5 @@
-/* test_account_payment_orders.c -- What holds of a payment in whatever order things are heard of it, and
- * whatever its provider leaves unsaid.
+/* test_account_payment_orders.c -- What holds of a payment in any order in which things are heard of it, and
+ * however much its provider leaves unsaid.
  *
  * Every sequence of up to six events is played, then the provider thread's part is played to the end
  * against a provider that tells the truth. Whatever the order:
@@ -11,7 +11,7 @@
  *
  * Then shorter ones with a provider that leaves requests of each kind without an answer, a few times or for
  * ever, whether it did what was asked or not, and with a customer who pays at any time and of whom no
- * webhook tells. Whatever is left unsaid:
+ * webhook tells. In every case:
  *   the same holds of claim and Abandon,
  *   what may have been done is asked about before it is sent again,
  *   a hint makes a query due before anything else,

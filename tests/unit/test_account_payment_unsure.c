@@ -438,7 +438,7 @@ START_TEST(long_words_are_cut)
 }
 END_TEST
 
-/* A refusal settles nothing while an earlier create may have arrived: nobody is told before. */
+/* A refusal settles nothing while an earlier create may have arrived: the saga is told nothing before. */
 START_TEST(refusal_in_doubt_is_not_told)
 {
     struct observation no = { .source = SOURCE_CREATE, .code = "X" };
@@ -457,7 +457,7 @@ END_TEST
 
 /* ---- cancelled ---- */
 
-/* What is said to a cancel, and to the query after it, of a payment that nobody has paid. */
+/* What is said to a cancel, and to the query after it, of a payment that is not paid. */
 /* clang-format off */
 static const struct {
     const char *what;
@@ -506,7 +506,7 @@ hint(int64_t now_us)
     payment_plan(&payment, &task, arena, now_us);
 }
 
-/* Whatever waits, in whatever backoff. */
+/* With any task that waits, in any backoff. */
 START_TEST(hint_goes_before_anything)
 {
     const struct situation *situation = &situations[_i];
@@ -524,7 +524,7 @@ START_TEST(hint_goes_before_anything)
 }
 END_TEST
 
-/* Anybody can hint, every moment: what is due is done between two queries all the same, at its time. */
+/* A stranger can hint, every moment: what is due is done between two queries all the same, at its time. */
 START_TEST(hints_put_nothing_off)
 {
     const struct situation *situation = &situations[_i];

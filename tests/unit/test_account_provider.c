@@ -388,7 +388,7 @@ START_TEST(answer_is_read)
 }
 END_TEST
 
-/* ---- what nobody reads, and what cannot be read ---- */
+/* ---- members that are not read, and answers that cannot be ---- */
 
 #define JUNK_MEMBERS                                                                               \
     "\"traceNo\":18446744073709551615,\"memo\":\"\\ud83d\",\"a\":1,\"a\":2,\"nul\":\"\\u0000\","   \

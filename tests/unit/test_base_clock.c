@@ -66,7 +66,7 @@ START_TEST(a_course_is_corrected)
 }
 END_TEST
 
-/* Whatever it is corrected to, a second apart, by less than a step back: it never runs backwards, and never
+/* Corrected to anything, a second apart, by less than a step back: it never runs backwards, and never
  * stands still. */
 START_TEST(time_never_stands_still)
 {
@@ -194,7 +194,7 @@ START_TEST(the_most_are_right)
 }
 END_TEST
 
-/* A peer that was slow to answer may be anywhere within that time: it accuses nobody. */
+/* A peer that was slow to answer may be anywhere within that time: it accuses no clock. */
 START_TEST(who_is_unsure_accuses_nobody)
 {
     struct clock_source sources[] = { { CLOCK_OWN, 0, 0, 0, 0 },

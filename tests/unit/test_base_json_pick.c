@@ -35,7 +35,7 @@ static const struct {
     { "all literals",                      "{\"z\":[true,false,null],\"n\":false}", "{\"n\":false}", NULL },
     { "all escapes",                       "{\"z\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u12aF\",\"id\":\"\\u0041\\n\"}", "{\"id\":\"A\\n\"}", NULL },
 
-    /* what RFC 8259 allows, in what nobody reads */
+    /* what RFC 8259 allows, in members that are not wanted */
     { "an integer of 2^64",                "{\"traceNo\":18446744073709551615,\"n\":1}", "{\"n\":1}", NULL },
     { "a number of a hundred digits",      "{\"z\":1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890,\"n\":1}", "{\"n\":1}", NULL },
     { "a real beyond doubles",             "{\"z\":1e999999,\"n\":1}", "{\"n\":1}", NULL },
@@ -127,7 +127,7 @@ START_TEST(picked)
 }
 END_TEST
 
-/* Whatever a text is cut off at, nothing behind its end is read: the sanitizers look on. */
+/* Wherever a text is cut off, nothing behind its end is read: the sanitizers look on. */
 START_TEST(no_byte_too_far)
 {
     for (size_t i = 0; i < sizeof picks / sizeof *picks; i++) {

@@ -1,5 +1,5 @@
-/* test_engine_again.c -- Who is asked again is asked the same: under one id there is one request, whatever
- * became of the context meanwhile, and whatever a row or a record has lost.
+/* test_engine_again.c -- A participant that is asked again is asked the same: under one id there is one request,
+ * however the context changed meanwhile, and also where a row or a record has lost something.
  *
  * A script is done word by word:
  *

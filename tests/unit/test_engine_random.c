@@ -122,7 +122,7 @@ from_row(struct life *life, const struct instance *instance)
     return copy;
 }
 
-/* The same call as before, whoever works it out. */
+/* The same call as before, also from a copy of the instance. */
 static void
 check_request(struct life *life, const struct instance *instance)
 {
@@ -148,7 +148,7 @@ check_request(struct life *life, const struct instance *instance)
     due_free(&due);
 }
 
-/* Whoever ends UN/SU says that all was undone, and whoever ends UN says no less. */
+/* A saga that ends UN/SU says that all was undone, and one that ends UN says no less. */
 static void
 check_end(const struct life *life)
 {
@@ -360,7 +360,7 @@ damaged(struct dice *dice, const char *text)
     return copy;
 }
 
-/* Whatever was accepted can be lived with: told anything, shown, written. */
+/* Every definition that was accepted can be lived with: told anything, shown, written. */
 static void
 live_with(struct life *life, struct instance *instance)
 {

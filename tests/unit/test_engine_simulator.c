@@ -445,7 +445,7 @@ happen_answer(struct simulation *sim, const struct happening *happening)
     json_decref(happening->answer.result);
 }
 
-/* What the saga is stuck at, done by hand under its own id, if nobody knows whether it was done. */
+/* What the saga is stuck at, done by hand under its own id, if its outcome is unknown. */
 static bool
 settle_by_hand(struct simulation *sim, const struct instance *instance,
                enum settlement *ret_settlement)

@@ -50,7 +50,7 @@
 /* clang-format off */
 static const struct {
     const char *what, *machine, *script, *trace, *end;
-    const char *operators; /* NULL: nobody */
+    const char *operators; /* NULL: none */
 } rows[] = {
     { "what was done behind the trigger is held: that is no UN/SU", BEHIND, "A=NO,ok",
       "A:FA+u B:SU+u", "ENDED SU/", NULL },

@@ -44,7 +44,7 @@ static const char usual[] = MACHINE("'A':{" TASK(
                                                                                      "'FAILED'}");
 
 /* A, which can be undone; W, which goes to a choice that matches nothing when its time is over, and else to
- * P, the pivot, and L, a wait that nobody catches. */
+ * P, the pivot, and L, a wait that no Catch takes. */
 #define LATE                                                                                       \
     MACHINE("'A':{" TASK("A") ",'CompensateState':'U','Next':'W'},'U':{" TASK("U") "},'W':{" WAIT( \
         "'TimeoutNext':'C','Next':'P'") "},'C':{'Type':'Choice','Choices':[{'Expression':'[pay] "  \

@@ -41,7 +41,7 @@ START_TEST(it_knows_how_far_ahead_it_is)
 }
 END_TEST
 
-/* Turn by turn, whatever the program's time does: a timer of 30 s is over after 34 s at the latest. */
+/* Turn by turn, while the program's time steps: a timer of 30 s is over after 34 s at the latest. */
 START_TEST(no_timer_stands_still)
 {
     static const int64_t steps_s[] = { 0, -120, 3600, -7200, 1, -1, 60 };

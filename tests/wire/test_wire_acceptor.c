@@ -1,5 +1,5 @@
 /* A server whose descriptors run out: who is in is served, who is silent makes room, and once the crowd
- * has gone everybody is served again. */
+ * has gone all clients are served again. */
 #define _GNU_SOURCE /* dup3 */
 #include "tests/wire/server_harness.h"
 
@@ -194,7 +194,7 @@ START_TEST(without_any_descriptor_the_server_goes_on)
 }
 END_TEST
 
-/* A client of the core's own, where nobody polls for it, needs the server's first words together with
+/* A client of the core's own, where no thread polls for it, needs the server's first words together with
  * its connect: else it may never come in again after a restart of the server. */
 START_TEST(the_server_speaks_first)
 {
@@ -348,7 +348,8 @@ END_TEST
 
 START_TEST(a_port_that_nobody_serves_is_deaf)
 {
-    struct rpc_acceptor *acceptor = acceptor_open(); /* the kernel connects, and nobody answers */
+    struct rpc_acceptor *acceptor =
+        acceptor_open(); /* the kernel connects, and no thread answers */
 
     ck_assert_int_eq(rpc_acceptor_probe(acceptor, 50), ERR_UNREACHABLE);
     rpc_acceptor_close(acceptor);

@@ -91,7 +91,7 @@ START_TEST(a_refusal_says_why)
     ck_assert_str_eq(answer.info.rule, refusals[_i].info.rule);
     ck_assert_int_eq(answer.info.is_stored, refusals[_i].info.is_stored);
     ck_assert_int_eq(answer.info.nothing_done, refusals[_i].info.nothing_done);
-    /* Who decided: the service of the method; nobody of one that is not here. */
+    /* Who decided: the service of the method; no service of one that is not here. */
     ck_assert(refusals[_i].info.nothing_done == (answer.info.service[0] == '\0'));
     ck_assert(strncmp(refusals[_i].method, answer.info.service, strlen(answer.info.service)) == 0);
 }
