@@ -169,12 +169,13 @@ signal_find(struct instance *instance, const char *event)
     return NULL;
 }
 
-/* A wait brings the newest news of its event into the context. Only a wait does: the Input of a task
- * is the same at each attempt. */
+/* The wait that is under way brings the newest news of its event into the context. Only a wait does: the
+ * Input of a task is the same at each attempt. */
 static void
 take_news(struct instance *instance)
 {
-    const char *event = instance->definition->states[instance->state].event;
+    int state = instance->steps[instance->current].state;
+    const char *event = instance->definition->states[state].event;
     struct signal_seen *seen = event == NULL ? NULL : signal_find(instance, event);
 
     if (seen == NULL || seen->early == NULL)

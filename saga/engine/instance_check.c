@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* So far that sums of it and any delay are still numbers. */
-#define TIME_MAX_US (INT64_C(1) << 53)
+/* So far that sums of it and any delay are still numbers. What is read must end long before, so that a shard
+ * whose time is brought there by it never comes to what cannot be written. */
+#define TIME_MAX_US (2 * RECORD_READ_MAX_US)
 #define COUNT_MAX (INT64_C(1) << 30)
 
 static bool
@@ -173,7 +174,7 @@ instance_flaw(const struct instance *instance)
 {
     size_t states = instance->definition->state_count;
 
-    if (instance->started_us > TIME_MAX_US || instance->changed_us > TIME_MAX_US ||
+    if (instance->started_us > RECORD_READ_MAX_US || instance->changed_us > RECORD_READ_MAX_US ||
         instance->version > COUNT_MAX)
         return "its time or its version is too far ahead";
     if (!json_is_object(instance->context) || !json_is_object(instance->input) ||

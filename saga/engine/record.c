@@ -144,6 +144,8 @@ record_read(struct records *records, const char *text, size_t bytes, definition_
     }
     record = records_add(records, kind, nil, 0);
     error = fields_read(fields, json, records->arena, problem, record);
+    if (error == ERR_OK && record->time_us > RECORD_READ_MAX_US)
+        error = problem_set(problem, ERR_BAD_REQUEST, "record", "its time is too far ahead");
     if (error == ERR_OK && kind == RECORD_START)
         error = start_read(json, find, find_context, problem, record);
     if (error != ERR_OK) {

@@ -88,6 +88,9 @@ void record_write(const struct record *record, struct json_writer *writer);
 typedef const struct definition *(*definition_find)(void *context, const char *name,
                                                     const char *hash);
 
+/* What says that it is of a later time was damaged: of the year 2112. */
+#define RECORD_READ_MAX_US (INT64_C(1) << 52)
+
 /* Reads one line back and adds it. ERR_BAD_REQUEST: not a record; ERR_NOT_FOUND: its definition is
  * not loaded. */
 enum error record_read(struct records *records, const char *text, size_t bytes,

@@ -169,13 +169,13 @@ is_long_at(const struct turn *turn, int state, int undoes)
 /* The time of the saga's own id: a saga that is begun once more, because its journal was lost or set back
  * by a restore, then calls under the ids it called under before, and what was done is not done twice.
  * Records of ids are kept for ID_DAYS_KEPT, so an id that is more than a week old gives way to the
- * present, and so does one from the future. */
+ * present, and so does one from the future. The present is the world's: participants go by that. */
 static int64_t
 activation_time_us(const struct turn *turn)
 {
-    int64_t id_us = uuid_time_us(turn->instance->id);
+    int64_t id_us = uuid_time_us(turn->instance->id), world_us = turn->now_us - turn->ahead_us;
 
-    return id_us > turn->now_us || id_us < turn->now_us - REPEATABLE_US ? turn->now_us : id_us;
+    return id_us > world_us || id_us < world_us - REPEATABLE_US ? world_us : id_us;
 }
 
 struct uuid
@@ -193,17 +193,17 @@ task_activation_id(const struct turn *turn, int state)
     return uuid_v8(activation_time_us(turn), seed, sizeof instance->id + (size_t)bytes);
 }
 
-/* Until when participants know an id for sure, with some time to spare. */
+/* Until when participants know an id for sure, with some time to spare, by the saga's time. */
 static int64_t
-id_end_us(struct uuid activation)
+id_end_us(const struct turn *turn, struct uuid activation)
 {
-    return uuid_time_us(activation) + ID_DAYS_KEPT * DAY_US - ID_SPARE_US;
+    return uuid_time_us(activation) + ID_DAYS_KEPT * DAY_US - ID_SPARE_US + turn->ahead_us;
 }
 
 bool
 task_may_be_reopened(const struct turn *turn, const struct step *step)
 {
-    return turn->now_us + REOPENED_LEAST_US < id_end_us(step->activation);
+    return turn->now_us + REOPENED_LEAST_US < id_end_us(turn, step->activation);
 }
 
 /* Asked for longer, an id would be too old, and its refusal say nothing. */
@@ -212,7 +212,7 @@ budget_end_us(const struct turn *turn, int state, bool is_long, struct uuid acti
 {
     int64_t end_us = turn->now_us + state_budget_us(turn_state(turn, state), is_long);
 
-    return end_us < id_end_us(activation) ? end_us : id_end_us(activation);
+    return end_us < id_end_us(turn, activation) ? end_us : id_end_us(turn, activation);
 }
 
 static json_t *
