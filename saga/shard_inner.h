@@ -104,6 +104,7 @@ struct shard {
     size_t page_bytes, page_size;
     int64_t next_page, floor_page, park_due_us, house_due_us;
     int64_t now_us, steady_us;       /* the tick's: shard_clock.h */
+    int64_t written_us;              /* the latest time that recovery has read */
     int64_t place_page, place_count; /* so many sagas started in this page */
     int64_t pinned_page;             /* for sagas that are not written; 0: there are none */
     size_t pinned_count;

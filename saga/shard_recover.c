@@ -211,14 +211,24 @@ fold_record(struct shard *shard, const struct line *line)
     instance_fold(live->instance, record);
 }
 
+/* What is damaged may say any time; one that is near the last that can be read leaves no room to go on. */
+static void
+see_time(struct shard *shard, int64_t time_us)
+{
+    if (time_us > shard->written_us && time_us < RECORD_READ_MAX_US - 3650 * DAY_US)
+        shard->written_us = time_us;
+}
+
 static void
 fold_line(struct shard *shard, const struct line *line, struct wanted *wanted)
 {
     (void)wanted;
-    if (line->record == NULL)
+    if (line->record == NULL) {
         keep_line(shard, line);
-    else
-        fold_record(shard, line);
+        return;
+    }
+    see_time(shard, line->record->time_us);
+    fold_record(shard, line);
 }
 
 static void
@@ -401,12 +411,17 @@ check_folded(struct shard *shard)
 static enum error
 load(struct shard *shard)
 {
+    struct journal_owned owned;
     enum error error;
 
     forget_all(shard);
-    error = journal_own(shard->journal, &shard->floor_page, &shard->next_page);
-    if (error == ERR_OK)
-        error = load_parked(shard);
+    error = journal_own(shard->journal, &owned);
+    if (error != ERR_OK)
+        return error;
+    shard->floor_page = owned.floor_page;
+    shard->next_page = owned.next_page;
+    see_time(shard, owned.now_us);
+    error = load_parked(shard);
     if (error == ERR_OK)
         error = fold_pages(shard, shard->floor_page);
     if (error == ERR_OK)
@@ -501,20 +516,18 @@ resume(struct shard *shard)
     return error;
 }
 
-/* The latest time that was written of those in memory. The clock may have been ahead then: timers that were
- * set by it must not stand still for as long. */
+/* The latest time that was written. The clock may have been ahead then: timers that were set by it, in memory or
+ * in rows, must not stand still for as long. */
 static int64_t
-newest_us(const struct shard *shard)
+newest_us(struct shard *shard)
 {
-    int64_t newest_us = shard->now_us;
-
     for (size_t i = 0; i < SHARD_BUCKETS; i++) {
         for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (live->instance != NULL && live->instance->changed_us > newest_us)
-                newest_us = live->instance->changed_us;
+            if (live->instance != NULL)
+                see_time(shard, live->instance->changed_us);
         }
     }
-    return newest_us;
+    return shard->written_us > shard->now_us ? shard->written_us : shard->now_us;
 }
 
 /* Nothing is sent before everything is folded. What was resumed before the database went away again

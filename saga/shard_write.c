@@ -237,6 +237,7 @@ shard_write(struct shard *shard, struct tick *tick)
         .ops = (const struct op_row *const *)tick->ops,
         .op_count = tick->op_count,
         .floor_page = tick->floor_is_due ? shard_floor(shard) : 0,
+        .now_us = shard->now_us,
     };
 
     enum error error = write_one(shard, &write);

@@ -22,7 +22,7 @@ struct journal {
 struct own_row {
     int32_t shard;
     struct uuid owner;
-    int64_t epoch, floor_page, next_page;
+    int64_t epoch, floor_page, next_page, now_us;
 };
 
 /* clang-format off */
@@ -34,6 +34,7 @@ static const struct pg_column own_in[] = {
 static const struct pg_column own_out[] = {
     PG_COLUMN(struct own_row, epoch, PG_INT8),
     PG_COLUMN(struct own_row, floor_page, PG_INT8),
+    PG_COLUMN(struct own_row, now_us, PG_INT8),
     { 0 },
 };
 static const struct pg_column next_out[] = { PG_COLUMN(struct own_row, next_page, PG_INT8), { 0 } };
@@ -59,6 +60,12 @@ static const struct pg_column scan_out[] = {
 static const struct pg_column floor_in[] = {
     PG_COLUMN(struct journal_page_row, shard, PG_INT4),
     PG_COLUMN(struct journal_page_row, floor_page, PG_INT8),
+    { 0 },
+};
+static const struct pg_column floor_set_in[] = {
+    PG_COLUMN(struct journal_page_row, shard, PG_INT4),
+    PG_COLUMN(struct journal_page_row, floor_page, PG_INT8),
+    PG_COLUMN(struct journal_page_row, now_us, PG_INT8),
     { 0 },
 };
 static const struct pg_column shard_in[] = { PG_COLUMN(struct journal_page_row, shard, PG_INT4), { 0 } };
@@ -101,7 +108,7 @@ static const struct pg_column final_page_in[] = {
 static const struct pg_statement journal_take = {
     .name = "journal_own",
     .sql = "UPDATE journal_shard SET epoch = epoch + 1, owner = $2 WHERE shard = $1"
-           " RETURNING epoch, floor_page",
+           " RETURNING epoch, floor_page, now_us",
     .in = own_in,
     .is_single = true,
     .out = own_out,
@@ -160,8 +167,8 @@ static const struct pg_statement page_scan = {
 
 const struct pg_statement journal_floor_set = {
     .name = "journal_floor_set",
-    .sql = "UPDATE journal_shard SET floor_page = $2 WHERE shard = $1",
-    .in = floor_in,
+    .sql = "UPDATE journal_shard SET floor_page = $2, now_us = $3 WHERE shard = $1",
+    .in = floor_set_in,
     .is_single = true,
 };
 
@@ -330,7 +337,7 @@ ask(struct journal *journal, bool begin, const struct pg_statement *statement, c
 }
 
 enum error
-journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next)
+journal_own(struct journal *journal, struct journal_owned *ret_owned)
 {
     struct own_row row = { .shard = journal->shard, .owner = journal->owner };
     const void *row_pointer = &row;
@@ -348,8 +355,9 @@ journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next)
         const struct own_row *taken = steps[0].ret_rows, *next = steps[1].ret_rows;
 
         journal->epoch = taken->epoch;
-        *ret_floor = taken->floor_page;
-        *ret_next = next->next_page;
+        *ret_owned = (struct journal_owned){ .floor_page = taken->floor_page,
+                                             .next_page = next->next_page,
+                                             .now_us = taken->now_us };
     }
     arena_reset(journal->arena);
     return error;
@@ -531,7 +539,8 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
                                     .page = page,
                                     .epoch = journal->epoch,
                                     .body = tick->body,
-                                    .floor_page = tick->floor_page };
+                                    .floor_page = tick->floor_page,
+                                    .now_us = tick->now_us };
     const void *row_pointer = &row;
     struct pg_step steps[7];
     size_t count = 0;

@@ -49,6 +49,7 @@ struct journal_tick {
     const struct op_row *const *ops; /* records of ops that change an instance (Cancel, Retry...) */
     size_t op_count;
     int64_t floor_page; /* 0: as it was; else pages before it are deleted */
+    int64_t now_us;     /* the owner's time; kept where pages are deleted */
 };
 
 /* What a journal prepares. */
@@ -61,7 +62,7 @@ struct journal_page_row {
     int64_t page, epoch;
     const char *body;
     int32_t max; /* of a scan */
-    int64_t floor_page;
+    int64_t floor_page, now_us;
 };
 extern const struct pg_statement journal_page_insert, journal_final_save, journal_floor_set,
     journal_page_delete;
@@ -75,9 +76,13 @@ struct journal *journal_free(struct journal *journal);
 /* Connected? Else one quick try. */
 enum error journal_connect(struct journal *journal);
 
-/* Takes the shard over: from here on no other owner can write. *ret_floor is the first page to read,
- * *ret_next the number of the next page. */
-enum error journal_own(struct journal *journal, int64_t *ret_floor, int64_t *ret_next);
+/* Takes the shard over: from here on no other owner can write. */
+struct journal_owned {
+    int64_t floor_page; /* the first to read */
+    int64_t next_page;  /* the first to write */
+    int64_t now_us;     /* an owner's time when pages were deleted last; 0: none were */
+};
+enum error journal_own(struct journal *journal, struct journal_owned *ret_owned);
 
 /* Still ours? ERR_CONFLICT: another owner took it over. For a shard that has nothing to write. */
 enum error journal_check(struct journal *journal);

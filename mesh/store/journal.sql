@@ -9,6 +9,8 @@ CREATE TABLE IF NOT EXISTS journal_shard (
     owner      uuid   NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     floor_page bigint NOT NULL DEFAULT 1 -- the oldest page that an instance in memory needs
 );
+-- The owner's time when pages were deleted last: no deleted page and no row of its time is of a later one.
+ALTER TABLE journal_shard ADD COLUMN IF NOT EXISTS now_us bigint NOT NULL DEFAULT 0;
 \if :{?shards}
 \else
 \set shards 1

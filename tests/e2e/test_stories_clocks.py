@@ -12,6 +12,23 @@ NOT_SERVING, SERVING = 2, 1
 PROGRAMS = ("storage", "account", "saga", "order")
 
 
+def only_waits(states):
+    """Nobody tells it of a payment. Its first state has the name of the shipped one."""
+    states.clear()
+    states["ReserveStock"] = {
+        "Type": "WaitForEvent",
+        "Event": "payment",
+        "Until": "[payment] != null",
+        "TimeoutSeconds": 16,
+        "TimeoutNext": "Succeed",
+        "Next": "Succeed",
+    }
+    states["Succeed"] = {"Type": "Succeed"}
+
+
+story.flows["short_wait"] = only_waits
+
+
 class WithClocks(External):
     def post_wallet_order(self, customer, sku, key=None):
         """Over HTTP; the answer's status and body."""
@@ -255,3 +272,21 @@ class Timers(story.Story):
             self.wait_saga(order_id, "RETRYING")
             self.mesh.move_clock("saga", 0)
         self.assert_paid(order_id, total_minor=500)
+
+    def test_what_was_parked_ahead_does_not_stand_still(self):
+        """All clocks are fast, as on one host, and right when the orchestrator starts again."""
+        saga_id = uuid7()
+        with self.away("saga"):
+            for name in story.CLOCKS:
+                self.mesh.move_clock(name, 3600)
+        request = self.mesh.saga_pb.StartRequest(
+            saga_id=saga_id, definition="short_wait", input_json="{}"
+        )
+        self.mesh.insist(self.mesh.sagas.Start, request)
+        parked = f"SELECT 1 FROM journal_parked WHERE id = '{saga_id}'"
+        wait_until(lambda: self.mesh.psql("saga", parked), story.GO_ON_SECONDS, "it is parked")
+        told = "SELECT 1 FROM journal_page WHERE body <> ''"
+        wait_until(lambda: not self.mesh.psql("saga", told), story.GO_ON_SECONDS, "its page is gone")
+        with self.away("saga"):
+            self.mesh.set_clocks_right()
+        self.wait_saga(saga_id, "ENDED")

@@ -19,7 +19,8 @@ static void
 open_journals(void)
 {
     pg_fixture_run(fixture.conninfo, "TRUNCATE journal_page, journal_parked, journal_final, op;"
-                                     " UPDATE journal_shard SET epoch = 0, floor_page = 1");
+                                     " UPDATE journal_shard SET epoch = 0, floor_page = 1,"
+                                     " now_us = 0");
     first = journal_new(fixture.conninfo, SHARD);
     second = journal_new(fixture.conninfo, SHARD);
     arena = arena_new();
@@ -36,11 +37,11 @@ close_journals(void)
 static void
 own(struct journal *journal, int64_t floor, int64_t next)
 {
-    int64_t is_floor = 0, is_next = 0;
+    struct journal_owned owned = { 0 };
 
-    ck_assert_int_eq(journal_own(journal, &is_floor, &is_next), ERR_OK);
-    ck_assert_int_eq(is_floor, floor);
-    ck_assert_int_eq(is_next, next);
+    ck_assert_int_eq(journal_own(journal, &owned), ERR_OK);
+    ck_assert_int_eq(owned.floor_page, floor);
+    ck_assert_int_eq(owned.next_page, next);
 }
 
 static enum error
@@ -124,7 +125,7 @@ END_TEST
 struct takeover {
     pthread_t thread;
     enum error error;
-    int64_t floor, next;
+    struct journal_owned owned;
 };
 
 static void *
@@ -133,7 +134,7 @@ take_over(void *context)
     struct takeover *takeover = context;
 
     do { /* as the shard does: where a machine stands still, the wait for the lock is over first */
-        takeover->error = journal_own(second, &takeover->floor, &takeover->next);
+        takeover->error = journal_own(second, &takeover->owned);
     } while (takeover->error == ERR_CONFLICT);
     return NULL;
 }
@@ -156,8 +157,8 @@ START_TEST(a_takeover_sees_the_page_it_waited_for)
     pg_fixture_ask(old, "COMMIT", text);
     pthread_join(takeover.thread, NULL);
     ck_assert_int_eq(takeover.error, ERR_OK);
-    ck_assert_int_eq(takeover.next, 2);
-    ck_assert_int_eq(write_text(second, takeover.next, "new"), ERR_OK);
+    ck_assert_int_eq(takeover.owned.next_page, 2);
+    ck_assert_int_eq(write_text(second, takeover.owned.next_page, "new"), ERR_OK);
     expect_pages("1:old 2:new");
     PQfinish(old);
 }
@@ -481,6 +482,23 @@ START_TEST(numbers_never_come_again)
 }
 END_TEST
 
+/* What is parked has times of its owner's clock, and the pages that told of that clock go. */
+START_TEST(the_time_of_deleted_pages_is_kept)
+{
+    const struct journal_tick floor = { .body = "", .floor_page = 2, .now_us = 1000 };
+    const struct journal_tick later = { .body = "c", .now_us = 2000 };
+    struct journal_owned owned;
+
+    ck_assert_int_eq(journal_own(first, &owned), ERR_OK);
+    ck_assert_int_eq(owned.now_us, 0);
+    ck_assert_int_eq(write_text(first, 1, "a"), ERR_OK);
+    ck_assert_int_eq(journal_write(first, 2, &floor), ERR_OK);
+    ck_assert_int_eq(journal_write(first, 3, &later), ERR_OK); /* its page is there to tell */
+    ck_assert_int_eq(journal_own(second, &owned), ERR_OK);
+    ck_assert_int_eq(owned.now_us, 1000);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -500,6 +518,7 @@ main(void)
         pages_before_the_floor_go,
         a_page_that_is_locked_goes_with_the_next_floor,
         numbers_never_come_again,
+        the_time_of_deleted_pages_is_kept,
     };
     Suite *suite = suite_create("journal");
     TCase *cases = tcase_create("journal");
