@@ -397,6 +397,9 @@ order_sweep_floor(struct order_sweep *sweep, int64_t *ret_floor, bool *ret_is_lo
     return true;
 }
 
+/* One that was placed long ago, and met just now, is of an outage: it moves first. */
+#define MET_LEAST_US (60 * SECOND_US)
+
 void
 order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t now_us,
                     int64_t long_us, struct order_overdue *ret_overdue)

@@ -60,7 +60,8 @@ struct order_overdue {
 };
 
 /* An order's age is since it was placed, or since this program met it: the longer of both, since a clock
- * may have been wrong. Looks at all of them. */
+ * may have been wrong. Only those that it met a minute ago count: what was placed during an outage moves
+ * first. Looks at all of them. */
 void order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t now_us,
                          int64_t long_us, struct order_overdue *ret_overdue);
 
