@@ -1,3 +1,4 @@
+#include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "saga/shard_inner.h"
 
@@ -114,11 +115,8 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
         snprintf(start->op.problem.reason, sizeof start->op.problem.reason, "UNKNOWN_DEFINITION");
         return;
     }
-    if (id_is_too_old(start->op.id, clock_now_us())) {
-        problem_set(&start->op.problem, ERR_ID_TOO_OLD, "saga_id",
-                    "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
+    if (check_age(&start->op.problem, "saga_id", start->op.id, clock_now_us()) != ERR_OK)
         return;
-    }
     live = live_add(shard, start->op.id);
     live_wake(shard, live, instance_new(start->op.id));
     live->fingerprint = fingerprint;
@@ -237,12 +235,9 @@ change(struct shard *shard, struct tick *tick, struct saga_change *change,
                     "this id was used before, with other content: make a new one");
         return;
     }
-    if (known == NULL && id_is_too_old(change->op.id, clock_now_us())) {
-        /* Its record would have no partition, and its page would be refused. */
-        problem_set(&change->op.problem, ERR_ID_TOO_OLD, "request_id",
-                    "was made more than %d days ago, longer than answers are kept", ID_DAYS_KEPT);
+    if (known == NULL && /* its record would have no partition, and its page would be refused */
+        check_age(&change->op.problem, "request_id", change->op.id, clock_now_us()) != ERR_OK)
         return;
-    }
     if (known != NULL)
         problem_recall(&change->op.problem, known->record.reason, known->record.detail);
     else

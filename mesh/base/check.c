@@ -12,6 +12,19 @@ check_id(struct problem *problem, const char *field, const char *text, struct uu
 }
 
 enum error
+check_age(struct problem *problem, const char *field, struct uuid id, int64_t now_us)
+{
+    if (!id_is_too_old(id, now_us))
+        return ERR_OK;
+    if (!id_is_too_old(id, clock_earliest_us()))
+        return problem_set(problem, ERR_CLOCK_OFF, field,
+                           "is too old by one clock and not by another: one of them is wrong");
+    return problem_set(problem, ERR_ID_TOO_OLD, field,
+                       "was made more than %d days ago, longer than answers are kept",
+                       ID_DAYS_KEPT);
+}
+
+enum error
 check_range(struct problem *problem, const char *field, int64_t value, int64_t min, int64_t max)
 {
     if (value >= min && value <= max)

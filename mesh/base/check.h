@@ -1,6 +1,6 @@
 /* check.h -- The shapes that requests have in common, each refused by naming the field and the rule.
  *
- * Errors    ERR_OK, or ERR_BAD_REQUEST with *problem filled. Field names as in the .proto.
+ * Errors    ERR_OK, or ERR_BAD_REQUEST (ids: more) with *problem filled. Field names as in the .proto.
  */
 #ifndef MESH_BASE_CHECK_H
 #define MESH_BASE_CHECK_H
@@ -12,6 +12,10 @@ enum { PAGE_SIZE_DEFAULT = 100, PAGE_SIZE_MAX = 1000, CUSTOMER_ID_BYTES_MAX = 64
 /* A caller's id (uuid.h), by this machine's clock. */
 enum error check_id(struct problem *problem, const char *field, const char *text,
                     struct uuid *ret_id);
+
+/* Is an id that is new here too old (ERR_ID_TOO_OLD)? By the time that the caller goes by; where the machine's own
+ * clock does not agree it is trouble, and no refusal (ERR_CLOCK_OFF). */
+enum error check_age(struct problem *problem, const char *field, struct uuid id, int64_t now_us);
 
 enum error check_range(struct problem *problem, const char *field, int64_t value, int64_t min,
                        int64_t max);

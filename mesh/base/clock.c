@@ -131,6 +131,14 @@ clock_latest_us(void)
     return latest_us > now_us ? latest_us : now_us;
 }
 
+int64_t
+clock_earliest_us(void)
+{
+    int64_t now_us = clock_now_us(), wall_us = clock_wall_us();
+
+    return test_now_us == 0 && wall_us < now_us ? wall_us : now_us;
+}
+
 void
 clock_set_test_us(int64_t now_us)
 {

@@ -32,6 +32,9 @@ int64_t clock_steady_us(void); /* never runs backwards; for deadlines and durati
  * stepped back, for ids that were made before; but not more than a day ahead. */
 int64_t clock_latest_us(void);
 
+/* The earliest that it may be: the program's time, or the machine's wall clock where that is behind it. */
+int64_t clock_earliest_us(void);
+
 /* From now on the program's time is its own. */
 void clock_follow(void);
 

@@ -1,4 +1,5 @@
 #include "mesh/store/batch.h"
+#include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/hold.h"
@@ -99,11 +100,7 @@ decide_one(struct call *call, struct batch_rows *rows, int64_t now_us)
                         "this id was used before, with other content: make a new one");
         else
             problem_recall(&op->problem, record->reason, record->detail);
-    } else if (id_is_too_old(op->id, now_us)) {
-        problem_set(&op->problem, ERR_ID_TOO_OLD, NULL,
-                    "this id was made more than %d days ago, longer than answers are kept",
-                    ID_DAYS_KEPT);
-    } else {
+    } else if (check_age(&op->problem, NULL, op->id, now_us) == ERR_OK) {
         call->method->decide(op, rows);
         if (op->problem.error != ERR_OK)
             op->problem.is_stored = batch_rows_record(rows, op->id) != NULL;

@@ -1,4 +1,5 @@
 /* test_base_clock.c -- The course of a program's time, and whose clock is right. */
+#include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/clock_judge.h"
 
@@ -109,9 +110,43 @@ START_TEST(a_program_follows_and_is_corrected)
     ck_assert_int_ge(clock_latest_us(), clock_wall_us() + 990 * S);
     clock_correct(ahead_us - 1000 * S - 30 * DAY_US, 0);
     ck_assert_int_le(clock_latest_us(), clock_now_us() + DAY_US + S);
+    ck_assert_int_le(llabs(clock_earliest_us() - clock_now_us()), S); /* its own clock is ahead */
     clock_set_test_us(5 * S);
     ck_assert_int_eq(clock_now_us(), 5 * S);
+    ck_assert_int_eq(clock_earliest_us(), 5 * S);
     clock_set_test_us(0);
+}
+END_TEST
+
+/* A program that begins beside a database which is wrong goes by that, until it hears of others. What it takes
+ * for too old may be new: no refusal, on which an order would fail. */
+START_TEST(an_age_that_clocks_differ_about_is_no_refusal)
+{
+    static const struct {
+        int64_t ahead_days, age_days;
+        enum error error;
+    } rows[] = {
+        { 0, 44, ERR_OK },
+        { 0, 46, ERR_ID_TOO_OLD },
+        { 60, 0, ERR_CLOCK_OFF },
+        { 60, 44, ERR_CLOCK_OFF },
+        { 60, 46, ERR_ID_TOO_OLD },
+        { -60, 46, ERR_OK },
+        { -60, 106, ERR_ID_TOO_OLD },
+    };
+    int64_t offset_us;
+
+    clock_follow();
+    offset_us = clock_offset_us();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct uuid id = uuid_v7(clock_wall_us() - rows[i].age_days * DAY_US);
+        struct problem problem = { 0 };
+
+        clock_correct(offset_us + rows[i].ahead_days * DAY_US, 1);
+        ck_assert_int_eq(check_age(&problem, "saga_id", id, clock_now_us()), rows[i].error);
+        ck_assert_str_eq(problem.field, rows[i].error == ERR_OK ? "" : "saga_id");
+    }
+    ck_assert_int_eq(error_kind(ERR_CLOCK_OFF), ERROR_KIND_NOT_DONE);
 }
 END_TEST
 
@@ -237,8 +272,9 @@ main(void)
     tcase_add_loop_test(cases, the_most_are_right, 0, ROWS(views));
     tcase_add_test(cases, who_is_unsure_accuses_nobody);
     tcase_add_test(cases, doubt_says_how_far);
-    tcase_add_test(cases,
-                   a_program_follows_and_is_corrected); /* the last: it follows from now on */
+    /* the last: the program follows from now on */
+    tcase_add_test(cases, a_program_follows_and_is_corrected);
+    tcase_add_test(cases, an_age_that_clocks_differ_about_is_no_refusal);
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
