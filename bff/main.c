@@ -23,12 +23,13 @@
 
 #define CLOCK_BEGIN_US SECOND_US /* for the services to say what the time is; ids are made by it */
 
-enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1 };
+enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1, PORTS = 2 };
 
 struct settings {
     const char *listen, *webhook_listen, *ready_file, *jwks, *issuer, *audience;
     const char *addresses[BFF_SERVICE_COUNT];
     int64_t connections_max, place_wait_ms, unready_ms, drain_ms;
+    size_t share_max; /* of the descriptors, for each port; 0: there are enough */
     bool debug;
 };
 
@@ -76,7 +77,8 @@ open_server(struct bff *bff, const struct settings *settings, const char *listen
     struct http_server_options options = { .listen = listen,
                                            .routes = routes,
                                            .owner = bff,
-                                           .connections_max = (size_t)settings->connections_max };
+                                           .connections_max = (size_t)settings->connections_max,
+                                           .share_max = settings->share_max };
 
     return http_server_open(&options, ret_server);
 }
@@ -137,15 +139,17 @@ close_parts(struct bff *bff, const struct settings *settings)
 
 /* A connection is a descriptor: the usual soft limit is 1,024 of them. */
 static void
-raise_file_limit(const struct settings *settings)
+raise_file_limit(struct settings *settings)
 {
-    size_t wanted = 2 * (size_t)settings->connections_max + DESCRIPTORS_RESERVE_MAX;
+    size_t wanted = PORTS * (size_t)settings->connections_max + DESCRIPTORS_RESERVE_MAX;
     size_t files_max = descriptors_raise(wanted);
 
-    if (files_max < wanted)
-        log_warn("connections_max=%lld files_max=%zu because=\"fewer files than connections of "
-                 "both ports\"",
-                 (long long)settings->connections_max, files_max);
+    if (files_max >= wanted)
+        return;
+    settings->share_max = descriptors_share(files_max, PORTS);
+    log_warn("connections_max=%lld files_max=%zu share_max=%zu because=\"fewer files than "
+             "connections of both ports: each has its share\"",
+             (long long)settings->connections_max, files_max, settings->share_max);
 }
 
 static void

@@ -15,6 +15,14 @@ descriptors_reserve(size_t limit)
 }
 
 size_t
+descriptors_share(size_t limit, size_t ports)
+{
+    size_t kept = descriptors_reserve(limit) + DESCRIPTORS_OWN;
+
+    return limit < kept + ports ? 1 : (limit - kept) / ports;
+}
+
+size_t
 descriptors_raise(size_t wanted)
 {
     struct rlimit limit;

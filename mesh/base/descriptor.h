@@ -14,13 +14,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { DESCRIPTORS_RESERVE_MIN = 16, DESCRIPTORS_RESERVE_MAX = 1024 };
+enum {
+    DESCRIPTORS_RESERVE_MIN = 16,
+    DESCRIPTORS_RESERVE_MAX = 1024,
+    DESCRIPTORS_OWN = 32, /* about so many a program has open for itself, below its connections */
+};
 
 /* Sets the soft limit to wanted, as far as the hard one allows. Returns what it is now. */
 size_t descriptors_raise(size_t wanted);
 
 /* A quarter of the soft limit, within the bounds above. */
 size_t descriptors_reserve(size_t limit);
+
+/* What each of so many ports may have of the others, so that a crowd at one of them leaves room at the
+ * next. At least 1. */
+size_t descriptors_share(size_t limit, size_t ports);
 
 /* Does accept()'s number say that only the reserve is left? Such a connection must not be kept. */
 bool descriptor_is_in_reserve(int fd);

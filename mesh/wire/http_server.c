@@ -170,7 +170,13 @@ idle_find(const struct http_server *server)
     return found;
 }
 
-/* Only the reserve of descriptors is left: an idle connection makes room. -1: none was idle, and the
+static bool
+is_share_used_up(const struct http_server *server)
+{
+    return server->options.share_max > 0 && server->open_count >= server->options.share_max;
+}
+
+/* Only the reserve of descriptors is left, or other ports' share: an idle connection makes room. -1: none was idle, and the
  * new one is closed. */
 static int
 make_room(struct http_server *server, int fd)
@@ -181,9 +187,9 @@ make_room(struct http_server *server, int fd)
         conn_close(idle);
         return descriptor_lower(fd);
     }
-    log_warn("port=%d event=CONNECTION_REFUSED because=\"all descriptors but the reserve are in use"
+    log_warn("port=%d event=CONNECTION_REFUSED because=\"all descriptors but the %s are in use"
              " (ulimit -n)\"",
-             server->listen.port);
+             server->listen.port, is_share_used_up(server) ? "other ports' share" : "reserve");
     close(fd);
     return -1;
 }
@@ -195,7 +201,7 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
     int yes = 1;
     struct conn *conn;
 
-    if (descriptor_is_in_reserve(fd))
+    if (descriptor_is_in_reserve(fd) || is_share_used_up(server))
         fd = make_room(server, fd);
     if (fd < 0 || server->refusal_count >= REFUSALS_MAX) {
         atomic_fetch_add(&server->refused, 1);

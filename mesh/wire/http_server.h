@@ -61,7 +61,8 @@ struct http_server_options {
     const char *listen;              /* "127.0.0.1:8080"; port 0 picks a free one */
     const struct http_route *routes; /* ends with a row of zeros */
     void *owner;
-    size_t connections_max;  /* one more is answered 503 and closed; 0: 10,000 */
+    size_t connections_max; /* one more is answered 503 and closed; 0: 10,000 */
+    size_t share_max; /* beyond it one more takes an idle one's place, or is closed; 0: none */
     size_t bodies_bytes_max; /* of all bodies in memory; what comes beyond it is 503. 0: 64 MiB */
     int head_timeout_ms;     /* from the first byte to the end of the headers; 0: 10 s */
     int body_timeout_ms;     /* for the whole body, and for taking an answer; 0: 30 s */

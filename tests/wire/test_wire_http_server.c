@@ -409,6 +409,39 @@ START_TEST(one_connection_too_many_is_told_to_come_back)
 }
 END_TEST
 
+/* A crowd at this port takes nothing of what other ports need: who is silent makes room for who comes,
+ * and where nobody is, who comes is sent away. */
+START_TEST(beyond_its_share_one_takes_anothers_place)
+{
+    char text[TEXT_BYTES];
+    struct http_exchange *asked[2];
+    int silent, busy, next, last;
+
+    server_tear_down();
+    server_start((struct http_server_options){ .share_max = 2 });
+    silent = client_open();
+    busy = client_open();
+    client_say(busy, "GET /later HTTP/1.1\r\n" H "\r\n");
+    asked[0] = pending_take();
+    next = client_open();
+    client_say(next, "GET /later HTTP/1.1\r\n" H "\r\n");
+    ck_assert(client_hear_end(silent, text));
+    ck_assert_str_eq(text, "");
+    asked[1] = pending_take();
+    last = client_open();
+    ck_assert(client_hear_end(last, text));
+    ck_assert_str_eq(text, "");
+    for (int i = 0; i < 2; i++)
+        http_answer(asked[i], 200, "text/plain", "later", 5, NULL);
+    ck_assert_ptr_nonnull(strstr(client_hear_one(busy, text), "later"));
+    ck_assert_ptr_nonnull(strstr(client_hear_one(next, text), "later"));
+    close(silent);
+    close(last);
+    close(busy);
+    close(next);
+}
+END_TEST
+
 START_TEST(a_thousand_connections_are_served)
 {
     enum { COUNT = 1000 };
@@ -604,6 +637,7 @@ main(void)
     tcase_add_test(cases, an_answer_for_who_has_gone_is_dropped);
     tcase_add_test(cases, reading_stops_when_enough_waits);
     tcase_add_test(cases, one_connection_too_many_is_told_to_come_back);
+    tcase_add_test(cases, beyond_its_share_one_takes_anothers_place);
     tcase_add_test(cases, a_thousand_connections_are_served);
     tcase_add_test(cases, without_descriptors_the_server_goes_on);
     tcase_add_test(cases, who_never_asked_makes_room);
