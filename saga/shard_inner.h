@@ -29,7 +29,7 @@ enum {
     WATCH_GRAIN_US = 20 * 1000,  /* how late a watcher may be answered that nothing has changed */
     STORE_RETRY_US = 100 * 1000, /* between tries to write a page */
     PINNED_AGAIN_US = 60 * 1000 * 1000, /* between tries to go on with a saga that was refused */
-    LOCKED_AGAIN_US = 5 * 1000 * 1000,  /* ... whose row somebody keeps locked */
+    LOCKED_AGAIN_US = 5 * 1000 * 1000,  /* ... whose row another transaction keeps locked */
 };
 
 struct unread;
@@ -196,6 +196,9 @@ void watch_add(struct shard *shard, struct live *live, struct call *call);
 
 /* After the commit: answers those who know another version. */
 void watch_changed(struct shard *shard, struct live *live);
+
+/* Answers all that watch it: that nothing has changed. */
+void watch_end(struct shard *shard, struct live *live);
 
 /* Answers those whose time is up; all of them once watching is over. */
 void watch_expire(struct shard *shard);

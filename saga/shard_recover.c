@@ -348,8 +348,12 @@ shard_read_again(struct shard *shard, struct tick *tick, struct live *live,
 {
     const struct engine_event recovered = { .kind = ENGINE_RECOVERED };
     struct problem problem;
-    bool is_read = unread_is_pinned(live) ? read_pinned(shard, live, row)
-                                          : row != NULL && shard_unpark(shard, live, row);
+    bool is_read;
+
+    if (unread_final(live) != NULL)
+        return false; /* a person has ended it in this tick */
+    is_read = unread_is_pinned(live) ? read_pinned(shard, live, row)
+                                     : row != NULL && shard_unpark(shard, live, row);
 
     if (!is_read)
         return false;

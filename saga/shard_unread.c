@@ -5,8 +5,8 @@
  * pins no pages. A retry has it read again, and so has each start: what was mended, here or there, makes it
  * a saga like others.
  * UNWRITTEN: the database refuses what was decided about one (shard_write.c). Its row and its pages have all
- * that is true of it, and are kept. It is read again each minute, and by a retry; where a transaction of
- * somebody else keeps its row locked, every few seconds.
+ * that is true of it, and are kept. It is read again each minute, and by a retry; where another
+ * transaction keeps its row locked, every few seconds.
  */
 #define _GNU_SOURCE /* memmem */
 #include "mesh/base/log.h"

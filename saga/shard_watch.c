@@ -47,6 +47,12 @@ expire_some(struct shard *shard, struct live *live, bool is_over)
 }
 
 void
+watch_end(struct shard *shard, struct live *live)
+{
+    expire_some(shard, live, true);
+}
+
+void
 watch_changed(struct shard *shard, struct live *live)
 {
     struct call *call = live->watchers, *next;
@@ -54,7 +60,7 @@ watch_changed(struct shard *shard, struct live *live)
     if (call == NULL)
         return;
     if (live->instance == NULL) { /* it was set aside meanwhile, and is ended by hand */
-        expire_some(shard, live, true);
+        watch_end(shard, live);
         return;
     }
     live->watchers = NULL;

@@ -31,9 +31,9 @@ tell_written(struct shard *shard, bool is_written)
         options->wrote(options->wrote_owner, is_written);
 }
 
-/* ERR_OK, or what is in it cannot be written: ERR_INTERNAL: the database refuses it; ERR_BUSY: somebody
- * keeps a row of it locked. Ends the program when the shard was taken
- * over: this memory is another's history now. */
+/* ERR_OK, or what is in it cannot be written: ERR_INTERNAL: the database refuses it; ERR_BUSY: another
+ * transaction keeps a row of it locked. Ends the program when the shard was taken over: this memory is
+ * another's history now. */
 static enum error
 write_one(struct shard *shard, const struct journal_tick *write)
 {
@@ -181,7 +181,8 @@ take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_
         if (!uuid_equal(saga_id_of(tick->answers[i]), id))
             continue;
         if (error == ERR_BUSY)
-            problem_set(&op->problem, ERR_CONFLICT, "saga_id", "somebody keeps its row locked");
+            problem_set(&op->problem, ERR_CONFLICT, "saga_id",
+                        "another transaction keeps its row locked");
         else
             problem_set(&op->problem, ERR_INTERNAL, "saga_id",
                         "what was decided cannot be written");
@@ -195,12 +196,14 @@ take_back(struct shard *shard, struct tick *tick, struct uuid id, int64_t first_
     }
     live->is_touched = false;
     is_new = live->parked_page == 0 && live->first_page >= first_page;
-    if (unread_final(live) != NULL)
+    if (unread_final(live) != NULL) {
         unread_go_on(live);
-    else if (is_new && live->unread == NULL)
-        live_remove(shard, live); /* it has not begun */
-    else
+    } else if (is_new && live->unread == NULL) { /* it has not begun */
+        watch_end(shard, live);
+        live_remove(shard, live);
+    } else {
         unread_unwritten(shard, live, error == ERR_BUSY);
+    }
 }
 
 /* error: why they cannot be written together. */

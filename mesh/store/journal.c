@@ -172,7 +172,7 @@ const struct pg_statement journal_floor_set = {
     .is_single = true,
 };
 
-/* A page that somebody keeps locked is deleted with the next floor. */
+/* A page that another transaction keeps locked is deleted with the next floor. */
 const struct pg_statement journal_page_delete = {
     .name = "journal_page_delete",
     .sql = "DELETE FROM journal_page p USING (SELECT page FROM journal_page WHERE shard = $1"

@@ -9,8 +9,8 @@
  * Thread    A journal belongs to the thread of its shard.
  * Memory    Results live in the caller's arena.
  * Errors    ERR_OK; ERR_STORE_DOWN: try again later (a COMMIT in doubt is settled by the next
- *           journal_write); ERR_BUSY, of journal_write: somebody keeps the row of an instance locked, or the
- *           shard's floor; ERR_CONFLICT: the epoch is lost; ERR_INTERNAL: a defect.
+ *           journal_write); ERR_BUSY, of journal_write: another transaction keeps the row of an instance, or the
+ *           shard's floor, locked; ERR_CONFLICT: the epoch is lost; ERR_INTERNAL: a defect.
  * Units     pages are counted from 1; *_us microseconds since 1970 UTC.
  */
 #ifndef MESH_STORE_JOURNAL_H

@@ -158,6 +158,51 @@ class Open(unittest.TestCase):
             said = refusal(self.list, 1, token)
             self.assertEqual((said.reason, said.metadata["field"]), ("BAD_REQUEST", "page_token"), token)
 
+    def call_together(self, *calls):
+        """Calls of one envelope, which come to the shard in one tick."""
+        pb = self.mesh.batch_pb
+        items = [
+            pb.CallItem(method=f"sagamesh.saga.v1.SagaService/{name}", request=request.SerializeToString())
+            for name, request in calls
+        ]
+        return self.mesh.batch("saga").Call(pb.CallRequest(items=items), timeout=60).results
+
+    def test_who_watches_a_saga_whose_start_is_refused_is_told(self):
+        pb, start = self.mesh.saga_pb, self.start_request()
+        condition = f"body NOT LIKE '%{start.saga_id}%'"
+        self.mesh.psql("saga", f"ALTER TABLE journal_page ADD CONSTRAINT no_such CHECK ({condition})")
+        watches = [
+            ("Watch", pb.WatchRequest(saga_id=start.saga_id, known_version=version, wait_ms=20000))
+            for version in range(1, 5)
+        ]
+        started, *watched = self.call_together(("Start", start), *watches)
+        self.assertEqual(started.status.code, grpc.StatusCode.INTERNAL.value[0], started)
+        waited = [result for result in watched if result.status.code == 0]
+        self.assertEqual(len(waited), 1, watched)  # at the version that it was to begin with
+        self.assertFalse(pb.WatchResponse.FromString(waited[0].response).has_changed)
+        self.assertEqual(refusal(self.mesh.saga, start.saga_id).reason, "NOT_FOUND")
+
+    def test_a_saga_that_is_settled_is_not_retried_in_the_same_tick(self):
+        """One that could not be read, and could be by then."""
+        pb, start = self.mesh.saga_pb, self.start_request()
+        self.mesh.insist(self.mesh.sagas.Start, start)
+        wait_until(lambda: self.parked() == 1, 60, "it is parked")
+        change = "UPDATE journal_parked SET body = replace(body, '\"steps\":%s', '\"steps\":%s')"
+        self.mesh.psql("saga", change % ("[", "{["))
+        wait_until(
+            lambda: self.mesh.saga(start.saga_id).saga.error_code == "UNREADABLE", 60, "it is unreadable"
+        )
+        self.mesh.psql("saga", change % ("{[", "["))
+        words = {"saga_id": start.saga_id, "comment": "test: both at once"}
+        settled, retried = self.call_together(
+            ("Settle", pb.SettleRequest(request_id=uuid7(), settlement=pb.SETTLEMENT_ENDED, **words)),
+            ("Retry", pb.RetryRequest(request_id=uuid7(), **words)),
+        )
+        self.assertEqual(settled.status.code, 0, settled)
+        self.assertNotEqual(retried.status.code, 0, retried)
+        saga = self.mesh.saga(start.saga_id).saga
+        self.assertEqual((saga.phase, saga.status), (pb.SAGA_PHASE_ENDED, "UN"), saga)
+
     def cancel(self, saga_id):
         request = self.mesh.saga_pb.CancelRequest(request_id=uuid7(), saga_id=saga_id)
         self.mesh.insist(self.mesh.sagas.Cancel, request)
