@@ -84,11 +84,12 @@ committed(void *owner, const struct batch_rows *rows)
 
 /* The client's thread. */
 static void
-acknowledged(void *owner, struct uuid payment_id, int32_t version)
+acknowledged(void *owner, struct uuid payment_id, int32_t version, int32_t known_version)
 {
     struct signaled signaled = { .op.id = uuid_v7(clock_now_us()),
                                  .payment_id = payment_id,
-                                 .version = version };
+                                 .version = version,
+                                 .known_version = known_version };
 
     service_submit_op(((struct parts *)owner)->service, &payment_signaled_method, &signaled, NULL);
 }

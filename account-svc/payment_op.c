@@ -510,15 +510,35 @@ signaled_touch(const void *op, struct batch_touch *touch)
     batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct signaled *)op)->payment_id);
 }
 
+/* The saga has heard of a version that is not here: this database was set back by a restore. What it has is not
+ * what is true any more, and to the saga nothing is news that is not above it. */
+static void
+go_past(struct payment *payment, int32_t known_version, int64_t now_us)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_warn("payment=%s version=%d event=VERSION_SET_BACK known=%d because=\"its saga has heard "
+             "of a later "
+             "version than there is here\" next=\"it is told all registers again, above that\"",
+             uuid_print(payment->record.id, id), payment->version, known_version);
+    payment->version = known_version + 1;
+    payment_tell_again(payment, now_us);
+}
+
 static void
 signaled_decide(void *op, struct batch_rows *rows)
 {
     const struct signaled *signaled = op;
     struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, signaled->payment_id);
 
-    if (payment == NULL || payment->signaled_version >= signaled->version)
+    if (payment == NULL)
         return;
-    payment->signaled_version = signaled->version;
+    if (signaled->known_version > payment->version)
+        go_past(payment, signaled->known_version, signaled->op.now_us);
+    else if (payment->signaled_version < signaled->version)
+        payment->signaled_version = signaled->version;
+    else
+        return;
     batch_changed(rows, payment);
 }
 

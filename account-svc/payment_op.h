@@ -115,6 +115,7 @@ struct signaled {
     struct op op;
     struct uuid payment_id;
     int32_t version;
+    int32_t known_version; /* the highest that the saga has heard of; 0: it hears no more */
 };
 
 /* The saga has not acknowledged this version in time: it is told again, as after every COMMIT that

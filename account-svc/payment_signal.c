@@ -10,6 +10,8 @@
 
 #define METHOD "sagamesh.saga.v1.SagaService/Signal"
 
+enum { KNOWN_VERSION_MAX = INT32_MAX / 2 }; /* there is room for those that come after it */
+
 struct payment_signal {
     struct payment_signal_options options;
     struct rpc_client *client;
@@ -26,26 +28,28 @@ struct send {
     uint8_t message[];
 };
 
-enum signal_word
-signal_word_of(const struct rpc_result *result, int32_t version, char status[8])
+struct signal_said
+signal_read(const struct rpc_result *result, int32_t version)
 {
+    struct signal_said said = { .word = SIGNAL_UNHEARD };
     Sagamesh__Saga__V1__SignalResponse *response;
-    enum signal_word word = SIGNAL_UNHEARD;
 
-    status[0] = '\0';
     if (result->code != WIRE_OK)
-        return SIGNAL_UNHEARD;
+        return said;
     response =
         sagamesh__saga__v1__signal_response__unpack(NULL, result->reply_bytes, result->reply);
     if (response == NULL)
-        return SIGNAL_UNHEARD;
+        return said;
     if (response->version >= version)
-        word = SIGNAL_STORED;
+        said.word = SIGNAL_STORED;
     else if (response->has_ended)
-        word = SIGNAL_ENDED;
-    snprintf(status, 8, "%s", response->has_ended ? response->status : "");
+        said.word = SIGNAL_ENDED;
+    if (response->has_ended)
+        snprintf(said.status, sizeof said.status, "%s", response->status);
+    else if (response->version > 0 && response->version <= KNOWN_VERSION_MAX)
+        said.known_version = (int32_t)response->version;
     sagamesh__saga__v1__signal_response__free_unpacked(response, NULL);
-    return word;
+    return said;
 }
 
 static void
@@ -74,12 +78,12 @@ signal_done(struct rpc_request *request, const struct rpc_result *result)
 {
     struct send *send = (struct send *)request;
     struct payment_signal *signal = send->signal;
-    char status[8];
-    enum signal_word word = signal_word_of(result, send->version, status);
+    struct signal_said said = signal_read(result, send->version);
 
-    log_word(send, result, word, status);
-    if (word != SIGNAL_UNHEARD)
-        signal->options.acknowledged(signal->options.owner, send->payment_id, send->version);
+    log_word(send, result, said.word, said.status);
+    if (said.word != SIGNAL_UNHEARD)
+        signal->options.acknowledged(signal->options.owner, send->payment_id, send->version,
+                                     said.known_version);
     atomic_fetch_sub(&signal->in_flight, 1);
     free(send);
 }

@@ -27,15 +27,21 @@ enum signal_word {
     SIGNAL_ENDED,   /* it has ended, and wants to hear no more */
 };
 
-/* Of an answer to the signal of a version. status: of a saga that has ended, "SU" when it went well. */
-enum signal_word signal_word_of(const struct rpc_result *result, int32_t version, char status[8]);
+/* What an answer to the signal of a version says. */
+struct signal_said {
+    enum signal_word word;
+    int32_t known_version; /* the highest that the saga has, while it hears more; or 0 */
+    char status[8];        /* of a saga that has ended, "SU" when it went well */
+};
+struct signal_said signal_read(const struct rpc_result *result, int32_t version);
 
 struct payment_signal;
 
 struct payment_signal_options {
     const char *address; /* of the orchestrator */
     size_t in_flight_max;
-    void (*acknowledged)(void *owner, struct uuid payment_id, int32_t version);
+    void (*acknowledged)(void *owner, struct uuid payment_id, int32_t version,
+                         int32_t known_version);
     void *owner;
 };
 

@@ -478,7 +478,7 @@ START_TEST(an_unknown_word_is_asked_about)
 END_TEST
 
 static void
-acknowledge(struct uuid payment_id, int32_t version)
+acknowledge(struct uuid payment_id, int32_t version, int32_t known_version)
 {
     struct test_call *test = call_fixture_new(&payment_signaled_method);
     struct signaled *op = (struct signaled *)test->call.op;
@@ -486,8 +486,26 @@ acknowledge(struct uuid payment_id, int32_t version)
     op->op.id = new_id();
     op->payment_id = payment_id;
     op->version = version;
+    op->known_version = known_version;
     expect(test, "");
 }
+
+/* A restore set it back, and its saga has heard of what is not here any more: it is told above that. */
+START_TEST(a_saga_that_knows_a_later_version_is_told_again)
+{
+    struct uuid id = new_id();
+
+    expect(create(id, 500), "");
+    acknowledge(id, 1, 1);
+    expect_sql(REGISTERS, id, "1 1 1 1");
+    acknowledge(id, 1, 7);
+    expect_sql(REGISTERS, id, "1 1 8 1");
+    acknowledge(id, 1, 7); /* the answer to what was told before */
+    expect_sql(REGISTERS, id, "1 1 8 1");
+    acknowledge(id, 8, 8);
+    expect_sql(REGISTERS, id, "1 1 8 8");
+}
+END_TEST
 
 START_TEST(signaled_only_grows)
 {
@@ -495,7 +513,7 @@ START_TEST(signaled_only_grows)
 
     expect(create(id, 500), "");
     for (int32_t version = 1; version >= 0; version--) {
-        acknowledge(id, version);
+        acknowledge(id, version, 0);
         expect_sql(REGISTERS, id, "1 1 1 1");
     }
 }
@@ -521,19 +539,19 @@ START_TEST(an_abandon_of_what_is_decided_is_told_again)
 
     expect(create(id, 500), "");
     ck_assert_int_eq(outcome_of(webhook("t1", id, OBSERVED_SUCCEEDED, 500)), OBSERVE_STORED);
-    acknowledge(id, 2);
+    acknowledge(id, 2, 0);
     expect_sql(REGISTERS, id, "7 2 2 2");
     ck_assert_int_eq(claim_of(undo("Abandon", abandon, id)), CLAIM_TAKEN);
     expect_sql(REGISTERS, id, "7 2 2 1");
     expect_sql("SELECT signal_due_us - (extract(epoch FROM now()) * 1000000)::bigint"
                " BETWEEN 0 AND 2000000 FROM payment WHERE id =",
                id, "t");
-    acknowledge(id, 2);
+    acknowledge(id, 2, 0);
     ck_assert_int_eq(claim_of(undo("Abandon", abandon, id)), CLAIM_TAKEN); /* a repeat */
     expect_sql(REGISTERS, id, "7 2 2 2");
     ck_assert_int_eq(claim_of(undo("Abandon", new_id(), id)), CLAIM_TAKEN);
     expect_sql(REGISTERS, id, "7 2 2 1");
-    acknowledge(id, 2);
+    acknowledge(id, 2, 0);
 }
 END_TEST
 
@@ -543,11 +561,11 @@ START_TEST(what_was_acknowledged_is_told_again)
     struct uuid id = new_id(), told = new_id(), buried = new_id();
 
     expect(create(id, 500), "");
-    acknowledge(id, 1);
+    acknowledge(id, 1, 0);
     expect_sql(REGISTERS, id, "1 1 1 1");
     expect(tell(told, id), "");
     expect_sql(REGISTERS, id, "1 1 1 0");
-    acknowledge(id, 1);
+    acknowledge(id, 1, 0);
     expect(tell(told, id), "");
     expect_sql(REGISTERS, id, "1 1 1 1");
     expect(tell(new_id(), new_id()), "NOT_FOUND");
@@ -729,7 +747,7 @@ START_TEST(a_signal_that_goes_unheard_is_late)
                    " signal_due_us = signal_due_us + 60000000 WHERE id = '%s'",
                    uuid_print(id, text));
     ck_assert_uint_eq(due_of(&payment_signals_late), 1);
-    acknowledge(id, 1);
+    acknowledge(id, 1, 0);
     ck_assert_uint_eq(due_of(&payment_signals_late), 0);
     expect(tell(new_id(), id), "");
     ck_assert_uint_eq(due_of(&payment_signals_late), 0);
@@ -794,6 +812,7 @@ main(void)
     tcase_add_test(tests, outcomes_are_told_apart);
     tcase_add_test(tests, an_unknown_word_is_asked_about);
     tcase_add_test(tests, signaled_only_grows);
+    tcase_add_test(tests, a_saga_that_knows_a_later_version_is_told_again);
     tcase_add_test(tests, an_abandon_of_what_is_decided_is_told_again);
     tcase_add_test(tests, a_signal_that_goes_unheard_is_late);
     tcase_add_test(tests, what_was_acknowledged_is_told_again);

@@ -43,8 +43,8 @@ START_TEST(only_the_sagas_own_word_counts)
     Sagamesh__Saga__V1__SignalResponse response = SAGAMESH__SAGA__V1__SIGNAL_RESPONSE__INIT;
     struct rpc_result result = { .code = answers[_i].code,
                                  .nothing_done = answers[_i].nothing_done };
+    struct signal_said said;
     uint8_t bytes[64];
-    char status[8];
 
     snprintf(result.reason, sizeof result.reason, "%s", answers[_i].reason);
     response.version = answers[_i].version;
@@ -54,9 +54,12 @@ START_TEST(only_the_sagas_own_word_counts)
         result.reply = bytes;
         result.reply_bytes = sagamesh__saga__v1__signal_response__pack(&response, bytes);
     }
-    ck_assert_msg(signal_word_of(&result, VERSION, status) == answers[_i].word, "%s",
-                  answers[_i].what);
-    ck_assert_str_eq(status, answers[_i].status == NULL ? "" : answers[_i].status);
+    said = signal_read(&result, VERSION);
+    ck_assert_msg(said.word == answers[_i].word, "%s", answers[_i].what);
+    ck_assert_str_eq(said.status, answers[_i].status == NULL ? "" : answers[_i].status);
+    ck_assert_int_eq(said.known_version, answers[_i].code != WIRE_OK || answers[_i].status != NULL
+                                             ? 0
+                                             : answers[_i].version);
 }
 END_TEST
 
@@ -64,9 +67,8 @@ START_TEST(an_answer_that_cannot_be_read_is_none)
 {
     const uint8_t garbled[] = { 0xff, 0xff, 0xff };
     const struct rpc_result result = { .reply = garbled, .reply_bytes = sizeof garbled };
-    char status[8];
 
-    ck_assert_int_eq(signal_word_of(&result, VERSION, status), SIGNAL_UNHEARD);
+    ck_assert_int_eq(signal_read(&result, VERSION).word, SIGNAL_UNHEARD);
 }
 END_TEST
 
