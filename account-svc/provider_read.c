@@ -1,5 +1,6 @@
 /* provider_read.c -- What adapters read of a provider's answers and webhooks: texts, amounts, times, words. */
 #include "account-svc/provider.h"
+#include "mesh/base/terminal.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -39,23 +40,6 @@ provider_unreadable(struct observation *observation, const char *why)
     return OUTCOME_UNKNOWN;
 }
 
-/* Bytes of the character at text that is not to be shown; 0: it may be. */
-static size_t
-hidden_bytes(const unsigned char *text)
-{
-    if (text[0] < ' ' || text[0] == 0x7f)
-        return 1;
-    if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f) /* C1 */
-        return 2;
-    if (text[0] == 0xd8 && text[1] == 0x9c) /* U+061C */
-        return 2;
-    if (text[0] == 0xe2 && text[1] == 0x80 && text[2] >= 0x8b && text[2] <= 0xae)
-        return text[2] <= 0x8f || text[2] >= 0xa8 ? 3 : 0; /* no width, lines, directions */
-    if (text[0] == 0xe2 && text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9)
-        return 3; /* directions */
-    return text[0] == 0xef && text[1] == 0xbb && text[2] == 0xbf ? 3 : 0;
-}
-
 const char *
 provider_clean(const char *text, struct arena *arena)
 {
@@ -65,7 +49,7 @@ provider_clean(const char *text, struct arena *arena)
     if (text == NULL)
         return NULL;
     while (*text != '\0' && bytes < PROVIDER_WORDS_BYTES_MAX) {
-        size_t hidden = hidden_bytes((const unsigned char *)text);
+        size_t hidden = terminal_hidden_bytes(text);
 
         if (hidden > 0)
             clean[bytes++] = ' ';
