@@ -28,12 +28,22 @@ struct send {
     uint8_t message[];
 };
 
+/* Not there, by saga-svc's own word. One that could still be begun may come. */
+static bool
+is_forgotten(const struct rpc_result *result, struct uuid saga_id, int64_t now_us)
+{
+    return result->code == WIRE_NOT_FOUND && result->meaning == RPC_REFUSED &&
+           id_is_too_old(saga_id, now_us);
+}
+
 struct signal_said
-signal_read(const struct rpc_result *result, int32_t version)
+signal_read(const struct rpc_result *result, int32_t version, struct uuid saga_id, int64_t now_us)
 {
     struct signal_said said = { .word = SIGNAL_UNHEARD };
     Sagamesh__Saga__V1__SignalResponse *response;
 
+    if (is_forgotten(result, saga_id, now_us))
+        said.word = SIGNAL_FORGOTTEN;
     if (result->code != WIRE_OK)
         return said;
     response =
@@ -65,6 +75,10 @@ log_word(const struct send *send, const struct rpc_result *result, enum signal_w
         log_warn("payment=%s order=%s version=%d signal=unheard code=%d reason=%s because=\"%s\" "
                  "next=\"it is told again\"",
                  id, order_id, send->version, (int)result->code, result->reason, result->message);
+    else if (word == SIGNAL_FORGOTTEN)
+        log_info("payment=%s order=%s version=%d signal=forgotten because=\"its saga ended so long "
+                 "ago that saga-svc does not know it any more\"",
+                 id, order_id, send->version);
     else if (is_dead && send->claim == CLAIM_TAKEN)
         log_error(
             "payment=%s order=%s version=%d event=TAKEN_FOR_DEAD_SAGA status=%s "
@@ -78,7 +92,7 @@ signal_done(struct rpc_request *request, const struct rpc_result *result)
 {
     struct send *send = (struct send *)request;
     struct payment_signal *signal = send->signal;
-    struct signal_said said = signal_read(result, send->version);
+    struct signal_said said = signal_read(result, send->version, send->order_id, clock_now_us());
 
     log_word(send, result, said.word, said.status);
     if (said.word != SIGNAL_UNHEARD)

@@ -4,7 +4,8 @@
  * the COMMIT that made it, and again by a sweep until the saga has said that it has this version, or that
  * it has ended; a signal carries all registers, so only the newest matters. Nothing else is an answer:
  * what any other code means may change (a clock, a wrong address, a saga that is not there yet), so it is
- * sent again for ever, ever more rarely. Nothing is stored here.
+ * sent again for ever, ever more rarely. But a saga that saga-svc does not know, and whose id is older than
+ * ended sagas are kept, has ended and is forgotten: there is none left to hear it. Nothing is stored here.
  *
  * Thread    payment_signal_send: any. acknowledged() is called on the client's thread.
  * Memory    At most in_flight_max signals at once, each with its message.
@@ -22,18 +23,20 @@ enum { SIGNAL_TIMEOUT_US = 2 * 1000 * 1000, SIGNAL_ATTEMPTS = 3 };
 
 /* What the saga itself says to a signal. */
 enum signal_word {
-    SIGNAL_UNHEARD, /* any other answer, or none: it is to be told again */
-    SIGNAL_STORED,  /* it has this version or a later one */
-    SIGNAL_ENDED,   /* it has ended, and wants to hear no more */
+    SIGNAL_UNHEARD,   /* any other answer, or none: it is to be told again */
+    SIGNAL_STORED,    /* it has this version or a later one */
+    SIGNAL_ENDED,     /* it has ended, and wants to hear no more */
+    SIGNAL_FORGOTTEN, /* the same, so long ago that saga-svc does not know it any more */
 };
 
-/* What an answer to the signal of a version says. */
+/* What an answer to the signal of a version says. saga_id: the order's. */
 struct signal_said {
     enum signal_word word;
     int32_t known_version; /* the highest that the saga has, while it hears more; or 0 */
     char status[8];        /* of a saga that has ended, "SU" when it went well */
 };
-struct signal_said signal_read(const struct rpc_result *result, int32_t version);
+struct signal_said signal_read(const struct rpc_result *result, int32_t version,
+                               struct uuid saga_id, int64_t now_us);
 
 struct payment_signal;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { VERSION = 3 };
+#define NOW_US (INT64_C(1700000000) * SECOND_US)
 
 /* clang-format off */
 static const struct {
@@ -54,7 +55,7 @@ START_TEST(only_the_sagas_own_word_counts)
         result.reply = bytes;
         result.reply_bytes = sagamesh__saga__v1__signal_response__pack(&response, bytes);
     }
-    said = signal_read(&result, VERSION);
+    said = signal_read(&result, VERSION, uuid_v7(NOW_US), NOW_US);
     ck_assert_msg(said.word == answers[_i].word, "%s", answers[_i].what);
     ck_assert_str_eq(said.status, answers[_i].status == NULL ? "" : answers[_i].status);
     ck_assert_int_eq(said.known_version, answers[_i].code != WIRE_OK || answers[_i].status != NULL
@@ -68,7 +69,33 @@ START_TEST(an_answer_that_cannot_be_read_is_none)
     const uint8_t garbled[] = { 0xff, 0xff, 0xff };
     const struct rpc_result result = { .reply = garbled, .reply_bytes = sizeof garbled };
 
-    ck_assert_int_eq(signal_read(&result, VERSION).word, SIGNAL_UNHEARD);
+    ck_assert_int_eq(signal_read(&result, VERSION, uuid_v7(NOW_US), NOW_US).word, SIGNAL_UNHEARD);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int days; /* since the saga's id was made */
+    enum wire_code code;
+    enum rpc_meaning meaning;
+    enum signal_word word;
+} old_sagas[] = {
+    { "it ended, and is forgotten",       46, WIRE_NOT_FOUND,           RPC_REFUSED, SIGNAL_FORGOTTEN },
+    { "it may still be begun",            44, WIRE_NOT_FOUND,           RPC_REFUSED, SIGNAL_UNHEARD },
+    { "a proxy does not find it",         46, WIRE_NOT_FOUND,           RPC_UNKNOWN, SIGNAL_UNHEARD },
+    { "it is there, and does not listen", 46, WIRE_FAILED_PRECONDITION, RPC_REFUSED, SIGNAL_UNHEARD },
+};
+/* clang-format on */
+
+START_TEST(a_saga_that_is_forgotten_need_not_be_told)
+{
+    const struct rpc_result result = { .code = old_sagas[_i].code,
+                                       .meaning = old_sagas[_i].meaning };
+    struct uuid saga_id = uuid_v7(NOW_US - old_sagas[_i].days * DAY_US);
+
+    ck_assert_msg(signal_read(&result, VERSION, saga_id, NOW_US).word == old_sagas[_i].word, "%s",
+                  old_sagas[_i].what);
 }
 END_TEST
 
@@ -83,6 +110,8 @@ main(void)
     tcase_add_loop_test(cases, only_the_sagas_own_word_counts, 0,
                         (int)(sizeof answers / sizeof *answers));
     tcase_add_test(cases, an_answer_that_cannot_be_read_is_none);
+    tcase_add_loop_test(cases, a_saga_that_is_forgotten_need_not_be_told, 0,
+                        (int)(sizeof old_sagas / sizeof *old_sagas));
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
