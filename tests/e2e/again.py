@@ -1,6 +1,6 @@
 """What failed and is run once more: ./dev test does that, alone, when all suites are over
 (dev.d/test.sh), for a machine that stands still for half a minute is no fault of ours. A program that
-an assert or a sanitizer ended is one, however slow the machine was.
+an assert, a sanitizer or a bad access to memory ended is one, however slow the machine was.
 
 AGAIN names a folder. A note there is a file named like the test: its first line is the command that
 runs it again, the rest is what it said when it failed.
@@ -10,11 +10,16 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import sys
 
 # The last words of a program that broke a promise.
 BROKEN = re.compile(rb"Assertion .* failed|ERROR: (Address|Leak)Sanitizer|: runtime error: ")
 
+# No test sends these.
+CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+
+programs = []  # subprocess.Popen, of all that meshes started
 log_folders = set()  # of the meshes that were opened
 read_bytes = {}  # of a log, when it was last looked at
 
@@ -32,9 +37,17 @@ def note(name, words, text):
     return True
 
 
+def crashed():
+    """Whether one of programs was ended by a signal of CRASHES since this was last asked."""
+    ended = [program for program in programs if program.poll() is not None]
+    programs[:] = [program for program in programs if program.poll() is None]
+    return any(-program.returncode in CRASHES for program in ended)
+
+
 def promises_broken():
-    """Whether a log of log_folders says so, in what was written since this was last asked."""
-    broken = False
+    """Whether a program crashed, or a log of log_folders says so in what was written since this was last
+    asked."""
+    broken = crashed()
     for log in [log for folder in log_folders for log in folder.glob("*.log")]:
         with open(log, "rb") as file:
             file.seek(read_bytes.get(log, 0))

@@ -348,6 +348,7 @@ class Mesh:
                 env=settings,
                 start_new_session=True,
             )
+        again.programs.append(program.process)
         # So that ./dev ends it, should this process be killed.
         record = self.directory / "pids" / name
         record.write_text(process_identity(program.pid) + " test\n")

@@ -30,7 +30,7 @@ c_files() { :; }
 
 # A test counts its runs in a file, and fails in the first so many of them.
 COUNTED = """
-import pathlib, unittest, again
+import pathlib, subprocess, unittest, again
 
 def run(name, failures):
     path = pathlib.Path("runs") / name
@@ -45,6 +45,11 @@ def breaks_promise(name):
     again.log_folders.add(folder)
     with open(folder / "saga.log", "a") as log:
         log.write("saga-svc: shard.c:1: decide: Assertion `it holds' failed.\\n")
+    run(name, 1)
+
+def crashes(name, signal):
+    again.programs.append(subprocess.Popen(["sh", "-c", f"kill -{signal} $$"]))
+    again.programs[-1].wait()
     run(name, 1)
 """
 
@@ -198,6 +203,12 @@ class Runner(Checkout):
         output = self.assert_ends(["stories"], 1, 1, "0 passed, 1 failed, 0 skipped")
         self.assert_runs(one=2, two=1)
         self.assertIn("test_two", output.split("== what failed, once more")[1])
+
+    def test_a_program_that_crashed_is_a_fault_and_one_that_was_killed_is_not(self):
+        signals = ("KILL", "TERM", "SEGV", "ABRT", "BUS")
+        self.stories(*[method(s.lower(), body=f"counted.crashes('{s}', '{s}')") for s in signals])
+        self.assert_ends(["stories"], 1, 2, "0 passed, 3 failed, 0 skipped")
+        self.assert_runs(KILL=2, TERM=2, SEGV=1, ABRT=1, BUS=1)
 
     def test_a_module_that_cannot_be_loaded(self):
         self.stories(method("one"))
