@@ -1,5 +1,6 @@
 /* Clocks that are compared over the wire: a peer is asked, and a database that is wrong is found out. */
 #include "mesh/wire/clock_watch.h"
+#include "tests/patience.h"
 #include "tests/wire/server_harness.h"
 
 static struct clock_watch *watch;
@@ -75,15 +76,22 @@ START_TEST(a_peer_is_asked)
 }
 END_TEST
 
+/* It is asked again and again, as a keeper does: what it said is forgotten after CLOCK_FRESH_US, which a machine
+ * may stand still for. */
 START_TEST(a_database_that_is_wrong_is_found_out)
 {
+    const struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };
+    int64_t until_us = clock_steady_us() + patient_us(30 * SECOND_US);
     struct seen seen;
 
     clock_watch_database(watch, clock_steady_us(), clock_wall_us() + 400 * SECOND_US);
     clock_watch_begin(watch, 30 * SECOND_US);
-    seen = look();
+    while (seen = look(), !seen.database_known) {
+        ck_assert_int_lt(clock_steady_us(), until_us);
+        clock_watch_database(watch, clock_steady_us(), clock_wall_us() + 400 * SECOND_US);
+        nanosleep(&moment, NULL);
+    }
     ck_assert_int_eq(seen.count, 3);
-    ck_assert(seen.database_known);
     ck_assert_int_ge(seen.database_us, 390 * SECOND_US);
     ck_assert_int_eq(seen.own_us, 0);
     ck_assert(clock_watch_is_fit(watch));
