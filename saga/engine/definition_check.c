@@ -293,7 +293,7 @@ check_holds(const struct check *check)
         for (size_t n = 0; n < DEFINITION_STATES_MAX; n++)
             known_us[n] = NOT_KNOWN;
         budgets_us = budgets_to_pivot_us(definition, (int)(i / 2), known_us);
-        if (budgets_us > json_integer_value(hold) * SECOND_US)
+        if (budgets_us / SECOND_US > json_integer_value(hold))
             warn(check,
                  "States.%s: its hold of %lld s may expire: the budgets up to the pivot are %lld s",
                  state->name, (long long)json_integer_value(hold),

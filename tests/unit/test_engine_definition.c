@@ -92,6 +92,7 @@ static const struct {
     { "no Default",          MACHINE("'A':{'Type':'Choice','Choices':[{'Expression':'[a] == 1','Next':'E'}]},'E':{'Type':'Succeed'}"), "has no Default" },
     { "a hold too short",    WITH_A("'Input':[{'holdSeconds':599}],'Next':'E'"),       "its hold of 599 s may expire: the budgets up to the pivot are 600 s" },
     { "a hold long enough",  WITH_A("'Input':[{'hold_seconds':600}],'Next':'E'"),      NULL },
+    { "a hold for ever",     WITH_A("'Input':[{'holdSeconds':9223372036854775807}],'Next':'E'"), NULL },
     { "a hold shorter than a wait", WITH_A("'Input':[{'holdSeconds':700}],'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'Next':'E'"), "the budgets up to the pivot are 701 s" },
     { "a wait that ends elsewhere in time", WITH_A("'Next':'W'},'W':{'Type':'WaitForEvent','Event':'e','Until':'true','TimeoutSeconds':101,'TimeoutNext':'E'"), NULL },
     { "an update behind a trigger", MACHINE("'A':{" TASK ",'CompensateState':'U','Next':'T'},'U':{" TASK "},'T':{'Type':'CompensationTrigger','Next':'B'},'B':{" TASK ",'CompensateState':'U'}"), "States.B: may be done behind a CompensationTrigger" },
