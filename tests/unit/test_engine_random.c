@@ -305,7 +305,7 @@ damage_text(struct dice *dice, char *text)
     }
 }
 
-/* A member of some object gets another value: still JSON, and no longer what was written. */
+/* A member of some object gets another value, or is gone: still JSON, and no longer what was written. */
 static char *
 damage_member(struct dice *dice, const char *text)
 {
@@ -336,7 +336,11 @@ damage_member(struct dice *dice, const char *text)
             if (hops == 0 || (!json_is_object(inner) && !json_is_array(inner))) {
                 json_t *value = json_loads(DRAW_OF(dice, values), JSON_DECODE_ANY, NULL);
 
-                json_object_iter_set_new(at, i, value);
+                if (draw(dice, 4) == 0)
+                    json_object_del(at, json_object_iter_key(i));
+                else
+                    json_object_iter_set(at, i, value);
+                json_decref(value);
                 inner = NULL;
             }
             break;
