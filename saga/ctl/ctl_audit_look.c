@@ -231,7 +231,8 @@ find_goods(struct audit *audit, struct audit_order *facts, const ProtobufCMessag
                 found->state != SAGAMESH__STORAGE__V1__HOLD_STATE__HOLD_STATE_CONFIRMED)
                 continue;
             facts[i].sold_count++;
-            facts[i].sold_minor += found->total_minor;
+            if (strcmp(found->currency, facts[i].order->currency) == 0) /* else it is no part */
+                facts[i].sold_minor += found->total_minor;
         }
     }
     return true;

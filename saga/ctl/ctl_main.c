@@ -250,7 +250,8 @@ run(struct ctl *ctl)
             return ctl_fail(
                 ctl, CTL_USAGE, "BAD_REQUEST",
                 arena_print(ctl->arena, "sagactl %s shows the ids there are.", words[i].ids),
-                "%s needs an id", ctl->word);
+                "%s needs an id%s", ctl->word,
+                words[i].arguments_min > 1 ? ", and a word behind it" : "");
         if (ctl->argument_count > words[i].arguments_max)
             return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",
                             "%s has no use for '%s'", ctl->word,
