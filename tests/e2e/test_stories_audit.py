@@ -4,9 +4,40 @@ repaired by the word that the audit names."""
 import threading
 
 import audit
+import story
 from external import External
 from mesh import uuid7
 from patience import wait_until
+
+
+def reserves_in_parts(states):
+    """The first line of an order in a hold of its own, and the second in another."""
+    for state, index, following in (("ReserveStock", 0, "ReserveRest"), ("ReserveRest", 1, "ChargeWallet")):
+        states[state] = {
+            **states["ReserveStock"],
+            "Input": [{**states["ReserveStock"]["Input"][0], "lines": [f"$.[lines][{index}]"]}],
+            "CompensateState": f"Release{state}",
+            "Output": {f"total{index}": "$.[totalMinor]"},
+            "Next": following,
+        }
+        states[f"Release{state}"] = {
+            **states["ReleaseStock"],
+            "Input": [{"holdId": f"$.[{state}_business_key_]"}],
+        }
+    states["ConfirmRest"] = {
+        **states["ConfirmStock"],
+        "Input": [{"holdId": "$.[ReserveRest_business_key_]"}],
+    }
+    for unused in ("Pivot", "Catch"):
+        del states["ConfirmRest"][unused]
+    states["ConfirmStock"]["Next"] = "ConfirmRest"
+    states["ChargeWallet"]["Input"][0]["amountMinor"] = "$.[total0] + [total1]"
+    states["MarkPaid"]["Input"][0]["totalMinor"] = "$.[total0] + [total1]"
+    for unused in ("ReleaseStock", "ChoosePayment"):
+        del states[unused]
+
+
+story.flows["two_holds"] = reserves_in_parts
 
 
 class Audit(External):
@@ -185,6 +216,41 @@ class Audit(External):
         self.assert_clean()
         status, answer = self.sagactl("end", id, "--json")
         self.assertEqual((status, answer["error"]["code"]), (1, "TOO_LATE"), answer)
+
+    def unsell(self, hold, sku):
+        """As a restore of storage-svc's database does."""
+        self.mesh.psql("storage", f"UPDATE hold SET state = 1 WHERE id = '{hold}'")
+        change = "UPDATE product SET held = held + 1, sold = sold - 1"
+        self.mesh.psql("storage", f"{change} WHERE sku = '{sku}'")
+
+    def test_an_order_of_two_holds(self):
+        """It is sold under one --request-id, also when a try had sold one of the two."""
+        skus = [self.product(price, pieces=10) for price in (300, 700)]
+        id = self.place(self.wallet(5000), [(sku, 1) for sku in skus], flow="two_holds")
+        self.assert_paid(id, total_minor=1000)
+        self.wait_saga(id, "ENDED")
+        rows = self.mesh.psql(
+            "storage", f"SELECT id FROM hold WHERE reference = '{id}' ORDER BY total_minor"
+        )
+        holds = [row[0] for row in rows]
+        words = ["sell", id, f"--request-id={uuid7()}", "--json"]
+        for unsold in ([0, 1], [1]):
+            for i in unsold:
+                self.unsell(holds[i], skus[i])
+            status, answer = self.sagactl(*words)
+            self.assertEqual((status, answer.get("holds")), (0, len(unsold)), answer)
+            words[2] = f"--request-id={uuid7()}"
+            self.assert_clean()
+        status, answer = self.sagactl(*words)
+        self.assertEqual((status, answer["error"]["code"]), (1, "ALREADY_SOLD"), answer)
+        self.set_order(id, "total_minor = 1700")
+        self.unsell(holds[1], skus[1])
+        status, answer = self.sagactl(*words)
+        self.assertEqual((status, answer["error"]["code"]), (1, "OTHER_TOTAL"), answer)
+        self.set_order(id, "total_minor = 1000")
+        [left] = [f for (code, _), f in self.audit().items() if code == "HOLD_LEFT_OVER"]
+        self.repair(left)
+        self.assert_clean()
 
     def test_an_order_whose_saga_ended_without_it(self):
         """As after a restore of orders alone: one that failed, and one that was paid at a provider."""
