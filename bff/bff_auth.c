@@ -264,22 +264,16 @@ check_parties(const struct auth *auth, const json_t *claims)
 }
 
 static const char *
-check_claims(const json_t *claims, int64_t now_us, struct principal *principal)
+check_claims(const json_t *claims, struct principal *principal)
 {
-    double now_seconds = (double)(now_us / SECOND_US), seconds;
     const char *subject = text_of(claims, "sub");
     struct problem problem;
+    double seconds;
 
     if (!time_of(claims, "exp", &seconds))
         return "the token has no exp";
-    if (seconds + AUTH_LEEWAY_SECONDS <= now_seconds)
-        return "the token has expired";
     if (is_malformed_time(claims, "nbf") || is_malformed_time(claims, "iat"))
         return "the token's nbf or iat is no number";
-    if (time_of(claims, "nbf", &seconds) && seconds - AUTH_LEEWAY_SECONDS > now_seconds)
-        return "the token is not valid yet";
-    if (time_of(claims, "iat", &seconds) && seconds - AUTH_LEEWAY_SECONDS > now_seconds)
-        return "the token was issued in the future";
     if (check_customer(&problem, "sub", subject) != ERR_OK)
         return "the token's sub is no customer id";
     snprintf(principal->customer_id, sizeof principal->customer_id, "%s", subject);
@@ -287,52 +281,71 @@ check_claims(const json_t *claims, int64_t now_us, struct principal *principal)
     return NULL;
 }
 
+/* Of claims that are sound. */
 static const char *
+check_times(const json_t *claims, int64_t now_us)
+{
+    double now_seconds = (double)(now_us / SECOND_US), seconds;
+
+    if (time_of(claims, "exp", &seconds) && seconds + AUTH_LEEWAY_SECONDS <= now_seconds)
+        return "the token has expired";
+    if (time_of(claims, "nbf", &seconds) && seconds - AUTH_LEEWAY_SECONDS > now_seconds)
+        return "the token is not valid yet";
+    if (time_of(claims, "iat", &seconds) && seconds - AUTH_LEEWAY_SECONDS > now_seconds)
+        return "the token was issued in the future";
+    return NULL;
+}
+
+static struct auth_refusal
 check_payload(const struct auth *auth, cjose_jws_t *jws, int64_t now_us,
               struct principal *principal)
 {
+    struct auth_refusal refusal = { "the token's claims are no JSON", false };
     struct problem problem;
     json_t *claims;
     uint8_t *text;
     size_t bytes;
     cjose_err error;
-    const char *because;
 
     if (!cjose_jws_get_plaintext(jws, &text, &bytes, &error) ||
         json_read((const char *)text, bytes, "", &problem, &claims) != ERR_OK)
-        return "the token's claims are no JSON";
-    because = json_is_object(claims) ? check_parties(auth, claims)
-                                     : "the token's claims are no JSON object";
-    if (because == NULL)
-        because = check_claims(claims, now_us, principal);
+        return refusal;
+    refusal.because = json_is_object(claims) ? check_parties(auth, claims)
+                                             : "the token's claims are no JSON object";
+    if (refusal.because == NULL)
+        refusal.because = check_claims(claims, principal);
+    if (refusal.because == NULL) {
+        refusal.because = check_times(claims, now_us);
+        refusal.is_by_time = refusal.because != NULL;
+    }
     json_decref(claims);
-    return because;
+    return refusal;
 }
 
 bool
 auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
-           struct principal *ret_principal, const char **ret_because)
+           struct principal *ret_principal, struct auth_refusal *ret_refusal)
 {
     struct principal principal = { 0 };
     cjose_jws_t *jws;
     cjose_err error;
     const char *token = authorization + strlen("Bearer ");
 
-    *ret_because = "a bearer token is required";
+    *ret_refusal = (struct auth_refusal){ "a bearer token is required", false };
     if (strncasecmp(authorization, "Bearer ", strlen("Bearer ")) != 0)
         return false;
     token += strspn(token, " ");
-    *ret_because = "the token is malformed";
+    ret_refusal->because = "the token is malformed";
     if (token[0] == '\0' || strlen(token) > AUTH_TOKEN_BYTES_MAX)
         return false;
     jws = cjose_jws_import(token, strlen(token), &error);
     if (jws == NULL)
         return false;
-    *ret_because = check_signature(auth, jws);
-    if (*ret_because == NULL)
-        *ret_because = check_payload(auth, jws, now_us, &principal);
+    ret_refusal->because = check_signature(auth, jws);
+    if (ret_refusal->because == NULL)
+        *ret_refusal = check_payload(auth, jws, now_us, &principal);
     cjose_jws_release(jws);
-    if (*ret_because == NULL)
+    if (ret_refusal->because == NULL)
         *ret_principal = principal;
-    return *ret_because == NULL;
+    return ret_refusal->because == NULL;
 }

@@ -41,8 +41,13 @@ struct auth *auth_free(struct auth *auth);
  * says. The texts must live as long as the set. */
 void auth_expect(struct auth *auth, const char *issuer, const char *audience);
 
-/* authorization is the header, or "". False: *ret_because is the reason, a literal. */
+struct auth_refusal {
+    const char *because; /* a literal */
+    bool is_by_time; /* the token is good, and now is not within its times: or now_us is wrong */
+};
+
+/* authorization is the header, or "". False: *ret_refusal says why. */
 bool auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
-                struct principal *ret_principal, const char **ret_because);
+                struct principal *ret_principal, struct auth_refusal *ret_refusal);
 
 #endif

@@ -46,13 +46,18 @@ bearer_admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
     static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
     const struct bff *bff = exchange->owner;
     struct principal *principal = arena_take(exchange->arena, sizeof *principal);
-    const char *because;
+    struct auth_refusal refusal;
 
     exchange->admitted = principal;
     if (auth_check(bff->auth, http_header_find(exchange->request, "authorization"), clock_now_us(),
-                   principal, &because))
+                   principal, &refusal))
         return true;
-    *ret_refusal = (struct http_refusal){ 401, "UNAUTHENTICATED", because, challenge };
+    if (refusal.is_by_time && !clock_watch_is_compared(bff->clock))
+        *ret_refusal = (struct http_refusal){
+            503, "UNAVAILABLE", "no other clock could be asked yet what time it is; ask again", NULL
+        };
+    else
+        *ret_refusal = (struct http_refusal){ 401, "UNAUTHENTICATED", refusal.because, challenge };
     return false;
 }
 

@@ -54,12 +54,12 @@ struct clock_watch {
     struct queue *queue; /* never filled: closing it ends the thread's wait */
     size_t peer_count;
     struct peer peers[CLOCK_SOURCES_MAX - PEERS];
-    atomic_bool is_fit;
+    atomic_bool is_fit, is_compared;
     pthread_mutex_t lock;
     pthread_cond_t answered;
-    struct sample samples[CLOCK_SOURCES_MAX]; /* under lock, as the next two */
+    struct sample samples[CLOCK_SOURCES_MAX]; /* under lock, as the next three */
     struct saying doubt;
-    bool has_begun;
+    bool has_begun, was_compared;          /* ever */
     int64_t own_offset_us, alone_since_us; /* the thread's; 0: it is not alone */
 };
 
@@ -268,16 +268,20 @@ judge(struct clock_watch *watch)
     size_t sample_of[CLOCK_SOURCES_MAX], count;
     struct clock_verdict verdict;
     int64_t now_us = clock_steady_us(), own_us = clock_wall_us() - now_us;
-    bool is_first;
+    bool is_first, is_left_alone;
 
     pthread_mutex_lock(&watch->lock);
-    is_first = !watch->has_begun;
     count = gather(watch, own_us, now_us, sources, sample_of);
+    is_first = !watch->has_begun || (!watch->was_compared && count > 1);
     clock_judge(sources, count, clock_offset_us(), is_first, &verdict);
-    if (is_lonely(watch, count, now_us))
+    is_left_alone = is_lonely(watch, count, now_us);
+    if (is_left_alone)
         verdict.offset_us = own_us;
     correct(&verdict, is_first);
+    if (count > 1 || is_left_alone)
+        atomic_store(&watch->is_compared, count > 1);
     watch->has_begun = true;
+    watch->was_compared |= count > 1;
     say_all(watch, sources, sample_of, count, &verdict, now_us);
     pthread_mutex_unlock(&watch->lock);
     if (verdict.is_sure)
@@ -290,6 +294,7 @@ forget_all(struct clock_watch *watch)
     pthread_mutex_lock(&watch->lock);
     for (size_t i = 0; i < CLOCK_SOURCES_MAX; i++)
         watch->samples[i].at_us = 0;
+    atomic_store(&watch->is_compared, false);
     pthread_mutex_unlock(&watch->lock);
 }
 
@@ -461,6 +466,12 @@ bool
 clock_watch_is_fit(const struct clock_watch *watch)
 {
     return atomic_load(&watch->is_fit);
+}
+
+bool
+clock_watch_is_compared(const struct clock_watch *watch)
+{
+    return atomic_load(&watch->is_compared);
 }
 
 void

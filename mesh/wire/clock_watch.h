@@ -44,6 +44,10 @@ void clock_watch_begin(struct clock_watch *watch, int64_t wait_us);
 
 bool clock_watch_is_fit(const struct clock_watch *watch);
 
+/* Has the time been compared with another clock? Not before one has answered, not while the own wall clock is
+ * gone by because none does, and not when that jumped (the machine may have been suspended) until one answers. */
+bool clock_watch_is_compared(const struct clock_watch *watch);
+
 /* Each clock that is compared, for gauges: "own", "database", a peer's address; how far it is from what is
  * right (0: not at all, or it cannot be told), and whether that is known. */
 void clock_watch_report(struct clock_watch *watch,

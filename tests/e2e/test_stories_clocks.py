@@ -1,5 +1,6 @@
 """Stories of wall clocks that are wrong, and step."""
 
+import contextlib
 import re
 import time
 
@@ -119,6 +120,27 @@ class Clocks(WithClocks):
             status, order = self.post_wallet_order(customer, sku)
             self.assertIn(status, (201, 202), order)
             self.assert_paid(order["orderNo"], total_minor=500)
+
+    def test_bff_that_begins_alone_refuses_no_token_by_its_own_clock(self):
+        """A 401 would end the sessions of all customers: their tokens are expired for bff's clock alone."""
+        names = ("order", "storage", "account", "saga")
+        answers = set()
+        with self.clock_off("bff", 10 * 86400), contextlib.ExitStack() as away:
+            for name in names:
+                away.enter_context(self.away(name))
+            self.mesh.restart("bff")
+            for _ in range(2):
+                status, _ = self.bff("GET", "/api/v1/orders")
+                answers.add(status)
+            away.close()
+
+            def is_served():
+                status, _ = self.bff("GET", "/api/v1/orders")
+                answers.add(status)
+                return status == 200
+
+            wait_until(is_served, 20, "bff is served")
+        self.assertEqual(answers, {200, 503})
 
     def test_a_database_that_is_wrong_is_an_error_and_orders_go_on(self):
         """60 days ahead: no id is too old for it, no key is forgotten, nothing is due before its time."""

@@ -72,26 +72,26 @@ as_token(const char *text)
     static struct auth *auth;
     struct principal principal;
     struct problem problem;
-    const char *because = NULL;
+    struct auth_refusal refusal = { 0 };
 
     if (auth == NULL && auth_open(SET, strlen(SET), &problem, &auth) != ERR_OK)
         abort();
-    if (auth_check(auth, text, clock_now_us(), &principal, &because))
+    if (auth_check(auth, text, clock_now_us(), &principal, &refusal))
         abort();
-    assert(because != NULL);
+    assert(refusal.because != NULL);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *arena = arena_new();
-    const char *because = NULL;
+    struct auth_refusal refusal = { 0 };
 
     if (size > 0 && data[0] == 'k') {
         const char *text = arena_copy(arena, (const char *)data + 1, size - 1);
 
         if (idempotency_key_read(text, arena, &because) == NULL)
-            assert(because != NULL);
+            assert(refusal.because != NULL);
     } else if (size > 0 && data[0] == 't') {
         as_token(
             arena_print(arena, "Bearer %s", arena_copy(arena, (const char *)data + 1, size - 1)));

@@ -111,54 +111,57 @@ static const struct {
     enum key key;
     const char *algorithm, *kid, *critical, *claims;
     const char *because; /* NULL: it is good */
-    bool is_operator;
+    bool is_operator, is_by_time;
 } tokens[] = {
-    { "a secret",                SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false },
-    { "RSA",                     RSA_KEY,  "RS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false },
-    { "P-256",                   EC,       "ES256", "ec",     NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false },
-    { "an operator",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP ",\"scope\":\"read operator\"}", NULL, true },
-    { "nearly an operator",      SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP ",\"scope\":\"operators cooperator\"}", NULL, false },
-    { "all times",               SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"iat\":1800000000,\"nbf\":1800000000,\"exp\":1800000000.5}", NULL, false },
-    { "expired within leeway",   SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":1799999941}", NULL, false },
-    { "valid soon, in leeway",   SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":1800000060," EXP "}", NULL, false },
+    { "a secret",                SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false, false },
+    { "RSA",                     RSA_KEY,  "RS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false, false },
+    { "P-256",                   EC,       "ES256", "ec",     NULL, "{\"sub\":\"ada\"," EXP "}",   NULL, false, false },
+    { "an operator",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP ",\"scope\":\"read operator\"}", NULL, true, false },
+    { "nearly an operator",      SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP ",\"scope\":\"operators cooperator\"}", NULL, false, false },
+    { "all times",               SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"iat\":1800000000,\"nbf\":1800000000,\"exp\":1800000000.5}", NULL, false, false },
+    { "expired within leeway",   SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":1799999941}", NULL, false, false },
+    { "valid soon, in leeway",   SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":1800000060," EXP "}", NULL, false, false },
 
-    { "expired",                 SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":1799999940}", "the token has expired", false },
-    { "no exp",                  SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"}",           "the token has no exp", false },
-    { "exp as text",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":\"1800000100\"}", "the token has no exp", false },
-    { "not valid yet",           SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":1800000061," EXP "}", "the token is not valid yet", false },
-    { "nbf as text",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":\"0\"," EXP "}", "the token's nbf or iat is no number", false },
-    { "issued in the future",    SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"iat\":1800000061," EXP "}", "the token was issued in the future", false },
-    { "no sub",                  SECRET,   "HS256", "secret", NULL, "{" EXP "}",                   "the token's sub is no customer id", false },
-    { "a sub that is no id",     SECRET,   "HS256", "secret", NULL, "{\"sub\":\"a/b\"," EXP "}",   "the token's sub is no customer id", false },
-    { "sub as a number",         SECRET,   "HS256", "secret", NULL, "{\"sub\":1," EXP "}",         "the token's sub is no customer id", false },
-    { "claims twice",            SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"sub\":\"bob\"," EXP "}", "the token's claims are no JSON", false },
-    { "claims that are a list",  SECRET,   "HS256", "secret", NULL, "[]",                          "the token's claims are no JSON object", false },
-    { "claims that are garbage", SECRET,   "HS256", "secret", NULL, "ada",                         "the token's claims are no JSON", false },
-    { "a key of nobody",         STRANGER, "HS256", "nobody", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's key is not known", false },
-    { "no kid, and many keys",   SECRET,   "HS256", NULL,     NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's key is not known", false },
-    { "signed by another",       STRANGER, "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's signature is wrong", false },
-    { "a public key as secret",  CONFUSED, "HS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false },
-    { "another hash",            SECRET,   "HS512", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false },
-    { "another RSA scheme",      RSA_KEY,  "PS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false },
-    { "a critical extension",    SECRET,   "HS256", "secret", "[\"b64\"]", "{\"sub\":\"ada\"," EXP "}", "the token demands an extension that is not understood", false },
+    { "expired",                 SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":1799999940}", "the token has expired", false, true },
+    { "expired, of a bad sub",   SECRET,   "HS256", "secret", NULL, "{\"sub\":\"a/b\",\"exp\":1}", "the token's sub is no customer id", false, false },
+    { "no exp",                  SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\"}",           "the token has no exp", false, false },
+    { "exp as text",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"exp\":\"1800000100\"}", "the token has no exp", false, false },
+    { "not valid yet",           SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":1800000061," EXP "}", "the token is not valid yet", false, true },
+    { "nbf as text",             SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"nbf\":\"0\"," EXP "}", "the token's nbf or iat is no number", false, false },
+    { "issued in the future",    SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"iat\":1800000061," EXP "}", "the token was issued in the future", false, true },
+    { "no sub",                  SECRET,   "HS256", "secret", NULL, "{" EXP "}",                   "the token's sub is no customer id", false, false },
+    { "a sub that is no id",     SECRET,   "HS256", "secret", NULL, "{\"sub\":\"a/b\"," EXP "}",   "the token's sub is no customer id", false, false },
+    { "sub as a number",         SECRET,   "HS256", "secret", NULL, "{\"sub\":1," EXP "}",         "the token's sub is no customer id", false, false },
+    { "claims twice",            SECRET,   "HS256", "secret", NULL, "{\"sub\":\"ada\",\"sub\":\"bob\"," EXP "}", "the token's claims are no JSON", false, false },
+    { "claims that are a list",  SECRET,   "HS256", "secret", NULL, "[]",                          "the token's claims are no JSON object", false, false },
+    { "claims that are garbage", SECRET,   "HS256", "secret", NULL, "ada",                         "the token's claims are no JSON", false, false },
+    { "a key of nobody",         STRANGER, "HS256", "nobody", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's key is not known", false, false },
+    { "no kid, and many keys",   SECRET,   "HS256", NULL,     NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's key is not known", false, false },
+    { "signed by another",       STRANGER, "HS256", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's signature is wrong", false, false },
+    { "a public key as secret",  CONFUSED, "HS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false, false },
+    { "another hash",            SECRET,   "HS512", "secret", NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false, false },
+    { "another RSA scheme",      RSA_KEY,  "PS256", "rsa",    NULL, "{\"sub\":\"ada\"," EXP "}",   "the token's algorithm is not its key's", false, false },
+    { "a critical extension",    SECRET,   "HS256", "secret", "[\"b64\"]", "{\"sub\":\"ada\"," EXP "}", "the token demands an extension that is not understood", false, false },
 };
 /* clang-format on */
 
 START_TEST(token_is_checked)
 {
     struct principal principal = { 0 };
-    const char *because;
+    struct auth_refusal refusal;
     char *token = token_make(tokens[_i].key, tokens[_i].algorithm, tokens[_i].kid,
                              tokens[_i].critical, tokens[_i].claims);
-    bool is_good = auth_check(auth, token, NOW_US, &principal, &because);
+    bool is_good = auth_check(auth, token, NOW_US, &principal, &refusal);
 
     free(token);
+    ck_assert_msg(refusal.is_by_time == tokens[_i].is_by_time, "%s", tokens[_i].what);
     if (tokens[_i].because != NULL) {
         ck_assert_msg(!is_good, "%s: was good", tokens[_i].what);
-        ck_assert_msg(strcmp(because, tokens[_i].because) == 0, "%s: %s", tokens[_i].what, because);
+        ck_assert_msg(strcmp(refusal.because, tokens[_i].because) == 0, "%s: %s", tokens[_i].what,
+                      refusal.because);
         ck_assert_str_eq(principal.customer_id, "");
     } else {
-        ck_assert_msg(is_good, "%s: %s", tokens[_i].what, because);
+        ck_assert_msg(is_good, "%s: %s", tokens[_i].what, refusal.because);
         ck_assert_str_eq(principal.customer_id, "ada");
         ck_assert_msg(principal.is_operator == tokens[_i].is_operator, "%s", tokens[_i].what);
     }
@@ -195,16 +198,16 @@ static const struct {
 START_TEST(issuer_and_audience_are_checked)
 {
     struct principal principal = { 0 };
-    const char *because;
+    struct auth_refusal refusal;
     char *token = token_make(SECRET, "HS256", "secret", NULL, parties[_i].claims);
     bool is_good;
 
     auth_expect(auth, parties[_i].issuer, parties[_i].audience);
-    is_good = auth_check(auth, token, NOW_US, &principal, &because);
+    is_good = auth_check(auth, token, NOW_US, &principal, &refusal);
     auth_expect(auth, "", "");
     free(token);
     ck_assert_msg(is_good == (parties[_i].because == NULL), "%s", parties[_i].what);
-    ck_assert_pstr_eq(because, parties[_i].because);
+    ck_assert_pstr_eq(refusal.because, parties[_i].because);
 }
 END_TEST
 
@@ -212,9 +215,9 @@ static bool
 is_good(const char *token)
 {
     struct principal principal;
-    const char *because;
+    struct auth_refusal refusal;
 
-    return auth_check(auth, token, NOW_US, &principal, &because);
+    return auth_check(auth, token, NOW_US, &principal, &refusal);
 }
 
 /* Each character of header, claims and signature matters (but the last of a part, whose low bits

@@ -65,7 +65,9 @@ START_TEST(a_peer_is_asked)
 {
     struct seen seen;
 
+    ck_assert(!clock_watch_is_compared(watch));
     clock_watch_begin(watch, 30 * SECOND_US);
+    ck_assert(clock_watch_is_compared(watch));
     seen = look();
     ck_assert_int_eq(seen.count, 2);
     ck_assert(seen.own_known && seen.peer_known);
@@ -99,6 +101,28 @@ START_TEST(a_database_that_is_wrong_is_found_out)
 }
 END_TEST
 
+/* Its own clock had not been compared with any: it is no reason to stay where it is. */
+START_TEST(who_began_alone_goes_by_the_first_that_answers)
+{
+    const struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };
+    const char *const nobody[] = { "127.0.0.1:1" };
+    int64_t until_us = clock_steady_us() + patient_us(30 * SECOND_US), off_us;
+
+    watch = clock_watch_close(watch);
+    ck_assert_int_eq(clock_watch_open(nobody, 1, &watch), ERR_OK);
+    clock_watch_begin(watch, SECOND_US / 100);
+    ck_assert(!clock_watch_is_compared(watch));
+    ck_assert_int_le(llabs(clock_now_us() - clock_wall_us()), SECOND_US);
+    do {
+        ck_assert_int_lt(clock_steady_us(), until_us);
+        clock_watch_database(watch, clock_steady_us(), clock_wall_us() - 100 * SECOND_US);
+        nanosleep(&moment, NULL);
+    } while (!clock_watch_is_compared(watch));
+    off_us = clock_now_us() - clock_wall_us();
+    ck_assert_int_le(llabs(off_us + 100 * SECOND_US), SECOND_US);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -112,6 +136,7 @@ main(void)
     tcase_add_checked_fixture(cases, open_watch, close_watch);
     tcase_add_test(cases, a_peer_is_asked);
     tcase_add_test(cases, a_database_that_is_wrong_is_found_out);
+    tcase_add_test(cases, who_began_alone_goes_by_the_first_that_answers);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
