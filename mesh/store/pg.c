@@ -3,19 +3,20 @@
 #include "mesh/base/crash.h"
 #include "mesh/base/log.h"
 #include "mesh/store/pg_hosts.h"
+#include "mesh/store/pg_wait.h"
 #include "mesh/store/pg_wire.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECONNECT_US = 100 * 1000, LOCK_TIMEOUT_MS = 3000 };
-
-#define LOOK_US (100 * 1000)
+enum {
+    RECONNECT_US = 100 * 1000,
+    LOCK_TIMEOUT_MS = 3000,
+    SESSION_US = 5 * 1000 * 1000, /* a table that is locked takes LOCK_TIMEOUT_MS of it */
+};
 
 struct pg {
     const char *conninfo, *application;
@@ -131,13 +132,19 @@ notice(void *context, const char *words)
     log_debug("database=says because=\"%s\"", one_line(words, line));
 }
 
+static struct pg_limit
+limit_of(const struct pg *pg, int64_t round_us)
+{
+    return (struct pg_limit){ .until_us = clock_steady_us() + round_us, .is_over = pg->is_over };
+}
+
 static enum error
 lost(struct pg *pg, enum error error, const char *what)
 {
     char words[256];
 
     log_warn("database=away because=\"%s\" while=%s",
-             one_line(PQerrorMessage(pg->connection), words), what);
+             one_line(pg_wait_words(pg->connection), words), what);
     pg_disconnect(pg);
     return error;
 }
@@ -198,9 +205,11 @@ judge(const PGresult *result, const char *name)
 }
 
 static void
-prepare_or_exit(struct pg *pg, const struct pg_statement *statement, enum error *ret_error)
+prepare_or_exit(struct pg *pg, const struct pg_statement *statement, struct pg_limit limit,
+                enum error *ret_error)
 {
-    PGresult *result = PQprepare(pg->connection, statement->name, statement->sql, 0, NULL);
+    bool was_sent = PQsendPrepare(pg->connection, statement->name, statement->sql, 0, NULL) == 1;
+    PGresult *result = pg_wait_answer(pg->connection, was_sent, limit);
 
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         *ret_error = judge(result, statement->name);
@@ -214,23 +223,24 @@ prepare_or_exit(struct pg *pg, const struct pg_statement *statement, enum error 
     PQclear(result);
 }
 
+/* All of it within SESSION_US: a server may be frozen since it was connected. */
 static enum error
 set_up_session(struct pg *pg)
 {
+    struct pg_limit limit = limit_of(pg, SESSION_US);
     char sql[sizeof session_sql + 16];
     PGresult *result;
     enum error error = ERR_OK;
 
     snprintf(sql, sizeof sql, session_sql, pg->lock_timeout_ms);
-    result = PQexec(pg->connection, sql);
+    result = pg_wait_answer(pg->connection, PQsendQuery(pg->connection, sql) == 1, limit);
 
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         error = judge(result, "session") == ERR_OK ? ERR_INTERNAL : ERR_STORE_DOWN;
     PQclear(result);
     for (size_t i = 0; error == ERR_OK && pg->statements[i] != NULL; i++)
-        prepare_or_exit(pg, pg->statements[i], &error);
-    if (error == ERR_OK &&
-        (PQsetnonblocking(pg->connection, 1) != 0 || PQenterPipelineMode(pg->connection) != 1))
+        prepare_or_exit(pg, pg->statements[i], limit, &error);
+    if (error == ERR_OK && PQenterPipelineMode(pg->connection) != 1)
         error = ERR_STORE_DOWN;
     return error;
 }
@@ -248,7 +258,7 @@ pg_connect(struct pg *pg)
     if (pg->connection != NULL) {
         PQsetNoticeProcessor(pg->connection, notice, NULL);
         if (set_up_session(pg) != ERR_OK) {
-            snprintf(words, sizeof words, "%s", PQerrorMessage(pg->connection));
+            snprintf(words, sizeof words, "%s", pg_wait_words(pg->connection));
             pg_disconnect(pg);
         }
     }
@@ -264,48 +274,6 @@ pg_connect(struct pg *pg)
     pg->was_connected = true;
     pg->planned_at_us = clock_steady_us();
     return ERR_OK;
-}
-
-/* Waits until the socket can be read (or, with want_write, written). False: dead or too slow. */
-static bool
-wait_socket(struct pg *pg, bool want_write, int64_t until_us)
-{
-    struct pollfd socket = { .fd = PQsocket(pg->connection),
-                             .events = (short)(want_write ? POLLIN | POLLOUT : POLLIN) };
-    int64_t left_us = until_us - clock_steady_us();
-
-    if (left_us <= 0 || (pg->is_over != NULL && atomic_load(pg->is_over)))
-        return false;
-    if (pg->is_over != NULL && left_us > LOOK_US)
-        left_us = LOOK_US;
-    if (poll(&socket, 1, (int)(left_us / 1000) + 1) < 0)
-        return errno == EINTR; /* a debugger or a profiler passed by */
-    if ((socket.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
-        return PQconsumeInput(pg->connection) == 1;
-    return true;
-}
-
-static bool
-flush(struct pg *pg, int64_t until_us)
-{
-    int left;
-
-    while ((left = PQflush(pg->connection)) == 1) {
-        if (!wait_socket(pg, true, until_us))
-            return false;
-    }
-    return left == 0;
-}
-
-static bool
-next_result(struct pg *pg, int64_t until_us, PGresult **ret_result)
-{
-    while (PQisBusy(pg->connection)) {
-        if (!wait_socket(pg, false, until_us))
-            return false;
-    }
-    *ret_result = PQgetResult(pg->connection);
-    return PQstatus(pg->connection) == CONNECTION_OK;
 }
 
 static bool
@@ -325,12 +293,12 @@ send_step(struct pg *pg, const struct pg_step *step)
 /* Reads the answer of one statement: its result, then the NULL that ends it. */
 static enum error
 read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *arena,
-          int64_t until_us)
+          struct pg_limit limit)
 {
     PGresult *result = NULL, *end = NULL;
     enum error error = ERR_OK;
 
-    if (!next_result(pg, until_us, &result) || result == NULL) {
+    if (!pg_wait_result(pg->connection, limit, &result) || result == NULL) {
         PQclear(result);
         return lost(pg, ERR_STORE_DOWN, name);
     }
@@ -353,7 +321,7 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
         }
     }
     PQclear(result);
-    if (!next_result(pg, until_us, &end)) {
+    if (!pg_wait_result(pg->connection, limit, &end)) {
         PQclear(end);
         return lost(pg, ERR_STORE_DOWN, name);
     }
@@ -362,11 +330,12 @@ read_step(struct pg *pg, const char *name, struct pg_step *step, struct arena *a
 }
 
 static enum error
-read_sync(struct pg *pg, int64_t until_us)
+read_sync(struct pg *pg, struct pg_limit limit)
 {
     PGresult *result = NULL;
 
-    if (!next_result(pg, until_us, &result) || PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
+    if (!pg_wait_result(pg->connection, limit, &result) ||
+        PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
         PQclear(result);
         return lost(pg, ERR_STORE_DOWN, "sync");
     }
@@ -378,17 +347,17 @@ read_sync(struct pg *pg, int64_t until_us)
 static enum error
 command(struct pg *pg, const char *sql)
 {
-    int64_t until_us = clock_steady_us() + pg->round_us;
+    struct pg_limit limit = limit_of(pg, pg->round_us);
     enum error error, sync;
 
     if (PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
-        PQpipelineSync(pg->connection) != 1 || !flush(pg, until_us))
+        PQpipelineSync(pg->connection) != 1 || !pg_wait_flush(pg->connection, limit))
         return lost(pg, ERR_STORE_DOWN, sql);
     crash_point("pg.command-sent"); /* nearly all of them COMMITs */
-    error = read_step(pg, sql, NULL, NULL, until_us);
+    error = read_step(pg, sql, NULL, NULL, limit);
     if (pg->connection == NULL)
         return error;
-    sync = read_sync(pg, until_us);
+    sync = read_sync(pg, limit);
     return error != ERR_OK ? error : sync;
 }
 
@@ -415,7 +384,7 @@ leave_old(struct pg *pg)
 enum error
 pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, struct arena *arena)
 {
-    int64_t until_us = clock_steady_us() + pg->round_us;
+    struct pg_limit limit = limit_of(pg, pg->round_us);
     enum error first = ERR_OK, error;
     bool is_sent = true;
 
@@ -431,20 +400,20 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
         is_sent = PQsendQueryParams(pg->connection, "BEGIN", 0, NULL, NULL, NULL, NULL, 1) == 1;
     for (size_t i = 0; is_sent && i < step_count; i++)
         is_sent = send_step(pg, &steps[i]);
-    if (!is_sent || PQpipelineSync(pg->connection) != 1 || !flush(pg, until_us))
+    if (!is_sent || PQpipelineSync(pg->connection) != 1 || !pg_wait_flush(pg->connection, limit))
         return lost(pg, ERR_STORE_DOWN, "send");
     if (begin) {
         pg->in_transaction = true;
-        first = read_step(pg, "begin", NULL, NULL, until_us);
+        first = read_step(pg, "begin", NULL, NULL, limit);
     }
     for (size_t i = 0; pg->connection != NULL && i < step_count; i++) {
-        error = read_step(pg, steps[i].statement->name, &steps[i], arena, until_us);
+        error = read_step(pg, steps[i].statement->name, &steps[i], arena, limit);
         if (first == ERR_OK)
             first = error;
     }
     if (pg->connection == NULL)
         return ERR_STORE_DOWN;
-    error = read_sync(pg, until_us);
+    error = read_sync(pg, limit);
     return first != ERR_OK ? first : error;
 }
 
@@ -489,9 +458,12 @@ pg_text(struct pg *pg, const char *sql, struct arena *arena, const char **ret_te
 
     if (error != ERR_OK)
         return error;
-    if (PQexitPipelineMode(pg->connection) != 1 || PQsetnonblocking(pg->connection, 0) != 0)
+    if (PQexitPipelineMode(pg->connection) != 1)
         return lost(pg, ERR_STORE_DOWN, "text");
-    result = PQexec(pg->connection, sql);
+    result = pg_wait_answer(pg->connection, PQsendQuery(pg->connection, sql) == 1,
+                            limit_of(pg, pg->round_us));
+    if (result == NULL)
+        return lost(pg, ERR_STORE_DOWN, "text");
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         error = judge(result, "text");
     else if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
@@ -499,7 +471,6 @@ pg_text(struct pg *pg, const char *sql, struct arena *arena, const char **ret_te
     else
         *ret_text = arena_copy(arena, PQgetvalue(result, 0, 0), strlen(PQgetvalue(result, 0, 0)));
     PQclear(result);
-    PQsetnonblocking(pg->connection, 1);
     PQenterPipelineMode(pg->connection);
     return error;
 }

@@ -1,7 +1,9 @@
 #include "mesh/store/pg_hosts.h"
 
+#include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/store/pg.h"
+#include "mesh/store/pg_wait.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -111,23 +113,27 @@ host_connect(const struct hosts *hosts, size_t index, const char *application, b
     return PQconnectdbParams(keywords.names, keywords.values, 0);
 }
 
-/* Number 0: a standby, or a server that does not tell. */
-static struct pg_timeline
-timeline_ask(PGconn *connection)
+/* Number 0: a standby, or a server that does not tell. False: it is silent, or lost. */
+static bool
+timeline_ask(PGconn *connection, struct pg_timeline *ret_timeline)
 {
-    PGresult *result =
-        PQexec(connection,
-               "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN '0'"
-               " ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END FROM pg_control_system()");
-    struct pg_timeline timeline = { 0 };
+    static const char sql[] =
+        "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN '0'"
+        " ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END FROM pg_control_system()";
+    struct pg_limit limit = { .until_us = clock_steady_us() + PG_CONNECT_SECONDS_MAX * 1000000LL };
+    bool was_sent = PQsetnonblocking(connection, 1) == 0 && PQsendQuery(connection, sql) == 1;
+    PGresult *result = pg_wait_answer(connection, was_sent, limit);
 
+    *ret_timeline = (struct pg_timeline){ 0 };
+    if (result == NULL)
+        return false;
     if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-        timeline = (struct pg_timeline){
+        *ret_timeline = (struct pg_timeline){
             .cluster = strtoull(PQgetvalue(result, 0, 0), NULL, 10),
             .number = (uint32_t)strtoul(PQgetvalue(result, 0, 1), NULL, 16),
         };
     PQclear(result);
-    return timeline;
+    return true;
 }
 
 static bool
@@ -149,14 +155,12 @@ look(const struct hosts *hosts, const char *application)
 {
     for (size_t i = 0; i < hosts->count; i++) {
         PGconn *connection = host_connect(hosts, i, application, false);
+        struct pg_timeline timeline;
         uint32_t known;
 
-        if (PQstatus(connection) == CONNECTION_OK) {
-            struct pg_timeline timeline = timeline_ask(connection);
-
-            if (timeline.number != 0)
-                pg_timeline_admit(timeline, &known);
-        }
+        if (PQstatus(connection) == CONNECTION_OK && timeline_ask(connection, &timeline) &&
+            timeline.number != 0)
+            pg_timeline_admit(timeline, &known);
         PQfinish(connection);
     }
 }
@@ -189,10 +193,12 @@ pg_hosts_connect(const char *conninfo, const char *application, struct pg_timeli
         connection = host_connect(&hosts, i, application, true);
         snprintf(words, PG_WORDS_BYTES, "%s", PQerrorMessage(connection));
         if (PQstatus(connection) == CONNECTION_OK) {
-            *ret_timeline = timeline_ask(connection);
-            if (is_admitted(connection, *ret_timeline))
+            if (!timeline_ask(connection, ret_timeline))
+                snprintf(words, PG_WORDS_BYTES, "%s", pg_wait_words(connection));
+            else if (is_admitted(connection, *ret_timeline))
                 break;
-            snprintf(words, PG_WORDS_BYTES, "it is an old primary");
+            else
+                snprintf(words, PG_WORDS_BYTES, "it is an old primary");
         }
         PQfinish(connection);
         connection = NULL;

@@ -5,7 +5,7 @@
  * are asked for theirs first: a program that starts must not take an old primary because it stands
  * first in the list.
  *
- * Thread    Any; one of its own for each connection. Blocks, for PG_CONNECT_SECONDS_MAX a host.
+ * Thread    Any; one of its own for each connection. Blocks, for twice PG_CONNECT_SECONDS_MAX a host at most.
  */
 #ifndef MESH_STORE_PG_HOSTS_H
 #define MESH_STORE_PG_HOSTS_H
@@ -16,7 +16,7 @@
 
 enum { PG_HOSTS_MAX = 8, PG_WORDS_BYTES = 256 };
 
-/* NULL: none; words say why the last one was not. A timeline of number 0: the server does not tell. */
+/* It does not block (PQsetnonblocking). NULL: none; words say why the last one was not. A timeline of number 0: the server does not tell. */
 PGconn *pg_hosts_connect(const char *conninfo, const char *application,
                          struct pg_timeline *ret_timeline, char words[PG_WORDS_BYTES]);
 
