@@ -3,6 +3,7 @@ is no decision."""
 
 import concurrent.futures
 import copy
+import socket
 import threading
 
 import grpc
@@ -36,6 +37,91 @@ class Proxy(grpc.GenericRpcHandler):
             context.abort(code, "said by a stranger")
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+
+class Pages:
+    """A proxy that has no such page, or no server for it."""
+
+    STATUSES = (404, 503, 400, 403, 401, 502, 200)
+
+    def __init__(self, address):
+        self.count = 0
+        self.connections = set()
+        host, port = address.split(":")
+        self.listener = socket.create_server((host, int(port)))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.add(connection)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with connection:
+            try:
+                self.say(connection)
+            except OSError:
+                pass
+
+    def next_status(self):
+        self.count += 1
+        return self.STATUSES[self.count % len(self.STATUSES)]
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class OldPages(Pages):
+    """It speaks HTTP/1.1."""
+
+    def say(self, connection):
+        connection.recv(4096)
+        head = f"HTTP/1.1 {self.next_status()} Said\r\nContent-Type: text/html\r\n"
+        connection.sendall(f"{head}Content-Length: 5\r\nConnection: close\r\n\r\n<br/>".encode())
+
+
+class NewPages(Pages):
+    """It speaks HTTP/2, and says no grpc-status."""
+
+    PREFACE_BYTES, HEAD_BYTES = 24, 9
+    HEADERS, SETTINGS, PING = 1, 4, 6
+    ACK, END_STREAM_AND_HEADERS = 1, 5
+
+    def read(self, connection, size):
+        data = connection.recv(size, socket.MSG_WAITALL)
+        if len(data) < size:
+            raise OSError("it was closed")
+        return data
+
+    def send(self, connection, kind, flags, stream=bytes(4), body=b""):
+        connection.sendall(len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream + body)
+
+    def say(self, connection):
+        self.read(connection, self.PREFACE_BYTES)
+        self.send(connection, self.SETTINGS, 0)
+        while True:
+            head = self.read(connection, self.HEAD_BYTES)
+            size, kind, flags, stream = head[:3], head[3], head[4], head[5:]
+            size = int.from_bytes(size, "big")
+            body = self.read(connection, size) if size else b""
+            if kind in (self.SETTINGS, self.PING) and not flags & self.ACK:
+                answer = body if kind == self.PING else b""
+                self.send(connection, kind, self.ACK, body=answer)
+            if kind == self.HEADERS:
+                # HPACK, literals: ":status" is number 8 of the static table, "content-type" 31.
+                status = b"\x08\x03" + str(self.next_status()).encode()
+                block = status + b"\x0f\x10\x09text/html"
+                self.send(connection, self.HEADERS, self.END_STREAM_AND_HEADERS, stream, block)
 
 
 class Strangers(External):
@@ -74,6 +160,16 @@ class Strangers(External):
 
     def test_a_proxy_at_the_address_of_the_orchestrator(self):
         self.proxy_at("saga")
+
+    def test_pages_at_the_address_of_storage(self):
+        for kind in (OldPages, NewPages):
+            with self.subTest(kind.__name__):
+                self.orders_while(
+                    "storage",
+                    lambda: kind(self.mesh.address("storage")),
+                    lambda pages: pages.close(),
+                    lambda pages: pages.count >= 4,
+                )
 
     def test_another_program_at_the_address_of_storage(self):
         """A port mixed up in a deployment: it is one of ours, and knows the envelope."""
