@@ -120,6 +120,7 @@ struct wanted {
 /* A line of a page; record is NULL when it is none, because of the problem. */
 struct line {
     int64_t page;
+    const char *page_body;
     const char *text;
     size_t bytes;
     const struct record *record;
@@ -155,6 +156,28 @@ want_line(struct shard *shard, const struct line *line, struct wanted *wanted)
     wanted->ids[wanted->count++] = live->id;
 }
 
+/* Of a line that is of no saga: the same at each start while its page is there, so that it is kept once. It has
+ * a time of its page's. */
+static struct uuid
+stray_id(struct shard *shard, const struct line *line)
+{
+    int64_t now_us = clock_now_us(), time_us = shard->written_us;
+    struct problem problem;
+    size_t bytes;
+
+    for (const char *at = line->page_body; *at != '\0'; at += bytes + (at[bytes] == '\n')) {
+        bytes = strcspn(at, "\n");
+        records_reset(&shard->records);
+        if (record_read(&shard->records, at, bytes, find_definition, shard, &problem) == ERR_OK) {
+            time_us = shard->records.items[0].time_us;
+            break;
+        }
+    }
+    if (time_us == 0 || time_us > now_us)
+        time_us = now_us;
+    return uuid_v8(time_us, line->text, line->bytes);
+}
+
 /* It is kept for a person, under the saga that it seems to be of, or under an id of its own. */
 static void
 keep_line(struct shard *shard, const struct line *line)
@@ -166,7 +189,7 @@ keep_line(struct shard *shard, const struct line *line)
     snprintf(because, sizeof because, "page %lld: %s %s", (long long)line->page,
              line->problem.field, line->problem.text);
     if (!line_saga(line, &id))
-        id = uuid_v8(clock_now_us(), line->text, line->bytes);
+        id = stray_id(shard, line);
     live = live_find(shard, id);
     if (live == NULL) {
         live = live_add(shard, id);
@@ -238,7 +261,9 @@ visit_page(struct shard *shard, const struct journal_page *page, line_visit *vis
     const char *at = page->body;
 
     while (*at != '\0') {
-        struct line line = { .page = page->page, .text = at, .bytes = strcspn(at, "\n") };
+        struct line line = {
+            .page = page->page, .page_body = page->body, .text = at, .bytes = strcspn(at, "\n")
+        };
 
         records_reset(&shard->records);
         if (record_read(&shard->records, at, line.bytes, find_definition, shard, &line.problem) ==
