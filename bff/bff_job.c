@@ -47,12 +47,14 @@ bearer_admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
     const struct bff *bff = exchange->owner;
     struct principal *principal = arena_take(exchange->arena, sizeof *principal);
     struct auth_refusal refusal;
+    bool is_compared =
+        clock_watch_is_compared(bff->clock); /* before the time is read: then that is right */
 
     exchange->admitted = principal;
     if (auth_check(bff->auth, http_header_find(exchange->request, "authorization"), clock_now_us(),
                    principal, &refusal))
         return true;
-    if (refusal.is_by_time && !clock_watch_is_compared(bff->clock))
+    if (refusal.is_by_time && !is_compared)
         *ret_refusal = (struct http_refusal){
             503, "UNAVAILABLE", "no other clock could be asked yet what time it is; ask again", NULL
         };
