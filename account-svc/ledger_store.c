@@ -2,6 +2,7 @@
 #include "account-svc/ledger_hold.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
+#include "mesh/store/store_clock.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -355,14 +356,13 @@ const struct read ledger_reads[] = {
     { 0 },
 };
 
-static const struct pg_column program_columns[] = { { "program_us", PG_INT8, 0 }, { 0 } };
 static const struct pg_column due_columns[] = { { "id", PG_UUID, 0 }, { 0 } };
 
 const struct pg_statement funds_due = {
     .name = "funds_due",
     .sql = "SELECT id FROM ledger_hold WHERE state = 1"
            " AND until_us <= mesh_now_us($1) ORDER BY until_us LIMIT 1000",
-    .in = program_columns,
+    .in = store_clock_program,
     .is_single = true,
     .out = due_columns,
     .out_bytes = sizeof(struct uuid),

@@ -2,6 +2,7 @@
 #include "account-svc/payment_op.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
+#include "mesh/store/store_clock.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -387,8 +388,6 @@ const struct read payment_reads[] = {
 
 /* ---- the program's own looks: what is due ---- */
 
-static const struct pg_column program_columns[] = { { "program_us", PG_INT8, 0 }, { 0 } };
-
 static const struct pg_column range_columns[] = {
     PG_COLUMN(struct task_range, lane, PG_INT4),
     PG_COLUMN(struct task_range, provider, PG_TEXT),
@@ -429,7 +428,7 @@ const struct pg_statement payment_give_ups_due = {
     .name = "give_ups_due",
     .sql = "SELECT payment_id FROM provider_task WHERE give_up_us > 0"
            " AND give_up_us <= mesh_now_us($1) ORDER BY give_up_us LIMIT 1000",
-    .in = program_columns,
+    .in = store_clock_program,
     .is_single = true,
     .out = due_out_columns,
     .out_bytes = sizeof(struct task_due),
@@ -469,7 +468,7 @@ const struct pg_statement payment_signals_due = {
     .name = "signals_due",
     .sql = "SELECT id, version FROM payment WHERE signaled_version < version"
            " AND signal_due_us <= mesh_now_us($1) ORDER BY signal_due_us LIMIT 1000",
-    .in = program_columns,
+    .in = store_clock_program,
     .is_single = true,
     .out = signal_due_columns,
     .out_bytes = sizeof(struct signal_due),
@@ -490,7 +489,7 @@ const struct pg_statement payment_signals_late = {
            " SELECT id, order_id, now_us - changed_at_us FROM clock, payment"
            " WHERE signaled_version < version AND signal_due_us > now_us + 2000000"
            " AND changed_at_us < now_us - 600000000 ORDER BY changed_at_us LIMIT 1000",
-    .in = program_columns,
+    .in = store_clock_program,
     .out = signal_late_columns,
     .is_single = true,
     .out_bytes = sizeof(struct signal_late),

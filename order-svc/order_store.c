@@ -1,5 +1,6 @@
 /* order_store.c -- Rows of order-svc's tables to structs and back: all of its SQL. */
 #include "mesh/store/page.h"
+#include "mesh/store/store_clock.h"
 #include "order-svc/order.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
@@ -477,14 +478,12 @@ _Static_assert(ORDER_PENDING == 1 && ORDER_WAITING == 2 && ORDER_PAID == 3 && OR
 
 /* ---- keys of yesterday ---- */
 
-static const struct pg_column program_columns[] = { { "program_us", PG_INT8, 0 }, { 0 } };
-
 const struct pg_statement idempotency_forget = {
     .name = "idempotency_forget",
     .sql = "DELETE FROM idempotency WHERE key = ANY(ARRAY(SELECT key FROM idempotency"
            " WHERE created_at_us < mesh_now_us($1) - 86400000000"
            " ORDER BY created_at_us LIMIT 500 FOR UPDATE SKIP LOCKED))",
-    .in = program_columns,
+    .in = store_clock_program,
     .is_single = true,
 };
 _Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");

@@ -234,7 +234,7 @@ fold_record(struct shard *shard, const struct line *line)
     instance_fold(live->instance, record);
 }
 
-/* What is damaged may say any time; one that is near the last that can be read leaves no room to go on. */
+/* A damaged record may say any time; one that is near the last that can be read leaves no room to go on. */
 static void
 see_time(struct shard *shard, int64_t time_us)
 {

@@ -64,7 +64,7 @@ print_line(enum log_level level, uint64_t left_out, const char *format, va_list 
     if (used > sizeof line - TAIL_BYTES - 1)
         used = sizeof line - TAIL_BYTES - 1;
     line[used] = '\0';
-    terminal_clean(line); /* one event is one line, whatever a stranger sent */
+    terminal_clean(line); /* one event is one line: a stranger's text adds none */
     if (left_out > 0)
         used += (size_t)snprintf(line + used, TAIL_BYTES, " left_out=%llu",
                                  (unsigned long long)left_out);

@@ -6,6 +6,8 @@
 
 static const struct pg_column columns[] = { { "now_us", PG_INT8, 0 }, { 0 } };
 
+const struct pg_column store_clock_program[] = { { "program_us", PG_INT8, 0 }, { 0 } };
+
 const struct pg_statement store_clock = {
     .name = "store_clock",
     .sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",

@@ -16,6 +16,9 @@ enum { STORE_CLOCK_APART_US = 1000 * 1000 }; /* as in mesh.sql */
 
 extern const struct pg_statement store_clock; /* for the list of the connection's statements */
 
+/* The .in of a statement whose only parameter is for mesh_now_us($1); a row is the program's time, int64_t. */
+extern const struct pg_column store_clock_program[];
+
 /* What the clock said between *ret_asked_us and now, both steady. */
 enum error store_clock_ask(struct pg *pg, struct arena *arena, int64_t *ret_asked_us,
                            int64_t *ret_database_us);

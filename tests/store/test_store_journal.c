@@ -482,7 +482,7 @@ START_TEST(numbers_never_come_again)
 }
 END_TEST
 
-/* What is parked has times of its owner's clock, and the pages that told of that clock go. */
+/* Parked rows have times of their owner's clock, and the pages that told of that clock go. */
 START_TEST(the_time_of_deleted_pages_is_kept)
 {
     const struct journal_tick floor = { .body = "", .floor_page = 2, .now_us = 1000 };

@@ -13,7 +13,7 @@
 
 enum { UNTIL_IT_IS_OVER_MS = 20, HELLO = -1 };
 
-/* Says what PostgreSQL says to those who connect, and from one of their questions on nothing, to nobody:
+/* Answers as PostgreSQL does, and from one question of a connection on not at all, on no connection:
  * connections stay open, and new ones find the backlog of a process that does not run. */
 struct frozen {
     int listener, port;
@@ -69,7 +69,7 @@ greet(int fd)
             "Z\0\0\0\5I");
 }
 
-/* Answers questions as one that has nothing to tell, and does what is asked. */
+/* Answers each question with no rows, as if the statement was done. */
 static void
 serve(int fd)
 {

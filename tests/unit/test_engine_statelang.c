@@ -113,7 +113,7 @@ rest(struct driver *driver)
         ;
 }
 
-/* What is asked again is asked as before, however the context changes; Seata asks anew. */
+/* A task is asked again with its first Input, however the context changes; Seata asks anew. */
 static void
 inputs_renew(struct instance *instance)
 {

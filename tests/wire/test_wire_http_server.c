@@ -409,8 +409,8 @@ START_TEST(one_connection_too_many_is_told_to_come_back)
 }
 END_TEST
 
-/* A crowd at this port takes nothing of what other ports need: who is silent makes room for who comes,
- * and where nobody is, who comes is sent away. */
+/* A crowd at this port takes nothing of what other ports need: a silent connection makes room for a new one,
+ * and where none is silent, the new one is closed. */
 START_TEST(beyond_its_share_one_takes_anothers_place)
 {
     char text[TEXT_BYTES];
