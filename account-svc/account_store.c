@@ -1,7 +1,7 @@
 /* account_store.c -- All tables of the database, in the order of loading, locking and saving. */
 #include "account-svc/account.h"
-#include "account-svc/ledger_hold.h"
-#include "account-svc/payment_op.h"
+#include "account-svc/ledger/ledger_hold.h"
+#include "account-svc/payment/payment_op.h"
 
 static const struct batch_table tables[] = {
     [LEDGER_OP] = OP_TABLE,        [LEDGER_TRANSFER] = TRANSFER_TABLE,

@@ -28,11 +28,11 @@
  * After each COMMIT the sagas of changed payments are told, and the provider thread is woken when a
  * task has become due.
  */
-#include "account-svc/ledger_hold.h"
-#include "account-svc/payment_rpc.h"
-#include "account-svc/payment_signal.h"
-#include "account-svc/payment_sweep.h"
-#include "account-svc/provider_thread.h"
+#include "account-svc/ledger/ledger_hold.h"
+#include "account-svc/payment/payment_rpc.h"
+#include "account-svc/payment/payment_signal.h"
+#include "account-svc/payment/payment_sweep.h"
+#include "account-svc/provider/provider_thread.h"
 #include "mesh/audit.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"

@@ -19,9 +19,9 @@
 #include "bff/bff_body.h"
 #include "bff/bff_field.h"
 #include "mesh/base/json.h"
-#include "mesh/wire/clock_watch.h"
-#include "mesh/wire/http_server.h"
-#include "mesh/wire/rpc_client.h"
+#include "mesh/http/server.h"
+#include "mesh/rpc/client.h"
+#include "mesh/rpc/clock_watch.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdatomic.h>

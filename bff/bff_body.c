@@ -1,6 +1,6 @@
 #include "bff/bff_body.h"
 #include "mesh/base/json.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/observe/trace.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -258,8 +258,8 @@ job_reply(struct job *job, const struct rpc_result *result,
         job_fail(job, result);
         return NULL;
     }
-    if (rpc_message_unpack(descriptor, result->reply, result->reply_bytes, job->arena, &problem,
-                           &message) == ERR_OK)
+    if (pb_message_unpack(descriptor, result->reply, result->reply_bytes, job->arena, &problem,
+                          &message) == ERR_OK)
         return message;
     log_error("method=%s because=\"its reply cannot be read: %s\"", job->request.method,
               problem.text);

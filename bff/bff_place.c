@@ -12,7 +12,7 @@
 #include "bff/bff_order.h"
 #include "mesh/base/clock.h"
 
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <openssl/sha.h>
 #include <string.h>
@@ -259,8 +259,8 @@ released(struct job *job, const struct rpc_result *result)
     struct problem problem;
 
     if (result->code == WIRE_OK &&
-        rpc_message_unpack(&sagamesh__order__v1__release_key_response__descriptor, result->reply,
-                           result->reply_bytes, job->arena, &problem, &message) == ERR_OK)
+        pb_message_unpack(&sagamesh__order__v1__release_key_response__descriptor, result->reply,
+                          result->reply_bytes, job->arena, &problem, &message) == ERR_OK)
         response = (const Sagamesh__Order__V1__ReleaseKeyResponse *)message;
     job->request.method = placing->failed_method;
     job_fail_for(job, &placing->failure,

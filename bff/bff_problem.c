@@ -1,8 +1,8 @@
 /* bff_problem.c -- What a failed call behind us is to the one who asked over HTTP. */
 #include "bff/bff.h"
 #include "mesh/base/log.h"
-#include "mesh/wire/rpc_message.h"
-#include "mesh/wire/rpc_status.h"
+#include "mesh/pb/message.h"
+#include "mesh/rpc/status.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  */
 #include "bff/bff.h"
 #include "mesh/base/clock.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <string.h>

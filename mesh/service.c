@@ -3,11 +3,11 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/rpc/clock_watch.h"
+#include "mesh/rpc/server.h"
 #include "mesh/store/pg_hosts.h"
 #include "mesh/store/store_clock.h"
 #include "mesh/store/write_health.h"
-#include "mesh/wire/clock_watch.h"
-#include "mesh/wire/rpc_server.h"
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
 

@@ -14,7 +14,7 @@
 #define MESH_SERVICE_H
 
 #include "mesh/base/config.h"
-#include "mesh/relay.h"
+#include "mesh/kafka/relay.h"
 #include "mesh/store/batch.h"
 #include "mesh/store/partition.h"
 #include "mesh/store/reader.h"

@@ -14,8 +14,8 @@
 #ifndef SAGA_CATALOG_H
 #define SAGA_CATALOG_H
 
+#include "mesh/pb/pbjson.h"
 #include "mesh/store/pg.h"
-#include "mesh/wire/pbjson.h"
 #include "saga/engine/definition.h"
 
 struct catalog;

@@ -1,6 +1,6 @@
 /* participants.h -- The services that sagas call: JSON in, gRPC out, JSON back.
  *
- * Knows no domain: requests and responses are mapped by the descriptor set (mesh/wire/pbjson.h).
+ * Knows no domain: requests and responses are mapped by the descriptor set (mesh/pb/pbjson.h).
  *
  * Thread    participants_open/close: main. participants_call: any shard's thread. done() runs on the
  *           thread of the participant's connection and must only pass the answer on.
@@ -9,8 +9,8 @@
 #ifndef SAGA_PARTICIPANTS_H
 #define SAGA_PARTICIPANTS_H
 
-#include "mesh/wire/pbjson.h"
-#include "mesh/wire/rpc_client.h"
+#include "mesh/pb/pbjson.h"
+#include "mesh/rpc/client.h"
 #include "saga/engine/engine.h"
 
 struct participants;

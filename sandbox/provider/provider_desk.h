@@ -9,7 +9,7 @@
 
 #include "mesh/base/json.h"
 #include "mesh/base/queue.h"
-#include "mesh/wire/http_server.h"
+#include "mesh/http/server.h"
 #include "sandbox/provider/provider_books.h"
 #include "sandbox/provider/provider_journal.h"
 #include "sandbox/provider/provider_webhook.h"

@@ -5,7 +5,7 @@
  *     floor   the same rows into databases of the same schemas, by bare set-based statements: same
  *             session settings, connections and batch sizes, no RPC, no logic, no reads
  *
- *   bench_main.c   flags, the order of things         bench_proc.c   CPU, memory, the disk
+ *   main.c         flags, the order of things         bench_proc.c   CPU, memory, the disk
  *   bench_shop.c   products and wallets               bench_store.c  what PostgreSQL has counted
  *   bench_load.c   orders                             bench_floor.c  the floor
  *   bench_report.c what is printed                    bench_lane*.c  its rows
@@ -19,7 +19,7 @@
 
 #include "mesh/base/arena.h"
 #include "mesh/base/uuid.h"
-#include "mesh/wire/rpc_client.h"
+#include "mesh/rpc/client.h"
 
 #include <stdbool.h>
 #include <stddef.h>

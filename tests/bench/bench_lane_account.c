@@ -1,4 +1,4 @@
-#include "account-svc/ledger.h"
+#include "account-svc/ledger/ledger.h"
 #include "mesh/base/clock.h"
 #include "tests/bench/bench_lane.h"
 

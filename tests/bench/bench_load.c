@@ -1,7 +1,7 @@
 /* Orders, each from Place until Get answers that it has ended. A slot is an order under way; it goes
  * round on the client's own thread: Place -> Get (which waits at the server) -> the next order. */
 #include "mesh/base/clock.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 #include "tests/bench/bench.h"
 
 #include <pthread.h>
@@ -241,10 +241,10 @@ slot_done(struct rpc_request *request, const struct rpc_result *result)
         slot_lost(slot, result);
         return;
     }
-    if (rpc_message_unpack(slot->is_placed ? &sagamesh__order__v1__get_response__descriptor
-                                           : &sagamesh__order__v1__place_response__descriptor,
-                           result->reply, result->reply_bytes, load->arena, &problem,
-                           &message) != ERR_OK)
+    if (pb_message_unpack(slot->is_placed ? &sagamesh__order__v1__get_response__descriptor
+                                          : &sagamesh__order__v1__place_response__descriptor,
+                          result->reply, result->reply_bytes, load->arena, &problem,
+                          &message) != ERR_OK)
         bench_fail("an answer that is none: %s", problem.text);
     if (!slot->is_placed)
         slot_get(slot, ((Sagamesh__Order__V1__PlaceResponse *)message)->version);

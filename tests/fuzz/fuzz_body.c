@@ -6,7 +6,7 @@
 #include "bff/bff_auth.h"
 #include "bff/bff_body.h"
 #include "mesh/base/clock.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  * requests and the same refusal: a difference is a request that a proxy sees and we do not.
  */
 #include "mesh/base/uuid.h"
-#include "mesh/wire/http1.h"
+#include "mesh/http/http1.h"
 
 #include <assert.h>
 #include <string.h>

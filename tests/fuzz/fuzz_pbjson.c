@@ -2,7 +2,7 @@
  *
  * The first byte chooses the message. What decodes must encode again, and decode to the same JSON.
  */
-#include "mesh/wire/pbjson.h"
+#include "mesh/pb/pbjson.h"
 
 #include <assert.h>
 #include <stdint.h>

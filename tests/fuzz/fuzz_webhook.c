@@ -8,7 +8,7 @@
  * lies behind the signature is reached; PayPay's hint; or an answer to a task of either adapter. What
  * jansson can hold is read as jansson reads it.
  */
-#include "account-svc/provider_webhook.h"
+#include "account-svc/provider/provider_webhook.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -5,7 +5,7 @@
 #ifndef TESTS_STORE_ACCOUNT_FIXTURE_H
 #define TESTS_STORE_ACCOUNT_FIXTURE_H
 
-#include "account-svc/ledger.h"
+#include "account-svc/ledger/ledger.h"
 #include "tests/store/call_fixture.h"
 
 #include <check.h>

@@ -6,7 +6,7 @@
 #ifndef TESTS_STORE_PROVIDER_FIXTURE_H
 #define TESTS_STORE_PROVIDER_FIXTURE_H
 
-#include "account-svc/provider_thread.h"
+#include "account-svc/provider/provider_thread.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
 

@@ -1,5 +1,5 @@
 /* Holds on money on a real PostgreSQL: what may be spent beside them, and how each ends. */
-#include "account-svc/ledger_hold.h"
+#include "account-svc/ledger/ledger_hold.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
 

@@ -1,5 +1,5 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
-#include "account-svc/payment_sweep.h"
+#include "account-svc/payment/payment_sweep.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
 

@@ -1,6 +1,6 @@
 /* How PostgreSQL does account-svc's statements, the ledger's and the payments': by their keys, whatever
  * the statistics say. */
-#include "account-svc/payment_op.h"
+#include "account-svc/payment/payment_op.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/plan_fixture.h"
 

@@ -1,5 +1,5 @@
 /* What is read from the ledger, and what its schema refuses by itself. */
-#include "account-svc/payment_op.h"
+#include "account-svc/payment/payment_op.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
 

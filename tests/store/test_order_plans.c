@@ -1,6 +1,6 @@
 /* How PostgreSQL does order-svc's statements: by their keys, and pages in the order of an index,
  * whatever the statistics say. */
-#include "mesh/relay.h"
+#include "mesh/kafka/relay.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/plan_fixture.h"
 

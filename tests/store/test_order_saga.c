@@ -1,6 +1,6 @@
 /* What order-svc says to the orchestrator, and what it makes of the answers: over a loopback socket,
  * with an orchestrator that answers by the name of the definition. No database. */
-#include "mesh/wire/rpc_server.h"
+#include "mesh/rpc/server.h"
 #include "order-svc/order_saga.h"
 #include "tests/store/call_fixture.h"
 

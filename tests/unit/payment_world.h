@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_PAYMENT_WORLD_H
 #define TESTS_UNIT_PAYMENT_WORLD_H
 
-#include "account-svc/payment.h"
+#include "account-svc/payment/payment.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* test_account_lane.c -- How much may be asked of a provider, and what first: rate, customers and others,
  * accidents, outages, Retry-After. */
-#include "account-svc/provider_lane.h"
+#include "account-svc/provider/provider_lane.h"
 
 #include <check.h>
 #include <string.h>

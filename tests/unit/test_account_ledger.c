@@ -1,5 +1,5 @@
 /* test_account_ledger.c -- The rules by which money moves, without a database. */
-#include "account-svc/ledger.h"
+#include "account-svc/ledger/ledger.h"
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
 

@@ -1,5 +1,5 @@
 /* test_account_payment.c -- The rules of payments one by one: words, claims, refunds, the plan. */
-#include "account-svc/payment_op.h"
+#include "account-svc/payment/payment_op.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 

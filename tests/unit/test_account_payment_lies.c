@@ -10,7 +10,7 @@
  *   our refund was made once, and no more than what was paid has gone back,
  *   the provider was not asked without end.
  */
-#include "account-svc/payment.h"
+#include "account-svc/payment/payment.h"
 
 #include <check.h>
 #include <stdlib.h>

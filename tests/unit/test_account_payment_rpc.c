@@ -1,6 +1,6 @@
 /* test_account_payment_rpc.c -- Webhooks as they come from the wire: who is believed, and how they are counted. */
-#include "account-svc/payment_rpc.h"
-#include "account-svc/provider_webhook.h"
+#include "account-svc/payment/payment_rpc.h"
+#include "account-svc/provider/provider_webhook.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 

@@ -1,6 +1,6 @@
 /* test_account_payment_unsure.c -- What follows a request of which nothing certain was heard, one kind by one,
  * and what a hint does in between. test_account_payment_orders.c plays the same in all orders. */
-#include "account-svc/payment.h"
+#include "account-svc/payment/payment.h"
 
 #include <check.h>
 #include <stdlib.h>

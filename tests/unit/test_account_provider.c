@@ -1,6 +1,6 @@
 /* test_account_provider.c -- What providers say: signatures, amounts, times, statuses, answers. */
-#include "account-svc/provider_paypay.h"
-#include "account-svc/provider_webhook.h"
+#include "account-svc/provider/provider_paypay.h"
+#include "account-svc/provider/provider_webhook.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* test_account_rpc.c -- What the ledger takes from the wire, what it refuses, and what it answers. */
-#include "account-svc/ledger.h"
+#include "account-svc/ledger/ledger.h"
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 

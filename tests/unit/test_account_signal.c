@@ -1,5 +1,5 @@
 /* test_account_signal.c -- Which answers to a signal are the saga's own word that it knows. */
-#include "account-svc/payment_signal.h"
+#include "account-svc/payment/payment_signal.h"
 
 #include "sagamesh/saga/v1/saga_service.pb-c.h"
 

@@ -1,6 +1,6 @@
 /* Bodies by tables: what is read, and every way to be refused, with the place and the rule. */
 #include "bff/bff_body.h"
-#include "mesh/wire/rpc_message.h"
+#include "mesh/pb/message.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 
 #include "mesh/base/arena.h"
 #include "mesh/base/error.h"
-#include "mesh/wire/rpc_status.h"
+#include "mesh/rpc/status.h"
 
 #include <check.h>
 #include <grpc/byte_buffer.h>

@@ -3,7 +3,7 @@
 #define TESTS_WIRE_HTTP_HARNESS_H
 
 #include "mesh/base/clock.h"
-#include "mesh/wire/http_server.h"
+#include "mesh/http/server.h"
 #include "tests/patience.h"
 
 #include <arpa/inet.h>

@@ -10,8 +10,8 @@
 
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
-#include "mesh/wire/rpc_server.h"
-#include "mesh/wire/rpc_status.h"
+#include "mesh/rpc/server.h"
+#include "mesh/rpc/status.h"
 
 #include <check.h>
 #include <grpc/byte_buffer.h>

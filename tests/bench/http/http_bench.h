@@ -6,7 +6,7 @@
  *     floor   the same requests to the same library in a small process, which answers a constant of
  *             the same status and size
  *
- *   http_main.c   flags, the order of things         http_part.c    requests, and what must come back
+ *   main.c        flags, the order of things         http_part.c    requests, and what must come back
  *   http_load.c   a client on epoll                  http_floor.c   the small process
  *   http_report.c what is printed                    http_pay.c     payments: which, and their sums
  *   ../bench.h    the shop, processes, sums

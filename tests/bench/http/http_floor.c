@@ -1,11 +1,11 @@
-/* http_floor.c -- The least a request can cost: mesh/wire/http_server answering a constant.
+/* http_floor.c -- The least a request can cost: mesh/http/server answering a constant.
  *
  * A process of its own, as its CPU is measured. It ends when its standard input does, so it never
  * outlives the benchmark.
  */
 #define _GNU_SOURCE /* pipe2 */
 #include "mesh/base/log.h"
-#include "mesh/wire/http_server.h"
+#include "mesh/http/server.h"
 #include "tests/bench/http/http_bench.h"
 
 #include <errno.h>

@@ -1,0 +1,344 @@
+#include "account-svc/provider/provider.h"
+#include "account-svc/provider/provider_webhook.h"
+#include "mesh/base/log.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum { SECRET_FILE_BYTES_MAX = 4096 };
+
+static const struct provider_adapter *const adapters[] = { &provider_sandbox, &provider_paypay };
+
+const struct provider_adapter *
+provider_adapter_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
+        if (strcmp(adapters[i]->name, name) == 0)
+            return adapters[i];
+    }
+    return NULL;
+}
+
+const struct provider *
+provider_find(const struct provider_set *set, const char *name)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->providers[i].name, name) == 0)
+            return &set->providers[i];
+    }
+    return NULL;
+}
+
+void
+provider_ask(const struct provider *provider, enum task_kind kind, const struct payment *payment,
+             int64_t now_us, struct arena *arena, struct provider_request *ret_request)
+{
+    const struct provider_adapter *adapter = provider->adapter;
+
+    memset(ret_request, 0, sizeof *ret_request);
+    switch (kind) {
+    case TASK_CREATE:
+        adapter->create(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_QUERY:
+        adapter->query(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_CANCEL:
+        adapter->cancel(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_REFUND:
+        adapter->refund(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_QUERY_REFUND:
+        adapter->query_refund(provider, payment, now_us, arena, ret_request);
+        return;
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    abort(); /* nobody leases nothing */
+}
+
+/* ---- webhooks ---- */
+
+enum error
+provider_source_check(const struct provider *provider, const struct provider_webhook *webhook,
+                      struct problem *problem)
+{
+    char source[SOURCE_TEXT_BYTES];
+
+    if (provider->webhook_addresses.count == 0)
+        return ERR_OK;
+    source_find(&provider->trusted_proxies, webhook->remote_address,
+                provider_header_find(webhook, "x-forwarded-for"), source);
+    if (source_list_has(&provider->webhook_addresses, source))
+        return ERR_OK;
+    return problem_set(problem, ERR_BAD_SIGNATURE, "webhook.remote_address",
+                       "webhooks of this provider do not come from there");
+}
+
+/* ---- the configuration ---- */
+
+/* The whole host counts: 127.0.0.1.example is somebody else, and so is what follows a user's name. */
+bool
+provider_url_is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+    struct in_addr address;
+    char text[64];
+    size_t bytes;
+
+    if (host == NULL)
+        return false;
+    host += 3;
+    if (strncmp(host, "[::1]", 5) == 0)
+        return host[5] == '\0' || strchr(":/?#", host[5]) != NULL;
+    bytes = strcspn(host, ":/?#");
+    if (bytes >= sizeof text || memchr(host, '@', strcspn(host, "/?#")) != NULL)
+        return false;
+    memcpy(text, host, bytes);
+    text[bytes] = '\0';
+    return strcmp(text, "localhost") == 0 ||
+           (inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+}
+
+/* A small file as text in arena, without the white space at its end; NULL when it cannot be read. */
+static char *
+file_read(const char *path, size_t bytes_max, struct arena *arena)
+{
+    FILE *file = fopen(path, "re");
+    char *text = arena_take(arena, bytes_max + 2);
+    size_t bytes = file == NULL ? 0 : fread(text, 1, bytes_max + 1, file);
+    bool is_read = file != NULL && ferror(file) == 0 && bytes <= bytes_max;
+
+    if (file != NULL)
+        fclose(file);
+    while (bytes > 0 && isspace((unsigned char)text[bytes - 1]))
+        bytes--;
+    text[bytes] = '\0';
+    return is_read && strlen(text) == bytes ? text : NULL;
+}
+
+/* Where the configuration is, and what is being read of it. */
+struct config {
+    const char *path;
+    const char *name;
+    const json_t *object;
+    struct arena *arena;
+};
+
+static enum error
+config_wrong(const struct config *config, const char *key, const char *why)
+{
+    log_error("provider=%s key=%s file=%s because=\"%s\"", config->name, key, config->path, why);
+    return ERR_BAD_REQUEST;
+}
+
+static enum error
+config_text(const struct config *config, const char *key, char *at, size_t size)
+{
+    const char *text = provider_text(config->object, key, config->arena);
+
+    if (text == NULL && json_object_get(config->object, key) != NULL)
+        return config_wrong(config, key, "must be a text");
+    if (text != NULL && strlen(text) >= size)
+        return config_wrong(config, key, "is too long");
+    snprintf(at, size, "%s", text == NULL ? "" : text);
+    return ERR_OK;
+}
+
+static char *
+config_file(const struct config *config, const char *file)
+{
+    const char *slash = strrchr(config->path, '/');
+
+    if (file[0] != '/' && slash != NULL)
+        file =
+            arena_print(config->arena, "%.*s/%s", (int)(slash - config->path), config->path, file);
+    return file_read(file, SECRET_FILE_BYTES_MAX, config->arena);
+}
+
+/* A file that was emptied by accident must not pass as a key: every request would be refused, or signed
+ * with nothing. */
+static const char *
+why_no_secret(const char *text, size_t bytes_max)
+{
+    if (text == NULL || strlen(text) > bytes_max)
+        return "cannot be read, or is too long";
+    if (text[0] == '\0')
+        return "is empty";
+    for (; *text != '\0'; text++) {
+        if (!isgraph((unsigned char)*text))
+            return "must be one line, without spaces";
+    }
+    return NULL;
+}
+
+static enum error
+config_key(const struct config *config, struct provider *provider)
+{
+    const char *file = provider_text(config->object, "api_key_file", config->arena);
+    const char *text, *why;
+
+    if (file == NULL)
+        return json_object_get(config->object, "api_key_file") == NULL
+                   ? ERR_OK
+                   : config_wrong(config, "api_key_file", "must be a text");
+    text = config_file(config, file);
+    why = why_no_secret(text, sizeof provider->api_key - 1);
+    if (why != NULL)
+        return config_wrong(config, "api_key_file", why);
+    snprintf(provider->api_key, sizeof provider->api_key, "%s", text);
+    return ERR_OK;
+}
+
+/* A Standard Webhooks secret is base64; PayPay's is the text itself. */
+static enum error
+config_secrets(const struct config *config, struct provider *provider)
+{
+    const json_t *files = json_object_get(config->object, "secret_files");
+
+    if (files != NULL && !json_is_array(files))
+        return config_wrong(config, "secret_files", "must be a list of files");
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const char *file = json_string_value(json_array_get(files, i));
+        const char *text = file == NULL ? NULL : config_file(config, file);
+        struct provider_secret *secret = &provider->secrets[provider->secret_count];
+        const char *why = why_no_secret(text, SECRET_FILE_BYTES_MAX);
+
+        if (provider->secret_count == PROVIDER_SECRETS_MAX)
+            return config_wrong(config, "secret_files", "are too many");
+        if (why != NULL)
+            return config_wrong(config, "secret_files", why);
+        if (provider->adapter == &provider_paypay && strlen(text) < sizeof secret->bytes) {
+            secret->count = strlen(text);
+            memcpy(secret->bytes, text, secret->count);
+        } else if (!webhook_secret_read(text, secret)) {
+            return config_wrong(config, "secret_files", "must hold 'whsec_' and base64");
+        }
+        provider->secret_count++;
+    }
+    return ERR_OK;
+}
+
+static enum error
+config_sources(const struct config *config, const char *key, struct source_list *list)
+{
+    const json_t *array = json_object_get(config->object, key), *element;
+    size_t i;
+
+    if (array != NULL && !json_is_array(array))
+        return config_wrong(config, key, "must be an array of addresses");
+    json_array_foreach(array, i, element)
+    {
+        const char *text = json_string_value(element);
+
+        if (list->count == SOURCE_RANGES_MAX)
+            return config_wrong(config, key, "are too many");
+        if (text == NULL || !source_range_read(text, &list->ranges[list->count++]))
+            return config_wrong(config, key, "must be addresses, like 10.0.0.1 or 10.0.0.0/8");
+    }
+    return ERR_OK;
+}
+
+static enum error
+config_provider(const struct config *config, struct provider *provider)
+{
+    const json_t *rate = json_object_get(config->object, "requests_per_second");
+    char adapter[32];
+
+    if (strlen(config->name) < 1 || strlen(config->name) > PROVIDER_NAME_BYTES_MAX ||
+        strpbrk(config->name, " /") != NULL)
+        return config_wrong(config, "name", "must have 1 to 32 bytes without space and '/'");
+    snprintf(provider->name, sizeof provider->name, "%s", config->name);
+    if (config_text(config, "adapter", adapter, sizeof adapter) != ERR_OK)
+        return ERR_BAD_REQUEST;
+    provider->adapter = provider_adapter_find(adapter);
+    if (provider->adapter == NULL)
+        return config_wrong(config, "adapter", "there is none of this name");
+    if (rate != NULL && (!json_is_integer(rate) || json_integer_value(rate) < 1))
+        return config_wrong(config, "requests_per_second", "must be a number above 0");
+    provider->requests_per_second = rate == NULL ? 50 : json_integer_value(rate);
+    if (config_text(config, "base_url", provider->base_url, sizeof provider->base_url) != ERR_OK ||
+        config_text(config, "webhook_url", provider->webhook_url, sizeof provider->webhook_url) !=
+            ERR_OK ||
+        config_text(config, "merchant_id", provider->merchant_id, sizeof provider->merchant_id) !=
+            ERR_OK ||
+        config_key(config, provider) != ERR_OK || config_secrets(config, provider) != ERR_OK ||
+        config_sources(config, "webhook_addresses", &provider->webhook_addresses) != ERR_OK ||
+        config_sources(config, "trusted_proxies", &provider->trusted_proxies) != ERR_OK)
+        return ERR_BAD_REQUEST;
+    if (strncmp(provider->base_url, "http://", 7) != 0 &&
+        strncmp(provider->base_url, "https://", 8) != 0)
+        return config_wrong(config, "base_url", "must begin with http:// or https://");
+    /* What goes there is the key to all payments, what comes back is believed. */
+    if (strncmp(provider->base_url, "http://", 7) == 0 &&
+        !provider_url_is_loopback(provider->base_url))
+        return config_wrong(config, "base_url",
+                            "must begin with https:// unless it is on this machine");
+    return ERR_OK;
+}
+
+static enum error
+config_providers(struct config *config, const json_t *root, struct provider_set *set)
+{
+    json_t *providers = json_object_get(root, "providers"), *object;
+
+    if (!json_is_object(providers))
+        return config_wrong(config, "providers", "must be an object");
+    json_object_foreach(providers, config->name, object)
+    {
+        config->object = object;
+        if (set->count == PROVIDERS_MAX)
+            return config_wrong(config, "providers", "are too many");
+        if (config_provider(config, &set->providers[set->count]) != ERR_OK)
+            return ERR_BAD_REQUEST;
+        set->count++;
+    }
+    return ERR_OK;
+}
+
+enum error
+provider_set_open(const char *path, struct provider_set **ret_set)
+{
+    struct provider_set *set = memory_take(sizeof *set);
+    struct arena *arena = arena_new();
+    struct config config = { .path = path, .name = "", .arena = arena };
+    struct problem problem = { 0 };
+    enum error error = ERR_OK;
+    json_t *root = NULL;
+
+    if (path[0] != '\0') {
+        const char *text = file_read(path, 64 << 10, arena);
+
+        if (text == NULL)
+            error = config_wrong(&config, "", "cannot be read");
+        else if (json_read(text, strlen(text), "", &problem, &root) != ERR_OK)
+            error = config_wrong(&config, "", problem.text);
+        else
+            error = config_providers(&config, root, set);
+    }
+    json_decref(root);
+    arena_free(arena);
+    if (error != ERR_OK) {
+        provider_set_free(set);
+        return error;
+    }
+    *ret_set = set;
+    return ERR_OK;
+}
+
+struct provider_set *
+provider_set_free(struct provider_set *set)
+{
+    if (set != NULL)
+        explicit_bzero(set, sizeof *set);
+    free(set);
+    return NULL;
+}

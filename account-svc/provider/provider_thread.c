@@ -1,0 +1,526 @@
+#include "account-svc/provider/provider_thread.h"
+#include "account-svc/provider/provider_lane.h"
+#include "mesh/base/log.h"
+
+#include <curl/curl.h>
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(PROVIDER_ANSWER_BYTES_MAX == 256 << 10, "as is said of one that is too long");
+_Static_assert(PROVIDER_JOBS_MAX == PROVIDERS_MAX * LANE_IN_FLIGHT_MAX, "one for each allowed");
+
+enum job_state { JOB_FREE, JOB_LEASING, JOB_ASKING, JOB_LEARNING, JOB_UNLEARNED };
+
+/* An answer may be the only one of its kind, as that with the page to pay at: while the database is away it
+ * is kept for so long, and tried again this often. */
+#define LEARN_WITHIN_US (60 * SECOND_US)
+#define LEARN_AGAIN_US SECOND_US
+
+/* A task on its way. */
+struct job {
+    struct queue_item item; /* first; comes back from the store thread by the queue */
+    struct provider_thread *thread;
+    struct lane *lane;
+    enum errand errand; /* that the lane counts it under */
+    enum job_state state;
+    struct arena *arena;
+    struct uuid payment_id;
+    struct payment payment; /* a copy; its texts are in the arena */
+    enum task_kind kind;    /* TASK_NONE: there was nothing to do after all */
+    int32_t lease;
+    CURL *easy;
+    struct curl_slist *headers;
+    char *body; /* of the answer; the job's to free */
+    size_t body_bytes;
+    bool is_too_long; /* the answer: it was not read to its end */
+    int64_t asked_us;
+    struct learn_task learn; /* what it brought */
+    bool is_unlearned;       /* the store did not take it */
+    int64_t learn_again_us;
+};
+
+struct provider_thread {
+    struct provider_thread_options options;
+    pthread_t thread;
+    CURLM *multi;
+    struct pg *pg;
+    struct queue *answers; /* jobs whose op was answered */
+    atomic_bool is_stopping, is_woken;
+    bool
+        has_skipped; /* a look found what was due of a payment whose last task was not yet learned */
+    struct lane lanes[PROVIDERS_MAX];
+    struct job jobs[PROVIDER_JOBS_MAX];
+};
+
+/* ---- jobs ---- */
+
+static void
+job_free(struct job *job)
+{
+    struct lane *lane = job->lane;
+    enum errand errand = job->errand;
+
+    if (job->easy != NULL) {
+        curl_multi_remove_handle(job->thread->multi, job->easy);
+        curl_easy_cleanup(job->easy);
+    }
+    curl_slist_free_all(job->headers);
+    free(job->body);
+    arena_free(job->arena);
+    memset(job, 0, sizeof *job);
+    lane_leave(lane, errand);
+}
+
+static struct job *
+job_new(struct provider_thread *thread, struct lane *lane, enum errand errand,
+        struct uuid payment_id)
+{
+    struct job *empty = NULL;
+
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        struct job *job = &thread->jobs[i];
+
+        if (job->state == JOB_FREE)
+            empty = job;
+        else if (uuid_equal(job->payment_id, payment_id))
+            return NULL; /* one task of a payment at a time */
+    }
+    assert(empty != NULL); /* there is one for each that the lanes allow */
+    empty->thread = thread;
+    empty->lane = lane;
+    empty->errand = errand;
+    empty->arena = arena_new();
+    empty->payment_id = payment_id;
+    empty->state = JOB_LEASING;
+    lane_take(lane, errand);
+    return empty;
+}
+
+/* The store thread: what the op found, copied out of the batch. */
+static void
+job_answered(struct job *job)
+{
+    struct provider_thread *thread = job->thread;
+
+    queue_push_always(thread->answers, &job->item);
+    curl_multi_wakeup(thread->multi);
+}
+
+static const char *
+copied(struct arena *arena, const char *text)
+{
+    return arena_copy(arena, text, strlen(text));
+}
+
+static void
+lease_answered(const void *op)
+{
+    const struct lease_task *lease = op;
+    struct job *job = lease->owner;
+    struct payment *payment = &job->payment;
+
+    job->kind = lease->op.problem.error == ERR_OK ? lease->kind : TASK_NONE;
+    if (job->kind != TASK_NONE) {
+        job->lease = lease->task.lease;
+        *payment = lease->payment;
+        payment->provider = copied(job->arena, payment->provider);
+        payment->currency = copied(job->arena, payment->currency);
+        payment->description = copied(job->arena, payment->description);
+        payment->return_url = copied(job->arena, payment->return_url);
+        payment->url = copied(job->arena, payment->url);
+        payment->reference = copied(job->arena, payment->reference);
+        payment->refunds = copied(job->arena, payment->refunds);
+        payment->traceparent = copied(job->arena, payment->traceparent);
+        payment->booked_currency = copied(job->arena, payment->booked_currency);
+        payment->settle_comment = payment->failure_reason = payment->failure_detail = "";
+        payment->record.reason = payment->record.detail = "";
+    }
+    job_answered(job);
+}
+
+static void
+learn_answered(const void *op)
+{
+    const struct learn_task *learn = op;
+    struct job *job = learn->owner;
+
+    job->is_unlearned = learn->op.problem.error != ERR_OK;
+    job_answered(job);
+}
+
+static void
+job_lease(struct job *job)
+{
+    const struct provider_thread *thread = job->thread;
+    struct lease_task lease = { .op.id = uuid_v7(clock_now_us()),
+                                .payment_id = job->payment_id,
+                                .owner = job };
+
+    thread->options.submit(thread->options.owner, &payment_lease_method, &lease, lease_answered);
+}
+
+/* ---- requests ---- */
+
+static size_t
+take_body(char *data, size_t size, size_t count, void *context)
+{
+    struct job *job = context;
+    size_t bytes = size * count;
+
+    if (job->body_bytes + bytes > PROVIDER_ANSWER_BYTES_MAX)
+        job->is_too_long = true;
+    if (job->is_too_long)
+        return 0; /* ends the request: an unknown outcome */
+    job->body = memory_grow(job->body, job->body_bytes + bytes + 1);
+    memcpy(job->body + job->body_bytes, data, bytes);
+    job->body_bytes += bytes;
+    return bytes;
+}
+
+static void
+job_set_options(struct job *job, const struct provider_request *request)
+{
+    CURL *easy = job->easy;
+
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (request->body != NULL)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* or newer */
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)PROVIDER_CONNECT_MS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)PROVIDER_REQUEST_MS);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "sagamesh");
+    /* A name server that does not answer holds a thread of curl's for half a minute: it is not waited for, since
+     * this thread has other providers. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    /* What comes from the environment (http_proxy) is for the world, not for this machine. */
+    if (provider_url_is_loopback(request->url))
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+}
+
+static void
+job_ask(struct job *job)
+{
+    struct provider_request request;
+
+    provider_ask(job->lane->provider, job->kind, &job->payment, clock_now_us(), job->arena,
+                 &request);
+    for (size_t i = 0; i < request.header_count; i++)
+        job->headers = curl_slist_append(job->headers, request.headers[i]);
+    job->headers = curl_slist_append(job->headers, "Expect:");
+    job->easy = curl_easy_init();
+    if (job->easy == NULL)
+        abort();
+    job_set_options(job, &request);
+    job->state = JOB_ASKING;
+    job->asked_us = clock_steady_us();
+    curl_multi_add_handle(job->thread->multi, job->easy);
+}
+
+/* Seconds that a stranger sent, without overflow. */
+static int64_t
+retry_after_us(curl_off_t seconds)
+{
+    return seconds > 86400 ? 86400 * SECOND_US : (int64_t)seconds * SECOND_US;
+}
+
+/* What came of it, in the provider's own words; what it refused, and what it left unsaid, stands out. */
+static void
+job_log(const struct job *job, const struct learn_task *learn, CURLcode code, long status,
+        int64_t now_us)
+{
+    const struct observation *observation = &learn->observation;
+    const char *because = code == CURLE_OK ? "" : curl_easy_strerror(code);
+    bool is_well = learn->outcome == OUTCOME_KNOWN ||
+                   (learn->outcome == OUTCOME_NOT_FOUND && job->kind == TASK_QUERY);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (observation->unreadable != NULL)
+        because = observation->unreadable;
+    else if (observation->words != NULL)
+        because = observation->words;
+    log_at(
+        is_well ? LOG_INFO : LOG_WARN,
+        "payment=%s provider=%s task=%s status=%ld outcome=%s code=\"%s\" ms=%lld because=\"%s\"",
+        uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
+        outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
+        (long long)(now_us - job->asked_us) / 1000, because);
+}
+
+static void
+job_submit_learn(struct job *job)
+{
+    const struct provider_thread *thread = job->thread;
+
+    job->state = JOB_LEARNING;
+    thread->options.submit(thread->options.owner, &payment_learn_method, &job->learn,
+                           learn_answered);
+}
+
+/* What came of the request goes to the reducer. */
+static void
+job_learn(struct job *job, CURLcode code)
+{
+    struct learn_task *learn = &job->learn;
+    struct provider_answer answer = { .body = job->body == NULL ? "" : job->body,
+                                      .body_bytes = job->body_bytes };
+    int64_t now_us = clock_steady_us();
+    curl_off_t retry_after_seconds = 0;
+    long status = 0;
+
+    *learn = (struct learn_task){ .op.id = uuid_v7(clock_now_us()),
+                                  .payment_id = job->payment_id,
+                                  .owner = job,
+                                  .lease = job->lease };
+    if (code == CURLE_OK)
+        curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(job->easy, CURLINFO_RETRY_AFTER, &retry_after_seconds);
+    answer.status = (int)status;
+    if (code == CURLE_OK)
+        learn->outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
+                                                            job->arena, &learn->observation);
+    else if (job->is_too_long)
+        learn->observation.unreadable = "it has more than 256 KiB";
+    lane_answered(job->lane, job->errand, (int)status, retry_after_us(retry_after_seconds), now_us);
+    job_log(job, learn, code, status, now_us);
+    job_submit_learn(job);
+}
+
+/* ---- the loop ---- */
+
+static void
+job_unlearned(struct job *job, int64_t now_us)
+{
+    job->state = JOB_UNLEARNED;
+    job->learn_again_us = now_us + LEARN_AGAIN_US;
+}
+
+/* True: tasks have ended, so that the next ones of their payments may begin. */
+static bool
+take_answers(struct provider_thread *thread)
+{
+    bool has_ended = false;
+    int64_t now_us = clock_steady_us();
+    size_t count;
+    struct queue_item *item = queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count), *next;
+
+    for (; item != NULL; item = next) {
+        struct job *job = (struct job *)item;
+
+        next = item->next;
+        if (job->state == JOB_LEASING && job->kind != TASK_NONE)
+            job_ask(job);
+        else if (job->state == JOB_LEARNING && job->is_unlearned &&
+                 now_us - job->asked_us < LEARN_WITHIN_US)
+            job_unlearned(job, now_us);
+        else {
+            has_ended = true;
+            job_free(job);
+        }
+    }
+    return has_ended;
+}
+
+/* What the store did not take is brought to it again. */
+static void
+learn_again(struct provider_thread *thread)
+{
+    int64_t now_us = clock_steady_us();
+
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        struct job *job = &thread->jobs[i];
+
+        if (job->state == JOB_UNLEARNED && job->learn_again_us <= now_us)
+            job_submit_learn(job);
+    }
+}
+
+static void
+take_finished(struct provider_thread *thread)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(thread->multi, &left)) != NULL) {
+        struct job *job = NULL;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&job);
+        job_learn(job, message->data.result);
+    }
+}
+
+/* ---- what is due ---- */
+
+/* What a look found of one provider: of each errand the payments, oldest first. */
+struct found {
+    const struct task_found *tasks[ERRAND_COUNT];
+    size_t waiting[ERRAND_COUNT];
+};
+
+/* Asks for what lanes may do now, all in one round. */
+static enum error
+find_due(struct provider_thread *thread, struct arena *arena, const struct task_found **ret_tasks,
+         size_t *ret_count)
+{
+    size_t lanes = thread->options.providers->count, count = 0;
+    struct task_range *ranges = arena_take(arena, lanes * ERRAND_COUNT * sizeof *ranges);
+    const void **rows = arena_take(arena, lanes * ERRAND_COUNT * sizeof *rows);
+    struct pg_step step = { .statement = &payment_tasks_due, .rows = rows };
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; i < lanes; i++) {
+        int64_t now_us = clock_steady_us();
+        bool is_full = lane_is_full(&thread->lanes[i], now_us);
+
+        for (enum errand errand = 0; errand < ERRAND_COUNT && !is_full; errand++) {
+            if (!lane_may(&thread->lanes[i], errand, now_us))
+                continue;
+            ranges[count] = (struct task_range){
+                .program_us = clock_now_us(),
+                .lane = (int32_t)i,
+                .provider = thread->options.providers->providers[i].name,
+                .errand = (int32_t)errand,
+            };
+            rows[count] = &ranges[count];
+            count++;
+        }
+    }
+    step.count = count;
+    if (count > 0)
+        error = pg_round(thread->pg, false, &step, 1, arena);
+    *ret_tasks = step.ret_rows;
+    *ret_count = count > 0 ? step.ret_count : 0;
+    return error;
+}
+
+/* Leases by the lane's order what was found of its provider; true when there is more than it allows now,
+ * for another reason than that the provider does not answer. */
+static bool
+lease_found(struct provider_thread *thread, struct lane *lane, struct found *found)
+{
+    enum errand errand;
+
+    while ((errand = lane_next(lane, found->waiting, clock_steady_us())) != ERRAND_COUNT) {
+        struct job *job = job_new(thread, lane, errand, found->tasks[errand]->payment_id);
+
+        found->tasks[errand]++;
+        found->waiting[errand]--;
+        if (job != NULL)
+            job_lease(job);
+        else
+            thread->has_skipped = true;
+    }
+    return lane_is_full(lane, clock_steady_us());
+}
+
+static bool
+look(struct provider_thread *thread)
+{
+    struct arena *arena = arena_new();
+    struct found found[PROVIDERS_MAX] = { 0 };
+    const struct task_found *tasks = NULL;
+    size_t count = 0;
+    bool has_more = false;
+
+    thread->has_skipped = false;
+    if (pg_connect(thread->pg) == ERR_OK && find_due(thread, arena, &tasks, &count) == ERR_OK) {
+        for (size_t i = 0; i < count; i++) {
+            struct found *of = &found[tasks[i].lane];
+
+            if (of->waiting[tasks[i].errand]++ == 0)
+                of->tasks[tasks[i].errand] = &tasks[i];
+        }
+        for (size_t i = 0; i < thread->options.providers->count; i++)
+            has_more = lease_found(thread, &thread->lanes[i], &found[i]) || has_more;
+    }
+    arena_free(arena);
+    return has_more;
+}
+
+static void *
+thread_main(void *context)
+{
+    struct provider_thread *thread = context;
+    int64_t look_us = 0;
+
+    while (!atomic_load(&thread->is_stopping)) {
+        int64_t now_us = clock_steady_us(), wait_us;
+        bool is_free = take_answers(thread) && thread->has_skipped;
+        int running;
+
+        learn_again(thread);
+        if (atomic_exchange(&thread->is_woken, false) || is_free || now_us >= look_us) {
+            bool has_more = look(thread);
+
+            now_us = clock_steady_us();
+            look_us = now_us + (has_more ? PROVIDER_LOOK_BUSY_US : PROVIDER_LOOK_US);
+        }
+        curl_multi_perform(thread->multi, &running);
+        take_finished(thread);
+        wait_us = look_us - now_us;
+        if (!atomic_load(&thread->is_woken) && wait_us > 0)
+            curl_multi_poll(thread->multi, NULL, 0, (int)(wait_us / 1000) + 1, NULL);
+    }
+    return NULL;
+}
+
+struct provider_thread *
+provider_thread_open(const struct provider_thread_options *options)
+{
+    struct provider_thread *thread = memory_take(sizeof *thread);
+
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    thread->options = *options;
+    thread->multi = curl_multi_init();
+    thread->pg = pg_new(options->conninfo, "provider", payment_statements);
+    thread->answers = queue_new(PROVIDER_JOBS_MAX);
+    for (size_t i = 0; i < options->providers->count; i++)
+        lane_open(&thread->lanes[i], &options->providers->providers[i], clock_steady_us());
+    if (thread->multi == NULL || pthread_create(&thread->thread, NULL, thread_main, thread) != 0)
+        abort();
+    return thread;
+}
+
+void
+provider_thread_wake(struct provider_thread *thread)
+{
+    if (!atomic_exchange(&thread->is_woken, true))
+        curl_multi_wakeup(thread->multi);
+}
+
+struct provider_thread *
+provider_thread_close(struct provider_thread *thread)
+{
+    size_t count;
+
+    if (thread == NULL)
+        return NULL;
+    atomic_store(&thread->is_stopping, true);
+    curl_multi_wakeup(thread->multi);
+    pthread_join(thread->thread, NULL);
+    while (queue_take(thread->answers, PROVIDER_JOBS_MAX, 0, &count) != NULL)
+        continue; /* all jobs are freed below, wherever they were */
+    for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
+        if (thread->jobs[i].state != JOB_FREE)
+            job_free(&thread->jobs[i]);
+    }
+    curl_multi_cleanup(thread->multi);
+    thread->answers = queue_free(thread->answers);
+    thread->pg = pg_free(thread->pg);
+    free(thread);
+    curl_global_cleanup();
+    return NULL;
+}

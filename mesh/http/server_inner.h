@@ -1,0 +1,136 @@
+/* server_inner.h -- The server's parts among themselves: connections, works, replies, routes.
+ *
+ *     HEADERS -> BODY -> WAIT -> SEND -> HEADERS | DRAIN        (a WebSocket leaves at SEND, by 101)
+ *
+ * A work is a request with its parser and arena. It is the connection's until a handler has it; then
+ * it is the handler's until http_answer(), whatever becomes of the connection, which only clears
+ * work->conn. So an answer can never reach a later request: each has a work of its own, and a work is
+ * used again only after its answer was seen. (This is what generation numbers would be for.)
+ *
+ * Thread    Everything is the loop's, but what stands under the lock or is atomic, and a handed-out
+ *           work's arena and reply.
+ */
+#ifndef MESH_HTTP_SERVER_INNER_H
+#define MESH_HTTP_SERVER_INNER_H
+
+#include "mesh/base/listen.h"
+#include "mesh/http/server.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    RECEIVE_BYTES = 32 * 1024,
+    WAITING_BYTES_MAX = 64 * 1024, /* of pipelined requests; then the socket is not read */
+    LINGER_MS = 1000,              /* after our last byte: until the peer has taken it */
+    LINGER_BYTES_MAX = 256 * 1024,
+    HANDLER_MS = 30000,
+    POOL_MAX = 64, /* works kept for the next requests */
+};
+
+enum conn_state {
+    CONN_HEADERS,
+    CONN_BODY,
+    CONN_WAIT, /* for the handler's answer */
+    CONN_SEND,
+    CONN_DRAIN, /* everything said; what still comes is dropped */
+    CONN_CLOSED,
+};
+
+/* An answer as bytes: head without the lines that only the loop knows, then the body. */
+struct reply {
+    size_t head_bytes, tail_bytes, body_bytes, sent_bytes;
+    char tail[96]; /* Date, Connection, and the empty line */
+    char text[];   /* head, body */
+};
+
+struct work {
+    struct work *next; /* in the pool, or among the answers */
+    struct http_server *server;
+    struct conn *conn; /* NULL: gone, or answered without the handler */
+    struct http1 *http1;
+    struct arena *arena;
+    struct reply *reply; /* of http_answer() */
+    size_t body_bytes;   /* of the server's budget */
+    bool is_handed;      /* to the handler */
+    struct http_exchange exchange;
+};
+
+struct conn {
+    struct conn *next, *before;
+    struct http_server *server;
+    struct work *work; /* NULL between requests: an idle connection has little memory */
+    struct reply *reply;
+    int64_t deadline_us;
+    int fd;
+    enum conn_state state;
+    uint32_t interest; /* of epoll */
+    bool is_eof, must_close, is_blocked, is_refusal, has_spoken;
+    char *waiting; /* pipelined bytes */
+    size_t waiting_start, waiting_end, waiting_size, drained_bytes;
+    char remote_address[INET6_ADDRSTRLEN];
+};
+
+struct http_server {
+    struct http_server_options options;
+    struct listen listen;
+    int epoll_fd, event_fd;
+    pthread_t loop, self; /* the same thread: main's to join, the loop's to know itself */
+
+    pthread_mutex_t lock;
+    struct work *answers, **answers_end; /* under lock, as the next three */
+    int64_t grace_us;
+    bool must_stop, is_over;
+    atomic_size_t references; /* main, and each work with a handler */
+
+    struct conn *conns, *dead; /* dead: freed at the end of the turn */
+    struct work *pool;
+    size_t pool_count, open_count, refusal_count;
+    int64_t now_us, earliest_us; /* of the turn; when a deadline may pass next */
+    int64_t date_second;
+    char date[40]; /* "Date: ...\r\n" */
+    bool is_stopping;
+    char bytes[RECEIVE_BYTES];
+
+    atomic_uint_fast64_t connections, requests, refused, timeouts, dropped;
+    atomic_uint_fast64_t own_answers[HTTP_OWN_STATUS_END - HTTP_OWN_STATUS_MIN];
+    atomic_size_t open, bodies_bytes;
+};
+
+/* http_server_work.c */
+void work_give_back(struct work *work);
+struct work *work_take(struct conn *conn);
+void work_free(struct work *work);
+
+/* Counts the body as far as it has come. False: with it, bodies have more than the server's budget. */
+bool work_measure(struct work *work);
+
+/* http_server_conn.c */
+struct conn *conn_open(struct http_server *server, int fd, const struct sockaddr *address);
+void conn_close(struct conn *conn);
+void conn_refuse(struct conn *conn, int status, const char *because, const char *const *headers);
+void conn_event(struct conn *conn, uint32_t events);
+void conn_answer(struct conn *conn, struct reply *reply, bool keeps_alive); /* takes the reply */
+void conn_turn(struct conn *conn);
+void conn_expire(struct conn *conn);
+
+/* http_server_reply.c; a reply is one block for free() */
+struct reply *reply_new(const struct http_request *request, int status, const char *content_type,
+                        const char *body, size_t body_bytes, const char *const *headers);
+struct reply *reply_problem(const struct http_request *request, const char *traceparent, int status,
+                            const char *code, const char *detail, const char *const *headers);
+
+/* http_server_route.c */
+
+/* The route of the request, its parameters in the exchange. NULL: *ret_status (404, 405, or 204 for
+ * OPTIONS) answers, with *ret_allow in the arena, NULL for 404. */
+const struct http_route *route_find(const struct http_route *routes,
+                                    const struct http_request *request, struct arena *arena,
+                                    const char **ret_parameters, int *ret_status,
+                                    const char **ret_allow);
+
+/* May the body have this type and coding? */
+bool route_takes_type(const struct http_route *route, const struct http_request *request);
+
+#endif

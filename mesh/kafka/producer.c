@@ -1,0 +1,277 @@
+#include "mesh/kafka/producer.h"
+#include "mesh/base/arena.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { POLL_MS = 50, CLOSE_MS = 1000 };
+
+struct kafka_producer {
+    const char *brokers, *client;
+    rd_kafka_t *handle; /* NULL: none is open */
+    size_t waiting;     /* records that are not acknowledged yet */
+    bool has_failed;    /* one of them will never be */
+    bool is_away;       /* said so in the log */
+    void (*on_wait)(void *owner);
+    void *owner;
+    int64_t on_wait_due_us;
+};
+
+static void
+delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
+{
+    struct kafka_producer *producer = context;
+
+    (void)handle;
+    producer->waiting--;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        producer->has_failed = true;
+}
+
+/* The library logs every reconnect; the relay says once that the broker is away. */
+static void
+ignore_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
+{
+    (void)handle;
+    log_debug("kafka=%s level=%d because=\"%s\"", facility, level, text);
+}
+
+static void
+set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char because[256];
+
+    if (rd_kafka_conf_set(conf, name, value, because, sizeof because) != RD_KAFKA_CONF_OK) {
+        log_error("kafka=%s value=%s because=\"%s\"", name, value, because);
+        abort(); /* a name this library does not know: a defect here */
+    }
+}
+
+static enum error
+open_handle(struct kafka_producer *producer)
+{
+    rd_kafka_conf_t *conf;
+    char because[256];
+
+    if (producer->handle != NULL)
+        return ERR_OK;
+    conf = rd_kafka_conf_new();
+    set(conf, "bootstrap.servers", producer->brokers);
+    set(conf, "client.id", producer->client);
+    set(conf, "enable.idempotence", "true");
+    set(conf, "acks", "all");
+    set(conf, "partitioner", "murmur2_random");
+    set(conf, "linger.ms", "1"); /* a batch is given at once; nothing is worth waiting for */
+    set(conf, "compression.type", "lz4");
+    set(conf, "reconnect.backoff.ms", "50");
+    set(conf, "reconnect.backoff.max.ms", "1000");
+    set(conf, "topic.metadata.refresh.interval.ms", "30000");
+    rd_kafka_conf_set_opaque(conf, producer);
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    rd_kafka_conf_set_log_cb(conf, ignore_log);
+    producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, because, sizeof because);
+    if (producer->handle == NULL) {
+        log_error("kafka=%s because=\"%s\"", producer->brokers, because);
+        rd_kafka_conf_destroy(conf);
+        return ERR_UNREACHABLE;
+    }
+    producer->waiting = 0;
+    producer->has_failed = false;
+    return ERR_OK;
+}
+
+static void
+close_handle(struct kafka_producer *producer)
+{
+    if (producer->handle == NULL)
+        return;
+    rd_kafka_purge(producer->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(producer->handle, CLOSE_MS);
+    rd_kafka_destroy(producer->handle);
+    producer->handle = NULL;
+}
+
+struct kafka_producer *
+kafka_producer_new(const char *brokers, const char *client)
+{
+    struct kafka_producer *producer = memory_take(sizeof *producer);
+
+    producer->brokers = brokers;
+    producer->client = client;
+    return producer;
+}
+
+struct kafka_producer *
+kafka_producer_free(struct kafka_producer *producer)
+{
+    if (producer == NULL)
+        return NULL;
+    close_handle(producer);
+    free(producer);
+    return NULL;
+}
+
+static rd_kafka_headers_t *
+headers_of(const struct kafka_record *record)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
+
+    for (size_t i = 0; i < record->header_count; i++)
+        rd_kafka_header_add(headers, record->headers[i].name, -1, record->headers[i].value, -1);
+    return headers;
+}
+
+void
+kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(void *owner), void *owner)
+{
+    producer->on_wait = waiting;
+    producer->owner = owner;
+}
+
+static void
+poll_once(struct kafka_producer *producer)
+{
+    rd_kafka_poll(producer->handle, POLL_MS);
+    if (producer->on_wait == NULL || clock_steady_us() < producer->on_wait_due_us)
+        return;
+    producer->on_wait_due_us = clock_steady_us() + SECOND_US;
+    producer->on_wait(producer->owner);
+}
+
+static bool
+produce(struct kafka_producer *producer, const struct kafka_record *record, int64_t until_us)
+{
+    rd_kafka_headers_t *headers = headers_of(record);
+    size_t key_bytes = record->key == NULL ? 0 : strlen(record->key);
+    size_t value_bytes = record->value == NULL ? 0 : strlen(record->value);
+
+    for (;;) {
+        rd_kafka_resp_err_t error = rd_kafka_producev(
+            producer->handle, RD_KAFKA_V_TOPIC(record->topic),
+            RD_KAFKA_V_PARTITION(record->partition),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)record->key, key_bytes),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value, value_bytes),
+            RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            producer->waiting++;
+            return true;
+        }
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || clock_steady_us() > until_us) {
+            rd_kafka_headers_destroy(headers);
+            return false;
+        }
+        poll_once(producer);
+    }
+}
+
+static enum error
+fail(struct kafka_producer *producer)
+{
+    if (!producer->is_away)
+        log_warn("kafka=%s because=\"not everything was acknowledged: it is sent again\"",
+                 producer->brokers);
+    producer->is_away = true;
+    close_handle(producer);
+    return ERR_UNREACHABLE;
+}
+
+enum error
+kafka_send(struct kafka_producer *producer, const struct kafka_record *records, size_t count,
+           int timeout_ms)
+{
+    int64_t until_us = clock_steady_us() + (int64_t)timeout_ms * 1000;
+
+    if (open_handle(producer) != ERR_OK)
+        return ERR_UNREACHABLE;
+    producer->on_wait_due_us = clock_steady_us() + SECOND_US;
+    for (size_t i = 0; i < count && !producer->has_failed; i++) {
+        if (!produce(producer, &records[i], until_us))
+            return fail(producer);
+    }
+    while (producer->waiting > 0 && !producer->has_failed && clock_steady_us() < until_us)
+        poll_once(producer);
+    if (producer->waiting > 0 || producer->has_failed)
+        return fail(producer);
+    if (producer->is_away)
+        log_info("kafka=%s because=\"it is back\"", producer->brokers);
+    producer->is_away = false;
+    return ERR_OK;
+}
+
+enum error
+kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms,
+                      int32_t *ret_count)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_topic_t *handle;
+    enum error error = open_handle(producer);
+
+    if (error != ERR_OK)
+        return error;
+    handle = rd_kafka_topic_new(producer->handle, topic, NULL);
+    if (handle == NULL || rd_kafka_metadata(producer->handle, 0, handle, &metadata, timeout_ms) !=
+                              RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (handle != NULL)
+            rd_kafka_topic_destroy(handle);
+        return fail(producer);
+    }
+    if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        *ret_count = metadata->topics[0].partition_cnt;
+    else
+        error = ERR_NOT_FOUND;
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(handle);
+    return error;
+}
+
+static enum error
+topic_answer(rd_kafka_event_t *event, const char *topic)
+{
+    const rd_kafka_CreateTopics_result_t *result =
+        event == NULL ? NULL : rd_kafka_event_CreateTopics_result(event);
+    const rd_kafka_topic_result_t **topics;
+    rd_kafka_resp_err_t error;
+    size_t count = 0;
+
+    if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return ERR_UNREACHABLE;
+    topics = rd_kafka_CreateTopics_result_topics(result, &count);
+    if (count != 1)
+        return ERR_UNREACHABLE;
+    error = rd_kafka_topic_result_error(topics[0]);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return ERR_OK;
+    log_error("topic=%s because=\"it cannot be made: %s\"", topic, rd_kafka_err2str(error));
+    return ERR_REFUSED;
+}
+
+enum error
+kafka_topic_make(struct kafka_producer *producer, const char *topic, int partitions, int timeout_ms)
+{
+    char because[256];
+    rd_kafka_NewTopic_t *wanted =
+        rd_kafka_NewTopic_new(topic, partitions, -1, because, sizeof because);
+    rd_kafka_queue_t *queue;
+    rd_kafka_event_t *event;
+    enum error error;
+
+    if (wanted == NULL || open_handle(producer) != ERR_OK) {
+        if (wanted != NULL)
+            rd_kafka_NewTopic_destroy(wanted);
+        return ERR_UNREACHABLE;
+    }
+    queue = rd_kafka_queue_new(producer->handle);
+    rd_kafka_CreateTopics(producer->handle, &wanted, 1, NULL, queue);
+    event = rd_kafka_queue_poll(queue, timeout_ms);
+    error = topic_answer(event, topic);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(wanted);
+    return error;
+}

@@ -1,0 +1,536 @@
+#include "mesh/kafka/relay.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
+#include "mesh/base/json.h"
+#include "mesh/base/log.h"
+#include "mesh/base/queue.h"
+#include "mesh/kafka/producer.h"
+#include "mesh/store/event_horizon.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ROUND_MAX = 1000,     /* events of one send */
+    POLL_US = 200 * 1000, /* for what other replicas committed */
+    SETTLE_US = 2 * 1000, /* between looks whether writers have ended, at first */
+    SETTLE_US_MAX = 50 * 1000,
+    HEARTBEAT_US = 1000 * 1000,
+    SEND_MS = 10 * 1000,
+    ASK_MS = 3 * 1000, /* for Kafka's topics: shorter than what an owner may be silent */
+    LATE_US = 5 * 1000 * 1000,
+    LATE_AGAIN_US = 10 * 1000 * 1000, /* said again while it lasts */
+    CANDIDATE_US = 1000 * 1000,       /* how often one that is not the owner looks at who is */
+    ROUTES_MAX = 8,
+    PARTITIONS = 12, /* of a topic that was not there; the same for all, so that readers find an
+                        order's news of every topic in one partition number */
+};
+
+struct relay {
+    struct relay_options options;
+    pthread_t thread;
+    struct queue *queue; /* never filled: for waiting, waking and closing */
+    struct pg *pg;
+    struct kafka_producer *producer;
+    struct arena *arena;
+    bool is_owner;
+    bool has_topics;
+    int32_t partitions[ROUTES_MAX]; /* of each route's topic */
+    int64_t heartbeat_due_us, look_due_us, late_due_us;
+    bool is_late;
+};
+
+/* ---- statements ---- */
+
+struct evicted {
+    int32_t pid;
+    const char *application;
+    int64_t silent_us;
+    bool is_done;
+};
+
+struct range {
+    int64_t after, until;
+};
+
+struct sent_event {
+    int64_t seq;
+    struct event event;
+};
+
+/* clang-format off */
+static const struct pg_column range_columns[] = {
+    PG_COLUMN(struct range, after, PG_INT8),
+    PG_COLUMN(struct range, until, PG_INT8),
+    { 0 },
+};
+static const struct pg_column cursor_columns[] = { PG_COLUMN(struct range, after, PG_INT8), { 0 } };
+static const struct pg_column event_columns[] = {
+    PG_COLUMN(struct sent_event, seq, PG_INT8),
+    PG_COLUMN(struct sent_event, event.id, PG_UUID),
+    PG_COLUMN(struct sent_event, event.aggregatetype, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.aggregateid, PG_UUID),
+    PG_COLUMN(struct sent_event, event.version, PG_INT4),
+    PG_COLUMN(struct sent_event, event.type, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.payload, PG_TEXT),
+    PG_COLUMN(struct sent_event, event.time_us, PG_INT8),
+    PG_COLUMN(struct sent_event, event.traceparent, PG_TEXT),
+    { 0 },
+};
+static const struct pg_column lock_columns[] = { { "owned", PG_BOOL, 0 }, { 0 } };
+static const struct pg_column evicted_columns[] = {
+    PG_COLUMN(struct evicted, pid, PG_INT4),
+    PG_COLUMN(struct evicted, application, PG_TEXT),
+    PG_COLUMN(struct evicted, silent_us, PG_INT8),
+    PG_COLUMN(struct evicted, is_done, PG_BOOL),
+    { 0 },
+};
+/* clang-format on */
+
+static const struct pg_statement relay_lock = {
+    .name = "relay_lock",
+    .sql = "SELECT pg_try_advisory_lock(" EVENT_LOCK_CLASS ", " EVENT_LOCK_RELAY ")",
+    .is_single = true,
+    .out = lock_columns,
+    .out_bytes = sizeof(bool),
+};
+
+/* An owner asks the database something at least once a second, also while it waits for Kafka. One that
+ * has been silent for 8 s hangs, or its host has gone without a word: its session is ended, and with
+ * it goes the lock. */
+static const struct pg_statement relay_evict = {
+    .name = "relay_evict",
+    .sql = "SELECT a.pid, a.application_name,"
+           " (extract(epoch FROM clock_timestamp() - a.state_change) * 1000000)::bigint,"
+           " pg_terminate_backend(a.pid)"
+           " FROM pg_locks l CROSS JOIN LATERAL pg_stat_get_activity(l.pid) a"
+           " WHERE l.locktype = 'advisory' AND l.granted AND l.pid IS NOT NULL AND l.objsubid = 2"
+           " AND l.classid = " EVENT_LOCK_CLASS " AND l.objid = " EVENT_LOCK_RELAY
+           " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+           " AND (a.state LIKE 'idle%' OR a.wait_event_type = 'Client')"
+           " AND a.state_change < clock_timestamp() - interval '8 seconds'",
+    .is_single = true,
+    .out = evicted_columns,
+    .out_bytes = sizeof(struct evicted),
+};
+
+static const struct pg_statement relay_alive = {
+    .name = "relay_alive",
+    .sql = "SELECT 1",
+    .is_single = true,
+};
+
+static const struct pg_statement relay_read = {
+    .name = "relay_read",
+    .sql = "SELECT seq, id, aggregatetype, aggregateid, version, type, payload, time_us,"
+           " traceparent FROM event WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT 1000",
+    .in = range_columns,
+    .is_single = true,
+    .out = event_columns,
+    .out_bytes = sizeof(struct sent_event),
+};
+
+static const struct pg_statement relay_move = {
+    .name = "relay_move",
+    .sql = "UPDATE event_cursor SET seq = $1 WHERE name = 'kafka' AND seq < $1",
+    .in = cursor_columns,
+    .is_single = true,
+};
+
+const struct pg_statement *const relay_statements[] = {
+    &relay_lock,  &relay_evict,   &relay_alive,    &relay_read, &relay_move,
+    &event_clock, &event_writers, &event_position, NULL,
+};
+
+static enum error
+ask(struct relay *relay, const struct pg_statement *statement, const void *row,
+    struct pg_step *ret_step)
+{
+    static const char nothing;
+    const void *pointer = row == NULL ? &nothing : row;
+    enum error error = pg_connect(relay->pg);
+
+    *ret_step = (struct pg_step){ .statement = statement, .rows = &pointer, .count = 1 };
+    return error != ERR_OK ? error : pg_round(relay->pg, false, ret_step, 1, relay->arena);
+}
+
+/* ---- records ---- */
+
+static const struct relay_route *
+route_of(const struct relay *relay, const char *aggregatetype)
+{
+    for (const struct relay_route *route = relay->options.routes; route->topic != NULL; route++) {
+        if (strcmp(route->aggregatetype, aggregatetype) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+static const char *
+time_text(struct arena *arena, int64_t time_us)
+{
+    time_t seconds = (time_t)(time_us / SECOND_US);
+    struct tm utc;
+    char date[32];
+
+    gmtime_r(&seconds, &utc);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
+    return arena_print(arena, "%s.%06dZ", date, (int)(time_us % SECOND_US));
+}
+
+/* The key is in the payload; an event without it (a defect) goes by its aggregate. Nearly all are found
+ * without building a tree of the payload, which was a fifteenth of order-svc's time. */
+static const char *
+key_of(const struct event *event, const char *member, struct arena *arena)
+{
+    const char *key;
+    json_t *payload;
+    size_t bytes;
+
+    if (json_peek_text(event->payload, member, &key, &bytes) && bytes > 0)
+        return arena_copy(arena, key, bytes);
+    payload = json_loads(event->payload, 0, NULL);
+    key = json_string_value(json_object_get(payload, member));
+    if (key != NULL && key[0] != '\0')
+        key = arena_copy(arena, key, strlen(key));
+    else
+        key = uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1));
+    json_decref(payload);
+    return key;
+}
+
+static void
+header_add(struct kafka_record *record, const char *name, const char *value)
+{
+    assert(record->header_count < KAFKA_HEADERS_MAX);
+    if (value[0] != '\0')
+        record->headers[record->header_count++] = (struct kafka_header){ name, value };
+}
+
+static struct kafka_record
+record_of(struct relay *relay, const struct sent_event *sent, const struct relay_route *route)
+{
+    const struct event *event = &sent->event;
+    struct arena *arena = relay->arena;
+    struct kafka_record record = { .topic = route->topic,
+                                   .partition = KAFKA_PARTITION_BY_KEY,
+                                   .key = key_of(event, route->key_member, arena),
+                                   .value = event->payload,
+                                   .timestamp_ms = event->time_us / 1000 };
+
+    header_add(&record, "ce_specversion", "1.0");
+    header_add(&record, "ce_id", uuid_print(event->id, arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_source", arena_print(arena, "/sagamesh/%s", relay->options.source));
+    header_add(&record, "ce_type", arena_print(arena, "sagamesh.%s.v1", event->type));
+    header_add(&record, "ce_time", time_text(arena, event->time_us));
+    header_add(&record, "ce_subject",
+               uuid_print(event->aggregateid, arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_partitionkey", record.key);
+    header_add(&record, "ce_sequence", arena_print(arena, "%020" PRId64, sent->seq));
+    header_add(&record, "ce_version", arena_print(arena, "%" PRId32, event->version));
+    header_add(&record, "ce_traceparent", event->traceparent == NULL ? "" : event->traceparent);
+    header_add(&record, "content-type", "application/json");
+    return record;
+}
+
+static struct kafka_record
+heartbeat_of(struct relay *relay, const char *topic, int32_t partition,
+             const struct event_horizon *horizon)
+{
+    struct arena *arena = relay->arena;
+    struct kafka_record record = {
+        .topic = topic,
+        .partition = partition,
+        .value = arena_print(arena, "{\"upTo\":%" PRId64 ",\"timeUs\":%" PRId64 "}", horizon->last,
+                             horizon->time_us),
+        .timestamp_ms = horizon->time_us / 1000,
+    };
+
+    header_add(&record, "ce_specversion", "1.0");
+    header_add(&record, "ce_id",
+               uuid_print(uuid_v7(clock_now_us()), arena_take(arena, UUID_TEXT_BYTES + 1)));
+    header_add(&record, "ce_source", arena_print(arena, "/sagamesh/%s", relay->options.source));
+    header_add(&record, "ce_type", "sagamesh.relay.heartbeat.v1");
+    header_add(&record, "ce_time", time_text(arena, horizon->time_us));
+    header_add(&record, "content-type", "application/json");
+    return record;
+}
+
+/* ---- a round ---- */
+
+static bool
+is_stopping(const struct relay *relay)
+{
+    return queue_is_closed(relay->queue);
+}
+
+static void
+pause_us(struct relay *relay, int64_t us)
+{
+    size_t count;
+
+    queue_take(relay->queue, 1, us, &count);
+}
+
+/* What keeps the news, at a bounded rate: a person must be able to end it. */
+static void
+say_late(struct relay *relay, int64_t late_us, const struct event_writer *writer)
+{
+    if (clock_steady_us() < relay->late_due_us)
+        return;
+    relay->late_due_us = clock_steady_us() + LATE_AGAIN_US;
+    relay->is_late = true;
+    log_warn(
+        "relay=late source=%s seconds=%" PRId64 " backend=%d application=%s state=\"%s\""
+        " prepared=\"%s\" because=\"this transaction writes events and is open for that long\"",
+        relay->options.source, late_us / SECOND_US, (int)writer->pid, writer->application,
+        writer->state, writer->prepared);
+}
+
+/* Waits until all that may have drawn a number up to the horizon have ended. */
+static enum error
+wait_for_writers(struct relay *relay, const struct event_horizon *horizon)
+{
+    int64_t began_us = clock_steady_us(), settle_us = SETTLE_US;
+    struct event_writer oldest;
+    bool is_settled = false;
+    enum error error;
+
+    for (;;) {
+        error = event_horizon_look(relay->pg, horizon, relay->arena, &is_settled, &oldest);
+        if (error != ERR_OK || is_settled)
+            break;
+        if (is_stopping(relay))
+            return ERR_STOPPING;
+        if (clock_steady_us() - began_us > LATE_US)
+            say_late(relay, clock_steady_us() - began_us, &oldest);
+        pause_us(relay, settle_us);
+        settle_us = settle_us < SETTLE_US_MAX ? 2 * settle_us : SETTLE_US_MAX;
+    }
+    if (error == ERR_OK && relay->is_late)
+        log_info("relay=on_time source=%s", relay->options.source);
+    relay->is_late = relay->is_late && error != ERR_OK;
+    return error;
+}
+
+static enum error
+send_events(struct relay *relay, const struct sent_event *events, size_t count)
+{
+    struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct relay_route *route = route_of(relay, events[i].event.aggregatetype);
+
+        if (route != NULL)
+            records[used++] = record_of(relay, &events[i], route);
+    }
+    return used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
+}
+
+/* Everything up to the horizon, in portions; the cursor follows each. */
+static enum error
+send_range(struct relay *relay, const struct event_horizon *horizon)
+{
+    struct range range = { horizon->cursor, horizon->last };
+    enum error error = ERR_OK;
+    bool has_more = true;
+
+    while (error == ERR_OK && relay->is_owner && has_more && range.after < range.until &&
+           !is_stopping(relay)) {
+        const struct sent_event *events;
+        struct pg_step step;
+
+        error = ask(relay, &relay_read, &range, &step);
+        if (error != ERR_OK)
+            return error;
+        events = step.ret_rows;
+        has_more = step.ret_count == ROUND_MAX;
+        error = send_events(relay, events, step.ret_count);
+        if (error == ERR_OK) {
+            if (step.ret_count > 0)
+                crash_point("relay.after-send"); /* all of it comes once more */
+            range.after = has_more ? events[step.ret_count - 1].seq : range.until;
+            error = ask(relay, &relay_move, &range, &step);
+        }
+        arena_reset(relay->arena);
+    }
+    if (error == ERR_OK && !relay->is_owner)
+        return ERR_STORE_DOWN; /* stay_owner() found the session gone */
+    return is_stopping(relay) ? ERR_STOPPING : error;
+}
+
+/* Every topic is there, made if need be: a record for a topic that is not would wait in the producer
+ * until it is given up. */
+static enum error
+find_topics(struct relay *relay)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && relay->options.routes[i].topic != NULL; i++) {
+        const char *topic = relay->options.routes[i].topic;
+
+        assert(i < ROUTES_MAX);
+        error = kafka_partition_count(relay->producer, topic, ASK_MS, &relay->partitions[i]);
+        if (error == ERR_NOT_FOUND)
+            error =
+                kafka_topic_make(relay->producer, topic, PARTITIONS, ASK_MS) == ERR_OK
+                    ? kafka_partition_count(relay->producer, topic, ASK_MS, &relay->partitions[i])
+                    : ERR_UNREACHABLE;
+    }
+    relay->has_topics = error == ERR_OK;
+    return error;
+}
+
+static enum error
+send_heartbeats(struct relay *relay, const struct event_horizon *horizon)
+{
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && relay->options.routes[i].topic != NULL; i++) {
+        size_t count = (size_t)relay->partitions[i];
+        struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
+
+        for (int32_t n = 0; n < relay->partitions[i]; n++)
+            records[n] = heartbeat_of(relay, relay->options.routes[i].topic, n, horizon);
+        error = kafka_send(relay->producer, records, count, SEND_MS);
+    }
+    relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
+    return error;
+}
+
+/* ---- who sends ---- */
+
+/* Another replica sends. If it is silent, its place is taken: two that send for a moment do no harm, for
+ * what both send comes twice, and the cursor never goes back. */
+static enum error
+look_at_owner(struct relay *relay)
+{
+    const struct evicted *evicted;
+    struct pg_step step;
+    enum error error;
+
+    if (clock_steady_us() < relay->look_due_us)
+        return ERR_OK;
+    relay->look_due_us = clock_steady_us() + CANDIDATE_US;
+    error = ask(relay, &relay_evict, NULL, &step);
+    if (error != ERR_OK || step.ret_count == 0)
+        return error;
+    evicted = step.ret_rows;
+    log_warn("relay=takes_over source=%s backend=%d application=%s silent_seconds=%" PRId64
+             " ended=%s because=\"the replica that sends the news hangs, or its host is gone\"",
+             relay->options.source, (int)evicted->pid, evicted->application,
+             evicted->silent_us / SECOND_US, evicted->is_done ? "yes" : "no");
+    return ERR_OK;
+}
+
+static enum error
+own(struct relay *relay)
+{
+    struct pg_step step;
+    enum error error = ask(relay, &relay_lock, NULL, &step);
+
+    relay->is_owner = error == ERR_OK && *(const bool *)step.ret_rows;
+    if (relay->is_owner)
+        log_info("relay=owner source=%s", relay->options.source);
+    else if (error == ERR_OK)
+        error = look_at_owner(relay);
+    return error;
+}
+
+/* Kafka is slow: the others must not think that this replica hangs. */
+static void
+stay_owner(void *context)
+{
+    struct relay *relay = context;
+    struct pg_step step;
+
+    if (relay->is_owner && ask(relay, &relay_alive, NULL, &step) != ERR_OK)
+        relay->is_owner = false; /* and so is the lock gone; the round ends at its next question */
+}
+
+static enum error
+round_once(struct relay *relay)
+{
+    bool has_time = clock_steady_us() >= relay->heartbeat_due_us;
+    struct event_horizon horizon;
+    enum error error = ERR_OK;
+
+    if (!relay->is_owner)
+        error = own(relay);
+    if (error == ERR_OK && relay->is_owner && !relay->has_topics)
+        error = find_topics(relay);
+    if (error != ERR_OK || !relay->is_owner)
+        return error;
+    error = pg_connect(relay->pg);
+    if (error == ERR_OK)
+        error = event_horizon_find(relay->pg, has_time, relay->arena, &horizon);
+    if (error == ERR_OK && horizon.last > horizon.cursor) {
+        error = wait_for_writers(relay, &horizon);
+        if (error == ERR_OK)
+            error = send_range(relay, &horizon);
+    }
+    if (error == ERR_OK && has_time)
+        error = send_heartbeats(relay, &horizon);
+    return error;
+}
+
+static void *
+relay_main(void *context)
+{
+    struct relay *relay = context;
+
+    while (!is_stopping(relay)) {
+        enum error error = round_once(relay);
+
+        if (error == ERR_STORE_DOWN)
+            relay->is_owner = false; /* the lock went with the session */
+        if (error == ERR_UNREACHABLE)
+            relay->has_topics = false; /* what comes back may be another cluster */
+        arena_reset(relay->arena);
+        pause_us(relay, POLL_US);
+    }
+    return NULL;
+}
+
+struct relay *
+relay_open(const struct relay_options *options)
+{
+    struct relay *relay = memory_take(sizeof *relay);
+
+    relay->options = *options;
+    relay->queue = queue_new(1);
+    relay->arena = arena_new();
+    relay->pg = pg_new(options->conninfo, options->source, relay_statements);
+    relay->producer = kafka_producer_new(options->brokers, options->source);
+    kafka_producer_on_wait(relay->producer, stay_owner, relay);
+    if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
+        abort();
+    return relay;
+}
+
+void
+relay_wake(struct relay *relay)
+{
+    if (relay != NULL)
+        queue_wake(relay->queue);
+}
+
+struct relay *
+relay_close(struct relay *relay)
+{
+    if (relay == NULL)
+        return NULL;
+    queue_close(relay->queue);
+    pthread_join(relay->thread, NULL);
+    pg_free(relay->pg);
+    kafka_producer_free(relay->producer);
+    arena_free(relay->arena);
+    queue_free(relay->queue);
+    free(relay);
+    return NULL;
+}

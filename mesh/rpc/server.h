@@ -1,0 +1,89 @@
+/* server.h -- gRPC's C core behind a table of methods.
+ *
+ * One thread serves the completion queue: it decodes a message into an op, validates it, and
+ * submits the call; no I/O and no waiting happens there. Answers come back by call->finish() from
+ * any thread.
+ *
+ * Connections come by mesh/rpc/acceptor.h: the core itself does not listen.
+ *
+ * Beside the program's own services a server answers
+ *   grpc.health.v1.Health            Check and Watch, per service name and for ""
+ *   grpc.reflection.v1, .v1alpha     from the descriptor set that is embedded at build
+ *   sagamesh.batch.v1.BatchService   the envelope: many calls of any of its methods
+ *
+ * Thread    rpc_server_open/stop/close: the main thread. rpc_server_set_serving: any.
+ * Memory    The options' texts and tables must outlive the server. A call's op, message and reply
+ *           live in the call's arena and go when finish() is called.
+ * Errors    Every failed call carries grpc-status-details-bin with one google.rpc.ErrorInfo
+ *           (rpc_status.h). A deadline that has passed before submit is ERR_EXPIRED; a message that
+ *           cannot be parsed, or has text that is not UTF-8, BAD_REQUEST; more than calls_max in
+ *           flight BUSY; an unknown method UNIMPLEMENTED. gRPC itself refuses, without an
+ *           ErrorInfo, a message or metadata over the limit (RESOURCE_EXHAUSTED) and compressed
+ *           messages (UNIMPLEMENTED); too much metadata also costs the client its connection.
+ * Units     *_bytes bytes, *_ms milliseconds.
+ */
+#ifndef MESH_RPC_SERVER_H
+#define MESH_RPC_SERVER_H
+
+#include "mesh/base/call.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+enum {
+    RPC_MESSAGE_BYTES_MAX = 1 << 20, /* a request, or an envelope */
+    RPC_ITEMS_MAX = 1024,            /* in an envelope */
+    RPC_METADATA_BYTES_MAX = 8 << 10,
+};
+
+struct rpc_server;
+
+/* One gRPC service of the program. Its table is checked against the descriptor when the server
+ * opens: a method without a row, or a row without a method, ends the program. */
+struct rpc_service {
+    const ProtobufCServiceDescriptor *descriptor;
+    const struct method *methods; /* ends with a row of zeros */
+    /* Takes the decoded call: queues it or finishes it; the rpc thread. Must not block. A call
+     * without a deadline has one a day away. */
+    void (*submit)(void *owner, struct call *call);
+    void *owner;
+};
+
+struct rpc_server_options {
+    const char *listen; /* "127.0.0.1:7401"; port 0 picks a free one */
+    size_t calls_max;   /* unary calls and envelope items in flight */
+    const struct rpc_service *services;
+    size_t service_count;
+};
+
+/* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. Errors: those of
+ * rpc_acceptor_open(). */
+enum error rpc_server_open(const struct rpc_server_options *options,
+                           struct rpc_server **ret_server);
+
+int rpc_server_port(const struct rpc_server *server);
+
+/* Asks through the port whether the server answers: see rpc_probe.h. Not after the stop. */
+enum error rpc_server_probe(const struct rpc_server *server, int wait_ms);
+
+/* Health of "" and of every own service; watchers are told. */
+void rpc_server_set_serving(struct rpc_server *server, bool is_serving);
+
+/* Drains: NOT_SERVING, no new calls (STOPPING), what is in flight is answered, streams are ended,
+ * then the port is closed. Returns after grace_ms at the latest; what is still open then is
+ * cancelled: its calls must be finished all the same, and nobody hears of it. Once. */
+void rpc_server_stop(struct rpc_server *server, int grace_ms);
+
+/* After rpc_server_stop(), and after every submitted call was finished: stop the threads that hold
+ * calls in between. NULL is fine. Returns NULL. */
+struct rpc_server *rpc_server_close(struct rpc_server *server);
+
+struct rpc_server_counters {
+    uint64_t calls;  /* of any kind that arrived; an envelope is one */
+    uint64_t items;  /* of envelopes */
+    uint64_t failed; /* calls and items that were not answered OK */
+    uint64_t busy;   /* of these, those refused because calls_max were in flight */
+    uint64_t connections, connections_refused, connections_silent; /* see rpc_acceptor.h */
+};
+void rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters);
+
+#endif

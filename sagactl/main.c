@@ -1,0 +1,300 @@
+/* sagactl -- looks at sagas and moves the ones that stand. The table of words is the index. */
+#include "mesh/base/clock.h"
+#include "mesh/base/config.h"
+#include "mesh/base/log.h"
+#include "mesh/base/terminal.h"
+#include "mesh/base/uuid.h"
+#include "sagactl/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct {
+    const char *word;
+    int arguments_min, arguments_max;
+    enum ctl_exit (*run)(struct ctl *ctl);
+    const char *ids; /* the word that shows the ids it takes; "": it takes none */
+} words[] = {
+    { "list",          0, 0, ctl_list,          ""         },
+    { "orders",        0, 0, ctl_orders,        ""         },
+    { "show",          1, 1, ctl_show,          "list"     },
+    { "retry",         0, 1, ctl_retry,         "list"     },
+    { "compensate",    0, 1, ctl_compensate,    "list"     },
+    { "settle",        2, 2, ctl_settle,        "list"     },
+    { "cancel",        1, 1, ctl_cancel,        "list"     },
+    { "payments",      0, 0, ctl_payments,      ""         },
+    { "refund",        1, 1, ctl_refund,        "payments" },
+    { "refund-charge", 1, 1, ctl_refund_charge, "audit"    },
+    { "release",       1, 1, ctl_release,       "audit"    },
+    { "tell",          1, 1, ctl_tell,          "audit"    },
+    { "ask",           0, 1, ctl_ask,           "orders"   },
+    { "sell",          1, 1, ctl_sell,          "audit"    },
+    { "end",           1, 2, ctl_end,           "orders"   },
+    { "audit",         0, 0, ctl_audit,         ""         },
+    { "definitions",   0, 0, ctl_definitions,   ""         },
+    { "ping",          0, 1, ctl_ping,          ""         },
+    { "demo",          0, 0, ctl_demo,          ""         },
+    { "id",            0, 1, ctl_id,            ""         },
+};
+
+static const char usage[] =
+    "usage: sagactl WORD [FLAGS]\n"
+    "\n"
+    "looking:\n"
+    "  list [--phase=PHASE]   sagas, the last first: stuck, waiting, running, retrying, compensating or\n"
+    "                         ended; without a phase, all that have not ended. --state and --reason\n"
+    "                         choose among them\n"
+    "  show ID                a saga and its steps: what was called, how often, how long, why it stands\n"
+    "  orders                 orders that have not ended, newest first\n"
+    "  payments               payments that need a person, with the trouble of each\n"
+    "  audit                  does all that holds money or goods agree, also between services? What does\n"
+    "                         not is told, with the word that repairs it\n"
+    "  definitions            what definitions are loaded, by name and content hash\n"
+    "  ping [ADDRESS]         the health of a program (of the orchestrator's when none is named)\n"
+    "moving, with --comment for the audit record:\n"
+    "  retry ID               try the failed step of a stuck saga once more\n"
+    "  compensate ID          undo a stuck saga\n"
+    "  retry --all, compensate --all\n"
+    "                         all stuck sagas, or those with --state and --reason; when it breaks off,\n"
+    "                         say it again: it goes on with those that are still stuck\n"
+    "  settle ID WORD         say what came of the step that a saga is stuck at: done, refused (it was not\n"
+    "                         done and will not be); or end the saga as it stands: ended\n"
+    "  cancel ID              wish a saga undone, before its point of no return\n"
+    "  refund PAYMENT_ID      pay back, once, what the provider of such a payment says it took; also of one\n"
+    "                         that was taken for an order that has FAILED\n"
+    "  refund-charge ID       give a wallet's charge back, once, whose order has FAILED or is not there\n"
+    "  release HOLD_ID        free what is held or sold for an order that has FAILED or is not there\n"
+    "  tell PAYMENT_ID        tell its order's saga again how a payment stands, should that be lost\n"
+    "  ask ORDER_ID           ask again for the saga of an order, should it have none, and tell it of its\n"
+    "                         payments; --all: of every order that has not ended, after a restore\n"
+    "  sell ORDER_ID          sell what a PAID order has reserved, should that have been lost\n"
+    "  end ORDER_ID [WORD]    let an order that is open end as its saga did; of one that a person settled:\n"
+    "                         paid or failed\n"
+    "trying out:\n"
+    "  demo                   place an order that is paid and one that is undone; show what happened\n"
+    "  id [COUNT]             make ids (UUIDv7)\n"
+    "\n"
+    "exit status: 0 done, 1 refused or failed, 2 not understood, 3 no answer came;\n"
+    "of audit: 0 nothing was found, 1 something was, 2 it could not look everywhere\n"
+    "\n"
+    "flags:";
+
+static const struct config_key keys[] = {
+    { "saga", CONFIG_TEXT, "", 0, 0,
+      "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
+      offsetof(struct ctl, saga) },
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, orders, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "storage", CONFIG_TEXT, "", 0, 0, "release, sell, audit, demo: address of storage-svc",
+      offsetof(struct ctl, storage) },
+    { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
+      offsetof(struct ctl, account) },
+    { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
+    { "state", CONFIG_TEXT, "", 0, 0, "list, retry --all, compensate --all: only sagas in this state",
+      offsetof(struct ctl, state) },
+    { "reason", CONFIG_TEXT, "", 0, 0,
+      "list, retry --all, compensate --all: only sagas with this error code, as list shows it",
+      offsetof(struct ctl, reason) },
+    { "limit", CONFIG_INT, "100", 1, 100000, "list, orders, payments: how many at most", offsetof(struct ctl, limit) },
+    { "all", CONFIG_FLAG, NULL, 0, 0, "list, orders, payments: without a limit; retry, compensate, ask: all of them",
+      offsetof(struct ctl, is_all) },
+    { "page", CONFIG_TEXT, "", 0, 0, "list, orders, payments: go on from here, as the list before said",
+      offsetof(struct ctl, page) },
+    { "rate", CONFIG_INT, "0", 0, 100000,
+      "how many a second at most; 0: 2,000 of audit, 100 of the others",
+      offsetof(struct ctl, rate) },
+    { "minutes", CONFIG_INT, "15", 0, 100000,
+      "audit: an order that has not ended so long after its time is told", offsetof(struct ctl, minutes) },
+    { "days", CONFIG_INT, "7", 1, 100000,
+      "audit: how old what has ended may be; what has not is looked at, however old",
+      offsetof(struct ctl, days) },
+    { "pause", CONFIG_INT, "2", 0, 600,
+      "audit: seconds until what disagrees is looked at once more", offsetof(struct ctl, pause_seconds) },
+    { "skip-sums", CONFIG_FLAG, NULL, 0, 0,
+      "audit: do not have the services recompute what they hold from all their rows",
+      offsetof(struct ctl, skips_sums) },
+    { "comment", CONFIG_TEXT, "", 0, 0, "retry, compensate, settle, refund, tell, ask: who and why, up to 200 bytes",
+      offsetof(struct ctl, comment) },
+    { "output", CONFIG_TEXT, "", 0, 0, "settle ID done: what the step gave, as a JSON object of its Output's names",
+      offsetof(struct ctl, output) },
+    { "request-id", CONFIG_TEXT, "", 0, 0,
+      "of all words that move something: the id of an earlier try that got no answer",
+      offsetof(struct ctl, request_id) },
+    { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
+      offsetof(struct ctl, timeout_seconds) },
+    { "json", CONFIG_FLAG, NULL, 0, 0, "answer in JSON, errors too", offsetof(struct ctl, is_json) },
+    { 0 },
+};
+/* clang-format on */
+
+void
+ctl_print_json(struct json_writer *writer)
+{
+    puts(writer->text);
+    json_writer_free(writer);
+}
+
+enum ctl_exit
+ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const char *next,
+         const char *format, ...)
+{
+    char text[512];
+    va_list values;
+
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    if (ctl->is_json) {
+        struct json_writer alone = { 0 };
+        struct json_writer *writer = ctl->open_list == NULL ? &alone : ctl->open_list;
+
+        if (ctl->open_list == NULL)
+            json_open_object(writer, NULL);
+        else
+            json_close_array(writer);
+        json_open_object(writer, "error");
+        json_put_text(writer, "code", code);
+        json_put_text(writer, "message", text);
+        if (next != NULL)
+            json_put_text(writer, "next", next);
+        json_close_object(writer);
+        json_close_object(writer);
+        ctl_print_json(writer);
+        return status;
+    }
+    fflush(stdout);
+    terminal_clean(text);
+    fprintf(stderr, "sagactl: %s\n", text);
+    if (next != NULL)
+        fprintf(stderr, "         %s\n", next);
+    return status;
+}
+
+const char *
+ctl_request_id(const struct ctl *ctl)
+{
+    char text[UUID_TEXT_BYTES + 1];
+
+    if (ctl->request_id[0] != '\0')
+        return ctl->request_id;
+    return arena_print(ctl->arena, "%s", uuid_print(uuid_v7(clock_now_us()), text));
+}
+
+/* Where the ids that a word takes are to be seen. */
+static const char *
+next_of_ids(const struct ctl *ctl)
+{
+    const char *ids = "list";
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, ctl->word) == 0)
+            ids = words[i].ids;
+    }
+    return arena_print(ctl->arena, "sagactl %s shows the ids there are.", ids);
+}
+
+const char *
+ctl_id_argument(const struct ctl *ctl)
+{
+    const char *text = ctl->arguments[0];
+    struct uuid id;
+
+    if (uuid_parse(text, strlen(text), &id))
+        return text;
+    ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", next_of_ids(ctl),
+             "'%s' is not an id: 36 characters, lower case, like "
+             "0193d5a0-6f5b-7c1e-8d57-3a1f0c2b4e99",
+             text);
+    return NULL;
+}
+
+enum ctl_exit
+ctl_id(struct ctl *ctl)
+{
+    const char *text = ctl->argument_count > 0 ? ctl->arguments[0] : "1";
+    char id[UUID_TEXT_BYTES + 1], *end;
+    long count = strtol(text, &end, 10);
+    struct json_writer writer = { 0 };
+
+    if (*text == '\0' || *end != '\0' || count < 1 || count > 1000000)
+        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl id 3 makes three.",
+                        "'%s' is not a count from 1 to 1,000,000", text);
+    if (ctl->is_json) {
+        json_open_object(&writer, NULL);
+        json_open_array(&writer, "ids");
+    }
+    for (long i = 0; i < count; i++) {
+        uuid_print(uuid_v7(clock_now_us()), id);
+        if (ctl->is_json)
+            json_put_text(&writer, NULL, id);
+        else
+            puts(id);
+    }
+    if (ctl->is_json) {
+        json_close_array(&writer);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+    }
+    return CTL_DONE;
+}
+
+static enum ctl_exit
+run(struct ctl *ctl)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, ctl->word) != 0)
+            continue;
+        if (ctl->argument_count < words[i].arguments_min)
+            return ctl_fail(
+                ctl, CTL_USAGE, "BAD_REQUEST",
+                arena_print(ctl->arena, "sagactl %s shows the ids there are.", words[i].ids),
+                "%s needs an id%s", ctl->word,
+                words[i].arguments_min > 1 ? ", and a word behind it" : "");
+        if (ctl->argument_count > words[i].arguments_max)
+            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help says what it takes.",
+                            "%s has no use for '%s'", ctl->word,
+                            ctl->arguments[words[i].arguments_max]);
+        return words[i].run(ctl);
+    }
+    return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
+                    "there is no word '%s'", ctl->word);
+}
+
+/* Output that did not arrive (a full disk, a closed pipe) is not done. */
+static int
+close_output(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("sagactl: standard output");
+        return status == CTL_DONE ? CTL_REFUSED : status;
+    }
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct ctl ctl = { 0 };
+    struct config_table table = { keys, &ctl };
+    int count, status;
+
+    log_open("sagactl", LOG_ERROR);
+    count = config_read(argc, argv, usage, &table, 1);
+    if (count == 0 || strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "help") == 0) {
+        char *help[] = { argv[0], "--help", NULL };
+
+        if (count == 0)
+            return ctl_fail(&ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
+                            "which word?");
+        config_read(2, help, usage, &table, 1);
+    }
+    ctl.word = argv[0];
+    ctl.arguments = argv + 1;
+    ctl.argument_count = count - 1;
+    ctl.arena = arena_new();
+    status = run(&ctl);
+    arena_free(ctl.arena);
+    return close_output(status);
+}
