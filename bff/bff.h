@@ -141,10 +141,6 @@ void job_fail_for(struct job *job, const struct rpc_result *result, int retry_se
 
 /* ---- parts ---- */
 
-/* RFC 3339, UTC, in microseconds: "2026-11-21T10:00:00.000000Z". */
-enum { TIME_TEXT_BYTES = 27 };
-char *time_print(int64_t time_us, char text[TIME_TEXT_BYTES + 1]);
-
 /* "" is fine: 0 is returned by *ret_number. False: 400 was answered. */
 bool job_read_page_size(struct job *job, int32_t *ret_size);
 const char *job_read_query(struct job *job, const char *name); /* "" when there is none */

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     ATTEMPTS_MAX = 3,
@@ -348,19 +347,4 @@ job_problem(struct job *job, int status, const char *code, const char *pointer, 
     json_close_object(&json);
     job_answer_bytes(job, status, "application/problem+json", json.text, json.bytes, headers);
     json_writer_free(&json);
-}
-
-char *
-time_print(int64_t time_us, char text[TIME_TEXT_BYTES + 1])
-{
-    time_t seconds = (time_t)(time_us / SECOND_US);
-    struct tm when;
-    char day[32], whole[64];
-
-    gmtime_r(&seconds, &when);
-    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &when);
-    snprintf(whole, sizeof whole, "%.19s.%06dZ", day, (int)(time_us % SECOND_US));
-    memcpy(text, whole, TIME_TEXT_BYTES);
-    text[TIME_TEXT_BYTES] = '\0';
-    return text;
 }

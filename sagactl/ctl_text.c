@@ -1,10 +1,10 @@
 #include "sagactl/ctl_text.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/terminal.h"
+#include "mesh/base/time.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* clang-format off */
 static const char *const phases[] = {
@@ -54,13 +54,10 @@ ctl_age_text(int64_t age_us, struct arena *arena)
 const char *
 ctl_time_text(int64_t time_us, struct arena *arena)
 {
-    time_t seconds = (time_t)(time_us / SECOND_US);
-    struct tm parts;
-    char text[32];
+    char text[TIME_TEXT_BYTES + 1];
 
-    gmtime_r(&seconds, &parts);
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
-    return arena_print(arena, "%s.%03lld UTC", text, (long long)(time_us / 1000 % 1000));
+    time_print(time_us, text);
+    return arena_print(arena, "%.10s %.12s UTC", text, text + 11);
 }
 
 const char *

@@ -180,9 +180,6 @@ const char *provider_text(const json_t *object, const char *key, struct arena *a
  * below 0, or past 10^15. A JSON real is never an amount. */
 bool provider_amount(const json_t *value, const char *currency, int64_t *ret_minor);
 
-/* "2026-11-21T12:00:00Z", "...+09:00", with or without a fraction -> microseconds; 0: not such a time. */
-int64_t provider_time_us(const char *text);
-
 /* What an HTTP status says of a request that may or may not have been done. KNOWN: read the body. */
 enum outcome provider_status_outcome(int status);
 

@@ -1,11 +1,10 @@
-/* provider_read.c -- What adapters read of a provider's answers and webhooks: texts, amounts, times, words. */
+/* provider_read.c -- What adapters read of a provider's answers and webhooks: texts, amounts, words. */
 #include "account-svc/provider/provider.h"
 #include "mesh/base/terminal.h"
 
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 /* ---- answers ---- */
 
@@ -158,89 +157,6 @@ provider_amount(const json_t *value, const char *currency, int64_t *ret_minor)
         return false;
     *ret_minor = json_integer_value(value);
     return true;
-}
-
-/* So many digits, and no sign or space as sscanf would take; -1: there are fewer. */
-static int
-digits_read(const char **text, int count)
-{
-    int value = 0;
-
-    for (; count > 0; count--, (*text)++) {
-        if (!isdigit((unsigned char)**text))
-            return -1;
-        value = value * 10 + (**text - '0');
-    }
-    return value;
-}
-
-/* The digits, and what must follow them. */
-static bool
-field_read(const char **text, int count, char end, int min, int max, int *ret_value)
-{
-    *ret_value = digits_read(text, count);
-    if (*ret_value < min || *ret_value > max || (end != '\0' && **text != end))
-        return false;
-    *text += end != '\0';
-    return true;
-}
-
-static int
-month_days(int year, int month)
-{
-    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-    return days[month - 1] + (month == 2 && is_leap);
-}
-
-/* "Z" or "+09:00", to the end. */
-static bool
-zone_read(const char *text, int *ret_minutes)
-{
-    int sign = *text == '-' ? -1 : 1, hours, minutes;
-
-    *ret_minutes = 0;
-    if (strcmp(text, "Z") == 0)
-        return true;
-    if (*text != '+' && *text != '-')
-        return false;
-    text++;
-    if (!field_read(&text, 2, ':', 0, 23, &hours) || !field_read(&text, 2, '\0', 0, 59, &minutes))
-        return false;
-    *ret_minutes = sign * (hours * 60 + minutes);
-    return *text == '\0';
-}
-
-/* timegm() would mend what is no date and no time of day: the 30th of February is the 2nd of March to it.
- * A leap second is the second after it. */
-int64_t
-provider_time_us(const char *text)
-{
-    struct tm tm = { 0 };
-    int year, month, zone_minutes;
-    int64_t fraction_us = 0;
-
-    if (strlen(text) > 40 || !field_read(&text, 4, '-', 1970, 9999, &year) ||
-        !field_read(&text, 2, '-', 1, 12, &month) ||
-        !field_read(&text, 2, 'T', 1, month_days(year, month), &tm.tm_mday) ||
-        !field_read(&text, 2, ':', 0, 23, &tm.tm_hour) ||
-        !field_read(&text, 2, ':', 0, 59, &tm.tm_min) ||
-        !field_read(&text, 2, '\0', 0, tm.tm_min == 59 ? 60 : 59, &tm.tm_sec))
-        return 0;
-    if (*text == '.') {
-        int64_t unit_us = SECOND_US / 10;
-
-        if (!isdigit((unsigned char)*++text))
-            return 0;
-        for (; isdigit((unsigned char)*text); text++, unit_us /= 10)
-            fraction_us += (*text - '0') * unit_us;
-    }
-    if (!zone_read(text, &zone_minutes))
-        return 0;
-    tm.tm_year = year - 1900;
-    tm.tm_mon = month - 1;
-    return ((int64_t)timegm(&tm) - zone_minutes * 60) * SECOND_US + fraction_us;
 }
 
 /* 404 of a query is an answer of its own. Time-outs, conflicts, throttling and the provider's own

@@ -14,26 +14,14 @@
  */
 #include "account-svc/provider/provider_webhook.h"
 #include "mesh/base/json.h"
+#include "mesh/base/time.h"
 
 #include <string.h>
-#include <time.h>
 
 static const char *
 id_text(const struct payment *payment, struct arena *arena)
 {
     return uuid_print(payment->record.id, arena_take(arena, UUID_TEXT_BYTES + 1));
-}
-
-static const char *
-time_text(int64_t time_us, struct arena *arena)
-{
-    time_t seconds = (time_t)(time_us / SECOND_US);
-    char *text = arena_take(arena, 32);
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return text;
 }
 
 static void
@@ -59,7 +47,9 @@ static void
 sandbox_create(const struct provider *provider, const struct payment *payment, int64_t now_us,
                struct arena *arena, struct provider_request *request)
 {
+    int64_t end_us = payment->ends_at_us > 0 ? payment->ends_at_us : payment->expires_at_us;
     struct json_writer json = { 0 };
+    char end[TIME_TEXT_BYTES + 1];
 
     (void)now_us;
     request_fill(request, provider, "POST",
@@ -71,9 +61,7 @@ sandbox_create(const struct provider *provider, const struct payment *payment, i
     json_put_text(&json, "description", payment->description);
     if (payment->return_url[0] != '\0')
         json_put_text(&json, "returnUrl", payment->return_url);
-    json_put_text(
-        &json, "expiresAt",
-        time_text(payment->ends_at_us > 0 ? payment->ends_at_us : payment->expires_at_us, arena));
+    json_put_text(&json, "expiresAt", time_print_seconds(end_us, end));
     if (provider->webhook_url[0] != '\0')
         json_put_text(&json, "webhookUrl", provider->webhook_url);
     json_close_object(&json);
@@ -175,6 +163,16 @@ short_text(const json_t *object, const char *key, size_t bytes_max, struct arena
     return text != NULL && strlen(text) <= bytes_max ? text : NULL;
 }
 
+/* 0: it is not said. */
+static int64_t
+time_of(const json_t *object, const char *key, struct arena *arena)
+{
+    int64_t time_us = 0;
+
+    time_read(provider_text(object, key, arena), &time_us);
+    return time_us;
+}
+
 /* An amount that cannot be read is not ours. */
 static void
 payment_heard(const json_t *object, struct arena *arena, struct observation *observation)
@@ -182,8 +180,6 @@ payment_heard(const json_t *object, struct arena *arena, struct observation *obs
     const json_t *amount = json_object_get(object, "amount");
     const json_t *refunds = json_object_get(object, "refunds");
     const char *status = provider_text(object, "status", arena);
-    const char *expires = provider_text(object, "expiresAt", arena);
-    const char *occurred = provider_text(object, "occurredAt", arena);
     const char *currency = provider_text(object, "currency", arena);
 
     provider_status(&provider_sandbox, status, observation);
@@ -194,8 +190,8 @@ payment_heard(const json_t *object, struct arena *arena, struct observation *obs
     }
     observation->url = short_text(object, "checkoutUrl", PAYMENT_URL_BYTES_MAX, arena);
     observation->reference = short_text(object, "reference", PAYMENT_REFERENCE_BYTES_MAX, arena);
-    observation->expires_at_us = expires == NULL ? 0 : provider_time_us(expires);
-    observation->occurred_at_us = occurred == NULL ? 0 : provider_time_us(occurred);
+    observation->expires_at_us = time_of(object, "expiresAt", arena);
+    observation->occurred_at_us = time_of(object, "occurredAt", arena);
     for (size_t i = 0; i < json_array_size(refunds); i++) {
         const json_t *refund = json_array_get(refunds, i);
 

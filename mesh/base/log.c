@@ -2,13 +2,12 @@
 
 #include "mesh/base/clock.h"
 #include "mesh/base/terminal.h"
+#include "mesh/base/time.h"
 
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LINE_BYTES_MAX = 2048 };
@@ -37,17 +36,11 @@ static size_t
 print_head(char *line, size_t size, enum log_level level)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
-    struct timeval now;
-    struct tm utc;
-    char date[32];
-    int bytes;
+    char time[TIME_TEXT_BYTES + 1];
+    int bytes = snprintf(line, size, "time=%s level=%s program=%s %s%s%s",
+                         time_print(clock_wall_us(), time), names[level], program_name,
+                         trace[0] != '\0' ? "trace=" : "", trace, trace[0] != '\0' ? " " : "");
 
-    gettimeofday(&now, NULL);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-    bytes = snprintf(line, size, "time=%s.%06dZ level=%s program=%s %s%s%s", date, (int)now.tv_usec,
-                     names[level], program_name, trace[0] != '\0' ? "trace=" : "", trace,
-                     trace[0] != '\0' ? " " : "");
     return (size_t)bytes;
 }
 

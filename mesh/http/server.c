@@ -3,6 +3,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/base/time.h"
 #include "mesh/http/server_inner.h"
 
 #include <assert.h>
@@ -10,12 +11,12 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -247,15 +248,14 @@ static void
 clock_read(struct http_server *server)
 {
     int64_t second = clock_now_us() / SECOND_US;
-    time_t time = (time_t)second;
-    struct tm parts;
+    char date[TIME_HTTP_BYTES + 1];
 
     server->now_us = clock_steady_us();
     if (second == server->date_second)
         return;
     server->date_second = second;
-    gmtime_r(&time, &parts);
-    strftime(server->date, sizeof server->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+    snprintf(server->date, sizeof server->date, "Date: %s\r\n",
+             time_print_http(second * SECOND_US, date));
 }
 
 /* Deadlines move with every request, so the earliest is only a bound: looking finds the next one. */

@@ -4,6 +4,7 @@
 #include "mesh/base/json.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
+#include "mesh/base/time.h"
 #include "mesh/kafka/producer.h"
 #include "mesh/store/event_horizon.h"
 
@@ -12,7 +13,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     ROUND_MAX = 1000,     /* events of one send */
@@ -173,13 +173,7 @@ route_of(const struct relay *relay, const char *aggregatetype)
 static const char *
 time_text(struct arena *arena, int64_t time_us)
 {
-    time_t seconds = (time_t)(time_us / SECOND_US);
-    struct tm utc;
-    char date[32];
-
-    gmtime_r(&seconds, &utc);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-    return arena_print(arena, "%s.%06dZ", date, (int)(time_us % SECOND_US));
+    return time_print(time_us, arena_take(arena, TIME_TEXT_BYTES + 1));
 }
 
 /* The key is in the payload; an event without it (a defect) goes by its aggregate. Nearly all are found

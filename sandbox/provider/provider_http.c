@@ -5,6 +5,7 @@
  */
 #include "sandbox/provider/provider_http.h"
 #include "mesh/base/arena.h"
+#include "mesh/base/time.h"
 #include "sandbox/provider/provider_page.h"
 #include "sandbox/provider/provider_record.h"
 

@@ -1,5 +1,6 @@
 /* provider_page.c -- The checkout page. */
 #include "sandbox/provider/provider_page.h"
+#include "mesh/base/time.h"
 #include "sandbox/provider/provider_record.h"
 
 #include <inttypes.h>
@@ -113,7 +114,7 @@ buttons(struct arena *arena, const struct payment *payment)
 char *
 page_write(struct arena *arena, const struct payment *payment)
 {
-    char amount[32], expires[TIME_TEXT_BYTES];
+    char amount[32], expires[TIME_TEXT_BYTES + 1];
     const char *status = payment_status_name(payment->status);
 
     return arena_print(arena,

@@ -1,73 +1,17 @@
 /* provider_record.c -- Payments into JSON and back. */
-#define _GNU_SOURCE /* timegm */
 #include "sandbox/provider/provider_record.h"
 #include "mesh/base/arena.h"
-#include "mesh/base/clock.h"
+#include "mesh/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* ---- times ----------------------------------------------------------------------------------- */
-
-char *
-time_print(int64_t time_us, char text[TIME_TEXT_BYTES])
-{
-    time_t seconds = (time_t)(time_us / SECOND_US);
-    char whole[TIME_TEXT_BYTES - 10];
-    struct tm parts;
-
-    gmtime_r(&seconds, &parts);
-    strftime(whole, sizeof whole, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text, TIME_TEXT_BYTES, "%s.%06dZ", whole, (int)(time_us % SECOND_US));
-    return text;
-}
-
-/* ".5" is half a second. *text moves behind it. */
-static int64_t
-fraction_read_us(const char **text)
-{
-    int64_t unit_us = SECOND_US, sum_us = 0;
-
-    if (**text != '.')
-        return 0;
-    while (*++*text >= '0' && **text <= '9') {
-        unit_us /= 10;
-        sum_us += (**text - '0') * unit_us;
-    }
-    return sum_us;
-}
-
-bool
-time_read(const char *text, int64_t *ret_time_us)
-{
-    struct tm parts = { 0 };
-    int hours = 0, minutes = 0, used = 0;
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-    int64_t time_us;
-    char sign;
-
-    if (rest == NULL || parts.tm_year < 70 || parts.tm_year > 8099)
-        return false;
-    time_us = (int64_t)timegm(&parts) * SECOND_US + fraction_read_us(&rest);
-    if (strcmp(rest, "Z") != 0) {
-        if (sscanf(rest, "%c%2d:%2d%n", &sign, &hours, &minutes, &used) != 3 ||
-            rest[used] != '\0' || (sign != '+' && sign != '-') || hours > 23 || minutes > 59)
-            return false;
-        time_us -= (sign == '+' ? 1 : -1) * (hours * 60 + minutes) * 60 * SECOND_US;
-    }
-    if (time_us < 0)
-        return false;
-    *ret_time_us = time_us;
-    return true;
-}
 
 static void
 put_time(struct json_writer *writer, const char *key, int64_t time_us)
 {
-    char text[TIME_TEXT_BYTES];
+    char text[TIME_TEXT_BYTES + 1];
 
     if (time_us != NEVER_US)
         json_put_text(writer, key, time_print(time_us, text));
@@ -77,11 +21,9 @@ put_time(struct json_writer *writer, const char *key, int64_t time_us)
 static int64_t
 get_time(const json_t *record, const char *key)
 {
-    const char *text = json_string_value(json_object_get(record, key));
     int64_t time_us = NEVER_US;
 
-    if (text != NULL)
-        time_read(text, &time_us);
+    time_read(json_string_value(json_object_get(record, key)), &time_us);
     return time_us;
 }
 

@@ -3,20 +3,13 @@
  *
  * Thread    Plain data.
  * Errors    A record that cannot be read is ERR_BAD_REQUEST, with the field in *problem.
- * Units     Times are texts, "2026-11-21T12:00:00.000000Z", to the microsecond.
+ * Units     Times are texts of time.h, to the microsecond.
  */
 #ifndef SANDBOX_PROVIDER_RECORD_H
 #define SANDBOX_PROVIDER_RECORD_H
 
 #include "mesh/base/json.h"
 #include "sandbox/provider/provider_books.h"
-
-enum { TIME_TEXT_BYTES = 32 };
-
-char *time_print(int64_t time_us, char text[TIME_TEXT_BYTES]);
-
-/* RFC 3339 with Z or an offset, up to six digits of a second. */
-bool time_read(const char *text, int64_t *ret_time_us);
 
 /* Everything there is to know; key as json_open_object() takes it. */
 void payment_record_write(struct json_writer *writer, const char *key,

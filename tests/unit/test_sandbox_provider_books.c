@@ -90,24 +90,6 @@ static const struct {
 };
 
 static const struct {
-    const char *text;
-    int64_t time_us; /* -1: it is none */
-} times[] = {
-    { "2023-11-14T22:13:20Z",             NOW },
-    { "2023-11-14T22:13:20.000001Z",      NOW + 1 },
-    { "2023-11-14T22:13:20.5Z",           NOW + 500000 },
-    { "2023-11-14T22:13:20.1234569Z",     NOW + 123456 },
-    { "2023-11-15T07:13:20+09:00",        NOW },
-    { "2023-11-14T21:43:20-00:30",        NOW },
-    { "2023-11-14T22:13:20",              -1 },
-    { "2023-11-14 22:13:20Z",             -1 },
-    { "2023-11-14T22:13:20Zx",            -1 },
-    { "2023-11-14T22:13:20+0900",         -1 },
-    { "1969-12-31T23:59:59Z",             -1 },
-    { "tomorrow",                         -1 },
-};
-
-static const struct {
     int64_t amount_minor;
     const char *currency, *text;
 } amounts[] = {
@@ -397,16 +379,6 @@ START_TEST(a_record_brings_everything_back)
 }
 END_TEST
 
-START_TEST(a_time_is_read)
-{
-    int64_t time_us = -1;
-
-    ck_assert_msg(time_read(times[_i].text, &time_us) == (times[_i].time_us >= 0), "%s",
-                  times[_i].text);
-    ck_assert_int_eq(time_us, times[_i].time_us);
-}
-END_TEST
-
 START_TEST(an_amount_is_shown)
 {
     char text[32];
@@ -472,7 +444,6 @@ main(void)
     tcase_add_test(rules, the_seed_chooses);
     tcase_add_test(rules, many_payments_are_found_again);
     tcase_add_test(rules, a_record_brings_everything_back);
-    tcase_add_loop_test(rules, a_time_is_read, 0, ROWS(times));
     tcase_add_loop_test(rules, an_amount_is_shown, 0, ROWS(amounts));
     tcase_add_test(rules, webhooks_are_signed_as_the_standard_says);
     tcase_add_test(rules, what_is_no_secret_is_refused);
