@@ -1,6 +1,6 @@
 #include "bff/bff_body.h"
 #include "mesh/base/json.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -285,7 +285,7 @@ refuse_text(struct reading *reading, const char *text, size_t bytes, const struc
     return refuse(reading, pointer,
                   json == NULL && json_error_code(&error) == json_error_duplicate_key
                       ? "is there twice"
-                      : rpc_text_repair(problem->text, reading->arena));
+                      : utf8_repair(problem->text, reading->arena));
 }
 
 bool

@@ -2,6 +2,7 @@
 #include "bff/bff_gzip.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/base/utf8.h"
 #include "mesh/observe/trace.h"
 #include "mesh/pb/message.h"
 
@@ -95,7 +96,7 @@ job_ignore_body(struct job *job)
         return true;
     if (json_read((const char *)request->body, request->body_bytes, "body", &problem, &json) !=
         ERR_OK) {
-        job_problem(job, 400, "BAD_REQUEST", "", rpc_text_repair(problem.text, job->arena), NULL);
+        job_problem(job, 400, "BAD_REQUEST", "", utf8_repair(problem.text, job->arena), NULL);
         return false;
     }
     is_object = json_is_object(json);

@@ -1,7 +1,7 @@
 /* bff_problem.c -- What a failed call behind us is to the one who asked over HTTP. */
 #include "bff/bff.h"
 #include "mesh/base/log.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 #include "mesh/rpc/status.h"
 
 #include <string.h>
@@ -74,7 +74,7 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
         field_name_find(job->fields, result->field, job->arena, &pointer);
     const char *detail = result->message[0] == '\0'
                              ? "refused"
-                             : rpc_text_repair(result->message, job->arena); /* it may be cut */
+                             : utf8_repair(result->message, job->arena); /* it may be cut */
     const char *code = result->reason[0] != '\0'              ? result->reason
                        : result->code <= WIRE_UNAUTHENTICATED ? codes[result->code]
                                                               : "INTERNAL";

@@ -5,7 +5,7 @@
  */
 #include "bff/bff.h"
 #include "mesh/base/clock.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <string.h>
@@ -58,7 +58,7 @@ headers_copy(struct job *job, Sagamesh__Payment__V1__Webhook *webhook)
         const char *value = request->headers[i].value;
         Sagamesh__Payment__V1__Header *header;
 
-        if (!rpc_text_is_valid(value, strlen(value)))
+        if (!utf8_is_valid(value, strlen(value)))
             continue;
         header = arena_take(job->arena, sizeof *header);
         sagamesh__payment__v1__header__init(header);

@@ -1,4 +1,5 @@
 /* http1_text.c -- The texts of a request: targets, escapes, lists, look-ups; and status names. */
+#include "mesh/base/utf8.h"
 #include "mesh/http/http1.h"
 #include "mesh/http/http1_inner.h"
 
@@ -24,47 +25,18 @@ hex_value(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* The length of the well-formed UTF-8 sequence at text, 0 when there is none. Control characters
- * are no text. */
-static size_t
-utf8_bytes(const unsigned char *text)
-{
-    unsigned char first = text[0], least = 0x80, most = 0xbf;
-    size_t bytes;
-
-    if (first < 0x80)
-        return first >= 0x20 && first != 0x7f ? 1 : 0;
-    if (first < 0xc2 || first > 0xf4)
-        return 0;
-    bytes = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first == 0xe0)
-        least = 0xa0; /* overlong */
-    if (first == 0xed)
-        most = 0x9f; /* surrogates */
-    if (first == 0xf0)
-        least = 0x90;
-    if (first == 0xf4)
-        most = 0x8f; /* beyond U+10FFFF */
-    if (text[1] < least || text[1] > most)
-        return 0;
-    for (size_t i = 2; i < bytes; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return bytes;
-}
-
+/* UTF-8 without control characters. */
 static bool
 is_text(const char *text, size_t bytes)
 {
-    const unsigned char *at = (const unsigned char *)text, *end = at + bytes;
+    const char *end = text + bytes;
 
-    while (at < end) {
-        size_t step = utf8_bytes(at); /* the NUL at the end stops a cut sequence */
+    while (text < end) {
+        size_t count = utf8_bytes(text, (size_t)(end - text));
 
-        if (step == 0)
+        if (count == 0 || (unsigned char)*text < 0x20 || *text == 0x7f)
             return false;
-        at += step;
+        text += count;
     }
     return true;
 }

@@ -1,6 +1,7 @@
 /* The wire form is walked before it is unpacked: a NUL inside a string cannot be seen afterwards,
  * because protobuf-c's strings end there. */
 #include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,74 +29,6 @@ struct member {
     const uint8_t *data; /* of WIRE_BYTES */
     size_t bytes;
 };
-
-/* A UTF-8 sequence's length by its first byte, and the least code point it may hold. */
-static size_t
-sequence_bytes(unsigned char first, uint32_t *ret_least)
-{
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first < 0xe0)
-        return *ret_least = 0x80, 2;
-    if (first >= 0xe0 && first < 0xf0)
-        return *ret_least = 0x800, 3;
-    if (first >= 0xf0 && first < 0xf5)
-        return *ret_least = 0x10000, 4;
-    return 0;
-}
-
-/* How many of the bytes are one valid character; 0: none. */
-static size_t
-character_bytes(const unsigned char *text, size_t bytes)
-{
-    uint32_t least = 0, point;
-    size_t count = sequence_bytes(text[0], &least);
-
-    if (count <= 1)
-        return count;
-    if (count > bytes)
-        return 0;
-    point = text[0] & (0xffu >> (count + 1));
-    for (size_t i = 1; i < count; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (text[i] & 0x3f);
-    }
-    if (point < least || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
-        return 0;
-    return count;
-}
-
-bool
-rpc_text_is_valid(const char *text, size_t bytes)
-{
-    const unsigned char *at = (const unsigned char *)text, *end = at + bytes;
-
-    while (at < end) {
-        size_t count = *at < 0x80 ? 1 : character_bytes(at, (size_t)(end - at));
-
-        if (count == 0)
-            return false;
-        at += count;
-    }
-    return true;
-}
-
-char *
-rpc_text_repair(const char *text, struct arena *arena)
-{
-    size_t bytes = strlen(text);
-    char *copy = arena_copy(arena, text, bytes);
-
-    for (size_t i = 0; i < bytes;) {
-        size_t count = character_bytes((const unsigned char *)copy + i, bytes - i);
-
-        if (count == 0)
-            copy[i] = '?';
-        i += count == 0 ? 1 : count;
-    }
-    return copy;
-}
 
 static bool
 varint_read(struct walk *walk, uint64_t *ret_value)
@@ -214,7 +147,7 @@ member_check(struct walk *walk, const struct member *member, struct problem *pro
 
         if (memchr(text, 0, member->bytes) != NULL)
             return refuse(walk, problem, "text must not contain a NUL");
-        if (!rpc_text_is_valid(text, member->bytes))
+        if (!utf8_is_valid(text, member->bytes))
             return refuse(walk, problem, "text must be valid UTF-8");
     } else if (walk->field->type == PROTOBUF_C_TYPE_MESSAGE) {
         if (inner.depth > DEPTH_MAX)

@@ -30,10 +30,4 @@ enum error pb_message_unpack(const ProtobufCMessageDescriptor *descriptor, const
  * as deep as a stranger likes. */
 bool pb_message_is_flat(const ProtobufCMessageDescriptor *descriptor);
 
-/* Is the text valid UTF-8 (no surrogates, no overlong forms)? A NUL is valid here. */
-bool rpc_text_is_valid(const char *text, size_t bytes);
-
-/* A copy in the arena with '?' for every byte that is not UTF-8. */
-char *rpc_text_repair(const char *text, struct arena *arena);
-
 #endif

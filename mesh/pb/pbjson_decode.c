@@ -1,7 +1,7 @@
 /* Wire to JSON, as strangers send it: every length is checked, depth is limited, what is unknown is
  * skipped, and the last value of a field wins, as protobuf says. */
 #include "mesh/base/json.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 #include "mesh/pb/pbjson_inner.h"
 
 #include <inttypes.h>
@@ -165,8 +165,7 @@ static enum error
 read_text(struct in *in, const uint8_t *data, size_t count, const struct pbjson_path *path,
           json_t **ret_json)
 {
-    if ((count > 0 && memchr(data, 0, count) != NULL) ||
-        !rpc_text_is_valid((const char *)data, count))
+    if ((count > 0 && memchr(data, 0, count) != NULL) || !utf8_is_valid((const char *)data, count))
         return pbjson_refuse(in->problem, path, "must be valid UTF-8 without NUL");
     *ret_json = json_stringn_nocheck(count == 0 ? "" : (const char *)data, count);
     return ERR_OK;

@@ -1,6 +1,6 @@
 /* JSON to wire. Fields go out in the order of their numbers, so the same JSON gives the same bytes. */
 #include "mesh/base/json.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 #include "mesh/pb/pbjson_inner.h"
 
 #include <errno.h>
@@ -276,7 +276,7 @@ put_text(struct out *out, const json_t *json, const struct pbjson_path *path)
 
     if (text == NULL)
         return pbjson_refuse(out->problem, path, "must be a text");
-    if (memchr(text, 0, bytes) != NULL || !rpc_text_is_valid(text, bytes))
+    if (memchr(text, 0, bytes) != NULL || !utf8_is_valid(text, bytes))
         return pbjson_refuse(out->problem, path, "must be valid UTF-8 without NUL");
     put_block(out, text, bytes);
     return ERR_OK;

@@ -1,5 +1,5 @@
 #include "mesh/rpc/status.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <google/rpc/error_details.pb-c.h>
 
@@ -25,7 +25,7 @@ metadata_add(Google__Rpc__ErrorInfo *info, struct arena *arena, const char *key,
     assert(info->n_metadata < METADATA_MAX);
     google__rpc__error_info__metadata_entry__init(entry);
     entry->key = (char *)(uintptr_t)key;
-    entry->value = rpc_text_repair(value, arena);
+    entry->value = utf8_repair(value, arena);
     info->metadata[info->n_metadata++] = entry;
 }
 
@@ -36,7 +36,7 @@ info_make(const struct problem *problem, const char *service, struct arena *aren
     const char *reason = problem->reason[0] != '\0' ? problem->reason : error_name(problem->error);
 
     google__rpc__error_info__init(info);
-    info->reason = rpc_text_repair(reason, arena);
+    info->reason = utf8_repair(reason, arena);
     info->domain = (char *)(uintptr_t)RPC_STATUS_DOMAIN;
     info->metadata = arena_take(arena, METADATA_MAX * sizeof *info->metadata);
     if (problem->field[0] != '\0')
@@ -69,7 +69,7 @@ rpc_status_make(const struct problem *problem, const char *service, struct arena
 
     google__rpc__status__init(status);
     status->code = (int32_t)error_wire_code(problem->error);
-    status->message = rpc_text_repair(rpc_status_message(problem), arena);
+    status->message = utf8_repair(rpc_status_message(problem), arena);
     status->details = arena_take(arena, sizeof *status->details);
     status->details[0] = detail;
     status->n_details = 1;

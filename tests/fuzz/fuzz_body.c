@@ -6,7 +6,7 @@
 #include "bff/bff_auth.h"
 #include "bff/bff_body.h"
 #include "mesh/base/clock.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,8 +62,8 @@ as_body(const uint8_t *data, size_t size, struct arena *arena)
         return;
     }
     assert(problem.pointer[0] == '\0' || problem.pointer[0] == '/');
-    assert(rpc_text_is_valid(problem.pointer, strlen(problem.pointer)));
-    assert(rpc_text_is_valid(problem.detail, strlen(problem.detail)));
+    assert(utf8_is_valid(problem.pointer, strlen(problem.pointer)));
+    assert(utf8_is_valid(problem.detail, strlen(problem.detail)));
 }
 
 static void

@@ -1,6 +1,6 @@
 /* Bodies by tables: what is read, and every way to be refused, with the place and the rule. */
 #include "bff/bff_body.h"
-#include "mesh/pb/message.h"
+#include "mesh/base/utf8.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -89,7 +89,7 @@ START_TEST(body_is_refused)
                   refused[_i].what, problem.pointer);
     ck_assert_msg(strstr(problem.detail, refused[_i].detail) != NULL, "%s: \"%s\"",
                   refused[_i].what, problem.detail);
-    ck_assert_msg(rpc_text_is_valid(problem.detail, strlen(problem.detail)), "%s: no UTF-8",
+    ck_assert_msg(utf8_is_valid(problem.detail, strlen(problem.detail)), "%s: no UTF-8",
                   refused[_i].what);
     arena_free(arena);
 }
