@@ -179,20 +179,19 @@ static enum error
 expire_holds(struct service *service, struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
-    const void *row = &program_us;
-    struct pg_step step = { .statement = &funds_due, .rows = &row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
-    const struct uuid *due = step.ret_rows;
-    struct expire_funds *ops = arena_take(arena, step.ret_count * sizeof *ops);
+    struct pg_answer answer;
+    enum error error = pg_ask(pg, &funds_due, &program_us, arena, &answer);
+    const struct uuid *due = answer.rows;
+    struct expire_funds *ops = arena_take(arena, answer.count * sizeof *ops);
 
     if (error != ERR_OK)
         return error;
-    for (size_t i = 0; i < step.ret_count; i++) {
+    for (size_t i = 0; i < answer.count; i++) {
         ops[i].op.id = uuid_v7(clock_now_us());
         ops[i].hold_id = due[i];
     }
-    if (step.ret_count > 0)
-        service_run_ops(service, &ledger_expire_method, ops, step.ret_count, NULL);
+    if (answer.count > 0)
+        service_run_ops(service, &ledger_expire_method, ops, answer.count, NULL);
     return ERR_OK;
 }
 

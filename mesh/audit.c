@@ -43,15 +43,13 @@ const struct pg_column audit_columns[] = {
 
 /* The connection is closed after each check: a program's connections are counted, and checks are few. */
 static enum error
-run(struct audit *audit, struct arena *arena, struct pg_step *step)
+run(struct audit *audit, struct arena *arena, struct pg_answer *ret_answer)
 {
-    static const char nothing;
-    const void *row = &nothing;
     enum error error = pg_run(audit->pg, SESSION_SQL);
 
-    *step = (struct pg_step){ .statement = audit->check, .rows = &row, .count = 1 };
+    *ret_answer = (struct pg_answer){ 0 };
     if (error == ERR_OK)
-        error = pg_round(audit->pg, false, step, 1, arena);
+        error = pg_ask(audit->pg, audit->check, NULL, arena, ret_answer);
     pg_disconnect(audit->pg);
     return error;
 }
@@ -64,7 +62,7 @@ audit_main(void *context)
     pthread_mutex_lock(&audit->lock);
     while (!atomic_load(&audit->is_over)) {
         struct arena *arena;
-        struct pg_step step;
+        struct pg_answer answer;
         enum error error;
 
         if (!audit->is_running) {
@@ -73,13 +71,13 @@ audit_main(void *context)
         }
         pthread_mutex_unlock(&audit->lock);
         arena = arena_new();
-        error = run(audit, arena, &step);
+        error = run(audit, arena, &answer);
         pthread_mutex_lock(&audit->lock);
         arena_free(audit->arena);
         audit->arena = arena;
         audit->error = error;
-        audit->rows = step.ret_rows;
-        audit->count = error == ERR_OK ? step.ret_count : 0;
+        audit->rows = answer.rows;
+        audit->count = answer.count;
         audit->ended_at_us = clock_now_us();
         audit->is_running = false;
         log_info("audit=%s answer=%s disagreements=%zu ms=%lld", audit->check->name,

@@ -394,12 +394,11 @@ list_events_read(struct pg *pg, struct op *const *ops, size_t count, struct aren
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_events *list = (struct list_events *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &event_page, .rows = &row, .count = 1 };
+        struct pg_answer answer;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->events = step.ret_rows;
-        list->count = step.ret_count;
+        error = pg_ask(pg, &event_page, list, arena, &answer);
+        list->events = answer.rows;
+        list->count = answer.count;
     }
     return error;
 }

@@ -206,16 +206,16 @@ begin_round(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
 static enum error
 begin(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t steady_us)
 {
-    const void *row = &(const char *){ ORDER_SWEEP_NAME };
-    struct pg_step step = { .statement = &order_position, .rows = &row, .count = 1 };
+    const char *name = ORDER_SWEEP_NAME;
     int64_t last = sweep->position.last;
-    enum error error = pg_round(pg, false, &step, 1, arena);
+    struct pg_answer answer;
+    enum error error = pg_ask(pg, &order_position, &name, arena, &answer);
 
     if (error != ERR_OK)
         return error;
-    if (step.ret_count != 1)
+    if (answer.count != 1)
         return ERR_INTERNAL; /* the schema makes the row */
-    sweep->position = *(const struct sweep_position *)step.ret_rows;
+    sweep->position = *(const struct sweep_position *)answer.rows;
     if (!sweep->has_begun || sweep->position.last < last)
         begin_anew(sweep, steady_us);
     horizon_see(&sweep->horizon, sweep->position.oldest);
@@ -231,12 +231,11 @@ walk_page(struct order_sweep *sweep, struct walk *walk, struct pg *pg, struct ar
 {
     const struct sweep_range range = { walk->range.after, walk->range.until,
                                        clock_now_us() - WAITED_US };
-    const void *row = &range;
-    struct pg_step step = { .statement = &order_open, .rows = &row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
-    const struct sweep_candidate *found = step.ret_rows;
+    struct pg_answer answer;
+    enum error error = pg_ask(pg, &order_open, &range, arena, &answer);
+    const struct sweep_candidate *found = answer.rows;
 
-    for (size_t i = 0; error == ERR_OK && i < step.ret_count; i++) {
+    for (size_t i = 0; i < answer.count; i++) {
         if (!found[i].is_last) {
             remember(sweep, &found[i], steady_us);
             continue;
@@ -245,7 +244,7 @@ walk_page(struct order_sweep *sweep, struct walk *walk, struct pg *pg, struct ar
         if (found[i].oldest < walk->oldest)
             walk->oldest = found[i].oldest;
     }
-    *ret_has_more = error == ERR_OK && step.ret_count > 0;
+    *ret_has_more = answer.count > 0;
     return error;
 }
 
@@ -428,13 +427,12 @@ enum error
 order_forget_keys(struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
-    const void *row = &program_us;
-    struct pg_step step = { .statement = &idempotency_forget, .rows = &row, .count = 1 };
+    struct pg_answer answer;
     enum error error = ERR_OK;
 
     for (int i = 0; error == ERR_OK && i < FORGET_ROUNDS_MAX; i++) {
-        error = pg_round(pg, false, &step, 1, arena);
-        if (step.ret_changed < KEYS_FORGOTTEN_MAX)
+        error = pg_ask(pg, &idempotency_forget, &program_us, arena, &answer);
+        if (answer.changed < KEYS_FORGOTTEN_MAX)
             break;
     }
     return error;

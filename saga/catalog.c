@@ -275,21 +275,19 @@ save_all(struct catalog *catalog, struct pg *pg, struct arena *arena)
 static enum error
 read_apart(struct pg *pg, struct arena *arena, struct definition_row **ret_rows, size_t *ret_count)
 {
-    const void *no_row = "";
-    struct pg_step keys = { .statement = &definition_keys, .rows = &no_row, .count = 1 };
-    enum error error = pg_round(pg, false, &keys, 1, arena);
-    struct definition_row *rows = arena_take(arena, keys.ret_count * sizeof *rows);
+    struct pg_answer keys;
+    enum error error = pg_ask(pg, &definition_keys, NULL, arena, &keys);
+    struct definition_row *rows = arena_take(arena, keys.count * sizeof *rows);
 
     *ret_rows = rows;
     *ret_count = 0;
-    for (size_t i = 0; error == ERR_OK && i < keys.ret_count; i++) {
-        const struct definition_row *key = (const struct definition_row *)keys.ret_rows + i;
-        const void *key_pointer = key;
-        struct pg_step one = { .statement = &definition_one, .rows = &key_pointer, .count = 1 };
+    for (size_t i = 0; error == ERR_OK && i < keys.count; i++) {
+        const struct definition_row *key = (const struct definition_row *)keys.rows + i;
+        struct pg_answer one;
 
-        error = pg_round(pg, false, &one, 1, arena);
-        if (error == ERR_OK && one.ret_count == 1)
-            rows[(*ret_count)++] = *(const struct definition_row *)one.ret_rows;
+        error = pg_ask(pg, &definition_one, key, arena, &one);
+        if (one.count == 1)
+            rows[(*ret_count)++] = *(const struct definition_row *)one.rows;
         if (error != ERR_INTERNAL)
             continue;
         log_error("definition hash=%s because=\"the database cannot read it\" "
@@ -303,12 +301,11 @@ read_apart(struct pg *pg, struct arena *arena, struct definition_row **ret_rows,
 static enum error
 read_all(struct pg *pg, struct arena *arena, struct definition_row **ret_rows, size_t *ret_count)
 {
-    const void *no_row = "";
-    struct pg_step step = { .statement = &definition_all, .rows = &no_row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
+    struct pg_answer all;
+    enum error error = pg_ask(pg, &definition_all, NULL, arena, &all);
 
-    *ret_rows = step.ret_rows;
-    *ret_count = step.ret_count;
+    *ret_rows = all.rows;
+    *ret_count = all.count;
     return error == ERR_INTERNAL ? read_apart(pg, arena, ret_rows, ret_count) : error;
 }
 

@@ -47,21 +47,20 @@ expire_all(struct service *service, const struct expire_candidate *candidates, s
 static enum error
 walk(struct service *service, struct sweep_range range, struct pg *pg, struct arena *arena)
 {
-    const void *row = &range;
-    struct pg_step step = { .statement = &storage_expired, .rows = &row, .count = 1 };
+    struct pg_answer answer;
 
     do {
-        enum error error = pg_round(pg, false, &step, 1, arena);
-        const struct expire_candidate *candidates = step.ret_rows;
+        enum error error = pg_ask(pg, &storage_expired, &range, arena, &answer);
+        const struct expire_candidate *candidates = answer.rows;
 
         if (error != ERR_OK)
             return error;
-        expire_all(service, candidates, step.ret_count, arena);
-        if (step.ret_count > 0)
-            range.from_us = candidates[step.ret_count - 1].until_us;
+        expire_all(service, candidates, answer.count, arena);
+        if (answer.count > 0)
+            range.from_us = candidates[answer.count - 1].until_us;
         if (atomic_load(&failed_count) > 0)
             return ERR_STORE_DOWN;
-    } while (step.ret_count > 0);
+    } while (answer.count > 0);
     return ERR_OK;
 }
 
@@ -70,18 +69,17 @@ static enum error
 walk_all(struct service *service, int64_t now_us, struct pg *pg, struct arena *arena)
 {
     static struct sweep_page page; /* the keeper's own, as all that is static here */
-    const void *row = &page;
-    struct pg_step step = { .statement = &storage_held, .rows = &row, .count = 1 };
+    struct pg_answer answer;
     const struct expire_candidate *found;
     enum error error;
     size_t count;
 
     page.until_us = now_us;
-    error = pg_round(pg, false, &step, 1, arena);
+    error = pg_ask(pg, &storage_held, &page, arena, &answer);
     if (error != ERR_OK)
         return error;
-    found = step.ret_rows;
-    count = step.ret_count;
+    found = answer.rows;
+    count = answer.count;
     if (count == 0) {
         page = (struct sweep_page){ 0 };
         return ERR_OK;

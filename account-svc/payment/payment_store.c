@@ -302,12 +302,11 @@ list_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *aren
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         struct list_payments *list = (struct list_payments *)ops[i];
-        const void *row = list;
-        struct pg_step step = { .statement = &payment_page, .rows = &row, .count = 1 };
+        struct pg_answer answer;
 
-        error = pg_round(pg, false, &step, 1, arena);
-        list->payments = step.ret_rows;
-        list->count = step.ret_count;
+        error = pg_ask(pg, &payment_page, list, arena, &answer);
+        list->payments = answer.rows;
+        list->count = answer.count;
     }
     return error;
 }

@@ -146,18 +146,6 @@ const struct pg_statement *const relay_statements[] = {
     &event_clock, &event_writers, &event_position, NULL,
 };
 
-static enum error
-ask(struct relay *relay, const struct pg_statement *statement, const void *row,
-    struct pg_step *ret_step)
-{
-    static const char nothing;
-    const void *pointer = row == NULL ? &nothing : row;
-    enum error error = pg_connect(relay->pg);
-
-    *ret_step = (struct pg_step){ .statement = statement, .rows = &pointer, .count = 1 };
-    return error != ERR_OK ? error : pg_round(relay->pg, false, ret_step, 1, relay->arena);
-}
-
 /* ---- records ---- */
 
 static const struct relay_route *
@@ -337,19 +325,19 @@ send_range(struct relay *relay, const struct event_horizon *horizon)
     while (error == ERR_OK && relay->is_owner && has_more && range.after < range.until &&
            !is_stopping(relay)) {
         const struct sent_event *events;
-        struct pg_step step;
+        struct pg_answer answer;
 
-        error = ask(relay, &relay_read, &range, &step);
+        error = pg_ask(relay->pg, &relay_read, &range, relay->arena, &answer);
         if (error != ERR_OK)
             return error;
-        events = step.ret_rows;
-        has_more = step.ret_count == ROUND_MAX;
-        error = send_events(relay, events, step.ret_count);
+        events = answer.rows;
+        has_more = answer.count == ROUND_MAX;
+        error = send_events(relay, events, answer.count);
         if (error == ERR_OK) {
-            if (step.ret_count > 0)
+            if (answer.count > 0)
                 crash_point("relay.after-send"); /* all of it comes once more */
-            range.after = has_more ? events[step.ret_count - 1].seq : range.until;
-            error = ask(relay, &relay_move, &range, &step);
+            range.after = has_more ? events[answer.count - 1].seq : range.until;
+            error = pg_ask(relay->pg, &relay_move, &range, relay->arena, NULL);
         }
         arena_reset(relay->arena);
     }
@@ -405,16 +393,16 @@ static enum error
 look_at_owner(struct relay *relay)
 {
     const struct evicted *evicted;
-    struct pg_step step;
+    struct pg_answer answer;
     enum error error;
 
     if (clock_steady_us() < relay->look_due_us)
         return ERR_OK;
     relay->look_due_us = clock_steady_us() + CANDIDATE_US;
-    error = ask(relay, &relay_evict, NULL, &step);
-    if (error != ERR_OK || step.ret_count == 0)
+    error = pg_ask(relay->pg, &relay_evict, NULL, relay->arena, &answer);
+    if (error != ERR_OK || answer.count == 0)
         return error;
-    evicted = step.ret_rows;
+    evicted = answer.rows;
     log_warn("relay=takes_over source=%s backend=%d application=%s silent_seconds=%" PRId64
              " ended=%s because=\"the replica that sends the news hangs, or its host is gone\"",
              relay->options.source, (int)evicted->pid, evicted->application,
@@ -425,10 +413,10 @@ look_at_owner(struct relay *relay)
 static enum error
 own(struct relay *relay)
 {
-    struct pg_step step;
-    enum error error = ask(relay, &relay_lock, NULL, &step);
+    struct pg_answer answer;
+    enum error error = pg_ask(relay->pg, &relay_lock, NULL, relay->arena, &answer);
 
-    relay->is_owner = error == ERR_OK && *(const bool *)step.ret_rows;
+    relay->is_owner = error == ERR_OK && *(const bool *)answer.rows;
     if (relay->is_owner)
         log_info("relay=owner source=%s", relay->options.source);
     else if (error == ERR_OK)
@@ -441,9 +429,8 @@ static void
 stay_owner(void *context)
 {
     struct relay *relay = context;
-    struct pg_step step;
 
-    if (relay->is_owner && ask(relay, &relay_alive, NULL, &step) != ERR_OK)
+    if (relay->is_owner && pg_ask(relay->pg, &relay_alive, NULL, relay->arena, NULL) != ERR_OK)
         relay->is_owner = false; /* and so is the lock gone; the round ends at its next question */
 }
 

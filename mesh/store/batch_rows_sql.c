@@ -145,14 +145,12 @@ round_end(const struct batch_rows *rows, size_t table)
 static enum error
 find_locked(struct batch_rows *rows, struct pg *pg, bool begin, size_t first, size_t end)
 {
-    static const char nothing;
-    const void *no_row = &nothing;
     struct pg_step steps[BATCH_TABLES_MAX + 1];
     size_t tables[BATCH_TABLES_MAX + 1], count = 0;
     enum error error;
 
     if (begin)
-        steps[count++] = (struct pg_step){ .statement = &batch_hurry, .rows = &no_row, .count = 1 };
+        steps[count++] = (struct pg_step){ .statement = &batch_hurry };
     for (size_t table = first; table < end; table++) {
         const struct pg_statement *locked = rows->service->tables[table].locked;
 
@@ -171,18 +169,13 @@ static enum error
 load_round(struct batch_rows *rows, struct pg *pg, bool begin, size_t first, size_t end,
            int64_t *ret_now_us)
 {
-    static const char nothing;
-    const void *no_row = &nothing;
+    const struct pg_statement *now = rows->service->has_events ? &batch_now_writer : &batch_now;
     struct pg_step steps[BATCH_TABLES_MAX + 1];
     size_t tables[BATCH_TABLES_MAX + 1], count = 0, now_count = 0;
     enum error error;
 
     if (first == 0)
-        steps[count++] =
-            (struct pg_step){ .statement =
-                                  rows->service->has_events ? &batch_now_writer : &batch_now,
-                              .rows = &no_row,
-                              .count = 1 };
+        steps[count++] = (struct pg_step){ .statement = now };
     now_count = count;
     for (size_t table = first; table < end; table++) {
         if (rows->tables[table].count == 0)
@@ -239,6 +232,7 @@ enum error
 batch_rows_save(struct batch_rows *rows, struct pg *pg)
 {
     struct pg_step steps[2 * BATCH_TABLES_MAX + 1];
+    _Static_assert(sizeof steps / sizeof *steps <= PG_STEPS_MAX, "as pg_round() takes");
     size_t count = 0;
     enum error error;
 

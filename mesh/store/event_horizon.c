@@ -94,8 +94,6 @@ enum error
 event_horizon_find(struct pg *pg, bool with_time, struct arena *arena,
                    struct event_horizon *ret_horizon)
 {
-    static const char nothing;
-    const void *no_row = &nothing;
     const struct pg_statement *const asked[] = { &event_clock, &event_writers, &event_position,
                                                  &event_writers };
     size_t first = with_time ? 0 : 2, count = 4 - first;
@@ -104,7 +102,7 @@ event_horizon_find(struct pg *pg, bool with_time, struct arena *arena,
     enum error error;
 
     for (size_t i = 0; i < count; i++)
-        steps[i] = (struct pg_step){ .statement = asked[first + i], .rows = &no_row, .count = 1 };
+        steps[i] = (struct pg_step){ .statement = asked[first + i] };
     error = pg_round(pg, false, steps, count, arena);
     if (error != ERR_OK)
         return error;
@@ -137,16 +135,15 @@ enum error
 event_horizon_look(struct pg *pg, const struct event_horizon *horizon, struct arena *arena,
                    bool *ret_is_settled, struct event_writer *ret_oldest)
 {
-    static const char nothing;
-    const void *no_row = &nothing;
-    struct pg_step step = { .statement = &event_writers, .rows = &no_row, .count = 1 };
-    enum error error = horizon->writer_count == 0 ? ERR_OK : pg_round(pg, false, &step, 1, arena);
-    const struct event_writer *writers = step.ret_rows;
+    struct pg_answer answer = { 0 };
+    enum error error =
+        horizon->writer_count == 0 ? ERR_OK : pg_ask(pg, &event_writers, NULL, arena, &answer);
+    const struct event_writer *writers = answer.rows;
 
     if (error != ERR_OK)
         return error;
     *ret_is_settled = true;
-    for (size_t i = 0; *ret_is_settled && i < step.ret_count; i++) {
+    for (size_t i = 0; *ret_is_settled && i < answer.count; i++) {
         /* One that is prepared has another name after a crash of the server. */
         if (writers[i].pid == 0 || is_writer_of(horizon, writers[i].transaction)) {
             *ret_is_settled = false;

@@ -26,17 +26,15 @@ horizon_see(struct horizon *horizon, int64_t oldest)
 enum error
 horizon_aim(struct horizon *horizon, struct pg *pg, struct arena *arena, int64_t last)
 {
-    static const char nothing;
-    const void *row = &nothing;
-    struct pg_step step = { .statement = &horizon_ticket, .rows = &row, .count = 1 };
+    struct pg_answer ticket;
     enum error error;
 
     if (horizon->ticket != 0)
         return ERR_OK;
-    error = pg_round(pg, false, &step, 1, arena);
+    error = pg_ask(pg, &horizon_ticket, NULL, arena, &ticket);
     if (error != ERR_OK)
         return error;
-    memcpy(&horizon->ticket, step.ret_rows, sizeof horizon->ticket);
+    memcpy(&horizon->ticket, ticket.rows, sizeof horizon->ticket);
     horizon->aimed = last;
     return ERR_OK;
 }

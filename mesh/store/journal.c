@@ -325,17 +325,6 @@ journal_connect(struct journal *journal)
     return pg_connect(journal->pg);
 }
 
-/* One statement with one row of scalars. */
-static enum error
-ask(struct journal *journal, bool begin, const struct pg_statement *statement, const void *row,
-    struct arena *arena, struct pg_step *ret_step)
-{
-    enum error error = pg_connect(journal->pg);
-
-    *ret_step = (struct pg_step){ .statement = statement, .rows = &row, .count = 1 };
-    return error != ERR_OK ? error : pg_round(journal->pg, begin, ret_step, 1, arena);
-}
-
 enum error
 journal_own(struct journal *journal, struct journal_owned *ret_owned)
 {
@@ -367,10 +356,10 @@ enum error
 journal_check(struct journal *journal)
 {
     struct own_row row = { .shard = journal->shard, .owner = journal->owner };
-    struct pg_step step;
-    enum error error = ask(journal, false, &owner_find, &row, journal->arena, &step);
+    struct pg_answer answer;
+    enum error error = pg_ask(journal->pg, &owner_find, &row, journal->arena, &answer);
 
-    if (error == ERR_OK && step.ret_count != 1)
+    if (error == ERR_OK && answer.count != 1)
         error = lost(journal);
     arena_reset(journal->arena);
     return error;
@@ -381,11 +370,11 @@ journal_pages(struct journal *journal, int64_t from, int max, struct arena *aren
               struct journal_page **ret_pages, size_t *ret_count)
 {
     struct journal_page_row row = { .shard = journal->shard, .page = from, .max = max };
-    struct pg_step step;
-    enum error error = ask(journal, false, &page_scan, &row, arena, &step);
+    struct pg_answer answer;
+    enum error error = pg_ask(journal->pg, &page_scan, &row, arena, &answer);
 
-    *ret_pages = step.ret_rows;
-    *ret_count = step.ret_count;
+    *ret_pages = answer.rows;
+    *ret_count = answer.count;
     return error;
 }
 
@@ -394,11 +383,11 @@ journal_parked_index(struct journal *journal, struct arena *arena, struct journa
                      size_t *ret_count)
 {
     struct journal_page_row row = { .shard = journal->shard };
-    struct pg_step step;
-    enum error error = ask(journal, false, &parked_index, &row, arena, &step);
+    struct pg_answer answer;
+    enum error error = pg_ask(journal->pg, &parked_index, &row, arena, &answer);
 
-    *ret_rows = step.ret_rows;
-    *ret_count = step.ret_count;
+    *ret_rows = answer.rows;
+    *ret_count = answer.count;
     return error;
 }
 
@@ -407,13 +396,13 @@ static enum error
 find_one(struct journal *journal, const struct pg_statement *statement, const struct uuid *id,
          struct arena *arena, struct journal_row *rows, size_t *count)
 {
-    struct pg_step step;
-    enum error error = ask(journal, false, statement, id, arena, &step);
+    struct pg_answer answer;
+    enum error error = pg_ask(journal->pg, statement, id, arena, &answer);
 
     if (error == ERR_INTERNAL)
         rows[(*count)++] = (struct journal_row){ .id = *id, .shard = journal->shard };
-    else if (error == ERR_OK && step.ret_count > 0)
-        rows[(*count)++] = *(const struct journal_row *)step.ret_rows;
+    else if (error == ERR_OK && answer.count > 0)
+        rows[(*count)++] = *(const struct journal_row *)answer.rows;
     return error == ERR_INTERNAL ? ERR_OK : error;
 }
 
@@ -494,12 +483,12 @@ journal_final_page(struct journal *journal, int64_t before, int max, struct aren
                    struct journal_row **ret_rows, size_t *ret_count)
 {
     struct final_range row = { .shard = journal->shard, .before = before, .max = max };
-    struct pg_step step;
+    struct pg_answer answer;
     enum error error;
 
-    error = ask(journal, false, &final_page, &row, arena, &step);
-    *ret_rows = step.ret_rows;
-    *ret_count = step.ret_count;
+    error = pg_ask(journal->pg, &final_page, &row, arena, &answer);
+    *ret_rows = answer.rows;
+    *ret_count = answer.count;
     return error;
 }
 
@@ -510,22 +499,22 @@ settle(struct journal *journal, int64_t page, bool *ret_is_written)
 {
     struct own_row row = { .shard = journal->shard, .owner = journal->owner };
     struct journal_page_row look = { .shard = journal->shard, .page = page, .max = 1 };
-    struct pg_step step;
+    struct pg_answer answer;
     const struct journal_page *found;
-    enum error error = ask(journal, false, &raise_epoch, &row, journal->arena, &step);
+    enum error error = pg_ask(journal->pg, &raise_epoch, &row, journal->arena, &answer);
 
     if (error == ERR_CONFLICT)
         return ERR_STORE_DOWN; /* the old session still holds its lock: again in a moment */
     if (error != ERR_OK)
         return error;
-    if (step.ret_count != 1)
+    if (answer.count != 1)
         return ERR_CONFLICT;
-    journal->epoch = ((const struct own_row *)step.ret_rows)->epoch;
-    error = ask(journal, false, &page_scan, &look, journal->arena, &step);
+    journal->epoch = ((const struct own_row *)answer.rows)->epoch;
+    error = pg_ask(journal->pg, &page_scan, &look, journal->arena, &answer);
     if (error != ERR_OK)
         return error;
-    found = step.ret_rows;
-    *ret_is_written = step.ret_count == 1 && found->page == page;
+    found = answer.rows;
+    *ret_is_written = answer.count == 1 && found->page == page;
     journal->is_in_doubt = false;
     log_warn("journal=settled shard=%d page=%lld written=%s", journal->shard, (long long)page,
              *ret_is_written ? "yes" : "no");

@@ -40,10 +40,8 @@ static enum error
 ask(const struct pg_statement *statement, const struct partitions *partitions, struct pg *pg)
 {
     struct request request = { .partitions = *partitions, .program_us = clock_now_us() };
-    const void *row = &request;
-    struct pg_step step = { .statement = statement, .rows = &row, .count = 1 };
 
-    return pg_round(pg, false, &step, 1, NULL);
+    return pg_ask(pg, statement, &request, NULL, NULL);
 }
 
 enum error

@@ -283,7 +283,7 @@ send_step(struct pg *pg, const struct pg_step *step)
     const char *values[PG_COLUMNS_MAX];
     int lengths[PG_COLUMNS_MAX], formats[PG_COLUMNS_MAX], count;
 
-    assert(!statement->is_single || step->count == 1);
+    assert(!statement->is_single || statement->in == NULL || step->count == 1);
     count = pg_wire_write(&pg->buffer, statement->in, statement->is_single, step->rows, step->count,
                           values, lengths, formats);
     return PQsendQueryPrepared(pg->connection, statement->name, count, values, lengths, formats,
@@ -388,6 +388,7 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
     enum error first = ERR_OK, error;
     bool is_sent = true;
 
+    assert(step_count <= PG_STEPS_MAX);
     pg->why = PG_WHY_OTHER;
     pg->failed = NULL;
     if (pg->connection == NULL)
@@ -415,6 +416,23 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
         return ERR_STORE_DOWN;
     error = read_sync(pg, limit);
     return first != ERR_OK ? first : error;
+}
+
+enum error
+pg_ask(struct pg *pg, const struct pg_statement *statement, const void *row, struct arena *arena,
+       struct pg_answer *ret_answer)
+{
+    struct pg_step step = { .statement = statement, .rows = &row, .count = row != NULL };
+    enum error error = pg_connect(pg);
+
+    assert(!pg->in_transaction);
+    if (error == ERR_OK)
+        error = pg_round(pg, false, &step, 1, arena);
+    if (error != ERR_OK)
+        step = (struct pg_step){ 0 };
+    if (ret_answer != NULL)
+        *ret_answer = (struct pg_answer){ step.ret_rows, step.ret_count, step.ret_changed };
+    return error;
 }
 
 enum error

@@ -31,7 +31,8 @@ enum {
     PG_ROUND_US_MAX = 20 * 1000 * 1000, /* a round that takes longer is a dead server */
     PG_PLANS_US = 60 * 1000 * 1000,     /* plans are made anew this often: statistics move on */
     PG_COLUMNS_MAX = 40,
-    PG_STEPS_MAX = 16,
+    PG_STEPS_MAX =
+        32, /* of a round; the tables of a batch are the most (batch_rows_sql.c, write_health.c) */
 };
 
 struct pg;
@@ -73,7 +74,7 @@ struct pg_statement {
 /* One statement of a round, and what came back. */
 struct pg_step {
     const struct pg_statement *statement;
-    const void *const *rows; /* pointers to the parameter rows */
+    const void *const *rows; /* pointers to the parameter rows; NULL where it has no parameters */
     size_t count;
     void *ret_rows;     /* array of statement->out_bytes each */
     size_t ret_count;   /* rows returned */
@@ -100,8 +101,20 @@ struct pg *pg_free(struct pg *pg);
  * so that callers hear quickly that the database is away. */
 enum error pg_connect(struct pg *pg);
 
-/* Runs the steps in one round trip; with begin, in a new transaction. On an error the transaction is
- * gone or must be rolled back by pg_rollback(). */
+/* What one statement gives back; all zeros after an error. */
+struct pg_answer {
+    void *rows; /* array of statement->out_bytes each, in the arena */
+    size_t count;
+    size_t changed; /* rows inserted, updated or deleted */
+};
+
+/* Connects, unless connected, and runs one statement by itself, outside a transaction (asserted). row: its
+ * one row of parameters; NULL: it has none. ret_answer may be NULL. */
+enum error pg_ask(struct pg *pg, const struct pg_statement *statement, const void *row,
+                  struct arena *arena, struct pg_answer *ret_answer);
+
+/* Runs the steps, PG_STEPS_MAX at most (asserted), in one round trip; with begin, in a new transaction. On
+ * an error the transaction is gone or must be rolled back by pg_rollback(). */
 enum error pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count,
                     struct arena *arena);
 

@@ -19,16 +19,14 @@ const struct pg_statement store_clock = {
 enum error
 store_clock_ask(struct pg *pg, struct arena *arena, int64_t *ret_asked_us, int64_t *ret_database_us)
 {
-    static const char nothing;
-    const void *row = &nothing;
-    struct pg_step step = { .statement = &store_clock, .rows = &row, .count = 1 };
+    struct pg_answer now;
     int64_t asked_us = clock_steady_us();
-    enum error error = pg_round(pg, false, &step, 1, arena);
+    enum error error = pg_ask(pg, &store_clock, NULL, arena, &now);
 
     if (error != ERR_OK)
         return error;
     *ret_asked_us = asked_us;
-    memcpy(ret_database_us, step.ret_rows, sizeof *ret_database_us);
+    memcpy(ret_database_us, now.rows, sizeof *ret_database_us);
     return ERR_OK;
 }
 

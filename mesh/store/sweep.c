@@ -64,14 +64,13 @@ sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_fl
            int64_t *ret_now_us)
 {
     const struct asked asked = { name, clock_now_us() };
-    const void *row = &asked;
-    struct pg_step step = { .statement = &sweep_floor, .rows = &row, .count = 1 };
-    enum error error = pg_round(pg, false, &step, 1, arena);
-    const struct reading *reading = step.ret_rows;
+    struct pg_answer answer;
+    enum error error = pg_ask(pg, &sweep_floor, &asked, arena, &answer);
+    const struct reading *reading = answer.rows;
 
     if (error != ERR_OK)
         return error;
-    if (step.ret_count != 1)
+    if (answer.count != 1)
         return ERR_INTERNAL;
     *ret_floor_us = reading->floor_us;
     *ret_now_us = reading->now_us;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 enum { STATEMENTS_MAX = 2 * BATCH_TABLES_MAX + 3 };
+_Static_assert((int)STATEMENTS_MAX <= (int)PG_STEPS_MAX, "all are tried in one round");
 
 struct write_health {
     const char *application;

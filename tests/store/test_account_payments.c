@@ -631,14 +631,13 @@ rows_of(const struct pg_statement *statement, const void *row)
                                                        &payment_signals_due, &payment_signals_late,
                                                        &payment_inbox_purge, NULL };
     struct pg *looker = pg_new(fixture.conninfo, "test", statements);
-    struct pg_step step = { .statement = statement, .rows = &row, .count = 1 };
+    struct pg_answer answer;
     struct arena *arena = arena_new();
 
-    ck_assert_int_eq(pg_connect(looker), ERR_OK);
-    ck_assert_int_eq(pg_round(looker, false, &step, 1, arena), ERR_OK);
+    ck_assert_int_eq(pg_ask(looker, statement, row, arena, &answer), ERR_OK);
     arena_free(arena);
     pg_free(looker);
-    return step.ret_count > 0 ? step.ret_count : step.ret_changed;
+    return answer.count > 0 ? answer.count : answer.changed;
 }
 
 static size_t
