@@ -20,8 +20,8 @@
 #include "bff/bff_field.h"
 #include "mesh/base/json.h"
 #include "mesh/http/server.h"
-#include "mesh/rpc/client.h"
 #include "mesh/rpc/clock_watch.h"
+#include "mesh/rpc/post.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdatomic.h>
@@ -70,15 +70,15 @@ void openapi_show(struct http_exchange *exchange);
 /* ---- jobs ---- */
 
 struct job {
-    struct rpc_request request; /* first; of the call under way */
     struct http_exchange *exchange;
     struct bff *bff;
     struct arena *arena; /* the exchange's */
     struct principal principal;
     void *state; /* the handler's own */
     const struct field_name
-        *fields; /* what a service refuses, in the words of this request; or NULL */
-    void (*answered)(struct job *job, const struct rpc_result *result);
+        *fields;        /* what a service refuses, in the words of this request; or NULL */
+    const char *method; /* of the call under way, */
+    void (*answered)(struct job *job, const struct rpc_result *result); /* and what follows it */
     int64_t began_us;
 };
 

@@ -18,45 +18,35 @@ const char *const bff_service_names[BFF_SERVICE_COUNT] = {
     [BFF_SAGA] = "saga",
 };
 
-struct probe {
-    struct rpc_request request; /* first */
-    atomic_int_fast64_t *served_us;
-};
-
 static void
-probe_done(struct rpc_request *request, const struct rpc_result *result)
+probe_done(void *owner, const void *context, const struct rpc_result *result,
+           const ProtobufCMessage *reply)
 {
-    struct probe *probe = (struct probe *)request;
-    Grpc__Health__V1__HealthCheckResponse *response = NULL;
-    bool is_serving = false;
+    const Grpc__Health__V1__HealthCheckResponse *response =
+        (const Grpc__Health__V1__HealthCheckResponse *)reply;
+    atomic_int_fast64_t *served_us = owner;
+    bool is_serving =
+        response != NULL &&
+        response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
 
-    if (result->code == WIRE_OK)
-        response = grpc__health__v1__health_check_response__unpack(NULL, result->reply_bytes,
-                                                                   result->reply);
-    if (response != NULL)
-        is_serving =
-            response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
-    grpc__health__v1__health_check_response__free_unpacked(response, NULL);
-    atomic_store(probe->served_us, is_serving ? clock_steady_us() : 0);
-    free(probe);
+    (void)context, (void)result;
+    atomic_store(served_us, is_serving ? clock_steady_us() : 0);
 }
 
-/* The empty message: the whole server. */
+/* The empty message: the whole server. No item of an envelope: it is not a method of the mesh. */
 void
 health_probe(struct bff *bff)
 {
-    for (int i = 0; i < BFF_SERVICE_COUNT; i++) {
-        struct probe *probe = memory_take(sizeof *probe);
-
-        probe->request.method = "grpc.health.v1.Health/Check";
-        probe->request.message = (const uint8_t *)"";
-        probe->request.timeout_us = PROBE_TIMEOUT_US;
-        probe->request.attempts_max = 1;
-        probe->request.must_go_alone = true; /* no item of an envelope: not a method of the mesh */
-        probe->request.done = probe_done;
-        probe->served_us = &bff->served_us[i];
-        rpc_client_send(bff->clients[i], &probe->request);
-    }
+    for (int i = 0; i < BFF_SERVICE_COUNT; i++)
+        rpc_post(
+            bff->clients[i],
+            &(struct rpc_post){ .method = "grpc.health.v1.Health/Check",
+                                .timeout_us = PROBE_TIMEOUT_US,
+                                .attempts_max = 1,
+                                .must_go_alone = true,
+                                .reply_type = &grpc__health__v1__health_check_response__descriptor,
+                                .owner = &bff->served_us[i],
+                                .done = probe_done });
 }
 
 static bool

@@ -187,64 +187,69 @@ job_read_page_size(struct job *job, int32_t *ret_size)
 /* ---- calls ---- */
 
 static void
-request_done(struct rpc_request *request, const struct rpc_result *result)
+call_done(void *owner, const void *context, const struct rpc_result *result,
+          const ProtobufCMessage *reply)
 {
-    struct job *job = (struct job *)request;
+    struct job *job = owner;
     char trace[TRACE_ID_BYTES + 1];
 
+    (void)context, (void)reply;
     log_set_trace(trace_id(job->exchange->traceparent, trace) ? trace : NULL);
     job->answered(job, result);
     log_set_trace(NULL);
 }
 
 static void
-send_request(struct job *job, int service, const char *method, const ProtobufCMessage *message,
-             void (*answered)(struct job *job, const struct rpc_result *result))
+call(struct job *job, int service, struct rpc_post post,
+     void (*answered)(struct job *job, const struct rpc_result *result))
 {
-    struct rpc_request *request = &job->request;
-    size_t bytes = protobuf_c_message_get_packed_size(message);
-    uint8_t *packed = arena_take(job->arena, bytes);
+    char child[TRACEPARENT_BYTES + 1];
 
-    protobuf_c_message_pack(message, packed);
-    request->method = method;
-    request->message = packed;
-    request->message_bytes = bytes;
-    request->done = request_done;
-    request->attempt = 0;
-    request->was_unknown = false;
-    trace_child(job->exchange->traceparent, request->traceparent);
+    trace_child(job->exchange->traceparent, child);
+    job->method = post.method;
     job->answered = answered;
-    rpc_client_send(job->bff->clients[service], request);
+    post.traceparent = child;
+    post.owner = job;
+    post.done = call_done;
+    rpc_post(job->bff->clients[service], &post);
 }
 
 void
 job_send(struct job *job, int service, const char *method, const ProtobufCMessage *message,
          void (*answered)(struct job *job, const struct rpc_result *result))
 {
-    job->request.timeout_us = ATTEMPT_US;
-    job->request.attempts_max = ATTEMPTS_MAX;
-    job->request.must_go_alone = false;
-    send_request(job, service, method, message, answered);
+    call(job, service,
+         (struct rpc_post){ .method = method,
+                            .message = message,
+                            .timeout_us = ATTEMPT_US,
+                            .attempts_max = ATTEMPTS_MAX },
+         answered);
 }
 
 void
 job_send_alone(struct job *job, int service, const char *method, const ProtobufCMessage *message,
                void (*answered)(struct job *job, const struct rpc_result *result))
 {
-    job->request.timeout_us = ATTEMPT_US;
-    job->request.attempts_max = ATTEMPTS_MAX;
-    job->request.must_go_alone = true;
-    send_request(job, service, method, message, answered);
+    call(job, service,
+         (struct rpc_post){ .method = method,
+                            .message = message,
+                            .timeout_us = ATTEMPT_US,
+                            .attempts_max = ATTEMPTS_MAX,
+                            .must_go_alone = true },
+         answered);
 }
 
 void
 job_send_waiting(struct job *job, int service, const char *method, const ProtobufCMessage *message,
                  int wait_ms, void (*answered)(struct job *job, const struct rpc_result *result))
 {
-    job->request.timeout_us = ATTEMPT_US + wait_ms * INT64_C(1000);
-    job->request.attempts_max = 1;
-    job->request.must_go_alone = true;
-    send_request(job, service, method, message, answered);
+    call(job, service,
+         (struct rpc_post){ .method = method,
+                            .message = message,
+                            .timeout_us = ATTEMPT_US + wait_ms * INT64_C(1000),
+                            .attempts_max = 1,
+                            .must_go_alone = true },
+         answered);
 }
 
 const void *
@@ -261,8 +266,7 @@ job_reply(struct job *job, const struct rpc_result *result,
     if (pb_message_unpack(descriptor, result->reply, result->reply_bytes, job->arena, &problem,
                           &message) == ERR_OK)
         return message;
-    log_error("method=%s because=\"its reply cannot be read: %s\"", job->request.method,
-              problem.text);
+    log_error("method=%s because=\"its reply cannot be read: %s\"", job->method, problem.text);
     job_problem(job, 500, "INTERNAL", NULL, "an answer behind this one could not be read", NULL);
     return NULL;
 }

@@ -262,7 +262,7 @@ released(struct job *job, const struct rpc_result *result)
         pb_message_unpack(&sagamesh__order__v1__release_key_response__descriptor, result->reply,
                           result->reply_bytes, job->arena, &problem, &message) == ERR_OK)
         response = (const Sagamesh__Order__V1__ReleaseKeyResponse *)message;
-    job->request.method = placing->failed_method;
+    job->method = placing->failed_method;
     job_fail_for(job, &placing->failure,
                  response != NULL && response->is_free ? RETRY_SECONDS : lock_seconds(job));
 }
@@ -284,7 +284,7 @@ place_fail(struct job *job, const struct rpc_result *result)
         return;
     }
     placing->failure = *result;
-    placing->failed_method = job->request.method;
+    placing->failed_method = job->method;
     request.request_id = uuid_print(uuid_v7(clock_now_us()), id);
     request.scope = placing->idempotency.scope;
     request.key = placing->idempotency.key;

@@ -83,7 +83,7 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
         bool is_strange = result->meaning != RPC_REFUSED &&
                           (statuses[result->code] < 500 || result->code == WIRE_UNIMPLEMENTED);
 
-        log_warn("method=%s status=%d code=%s because=\"%s\"", job->request.method, status, code,
+        log_warn("method=%s status=%d code=%s because=\"%s\"", job->method, status, code,
                  result->message);
         /* The reason is for our log; a stranger learns whether to come again. */
         if (result->reason[0] == '\0' || is_strange)

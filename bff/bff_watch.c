@@ -59,20 +59,12 @@ is_due(struct watchers *watchers, const char *payment_id)
     return due;
 }
 
-static void
-hint_done(struct rpc_request *request, const struct rpc_result *result)
-{
-    (void)result; /* the next look hints again */
-    free(request);
-}
-
 void
 watchers_look(struct bff *bff, const char *payment_id, const char *traceparent)
 {
     Sagamesh__Payment__V1__ObserveRequest observe = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
     Sagamesh__Payment__V1__PaymentHint hint = SAGAMESH__PAYMENT__V1__PAYMENT_HINT__INIT;
-    struct rpc_request *request;
-    char id[UUID_TEXT_BYTES + 1];
+    char id[UUID_TEXT_BYTES + 1], child[TRACEPARENT_BYTES + 1];
 
     if (!is_due(bff->watchers, payment_id))
         return;
@@ -81,13 +73,12 @@ watchers_look(struct bff *bff, const char *payment_id, const char *traceparent)
     observe.request_id = uuid_print(uuid_v7(clock_now_us()), id);
     observe.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_HINT;
     observe.hint = &hint;
-    request = memory_take(sizeof *request + protobuf_c_message_get_packed_size(&observe.base));
-    request->method = "sagamesh.payment.v1.PaymentService/Observe";
-    request->message_bytes = protobuf_c_message_pack(&observe.base, (uint8_t *)(request + 1));
-    request->message = (uint8_t *)(request + 1);
-    request->timeout_us = HINT_TIMEOUT_US;
-    request->attempts_max = 1;
-    request->done = hint_done;
-    trace_child(traceparent, request->traceparent);
-    rpc_client_send(bff->clients[BFF_ACCOUNT], request);
+    trace_child(traceparent, child);
+    /* Its answer does not matter: the next look hints again. */
+    rpc_post(bff->clients[BFF_ACCOUNT],
+             &(struct rpc_post){ .method = "sagamesh.payment.v1.PaymentService/Observe",
+                                 .message = &observe.base,
+                                 .timeout_us = HINT_TIMEOUT_US,
+                                 .attempts_max = 1,
+                                 .traceparent = child });
 }

@@ -6,7 +6,6 @@
 
 #include "sagamesh/saga/v1/saga_service.pb-c.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,16 +16,14 @@
 struct order_saga {
     struct order_saga_options options;
     struct rpc_client *client;
-    atomic_size_t in_flight;
+    struct rpc_posts starts, cancels;
 };
 
-/* A Start, or the Cancel that follows it, with its message. */
-struct send {
-    struct rpc_request request; /* first */
-    struct order_saga *saga;
+/* What the answer to a Start, or to the Cancel that follows it, is about. */
+struct sent {
     struct uuid order_id;
     bool cancel_too;
-    uint8_t message[];
+    char traceparent[TRACEPARENT_BYTES + 1];
 };
 
 void
@@ -56,54 +53,26 @@ order_saga_is_refusal(const struct rpc_result *result)
            (!result->was_unknown || result->is_stored);
 }
 
-static void
-send_free(struct send *send)
-{
-    atomic_fetch_sub(&send->saga->in_flight, 1);
-    free(send);
-}
-
-static struct send *
-send_new(struct order_saga *saga, struct uuid order_id, const char *method,
-         const ProtobufCMessage *message, const char *traceparent)
-{
-    size_t bytes = protobuf_c_message_get_packed_size(message);
-    struct send *send = memory_take(sizeof *send + bytes);
-
-    send->saga = saga;
-    send->order_id = order_id;
-    protobuf_c_message_pack(message, send->message);
-    send->request.method = method;
-    send->request.message = send->message;
-    send->request.message_bytes = bytes;
-    send->request.timeout_us = SAGA_CALL_TIMEOUT_US;
-    send->request.attempts_max = SAGA_CALL_ATTEMPTS;
-    if (traceparent != NULL)
-        snprintf(send->request.traceparent, sizeof send->request.traceparent, "%s", traceparent);
-    return send;
-}
-
 /* An orchestrator that is away is logged once, by the client; not for every order. */
 static void
-log_answer(const struct send *send, const struct rpc_result *result)
+log_answer(const struct sent *sent, const char *method, const struct rpc_result *result)
 {
     bool is_answer = result->meaning == RPC_REFUSED;
     char id[UUID_TEXT_BYTES + 1];
 
     log_at(is_answer ? LOG_WARN : LOG_DEBUG, "order=%s call=%s code=%d reason=%s because=\"%s\"",
-           uuid_print(send->order_id, id), send->request.method, (int)result->code, result->reason,
+           uuid_print(sent->order_id, id), method, (int)result->code, result->reason,
            result->message);
 }
 
 static void
-cancel_done(struct rpc_request *request, const struct rpc_result *result)
+cancel_done(void *owner, const void *context, const struct rpc_result *result,
+            const ProtobufCMessage *reply)
 {
-    struct send *send = (struct send *)request;
-
+    (void)owner, (void)reply;
     if (result->meaning != RPC_DONE &&
         (result->meaning != RPC_REFUSED || strcmp(result->reason, "TOO_LATE") != 0))
-        log_answer(send, result);
-    send_free(send);
+        log_answer(context, CANCEL_METHOD, result);
 }
 
 struct uuid
@@ -118,61 +87,74 @@ order_saga_cancel_id(struct uuid order_id, int64_t now_us)
     return uuid_v8(time_us, seed, strlen(seed));
 }
 
-static void
-send_cancel(struct order_saga *saga, struct uuid order_id, const char *traceparent)
+/* False when posts are full: the sweep comes back. */
+static bool
+post(struct order_saga *saga, const char *method, const ProtobufCMessage *message,
+     struct rpc_posts *posts, const struct sent *sent,
+     void (*done)(void *owner, const void *context, const struct rpc_result *result,
+                  const ProtobufCMessage *reply))
 {
-    Sagamesh__Saga__V1__CancelRequest message = SAGAMESH__SAGA__V1__CANCEL_REQUEST__INIT;
-    char saga_id[UUID_TEXT_BYTES + 1], request_id[UUID_TEXT_BYTES + 1];
-    struct send *send;
-
-    message.saga_id = uuid_print(order_id, saga_id);
-    message.request_id = uuid_print(order_saga_cancel_id(order_id, clock_now_us()), request_id);
-    send = send_new(saga, order_id, CANCEL_METHOD, &message.base, traceparent);
-    send->request.done = cancel_done;
-    atomic_fetch_add(&saga->in_flight, 1);
-    rpc_client_send(saga->client, &send->request);
+    return rpc_post(saga->client, &(struct rpc_post){ .method = method,
+                                                      .message = message,
+                                                      .timeout_us = SAGA_CALL_TIMEOUT_US,
+                                                      .attempts_max = SAGA_CALL_ATTEMPTS,
+                                                      .traceparent = sent->traceparent,
+                                                      .posts = posts,
+                                                      .owner = saga,
+                                                      .context = sent,
+                                                      .context_bytes = sizeof *sent,
+                                                      .done = done });
 }
 
 static void
-start_done(struct rpc_request *request, const struct rpc_result *result)
+send_cancel(struct order_saga *saga, const struct sent *sent)
 {
-    struct send *send = (struct send *)request;
-    struct order_saga *saga = send->saga;
+    Sagamesh__Saga__V1__CancelRequest message = SAGAMESH__SAGA__V1__CANCEL_REQUEST__INIT;
+    char saga_id[UUID_TEXT_BYTES + 1], request_id[UUID_TEXT_BYTES + 1];
 
-    if (result->code == WIRE_OK && send->cancel_too) {
-        send_cancel(saga, send->order_id, request->traceparent);
+    message.saga_id = uuid_print(sent->order_id, saga_id);
+    message.request_id =
+        uuid_print(order_saga_cancel_id(sent->order_id, clock_now_us()), request_id);
+    post(saga, CANCEL_METHOD, &message.base, &saga->cancels, sent, cancel_done);
+}
+
+static void
+start_done(void *owner, const void *context, const struct rpc_result *result,
+           const ProtobufCMessage *reply)
+{
+    const struct sent *sent = context;
+    struct order_saga *saga = owner;
+
+    (void)reply;
+    if (result->code == WIRE_OK && sent->cancel_too) {
+        send_cancel(saga, sent);
     } else if (result->code != WIRE_OK && result->code != WIRE_CANCELLED) {
-        log_answer(send, result);
+        log_answer(sent, START_METHOD, result);
         if (order_saga_is_refusal(result))
-            saga->options.refused(saga->options.owner, send->order_id, result->reason,
+            saga->options.refused(saga->options.owner, sent->order_id, result->reason,
                                   result->message);
     }
-    send_free(send);
 }
 
 bool
 order_saga_send(struct order_saga *saga, const struct order *order)
 {
     Sagamesh__Saga__V1__StartRequest message = SAGAMESH__SAGA__V1__START_REQUEST__INIT;
+    struct sent sent = { .order_id = order->record.id, .cancel_too = order->cancel_wanted };
     char id[UUID_TEXT_BYTES + 1];
     struct json_writer input = { 0 };
-    struct send *send;
+    bool is_sent;
 
-    if (atomic_fetch_add(&saga->in_flight, 1) >= saga->options.in_flight_max) {
-        atomic_fetch_sub(&saga->in_flight, 1);
-        return false;
-    }
     crash_point("order.before-start");
     order_saga_input(order, &input);
     message.saga_id = uuid_print(order->record.id, id);
     message.definition = (char *)order->flow;
     message.input_json = input.text;
-    send = send_new(saga, order->record.id, START_METHOD, &message.base, order->traceparent);
+    if (order->traceparent != NULL)
+        snprintf(sent.traceparent, sizeof sent.traceparent, "%s", order->traceparent);
+    is_sent = post(saga, START_METHOD, &message.base, &saga->starts, &sent, start_done);
     json_writer_free(&input);
-    send->request.done = start_done;
-    send->cancel_too = order->cancel_wanted;
-    rpc_client_send(saga->client, &send->request);
-    return true;
+    return is_sent;
 }
 
 enum error
@@ -182,12 +164,13 @@ order_saga_open(const struct order_saga_options *options, struct order_saga **re
     struct rpc_client_options client = {
         .address = options->address,
         .is_mesh = true,
-        .waiting_max = 2 * options->in_flight_max, /* a Cancel is added before its Start is freed */
+        .waiting_max = 2 * options->in_flight_max, /* Starts, and as many Cancels */
         .envelopes_max = 4,
     };
     enum error error;
 
     saga->options = *options;
+    saga->starts.max = saga->cancels.max = options->in_flight_max;
     error = rpc_client_open(&client, &saga->client);
     if (error != ERR_OK) {
         free(saga);

@@ -14,7 +14,7 @@
 #define ORDER_SAGA_H
 
 #include "mesh/base/json.h"
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 #include "order-svc/order.h"
 
 enum { SAGA_CALL_TIMEOUT_US = 2 * 1000 * 1000, SAGA_CALL_ATTEMPTS = 3 };

@@ -128,7 +128,6 @@ void
 participant_call_free(struct participant_call *call)
 {
     json_decref(call->result);
-    free(call->bytes);
     free(call);
 }
 
@@ -155,12 +154,13 @@ outcome_of(enum rpc_meaning meaning)
 }
 
 static void
-attempt_done(struct rpc_request *request, const struct rpc_result *result)
+attempt_done(void *owner, const void *context, const struct rpc_result *result,
+             const ProtobufCMessage *reply)
 {
-    struct participant_call *call =
-        (struct participant_call *)((char *)request - offsetof(struct participant_call, request));
+    struct participant_call *call = owner;
     struct problem problem;
 
+    (void)context, (void)reply;
     call->is_stored = result->is_stored;
     if (result->code != WIRE_OK) {
         answer(call, outcome_of(result->meaning), result->reason, result->message);
@@ -189,25 +189,6 @@ impossible(const struct participants *participants, const struct call_due *due,
     return due->is_read ? NULL : "has no request_id any more";
 }
 
-/* Maps the request to bytes; a request that does not fit the message was never sent. */
-static enum error
-encode(const struct pbjson_method *method, const struct call_due *due, struct arena *arena,
-       struct participant_call *call, struct problem *problem)
-{
-    uint8_t *bytes;
-    size_t count;
-    enum error error = pbjson_encode(method->request, due->request, arena, problem, &bytes, &count);
-
-    if (error == ERR_OK) {
-        call->bytes = memory_take(count);
-        memcpy(call->bytes, bytes, count);
-        call->response = method->response;
-        call->request.message = call->bytes;
-        call->request.message_bytes = count;
-    }
-    return error;
-}
-
 void
 participants_call(struct participants *participants, const struct call_due *due,
                   const char *traceparent, struct arena *arena, struct participant_call *call)
@@ -215,7 +196,16 @@ participants_call(struct participants *participants, const struct call_due *due,
     struct service_address *entry = find(participants, due->service);
     struct pbjson_method method;
     const char *because = impossible(participants, due, &method);
+    struct rpc_post post = {
+        .method = call->method,
+        .timeout_us = due->timeout_us,
+        .attempts_max = 1, /* retries are the saga's: durable and visible */
+        .traceparent = traceparent,
+        .owner = call,
+        .done = attempt_done,
+    };
     struct problem problem;
+    uint8_t *packed;
     char text[256];
 
     call->activation = due->activation;
@@ -230,16 +220,15 @@ participants_call(struct participants *participants, const struct call_due *due,
         answer(call, OUTCOME_NOT_DONE, "UNREACHABLE", text);
         return;
     }
-    if (encode(&method, due, arena, call, &problem) != ERR_OK) {
+    /* A request that does not fit the message is never sent. */
+    if (pbjson_encode(method.request, due->request, arena, &problem, &packed, &post.packed_bytes) !=
+        ERR_OK) {
         snprintf(text, sizeof text, "%s %s", problem.field, problem.text);
         answer(call, OUTCOME_REFUSED, "BAD_INPUT", text);
         return;
     }
+    call->response = method.response;
     snprintf(call->method, sizeof call->method, "%s/%s", due->service, due->method);
-    call->request.method = call->method;
-    call->request.timeout_us = due->timeout_us;
-    call->request.attempts_max = 1; /* retries are the saga's: durable and visible */
-    snprintf(call->request.traceparent, sizeof call->request.traceparent, "%s", traceparent);
-    call->request.done = attempt_done;
-    rpc_client_send(entry->client, &call->request);
+    post.packed = packed;
+    rpc_post(entry->client, &post);
 }

@@ -10,7 +10,7 @@
 #define SAGA_PARTICIPANTS_H
 
 #include "mesh/pb/pbjson.h"
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 #include "saga/engine/engine.h"
 
 struct participants;
@@ -34,10 +34,8 @@ struct participant_call {
     char reason[32], message[256];
     bool is_stored;
     /* inside */
-    struct rpc_request request;
     const struct pbjson_message *response;
     char method[160];
-    uint8_t *bytes;
 };
 
 /* Sends one attempt; done() is always called, once, perhaps before this returns. What it needs while it

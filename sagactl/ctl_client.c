@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <libgen.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -125,47 +124,6 @@ ctl_client_exit(const struct ctl_client *client)
     return client->exit;
 }
 
-/* ---- asking ---- */
-
-struct question {
-    struct rpc_request request; /* first */
-    struct rpc_result result;
-    struct arena *arena;
-    pthread_mutex_t lock;
-    pthread_cond_t answered;
-    bool is_done;
-};
-
-static void
-question_done(struct rpc_request *request, const struct rpc_result *result)
-{
-    struct question *question = (struct question *)request;
-
-    pthread_mutex_lock(&question->lock);
-    question->result = *result;
-    question->result.reply = NULL;
-    if (result->code == WIRE_OK)
-        question->result.reply = (const uint8_t *)arena_copy(
-            question->arena, (const char *)result->reply, result->reply_bytes);
-    question->is_done = true;
-    pthread_cond_signal(&question->answered);
-    pthread_mutex_unlock(&question->lock);
-}
-
-static void
-question_ask(struct question *question, struct rpc_client *rpc)
-{
-    pthread_mutex_init(&question->lock, NULL);
-    pthread_cond_init(&question->answered, NULL);
-    rpc_client_send(rpc, &question->request);
-    pthread_mutex_lock(&question->lock);
-    while (!question->is_done)
-        pthread_cond_wait(&question->answered, &question->lock);
-    pthread_mutex_unlock(&question->lock);
-    pthread_cond_destroy(&question->answered);
-    pthread_mutex_destroy(&question->lock);
-}
-
 /* ---- what an answer that is none means, and what to do about it ---- */
 
 static bool
@@ -248,6 +206,18 @@ read_answer(struct ctl_client *client, const ProtobufCMessageDescriptor *descrip
     return NULL;
 }
 
+static struct rpc_post
+post_of(const struct ctl_client *client, const ProtobufCServiceDescriptor *service,
+        const char *method, const ProtobufCMessage *request)
+{
+    return (struct rpc_post){
+        .method = arena_print(client->ctl->arena, "%s/%s", service->name, method),
+        .message = request,
+        .timeout_us = client->ctl->timeout_seconds * SECOND_US,
+        .attempts_max = client->attempts_max,
+    };
+}
+
 /* NULL with what came instead, unless it was an answer that cannot be read, which is said. */
 static const ProtobufCMessage *
 ask(struct ctl_client *client, const ProtobufCServiceDescriptor *service, const char *method,
@@ -255,24 +225,14 @@ ask(struct ctl_client *client, const ProtobufCServiceDescriptor *service, const 
 {
     const ProtobufCMethodDescriptor *descriptor =
         protobuf_c_service_descriptor_get_method_by_name(service, method);
-    struct arena *arena = client->ctl->arena;
-    uint8_t *bytes = arena_take(arena, protobuf_c_message_get_packed_size(request));
-    struct question question = {
-        .request = { .method = arena_print(arena, "%s/%s", service->name, method),
-                     .message = bytes,
-                     .message_bytes = protobuf_c_message_pack(request, bytes),
-                     .timeout_us = (client->ctl->timeout_seconds + more_seconds) * SECOND_US,
-                     .attempts_max = client->attempts_max,
-                     .must_go_alone = true,
-                     .done = question_done },
-        .arena = arena,
-    };
+    struct rpc_post post = post_of(client, service, method, request);
 
     assert(descriptor != NULL);
-    question_ask(&question, client->rpc);
-    *ret_result = question.result;
-    if (question.result.code == WIRE_OK)
-        return read_answer(client, descriptor->output, &question.result);
+    post.timeout_us += more_seconds * SECOND_US;
+    post.must_go_alone = true;
+    rpc_ask(client->rpc, &post, 1, client->ctl->arena, ret_result);
+    if (ret_result->code == WIRE_OK)
+        return read_answer(client, descriptor->output, ret_result);
     client->exit = is_unreachable(ret_result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
     client->may_have_happened =
         (is_unreachable(ret_result->code) || ret_result->code == WIRE_UNKNOWN) &&
@@ -308,88 +268,22 @@ ctl_client_ask(struct ctl_client *client, const ProtobufCServiceDescriptor *serv
 
 /* ---- many questions ---- */
 
-/* Those of one round, and how many have no answer yet. */
-struct round {
-    pthread_mutex_t lock;
-    pthread_cond_t answered;
-    size_t left;
-};
-
-struct round_question {
-    struct rpc_request request; /* first */
-    struct rpc_result result;
-    struct round *round;
-    struct arena *arena; /* while the round is under way, only this thread takes of it */
-};
-
-static void
-round_done(struct rpc_request *request, const struct rpc_result *result)
-{
-    struct round_question *question = (struct round_question *)request;
-    struct round *round = question->round;
-
-    question->result = *result;
-    if (result->code == WIRE_OK)
-        question->result.reply = (const uint8_t *)arena_copy(
-            question->arena, (const char *)result->reply, result->reply_bytes);
-    pthread_mutex_lock(&round->lock);
-    if (--round->left == 0)
-        pthread_cond_signal(&round->answered);
-    pthread_mutex_unlock(&round->lock);
-}
-
-static struct round_question *
-round_ask(struct ctl_client *client, const struct ctl_many *what,
-          const ProtobufCMessage *const *requests, size_t count)
-{
-    struct arena *arena = client->ctl->arena;
-    struct round_question *questions = arena_take(arena, count * sizeof *questions);
-    struct round round = { .left = count };
-
-    pthread_mutex_init(&round.lock, NULL);
-    pthread_cond_init(&round.answered, NULL);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *bytes = arena_take(arena, protobuf_c_message_get_packed_size(requests[i]));
-
-        questions[i].request = (struct rpc_request){
-            .method = arena_print(arena, "%s/%s", what->service->name, what->method),
-            .message = bytes,
-            .message_bytes = protobuf_c_message_pack(requests[i], bytes),
-            .timeout_us = client->ctl->timeout_seconds * SECOND_US,
-            .attempts_max = client->attempts_max,
-            .must_go_alone = what->is_large,
-            .done = round_done,
-        };
-        questions[i].round = &round;
-        questions[i].arena = arena;
-    }
-    for (size_t i = 0; i < count; i++)
-        rpc_client_send(client->rpc, &questions[i].request);
-    pthread_mutex_lock(&round.lock);
-    while (round.left > 0)
-        pthread_cond_wait(&round.answered, &round.lock);
-    pthread_mutex_unlock(&round.lock);
-    pthread_cond_destroy(&round.answered);
-    pthread_mutex_destroy(&round.lock);
-    return questions;
-}
-
 static bool
-round_read(struct ctl_client *client, const struct ctl_many *what,
-           const struct round_question *question, const ProtobufCMessage **ret_answer)
+round_read(struct ctl_client *client, const struct ctl_many *what, const struct rpc_result *result,
+           const ProtobufCMessage **ret_answer)
 {
     const ProtobufCMethodDescriptor *descriptor =
         protobuf_c_service_descriptor_get_method_by_name(what->service, what->method);
 
     *ret_answer = NULL;
-    if (question->result.code == WIRE_NOT_FOUND && question->result.reason[0] != '\0')
+    if (result->code == WIRE_NOT_FOUND && result->reason[0] != '\0')
         return true;
-    if (question->result.code == WIRE_OK) {
-        *ret_answer = read_answer(client, descriptor->output, &question->result);
+    if (result->code == WIRE_OK) {
+        *ret_answer = read_answer(client, descriptor->output, result);
         return *ret_answer != NULL;
     }
-    client->exit = is_unreachable(question->result.code) ? CTL_UNREACHABLE : CTL_REFUSED;
-    ctl_client_say(client, what->method, &question->result);
+    client->exit = is_unreachable(result->code) ? CTL_UNREACHABLE : CTL_REFUSED;
+    ctl_client_say(client, what->method, result);
     return false;
 }
 
@@ -399,13 +293,19 @@ ctl_client_ask_many(struct ctl_client *client, const struct ctl_many *what,
                     const ProtobufCMessage **answers)
 {
     size_t round_size = what->is_large ? MANY_LARGE : MANY;
+    struct rpc_post *posts = arena_take(client->ctl->arena, round_size * sizeof *posts);
+    struct rpc_result *results = arena_take(client->ctl->arena, round_size * sizeof *results);
 
     for (size_t first = 0; first < count; first += round_size) {
         size_t n = count - first < round_size ? count - first : round_size;
-        const struct round_question *questions = round_ask(client, what, requests + first, n);
 
         for (size_t i = 0; i < n; i++) {
-            if (!round_read(client, what, &questions[i], &answers[first + i]))
+            posts[i] = post_of(client, what->service, what->method, requests[first + i]);
+            posts[i].must_go_alone = what->is_large;
+        }
+        rpc_ask(client->rpc, posts, n, client->ctl->arena, results);
+        for (size_t i = 0; i < n; i++) {
+            if (!round_read(client, what, &results[i], &answers[first + i]))
                 return false;
         }
     }

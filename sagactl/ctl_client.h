@@ -7,7 +7,7 @@
 #ifndef CTL_CLIENT_H
 #define CTL_CLIENT_H
 
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 #include "sagactl/ctl.h"
 
 #include <protobuf-c/protobuf-c.h>

@@ -3,7 +3,6 @@
 
 #include "sagamesh/saga/v1/saga_service.pb-c.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +14,14 @@ enum { KNOWN_VERSION_MAX = INT32_MAX / 2 }; /* there is room for those that come
 struct payment_signal {
     struct payment_signal_options options;
     struct rpc_client *client;
-    atomic_size_t in_flight;
+    struct rpc_posts posts;
 };
 
-/* A signal on its way. */
-struct send {
-    struct rpc_request request; /* first */
-    struct payment_signal *signal;
+/* What an answer is about. */
+struct sent {
     struct uuid payment_id, order_id;
     int32_t version;
     enum claim claim;
-    uint8_t message[];
 };
 
 /* Not there, by saga-svc's own word. One that could still be begun may come. */
@@ -63,43 +59,43 @@ signal_read(const struct rpc_result *result, int32_t version, struct uuid saga_i
 }
 
 static void
-log_word(const struct send *send, const struct rpc_result *result, enum signal_word word,
+log_word(const struct sent *sent, const struct rpc_result *result, enum signal_word word,
          const char *status)
 {
     bool is_dead = word == SIGNAL_ENDED && strcmp(status, "SU") != 0;
     char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
 
-    uuid_print(send->payment_id, id);
-    uuid_print(send->order_id, order_id);
+    uuid_print(sent->payment_id, id);
+    uuid_print(sent->order_id, order_id);
     if (word == SIGNAL_UNHEARD && result->code != WIRE_CANCELLED)
         log_warn("payment=%s order=%s version=%d signal=unheard code=%d reason=%s because=\"%s\" "
                  "next=\"it is told again\"",
-                 id, order_id, send->version, (int)result->code, result->reason, result->message);
+                 id, order_id, sent->version, (int)result->code, result->reason, result->message);
     else if (word == SIGNAL_FORGOTTEN)
         log_info("payment=%s order=%s version=%d signal=forgotten because=\"its saga ended so long "
                  "ago that saga-svc does not know it any more\"",
-                 id, order_id, send->version);
-    else if (is_dead && send->claim == CLAIM_TAKEN)
+                 id, order_id, sent->version);
+    else if (is_dead && sent->claim == CLAIM_TAKEN)
         log_error(
             "payment=%s order=%s version=%d event=TAKEN_FOR_DEAD_SAGA status=%s "
             "because=\"its saga has ended without it\" next=\"sagactl show the order, then pay "
             "it back: PaymentService.Refund\"",
-            id, order_id, send->version, status);
+            id, order_id, sent->version, status);
 }
 
 static void
-signal_done(struct rpc_request *request, const struct rpc_result *result)
+signal_done(void *owner, const void *context, const struct rpc_result *result,
+            const ProtobufCMessage *reply)
 {
-    struct send *send = (struct send *)request;
-    struct payment_signal *signal = send->signal;
-    struct signal_said said = signal_read(result, send->version, send->order_id, clock_now_us());
+    const struct payment_signal *signal = owner;
+    const struct sent *sent = context;
+    struct signal_said said = signal_read(result, sent->version, sent->order_id, clock_now_us());
 
-    log_word(send, result, said.word, said.status);
+    (void)reply;
+    log_word(sent, result, said.word, said.status);
     if (said.word != SIGNAL_UNHEARD)
-        signal->options.acknowledged(signal->options.owner, send->payment_id, send->version,
+        signal->options.acknowledged(signal->options.owner, sent->payment_id, sent->version,
                                      said.known_version);
-    atomic_fetch_sub(&signal->in_flight, 1);
-    free(send);
 }
 
 /* One id for each version, so that repeating it is one signal. Its time is the payment's: it was accepted
@@ -114,15 +110,18 @@ signal_id(const struct payment *payment)
     return uuid_v8(uuid_time_us(payment->record.id), seed, strlen(seed));
 }
 
-static struct send *
-send_new(const struct payment *payment)
+bool
+payment_signal_send(struct payment_signal *signal, const struct payment *payment)
 {
     Sagamesh__Saga__V1__SignalRequest message = SAGAMESH__SAGA__V1__SIGNAL_REQUEST__INIT;
     char request_id[UUID_TEXT_BYTES + 1], saga_id[UUID_TEXT_BYTES + 1];
+    struct sent sent = { .payment_id = payment->record.id,
+                         .order_id = payment->order_id,
+                         .version = payment->version,
+                         .claim = (enum claim)payment->claim };
     struct arena *arena = arena_new();
     struct json_writer json = { 0 };
-    struct send *send;
-    size_t bytes;
+    bool is_sent;
 
     payment_registers(payment, arena, &json);
     message.request_id = uuid_print(signal_id(payment), request_id);
@@ -130,39 +129,19 @@ send_new(const struct payment *payment)
     message.name = "payment";
     message.version = payment->version;
     message.payload_json = json.text;
-    bytes = sagamesh__saga__v1__signal_request__get_packed_size(&message);
-    send = memory_take(sizeof *send + bytes);
-    sagamesh__saga__v1__signal_request__pack(&message, send->message);
+    is_sent = rpc_post(signal->client, &(struct rpc_post){ .method = METHOD,
+                                                           .message = &message.base,
+                                                           .timeout_us = SIGNAL_TIMEOUT_US,
+                                                           .attempts_max = SIGNAL_ATTEMPTS,
+                                                           .traceparent = payment->traceparent,
+                                                           .posts = &signal->posts,
+                                                           .owner = signal,
+                                                           .context = &sent,
+                                                           .context_bytes = sizeof sent,
+                                                           .done = signal_done });
     json_writer_free(&json);
     arena_free(arena);
-    send->request.message = send->message;
-    send->request.message_bytes = bytes;
-    return send;
-}
-
-bool
-payment_signal_send(struct payment_signal *signal, const struct payment *payment)
-{
-    struct send *send;
-
-    if (atomic_fetch_add(&signal->in_flight, 1) >= signal->options.in_flight_max) {
-        atomic_fetch_sub(&signal->in_flight, 1);
-        return false;
-    }
-    send = send_new(payment);
-    send->signal = signal;
-    send->payment_id = payment->record.id;
-    send->version = payment->version;
-    send->order_id = payment->order_id;
-    send->claim = (enum claim)payment->claim;
-    send->request.method = METHOD;
-    send->request.timeout_us = SIGNAL_TIMEOUT_US;
-    send->request.attempts_max = SIGNAL_ATTEMPTS;
-    send->request.done = signal_done;
-    snprintf(send->request.traceparent, sizeof send->request.traceparent, "%s",
-             payment->traceparent);
-    rpc_client_send(signal->client, &send->request);
-    return true;
+    return is_sent;
 }
 
 enum error
@@ -177,6 +156,7 @@ payment_signal_open(const struct payment_signal_options *options,
     enum error error;
 
     signal->options = *options;
+    signal->posts.max = options->in_flight_max;
     error = rpc_client_open(&client, &signal->client);
     if (error != ERR_OK) {
         free(signal);

@@ -17,7 +17,7 @@
 #define PAYMENT_SIGNAL_H
 
 #include "account-svc/payment/payment.h"
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 
 enum { SIGNAL_TIMEOUT_US = 2 * 1000 * 1000, SIGNAL_ATTEMPTS = 3 };
 

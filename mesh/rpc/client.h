@@ -88,11 +88,6 @@ void rpc_client_send(struct rpc_client *client, struct rpc_request *request);
  * fine. Returns NULL. */
 struct rpc_client *rpc_client_close(struct rpc_client *client);
 
-/* For tools: sends message once, alone, waits, copies the reply into arena. Not from done(). */
-void rpc_client_call(struct rpc_client *client, const char *method, const uint8_t *message,
-                     size_t message_bytes, int64_t timeout_us, struct arena *arena,
-                     struct rpc_result *ret_result);
-
 struct rpc_client_counters {
     uint64_t calls;     /* unary calls sent */
     uint64_t envelopes; /* and envelopes, */

@@ -1,7 +1,7 @@
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 
 #include <sagamesh/clock/v1/clock_service.pb-c.h>
 
@@ -41,7 +41,6 @@ struct sample {
 };
 
 struct peer {
-    struct rpc_request request; /* first */
     struct clock_watch *watch;
     struct rpc_client *client;
     char address[ADDRESS_BYTES_MAX];
@@ -85,16 +84,16 @@ clock_watch_database(struct clock_watch *watch, int64_t asked_us, int64_t databa
 
 /* The client's thread. */
 static void
-peer_answered(struct rpc_request *request, const struct rpc_result *result)
+peer_answered(void *owner, const void *context, const struct rpc_result *result,
+              const ProtobufCMessage *reply)
 {
-    struct peer *peer = (struct peer *)request;
+    struct peer *peer = owner;
     struct clock_watch *watch = peer->watch;
     struct sample *sample = &watch->samples[PEERS + (peer - watch->peers)];
-    Sagamesh__Clock__V1__NowResponse *response = NULL;
+    const Sagamesh__Clock__V1__NowResponse *response =
+        (const Sagamesh__Clock__V1__NowResponse *)reply;
 
-    if (result->code == WIRE_OK)
-        response =
-            sagamesh__clock__v1__now_response__unpack(NULL, result->reply_bytes, result->reply);
+    (void)context, (void)result;
     pthread_mutex_lock(&watch->lock);
     if (response != NULL && response->wall_us > 0)
         sample_take(sample, peer->asked_us, response->wall_us);
@@ -102,8 +101,6 @@ peer_answered(struct rpc_request *request, const struct rpc_result *result)
     peer->was_answered = true;
     pthread_cond_broadcast(&watch->answered);
     pthread_mutex_unlock(&watch->lock);
-    if (response != NULL)
-        sagamesh__clock__v1__now_response__free_unpacked(response, NULL);
 }
 
 static void
@@ -120,7 +117,14 @@ ask_peers(struct clock_watch *watch)
         if (is_asked)
             continue;
         peer->asked_us = clock_steady_us();
-        rpc_client_send(peer->client, &peer->request);
+        rpc_post(peer->client,
+                 &(struct rpc_post){ .method = "sagamesh.clock.v1.ClockService/Now",
+                                     .timeout_us = ASK_US,
+                                     .attempts_max = 1,
+                                     .must_go_alone = true,
+                                     .reply_type = &sagamesh__clock__v1__now_response__descriptor,
+                                     .owner = peer,
+                                     .done = peer_answered });
     }
 }
 
@@ -364,12 +368,6 @@ peer_add(struct clock_watch *watch, const char *address)
     if (error != ERR_OK)
         return error;
     peer->watch = watch;
-    peer->request = (struct rpc_request){ .method = "sagamesh.clock.v1.ClockService/Now",
-                                          .message = (const uint8_t *)"",
-                                          .timeout_us = ASK_US,
-                                          .attempts_max = 1,
-                                          .must_go_alone = true,
-                                          .done = peer_answered };
     watch->peer_count++;
     return ERR_OK;
 }

@@ -19,7 +19,7 @@
 
 #include "mesh/base/arena.h"
 #include "mesh/base/uuid.h"
-#include "mesh/rpc/client.h"
+#include "mesh/rpc/post.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -30,17 +30,13 @@ struct crowd {
     struct rpc_result bad; /* the last answer that was not OK */
 };
 
-struct guest {
-    struct rpc_request request; /* first */
-    struct crowd *crowd;
-    uint8_t message[MESSAGE_BYTES_MAX];
-};
-
 static void
-guest_done(struct rpc_request *request, const struct rpc_result *result)
+guest_done(void *owner, const void *context, const struct rpc_result *result,
+           const ProtobufCMessage *reply)
 {
-    struct crowd *crowd = ((struct guest *)request)->crowd;
+    struct crowd *crowd = owner;
 
+    (void)context, (void)reply;
     pthread_mutex_lock(&crowd->lock);
     if (result->code != WIRE_OK)
         crowd->bad = *result;
@@ -51,7 +47,7 @@ guest_done(struct rpc_request *request, const struct rpc_result *result)
 
 /* pack() makes the index-th message. */
 static void
-crowd_send(const struct bench *bench, const char *address, const char *method, int64_t count,
+crowd_send(const char *address, const char *method, int64_t count,
            size_t (*pack)(int64_t index, uint8_t *message))
 {
     struct rpc_client_options options = {
@@ -60,22 +56,20 @@ crowd_send(const struct bench *bench, const char *address, const char *method, i
     struct crowd crowd = { .lock = PTHREAD_MUTEX_INITIALIZER,
                            .all_done = PTHREAD_COND_INITIALIZER,
                            .left = count };
-    struct guest *guests = arena_take(bench->arena, (size_t)count * sizeof *guests);
     struct rpc_client *client;
 
     if (rpc_client_open(&options, &client) != ERR_OK)
         bench_fail("'%s' is no address", address);
     for (int64_t i = 0; i < count; i++) {
-        struct guest *guest = &guests[i];
+        uint8_t message[MESSAGE_BYTES_MAX];
 
-        guest->crowd = &crowd;
-        guest->request.method = method;
-        guest->request.message = guest->message;
-        guest->request.message_bytes = pack(i, guest->message);
-        guest->request.timeout_us = TIMEOUT_SECONDS * SECOND_US;
-        guest->request.attempts_max = ATTEMPTS;
-        guest->request.done = guest_done;
-        rpc_client_send(client, &guest->request);
+        rpc_post(client, &(struct rpc_post){ .method = method,
+                                             .packed = message,
+                                             .packed_bytes = pack(i, message),
+                                             .timeout_us = TIMEOUT_SECONDS * SECOND_US,
+                                             .attempts_max = ATTEMPTS,
+                                             .owner = &crowd,
+                                             .done = guest_done });
     }
     pthread_mutex_lock(&crowd.lock);
     while (crowd.left > 0)
@@ -156,12 +150,12 @@ bench_shop_fill(const struct bench *bench)
 {
     bench_say("shop: %lld products, %lld wallets", (long long)bench->products,
               (long long)bench->wallets);
-    crowd_send(bench, bench->storage, "sagamesh.storage.v1.StorageService/PutProduct",
-               bench->products, pack_product);
-    crowd_send(bench, bench->storage, "sagamesh.storage.v1.StorageService/Restock", bench->products,
+    crowd_send(bench->storage, "sagamesh.storage.v1.StorageService/PutProduct", bench->products,
+               pack_product);
+    crowd_send(bench->storage, "sagamesh.storage.v1.StorageService/Restock", bench->products,
                pack_restock);
-    crowd_send(bench, bench->account, "sagamesh.ledger.v1.LedgerService/OpenWallet", bench->wallets,
+    crowd_send(bench->account, "sagamesh.ledger.v1.LedgerService/OpenWallet", bench->wallets,
                pack_wallet);
-    crowd_send(bench, bench->account, "sagamesh.ledger.v1.LedgerService/TopUp", bench->wallets,
+    crowd_send(bench->account, "sagamesh.ledger.v1.LedgerService/TopUp", bench->wallets,
                pack_topup);
 }

@@ -386,7 +386,7 @@ fake_await_held(struct fake_server *fake, int count)
     pthread_mutex_unlock(&fake->lock);
 }
 
-static void
+static inline void
 fake_set_batch(struct fake_server *fake, enum fake_batch batch)
 {
     pthread_mutex_lock(&fake->lock);

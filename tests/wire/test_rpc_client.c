@@ -523,21 +523,6 @@ START_TEST(close_ends_everything)
 }
 END_TEST
 
-START_TEST(call_waits_for_its_answer)
-{
-    struct arena *arena = arena_new();
-    struct rpc_result result;
-
-    rpc_client_call(client, NAME("Echo"), (const uint8_t *)"now", 3, PATIENCE_US, arena, &result);
-    ck_assert_int_eq(result.code, WIRE_OK);
-    ck_assert_uint_eq(result.reply_bytes, 3);
-    ck_assert_mem_eq(result.reply, "now", 3);
-    rpc_client_call(client, NAME("Refuse"), NULL, 0, PATIENCE_US, arena, &result);
-    ck_assert_str_eq(result.reason, "NO_STOCK");
-    arena_free(arena);
-}
-END_TEST
-
 /* ---- many threads ---- */
 
 enum { THREADS = 4, PER_THREAD = 2000, AT_ONCE = 100 };
@@ -646,7 +631,6 @@ main(void)
     tcase_add_test(tests, dead_server_is_told_at_once);
     tcase_add_test(tests, restarted_server_is_found);
     tcase_add_test(tests, close_ends_everything);
-    tcase_add_test(tests, call_waits_for_its_answer);
     tcase_add_test(tests, many_threads_each_get_their_answers);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
