@@ -1,6 +1,7 @@
 #include "mesh/audit.h"
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
@@ -99,8 +100,7 @@ audit_open(const char *conninfo, const char *application, const struct pg_statem
     pg_be_patient(audit->pg, PATIENCE_US, &audit->is_over);
     pthread_mutex_init(&audit->lock, NULL);
     pthread_cond_init(&audit->asked, NULL);
-    if (pthread_create(&audit->thread, NULL, audit_main, audit) != 0)
-        abort();
+    thread_start(&audit->thread, audit_main, audit);
     return audit;
 }
 

@@ -44,8 +44,8 @@ static const struct {
 };
 /* clang-format on */
 
-const struct order_rule *
-order_rule_find(enum order_status in, enum order_event on)
+static const struct order_rule *
+rule_find(enum order_status in, enum order_event on)
 {
     for (const struct order_rule *rule = order_rules; rule->because != NULL; rule++) {
         if (rule->in == in && rule->on == on)
@@ -137,7 +137,7 @@ order_news(struct order *order, const char *type, const struct op *op, struct ba
 static bool
 order_move(struct order *order, enum order_event on)
 {
-    const struct order_rule *rule = order_rule_find((enum order_status)order->status, on);
+    const struct order_rule *rule = rule_find((enum order_status)order->status, on);
     char id[UUID_TEXT_BYTES + 1];
 
     if (rule->go_to == rule->in)
@@ -384,14 +384,7 @@ mark_answer(void *op, struct batch_rows *rows)
 
 /* ---- of the program itself: they leave no record, doing them again changes nothing ---- */
 
-const struct method order_fail_start_method = {
-    .name = "FailStart",
-    .op_bytes = sizeof(struct fail_start),
-    .touch = fail_start_touch,
-    .decide = fail_start_decide,
-};
-
-void
+static void
 fail_start_touch(const void *op, struct batch_touch *touch)
 {
     batch_touch_uuid(touch, ORDER_ORDER, ((const struct fail_start *)op)->order_id);
@@ -407,3 +400,10 @@ fail_start_decide(void *op, struct batch_rows *rows)
     if (order != NULL && order->status == ORDER_PENDING)
         order_fail(order, fail->reason, fail->detail, &fail->op, rows);
 }
+
+const struct method order_fail_start_method = {
+    .name = "FailStart",
+    .op_bytes = sizeof(struct fail_start),
+    .touch = fail_start_touch,
+    .decide = fail_start_decide,
+};

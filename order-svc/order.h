@@ -75,7 +75,6 @@ struct order_rule {
 
 /* Every status and event has exactly one rule; the table ends with a row of zeros. */
 extern const struct order_rule order_rules[];
-const struct order_rule *order_rule_find(enum order_status in, enum order_event on);
 
 bool order_is_final(int32_t status);
 const char *order_status_name(int32_t status); /* "PENDING", as in events */
@@ -231,7 +230,6 @@ void mark_waiting_decide(void *op, struct batch_rows *rows);
 void mark_paid_decide(void *op, struct batch_rows *rows);
 void mark_failed_decide(void *op, struct batch_rows *rows);
 void mark_answer(void *op, struct batch_rows *rows);
-void fail_start_touch(const void *op, struct batch_touch *touch);
 void fail_start_decide(void *op, struct batch_rows *rows);
 
 /* order_idempotency.c: claims the key of a Place, unless it is somebody's. True: place the order. */

@@ -164,8 +164,8 @@ attempt_done(void *owner, const void *context, const struct rpc_result *result,
     call->is_stored = result->is_stored;
     if (result->code != WIRE_OK) {
         answer(call, outcome_of(result->meaning), result->reason, result->message);
-    } else if (pbjson_decode_full(call->response, result->reply, result->reply_bytes, &problem,
-                                  &call->result) != ERR_OK) {
+    } else if (pbjson_decode(call->response, result->reply, result->reply_bytes, &problem,
+                             &call->result) != ERR_OK) {
         /* It said OK, so it happened; what it said cannot be used. */
         answer(call, OUTCOME_UNKNOWN, "BAD_RESPONSE", problem.text);
     } else {

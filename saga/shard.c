@@ -1,6 +1,7 @@
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/die.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
@@ -271,7 +272,7 @@ static void
 shard_check(struct shard *shard)
 {
     if (journal_check(shard->journal) == ERR_CONFLICT)
-        exit(1); /* logged */
+        die("shard=%d event=SHARD_LOST because=\"another process took it over\"", shard->number);
 }
 
 static void
@@ -463,8 +464,7 @@ shards_open(const struct shards_options *options, struct shards **ret_shards)
         shard->number = (int)i;
         shard->journal = journal_new(options->conninfo, (int)i);
         shard->queue = queue_new(options->queue_max);
-        if (pthread_create(&shard->thread, NULL, shard_main, shard) != 0)
-            abort();
+        thread_start(&shard->thread, shard_main, shard);
     }
     *ret_shards = shards;
     return ERR_OK;

@@ -7,6 +7,7 @@
  * person asks. Where not even an empty page can be written no saga is to blame, and all wait.
  */
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
 
@@ -31,6 +32,15 @@ tell_written(struct shard *shard, bool is_written)
         options->wrote(options->wrote_owner, is_written);
 }
 
+/* No caller was promised anything of this page. */
+static void
+die_when_stopping(const struct shard *shard)
+{
+    if (atomic_load(&shard->shards->is_stopping))
+        die("shard=%d page=%lld because=\"it was told to stop, and the page cannot be written\"",
+            shard->number, (long long)shard->next_page);
+}
+
 /* ERR_OK, or what is in it cannot be written: ERR_INTERNAL: the database refuses it; ERR_BUSY: another
  * transaction keeps a row of it locked. Ends the program when the shard was taken over: this memory is
  * another's history now. */
@@ -43,17 +53,13 @@ write_one(struct shard *shard, const struct journal_tick *write)
         if (error == ERR_BUSY)
             return error; /* the others can be written */
         tell_written(shard, false);
-        if (error == ERR_CONFLICT) {
-            log_error(
-                "shard=%d answer=%s because=\"the journal cannot be written by this process\"",
+        if (error == ERR_CONFLICT)
+            die("shard=%d answer=%s because=\"the journal cannot be written by this process\"",
                 shard->number, error_name(error));
-            exit(1);
-        }
         if (error == ERR_INTERNAL)
             return error;
         shard_refuse_waiting(shard);
-        if (atomic_load(&shard->shards->is_stopping))
-            exit(1); /* told to stop, and no caller was promised anything of this page */
+        die_when_stopping(shard);
         shard_wait(STORE_RETRY_US);
     }
     tell_written(shard, true);
@@ -79,8 +85,7 @@ wait_for_journal(struct shard *shard)
             shard->number, (long long)shard->next_page);
         shard->next_page++;
         shard_refuse_waiting(shard);
-        if (atomic_load(&shard->shards->is_stopping))
-            exit(1); /* as above */
+        die_when_stopping(shard);
         shard_wait(SECOND_US);
     }
 }

@@ -1,7 +1,7 @@
 /* ctl.h -- sagactl: what an operator says to a mesh, a word at a time.
  *
- * ctl_main.c has the table of words; each word is a function of one of the other files and returns
- * the exit status. People read tables, programs read --json: one object a call, errors included.
+ * main.c has the table of words; each word is a function of one of the other files and returns the
+ * exit status. ctl.c is what they say in the same way. People read tables, programs read --json: one object a call, errors included.
  *
  * Thread    One; the clients' own threads are inside ctl_client.c.
  * Memory    Everything a word needs lives in ctl->arena.
@@ -31,6 +31,7 @@ struct ctl {
     int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;
     bool is_json, is_all, skips_sums;
     const char *word;
+    const char *ids; /* the word that shows the ids this one takes; "": it takes none */
     char **arguments;
     int argument_count;
     struct arena *arena;
@@ -55,7 +56,6 @@ enum ctl_exit ctl_sell(struct ctl *ctl);
 enum ctl_exit ctl_end(struct ctl *ctl);
 enum ctl_exit ctl_audit(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);
-enum ctl_exit ctl_id(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);
 
 /* Says what is wrong on standard error, then, when next is not NULL, what to do about it. With

@@ -2,14 +2,42 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
 #include "mesh/base/log.h"
-#include "mesh/base/terminal.h"
 #include "mesh/base/uuid.h"
 #include "sagactl/ctl.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static enum ctl_exit
+make_ids(struct ctl *ctl)
+{
+    const char *text = ctl->argument_count > 0 ? ctl->arguments[0] : "1";
+    char id[UUID_TEXT_BYTES + 1], *end;
+    long count = strtol(text, &end, 10);
+    struct json_writer writer = { 0 };
+
+    if (*text == '\0' || *end != '\0' || count < 1 || count > 1000000)
+        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl id 3 makes three.",
+                        "'%s' is not a count from 1 to 1,000,000", text);
+    if (ctl->is_json) {
+        json_open_object(&writer, NULL);
+        json_open_array(&writer, "ids");
+    }
+    for (long i = 0; i < count; i++) {
+        uuid_print(uuid_v7(clock_now_us()), id);
+        if (ctl->is_json)
+            json_put_text(&writer, NULL, id);
+        else
+            puts(id);
+    }
+    if (ctl->is_json) {
+        json_close_array(&writer);
+        json_close_object(&writer);
+        ctl_print_json(&writer);
+    }
+    return CTL_DONE;
+}
 
 /* clang-format off */
 static const struct {
@@ -37,7 +65,7 @@ static const struct {
     { "definitions",   0, 0, ctl_definitions,   ""         },
     { "ping",          0, 1, ctl_ping,          ""         },
     { "demo",          0, 0, ctl_demo,          ""         },
-    { "id",            0, 1, ctl_id,            ""         },
+    { "id",            0, 1, make_ids,          ""         },
 };
 
 static const char usage[] =
@@ -129,123 +157,13 @@ static const struct config_key keys[] = {
 };
 /* clang-format on */
 
-void
-ctl_print_json(struct json_writer *writer)
-{
-    puts(writer->text);
-    json_writer_free(writer);
-}
-
-enum ctl_exit
-ctl_fail(const struct ctl *ctl, enum ctl_exit status, const char *code, const char *next,
-         const char *format, ...)
-{
-    char text[512];
-    va_list values;
-
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    if (ctl->is_json) {
-        struct json_writer alone = { 0 };
-        struct json_writer *writer = ctl->open_list == NULL ? &alone : ctl->open_list;
-
-        if (ctl->open_list == NULL)
-            json_open_object(writer, NULL);
-        else
-            json_close_array(writer);
-        json_open_object(writer, "error");
-        json_put_text(writer, "code", code);
-        json_put_text(writer, "message", text);
-        if (next != NULL)
-            json_put_text(writer, "next", next);
-        json_close_object(writer);
-        json_close_object(writer);
-        ctl_print_json(writer);
-        return status;
-    }
-    fflush(stdout);
-    terminal_clean(text);
-    fprintf(stderr, "sagactl: %s\n", text);
-    if (next != NULL)
-        fprintf(stderr, "         %s\n", next);
-    return status;
-}
-
-const char *
-ctl_request_id(const struct ctl *ctl)
-{
-    char text[UUID_TEXT_BYTES + 1];
-
-    if (ctl->request_id[0] != '\0')
-        return ctl->request_id;
-    return arena_print(ctl->arena, "%s", uuid_print(uuid_v7(clock_now_us()), text));
-}
-
-/* Where the ids that a word takes are to be seen. */
-static const char *
-next_of_ids(const struct ctl *ctl)
-{
-    const char *ids = "list";
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(words[i].word, ctl->word) == 0)
-            ids = words[i].ids;
-    }
-    return arena_print(ctl->arena, "sagactl %s shows the ids there are.", ids);
-}
-
-const char *
-ctl_id_argument(const struct ctl *ctl)
-{
-    const char *text = ctl->arguments[0];
-    struct uuid id;
-
-    if (uuid_parse(text, strlen(text), &id))
-        return text;
-    ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", next_of_ids(ctl),
-             "'%s' is not an id: 36 characters, lower case, like "
-             "0193d5a0-6f5b-7c1e-8d57-3a1f0c2b4e99",
-             text);
-    return NULL;
-}
-
-enum ctl_exit
-ctl_id(struct ctl *ctl)
-{
-    const char *text = ctl->argument_count > 0 ? ctl->arguments[0] : "1";
-    char id[UUID_TEXT_BYTES + 1], *end;
-    long count = strtol(text, &end, 10);
-    struct json_writer writer = { 0 };
-
-    if (*text == '\0' || *end != '\0' || count < 1 || count > 1000000)
-        return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl id 3 makes three.",
-                        "'%s' is not a count from 1 to 1,000,000", text);
-    if (ctl->is_json) {
-        json_open_object(&writer, NULL);
-        json_open_array(&writer, "ids");
-    }
-    for (long i = 0; i < count; i++) {
-        uuid_print(uuid_v7(clock_now_us()), id);
-        if (ctl->is_json)
-            json_put_text(&writer, NULL, id);
-        else
-            puts(id);
-    }
-    if (ctl->is_json) {
-        json_close_array(&writer);
-        json_close_object(&writer);
-        ctl_print_json(&writer);
-    }
-    return CTL_DONE;
-}
-
 static enum ctl_exit
 run(struct ctl *ctl)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i].word, ctl->word) != 0)
             continue;
+        ctl->ids = words[i].ids;
         if (ctl->argument_count < words[i].arguments_min)
             return ctl_fail(
                 ctl, CTL_USAGE, "BAD_REQUEST",

@@ -385,21 +385,14 @@ extend_answer(void *op, struct batch_rows *rows)
 
 /* ---- expiry ---- */
 
-const struct method storage_expire_method = {
-    .name = "Expire",
-    .op_bytes = sizeof(struct expire),
-    .touch = expire_touch,
-    .decide = expire_decide,
-};
-
-void
+static void
 expire_touch(const void *op, struct batch_touch *touch)
 {
     batch_touch_uuid(touch, STORAGE_HOLD, ((const struct expire *)op)->hold_id);
 }
 
 /* A hold is expired when this says so, not by a clock in between. */
-void
+static void
 expire_decide(void *op, struct batch_rows *rows)
 {
     struct expire *expire = op;
@@ -408,3 +401,10 @@ expire_decide(void *op, struct batch_rows *rows)
     if (hold != NULL && hold->state == HOLD_HELD && hold->until_us <= expire->op.now_us)
         hold_move(hold, HOLD_EXPIRED, rows);
 }
+
+const struct method storage_expire_method = {
+    .name = "Expire",
+    .op_bytes = sizeof(struct expire),
+    .touch = expire_touch,
+    .decide = expire_decide,
+};

@@ -141,8 +141,6 @@ void release_decide(void *op, struct batch_rows *rows);
 void extend_touch(const void *op, struct batch_touch *touch);
 void extend_decide(void *op, struct batch_rows *rows);
 void extend_answer(void *op, struct batch_rows *rows);
-void expire_touch(const void *op, struct batch_touch *touch);
-void expire_decide(void *op, struct batch_rows *rows);
 
 /* A hold that was loaded names the products of its lines. */
 void hold_follow(const void *row, struct batch_touch *touch);

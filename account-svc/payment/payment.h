@@ -337,10 +337,6 @@ extern const struct pace payment_pace; /* of most */
 unsigned payment_plan(struct payment *payment, struct task *task, struct arena *arena,
                       int64_t now_us);
 
-/* Why the task is what it is. */
-const char *payment_plan_because(const struct payment *payment, const struct task *task,
-                                 struct arena *arena);
-
 /* May it be at the provider, for all we know? */
 bool task_may_be_there(const struct task *task);
 

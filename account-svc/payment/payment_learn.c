@@ -69,7 +69,7 @@ task_unsure(enum task_kind kind)
 static void
 lease_begin(struct task *task, int64_t now_us)
 {
-    unsure[task->kind].assume(task);
+    task_unsure((enum task_kind)task->kind)->assume(task);
     if (task->kind == TASK_QUERY) {
         /* A hint that comes while this query is under way may know more than its answer. */
         task->is_hint_asked = task->query_wanted;

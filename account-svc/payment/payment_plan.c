@@ -363,24 +363,23 @@ static const struct plan_rule {
     enum task_kind kind;
     enum errand errand;
     when *due;
-    const char *because;
 } plan[] = {
     /* clang-format off */
-    { is_to_be_settled,   TASK_QUERY,        ERRAND_ASK,    at_once,      "a person wants it paid back: the books say what was taken" },
-    { is_refund_in_doubt, TASK_QUERY_REFUND, ERRAND_ASK,    refund_when,  "the refund may have been made" },
-    { is_refund_unsaid,   TASK_QUERY,        ERRAND_ASK,    refund_when,  "how the refund stands was not said: the books list what went back" },
-    { is_refund_denied,   TASK_QUERY,        ERRAND_ASK,    refund_when,  "the refund was refused: the books say what is left" },
-    { is_refund_open,     TASK_REFUND,       ERRAND_REFUND, refund_when,  "paid, and the order does not take it" },
-    { is_quarantined,     TASK_NONE,         ERRAND_ASK,    never,        "the provider's books differ from ours: a person decides" },
-    { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has not heard of it" },
-    { is_page_unknown,    TASK_CREATE,       ERRAND_CREATE, at_once,      "the provider has it, and did not say where it can be paid" },
-    { is_create_in_doubt, TASK_QUERY,        ERRAND_LOOK,   at_once,      "the create may have arrived" },
-    { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when, "its order has given it up" },
-    { is_abandoned_now,   TASK_QUERY,        ERRAND_ASK,    abandon_when, "Abandon waits for the last word" },
-    { is_watched,         TASK_QUERY,        ERRAND_LOOK,   watched_when, "the customer looks at the order" },
-    { is_last_query_open, TASK_QUERY,        ERRAND_ASK,    poll_when,    "until its checkout has ended, and once after" },
-    { is_undecided,       TASK_QUERY,        ERRAND_ASK,    poll_when,    "the provider has not decided" },
-    { is_anything,        TASK_NONE,         ERRAND_ASK,    never,        "nothing is open" },
+    { is_to_be_settled,   TASK_QUERY,        ERRAND_ASK,    at_once },      /* a person wants it paid back: the books say what was taken */
+    { is_refund_in_doubt, TASK_QUERY_REFUND, ERRAND_ASK,    refund_when },  /* the refund may have been made */
+    { is_refund_unsaid,   TASK_QUERY,        ERRAND_ASK,    refund_when },  /* how the refund stands was not said: the books list what went back */
+    { is_refund_denied,   TASK_QUERY,        ERRAND_ASK,    refund_when },  /* the refund was refused: the books say what is left */
+    { is_refund_open,     TASK_REFUND,       ERRAND_REFUND, refund_when },  /* paid, and the order does not take it */
+    { is_quarantined,     TASK_NONE,         ERRAND_ASK,    never },        /* the provider's books differ from ours: a person decides */
+    { is_create_open,     TASK_CREATE,       ERRAND_CREATE, at_once },      /* the provider has not heard of it */
+    { is_page_unknown,    TASK_CREATE,       ERRAND_CREATE, at_once },      /* the provider has it, and did not say where it can be paid */
+    { is_create_in_doubt, TASK_QUERY,        ERRAND_LOOK,   at_once },      /* the create may have arrived */
+    { is_to_be_cancelled, TASK_CANCEL,       ERRAND_CANCEL, abandon_when }, /* its order has given it up */
+    { is_abandoned_now,   TASK_QUERY,        ERRAND_ASK,    abandon_when }, /* Abandon waits for the last word */
+    { is_watched,         TASK_QUERY,        ERRAND_LOOK,   watched_when }, /* the customer looks at the order */
+    { is_last_query_open, TASK_QUERY,        ERRAND_ASK,    poll_when },    /* until its checkout has ended, and once after */
+    { is_undecided,       TASK_QUERY,        ERRAND_ASK,    poll_when },    /* the provider has not decided */
+    { is_anything,        TASK_NONE,         ERRAND_ASK,    never },        /* nothing is open */
     /* clang-format on */
 };
 
@@ -392,13 +391,6 @@ plan_find(const struct payment *payment, const struct task *task, struct arena *
     while (!rule->fits(payment, task, arena))
         rule++;
     return rule;
-}
-
-const char *
-payment_plan_because(const struct payment *payment, const struct task *task, struct arena *arena)
-{
-    return task->is_by_hint ? "a hint came that is not to be believed by itself"
-                            : plan_find(payment, task, arena)->because;
 }
 
 /* ---- Abandon's end ---- */

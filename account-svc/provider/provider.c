@@ -15,8 +15,8 @@ enum { SECRET_FILE_BYTES_MAX = 4096 };
 
 static const struct provider_adapter *const adapters[] = { &provider_sandbox, &provider_paypay };
 
-const struct provider_adapter *
-provider_adapter_find(const char *name)
+static const struct provider_adapter *
+adapter_find(const char *name)
 {
     for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) {
         if (strcmp(adapters[i]->name, name) == 0)
@@ -259,7 +259,7 @@ config_provider(const struct config *config, struct provider *provider)
     snprintf(provider->name, sizeof provider->name, "%s", config->name);
     if (config_text(config, "adapter", adapter, sizeof adapter) != ERR_OK)
         return ERR_BAD_REQUEST;
-    provider->adapter = provider_adapter_find(adapter);
+    provider->adapter = adapter_find(adapter);
     if (provider->adapter == NULL)
         return config_wrong(config, "adapter", "there is none of this name");
     if (rate != NULL && (!json_is_integer(rate) || json_integer_value(rate) < 1))

@@ -144,7 +144,6 @@ struct provider_adapter {
 };
 
 extern const struct provider_adapter provider_sandbox, provider_paypay;
-const struct provider_adapter *provider_adapter_find(const char *name);
 
 /* The request of a task. */
 void provider_ask(const struct provider *provider, enum task_kind kind,

@@ -1,5 +1,6 @@
 #include "account-svc/provider/provider_thread.h"
 #include "account-svc/provider/provider_lane.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 
 #include <curl/curl.h>
@@ -489,8 +490,9 @@ provider_thread_open(const struct provider_thread_options *options)
     thread->answers = queue_new(PROVIDER_JOBS_MAX);
     for (size_t i = 0; i < options->providers->count; i++)
         lane_open(&thread->lanes[i], &options->providers->providers[i], clock_steady_us());
-    if (thread->multi == NULL || pthread_create(&thread->thread, NULL, thread_main, thread) != 0)
-        abort();
+    if (thread->multi == NULL)
+        die("event=CURL_FAILED because=\"curl_multi_init() has no memory\"");
+    thread_start(&thread->thread, thread_main, thread);
     return thread;
 }
 

@@ -580,9 +580,3 @@ http1_next(struct http1 *http1)
     http1->body_bytes_default = body_bytes_default;
     arena_reset(arena);
 }
-
-bool
-http1_is_idle(const struct http1 *http1)
-{
-    return http1->phase == PHASE_HEAD && http1->head_bytes == 0;
-}

@@ -90,9 +90,6 @@ int http1_status(const struct http1 *http1, const char **ret_because);
 /* Forgets the request (and resets the arena), ready for the next on the same connection. */
 void http1_next(struct http1 *http1);
 
-/* Has any byte of the present request been read? */
-bool http1_is_idle(const struct http1 *http1);
-
 const char *http_status_text(int status);
 
 #endif

@@ -18,14 +18,7 @@ const char *http1_header_only(const struct http_request *request, const char *na
 /* Is token in any of the Connection fields? */
 bool http1_connection_has(const struct http_request *request, const char *token);
 
-/* Undoes %-escapes. False when one is broken, or when what comes out has control characters or is
- * no UTF-8. plus_is_space is the rule of query strings. ret_text has room for bytes + 1. */
-bool http1_decode(const char *text, size_t bytes, bool plus_is_space, char *ret_text);
-
 /* A request target (ended by NUL, changed in place) into path and query. NULL, or the broken rule. */
 const char *http1_target_split(char *target, struct http_request *request, struct arena *arena);
-
-/* Is token one of the comma-separated tokens of list? Without regard to case. */
-bool http1_list_has(const char *list, const char *token);
 
 #endif

@@ -41,8 +41,10 @@ is_text(const char *text, size_t bytes)
     return true;
 }
 
-bool
-http1_decode(const char *text, size_t bytes, bool plus_is_space, char *ret_text)
+/* Undoes %-escapes. False when one is broken, or when what comes out has control characters or is
+ * no UTF-8. plus_is_space is the rule of query strings. ret_text has room for bytes + 1. */
+static bool
+decode_escapes(const char *text, size_t bytes, bool plus_is_space, char *ret_text)
 {
     size_t count = 0;
 
@@ -149,14 +151,15 @@ http1_target_split(char *target, struct http_request *request, struct arena *are
     if (has_escaped_slash(rest))
         return "the path has an escaped slash";
     path = arena_take(arena, strlen(rest) + 1);
-    if (!http1_decode(rest, strlen(rest), false, path))
+    if (!decode_escapes(rest, strlen(rest), false, path))
         return "the path is not well escaped UTF-8";
     request->path = path[0] == '\0' ? "/" : path; /* http://host has the path / */
     return NULL;
 }
 
-bool
-http1_list_has(const char *list, const char *token)
+/* Is token one of the comma-separated tokens of list? Without regard to case. */
+static bool
+list_has(const char *list, const char *token)
 {
     size_t bytes = strlen(token);
 
@@ -193,7 +196,7 @@ http1_connection_has(const struct http_request *request, const char *token)
 {
     for (size_t i = 0; i < request->header_count; i++) {
         if (strcmp(request->headers[i].name, "connection") == 0 &&
-            http1_list_has(request->headers[i].value, token))
+            list_has(request->headers[i].value, token))
             return true;
     }
     return false;
@@ -213,7 +216,7 @@ http_query_next(const char **at, struct arena *arena, struct http_parameter *ret
     skip = name_bytes + (name_bytes < bytes);
     value = arena_take(arena, bytes - skip + 1);
     ret_parameter->name = arena_copy(arena, *at, name_bytes);
-    ret_parameter->value = http1_decode(*at + skip, bytes - skip, true, value) ? value : NULL;
+    ret_parameter->value = decode_escapes(*at + skip, bytes - skip, true, value) ? value : NULL;
     *at += bytes;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "mesh/http/server.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/time.h"
 #include "mesh/http/server_inner.h"
@@ -9,7 +10,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -455,13 +455,7 @@ options_set(struct http_server *server, const struct http_server_options *option
 static void
 loop_start(struct http_server *server)
 {
-    sigset_t all, before;
-
-    sigfillset(&all); /* signals are main's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&server->loop, NULL, loop_run, server) != 0)
-        abort();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_start(&server->loop, loop_run, server);
 }
 
 enum error

@@ -1,6 +1,7 @@
 #include "mesh/kafka/relay.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/die.h"
 #include "mesh/base/json.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
@@ -489,8 +490,7 @@ relay_open(const struct relay_options *options)
     relay->pg = pg_new(options->conninfo, options->source, relay_statements);
     relay->producer = kafka_producer_new(options->brokers, options->source);
     kafka_producer_on_wait(relay->producer, stay_owner, relay);
-    if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
-        abort();
+    thread_start(&relay->thread, relay_main, relay);
     return relay;
 }
 

@@ -169,12 +169,6 @@ pbjson_message_has(const struct pbjson_message *message, const char *field)
     return false;
 }
 
-const char *
-pbjson_message_name(const struct pbjson_message *message)
-{
-    return message->name;
-}
-
 /* ---- first pass: places ---- */
 
 struct load {

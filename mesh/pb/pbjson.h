@@ -47,22 +47,15 @@ const struct pbjson_message *pbjson_message_find(const struct pbjson *pbjson, co
 /* Is there a field of this name (original or lowerCamelCase)? For checks when a definition loads. */
 bool pbjson_message_has(const struct pbjson_message *message, const char *field);
 
-/* "sagamesh.storage.v1.ReserveRequest". */
-const char *pbjson_message_name(const struct pbjson_message *message);
-
 /* json must be an object. */
 enum error pbjson_encode(const struct pbjson_message *message, const json_t *json,
                          struct arena *arena, struct problem *problem, uint8_t **ret_bytes,
                          size_t *ret_count);
 
-/* proto3 JSON: what has its default value is left out. */
-enum error pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
-                         struct problem *problem, json_t **ret_json);
-
 /* For expressions. 64-bit integers are whole numbers (a uint64 above INT64_MAX stays a text), and what has
  * its default is there: 0, "", false, the enum's name of 0, [] and {}: `totalMinor` must exist also when
  * it is 0. Messages, members of a oneof and optional fields are still left out when unset. */
-enum error pbjson_decode_full(const struct pbjson_message *message, const uint8_t *bytes,
-                              size_t count, struct problem *problem, json_t **ret_json);
+enum error pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
+                         struct problem *problem, json_t **ret_json);
 
 #endif

@@ -13,7 +13,6 @@
 
 struct in {
     struct problem *problem;
-    bool is_full; /* for expressions: defaults are written too, and 64-bit integers are numbers */
     int depth;
 };
 
@@ -91,23 +90,15 @@ unzigzag(uint64_t bits)
     return (int64_t)(bits >> 1 ^ (0 - (bits & 1)));
 }
 
-/* proto3 JSON writes them as texts, for readers whose numbers are doubles. */
-static json_t *
-json_of_signed(const struct in *in, int64_t value)
-{
-    return in->is_full ? json_integer(value) : json_of_text("%" PRId64, value);
-}
-
 /* Above INT64_MAX there is no number for it. */
 static json_t *
-json_of_unsigned(const struct in *in, uint64_t value)
+json_of_unsigned(uint64_t value)
 {
-    return in->is_full && value <= INT64_MAX ? json_integer((int64_t)value)
-                                             : json_of_text("%" PRIu64, value);
+    return value <= INT64_MAX ? json_integer((int64_t)value) : json_of_text("%" PRIu64, value);
 }
 
 static json_t *
-json_of_number(const struct in *in, const struct pbjson_field *field, uint64_t bits)
+json_of_number(const struct pbjson_field *field, uint64_t bits)
 {
     switch (field->type) {
     case PBJSON_DOUBLE:
@@ -116,12 +107,12 @@ json_of_number(const struct in *in, const struct pbjson_field *field, uint64_t b
         return json_of_float(bits);
     case PBJSON_INT64:
     case PBJSON_SFIXED64:
-        return json_of_signed(in, (int64_t)bits);
+        return json_integer((int64_t)bits);
     case PBJSON_SINT64:
-        return json_of_signed(in, unzigzag(bits));
+        return json_integer(unzigzag(bits));
     case PBJSON_UINT64:
     case PBJSON_FIXED64:
-        return json_of_unsigned(in, bits);
+        return json_of_unsigned(bits);
     case PBJSON_INT32:
     case PBJSON_SFIXED32:
         return json_integer((int32_t)(uint32_t)bits);
@@ -204,17 +195,34 @@ read_value(struct in *in, const struct pbjson_field *field, const struct pbwire_
     case PBJSON_GROUP:
         return pbjson_refuse(in->problem, path, "is a group: not supported");
     default:
-        *ret_json = json_of_number(in, field, wire->value);
+        *ret_json = json_of_number(field, wire->value);
         return ERR_OK;
     }
 }
 
 static json_t *
-default_of(const struct in *in, const struct pbjson_field *field)
+default_of(const struct pbjson_field *field)
 {
     if (field->type == PBJSON_STRING || field->type == PBJSON_BYTES)
         return json_string_nocheck("");
-    return field->type == PBJSON_MESSAGE ? json_object() : json_of_number(in, field, 0);
+    return field->type == PBJSON_MESSAGE ? json_object() : json_of_number(field, 0);
+}
+
+/* For expressions, to which what is not there is an error. */
+static void
+add_defaults(const struct pbjson_message *message, json_t *object)
+{
+    for (size_t i = 0; i < message->count; i++) {
+        const struct pbjson_field *field = &message->fields[i];
+        json_t *value;
+
+        if (field->has_presence || json_object_get(object, field->json_name) != NULL)
+            continue;
+        value = pbjson_is_map(field) ? json_object()
+                : field->is_repeated ? json_array()
+                                     : default_of(field);
+        json_object_set_new_nocheck(object, field->json_name, value);
+    }
 }
 
 /* ---- fields ---- */
@@ -234,7 +242,7 @@ read_packed(struct in *in, const struct pbjson_field *field, const struct pbwire
 
         if (!is_read)
             return pbjson_refuse(in->problem, path, "is cut short or garbled");
-        json_array_append_new(array, json_of_number(in, field, bits));
+        json_array_append_new(array, json_of_number(field, bits));
     }
     return ERR_OK;
 }
@@ -300,7 +308,7 @@ read_entry(struct in *in, const struct pbjson_field *field, const struct pbwire_
     const struct pbjson_field *key = &field->message->fields[0], *value = &key[1];
     struct pbwire inner = pbwire_of(wire->data, wire->bytes);
     struct pbjson_path at = { .up = path, .index = json_object_size(map) };
-    json_t *key_json = default_of(in, key), *value_json = default_of(in, value);
+    json_t *key_json = default_of(key), *value_json = default_of(value);
     struct pbwire_field part;
     enum error error = ERR_OK;
 
@@ -313,6 +321,8 @@ read_entry(struct in *in, const struct pbjson_field *field, const struct pbwire_
     if (error == ERR_OK && !pbwire_is_done(&inner))
         error = pbjson_refuse(in->problem, &at, "is cut short or garbled");
     key_json = key_of(key_json);
+    if (error == ERR_OK && value->type == PBJSON_MESSAGE)
+        add_defaults(value->message, value_json); /* the entry may have no value at all */
     if (error == ERR_OK)
         json_object_set_nocheck(map, json_string_value(key_json), value_json);
     json_decref(key_json);
@@ -340,9 +350,9 @@ clear_oneof(const struct pbjson_message *message, const struct pbjson_field *fie
 }
 
 static bool
-json_is_default(const struct in *in, const struct pbjson_field *field, const json_t *json)
+json_is_default(const struct pbjson_field *field, const json_t *json)
 {
-    json_t *usual = default_of(in, field);
+    json_t *usual = default_of(field);
     bool is_default =
         json_equal(usual, json) && !(json_is_real(json) && signbit(json_real_value(json)) != 0);
 
@@ -359,7 +369,7 @@ read_single(struct in *in, const struct pbjson_message *message, const struct pb
     if (read_value(in, field, wire, before, path, &value) != ERR_OK)
         return ERR_BAD_REQUEST;
     clear_oneof(message, field, object);
-    if (!field->has_presence && json_is_default(in, field, value)) {
+    if (!field->has_presence && json_is_default(field, value)) {
         json_object_del(object, field->json_name);
         json_decref(value);
     } else {
@@ -391,23 +401,6 @@ field_find(const struct pbjson_message *message, uint32_t number)
     return NULL;
 }
 
-/* For expressions, to which what is not there is an error. */
-static void
-add_defaults(const struct in *in, const struct pbjson_message *message, json_t *object)
-{
-    for (size_t i = 0; i < message->count; i++) {
-        const struct pbjson_field *field = &message->fields[i];
-        json_t *value;
-
-        if (field->has_presence || json_object_get(object, field->json_name) != NULL)
-            continue;
-        value = pbjson_is_map(field) ? json_object()
-                : field->is_repeated ? json_array()
-                                     : default_of(in, field);
-        json_object_set_new_nocheck(object, field->json_name, value);
-    }
-}
-
 static enum error
 read_message(struct in *in, const struct pbjson_message *message, const uint8_t *bytes,
              size_t count, json_t *object, const struct pbjson_path *path)
@@ -428,17 +421,17 @@ read_message(struct in *in, const struct pbjson_message *message, const uint8_t 
     }
     if (error == ERR_OK && !pbwire_is_done(&wire))
         error = pbjson_refuse(in->problem, path, "is cut short or no %s", message->name);
-    if (error == ERR_OK && in->is_full)
-        add_defaults(in, message, object);
+    if (error == ERR_OK)
+        add_defaults(message, object);
     in->depth--;
     return error;
 }
 
-static enum error
-decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count, bool is_full,
-       struct problem *problem, json_t **ret_json)
+enum error
+pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
+              struct problem *problem, json_t **ret_json)
 {
-    struct in in = { .problem = problem, .is_full = is_full };
+    struct in in = { .problem = problem };
     json_t *object = json_object();
 
     if (read_message(&in, message, bytes, count, object, NULL) != ERR_OK) {
@@ -447,18 +440,4 @@ decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
     }
     *ret_json = object;
     return ERR_OK;
-}
-
-enum error
-pbjson_decode(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
-              struct problem *problem, json_t **ret_json)
-{
-    return decode(message, bytes, count, false, problem, ret_json);
-}
-
-enum error
-pbjson_decode_full(const struct pbjson_message *message, const uint8_t *bytes, size_t count,
-                   struct problem *problem, json_t **ret_json)
-{
-    return decode(message, bytes, count, true, problem, ret_json);
 }

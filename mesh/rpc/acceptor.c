@@ -1,4 +1,5 @@
 #include "mesh/rpc/acceptor.h"
+#include "mesh/base/die.h"
 
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
@@ -14,7 +15,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,13 +254,7 @@ rpc_acceptor_open(const struct rpc_acceptor_options *options, struct rpc_accepto
 void
 rpc_acceptor_start(struct rpc_acceptor *acceptor)
 {
-    sigset_t all, before;
-
-    sigfillset(&all); /* signals are main's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&acceptor->thread, NULL, acceptor_main, acceptor) != 0)
-        abort();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_start(&acceptor->thread, acceptor_main, acceptor);
     acceptor->is_started = true;
 }
 

@@ -10,6 +10,7 @@
  * send: a thread that is busy, or has every message under way, will look into the inbox anyway. */
 #include "mesh/rpc/client.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "mesh/rpc/client_parcel.h"
@@ -560,8 +561,7 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     client->wake_call =
         grpc_channel_create_call(client->way.channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
                                  nowhere, NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
-    if (pthread_create(&client->thread, NULL, run, client) != 0)
-        abort();
+    thread_start(&client->thread, run, client);
     *ret_client = client;
     return ERR_OK;
 }

@@ -1,4 +1,5 @@
 #include "mesh/rpc/clock_watch.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
 #include "mesh/rpc/post.h"
@@ -439,8 +440,7 @@ clock_watch_begin(struct clock_watch *watch, int64_t wait_us)
         pthread_cond_timedwait(&watch->answered, &watch->lock, &until);
     pthread_mutex_unlock(&watch->lock);
     judge(watch);
-    if (pthread_create(&watch->thread, NULL, watch_main, watch) != 0)
-        abort();
+    thread_start(&watch->thread, watch_main, watch);
 }
 
 struct clock_watch *

@@ -1,4 +1,5 @@
 #include "mesh/rpc/server.h"
+#include "mesh/base/die.h"
 #include "mesh/pb/message.h"
 #include "mesh/rpc/library.h"
 #include "mesh/rpc/server_inner.h"
@@ -299,10 +300,7 @@ server_start(struct rpc_server *server)
             rpc_unary_request(server, &server->routes[i]);
     }
     rpc_stream_request(server);
-    if (pthread_create(&server->thread, NULL, serve, server) != 0) {
-        log_error("event=THREAD_FAILED because=\"pthread_create\"");
-        abort();
-    }
+    thread_start(&server->thread, serve, server);
     rpc_acceptor_start(server->acceptor);
 }
 

@@ -2,6 +2,7 @@
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/die.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "mesh/store/batch_aside.h"
@@ -515,8 +516,7 @@ batch_open(const struct batch_options *options)
     batch->queue = queue_new(options->queue_max);
     batch->aside = aside_new();
     batch->pg = batch_pg_new(options->service, options->conninfo);
-    if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)
-        abort();
+    thread_start(&batch->thread, batch_main, batch);
     return batch;
 }
 

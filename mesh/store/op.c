@@ -30,8 +30,6 @@ const struct pg_statement op_insert = {
     .in = columns,
 };
 
-const struct pg_statement *const op_statements[] = { &op_load, &op_insert, NULL };
-
 void
 op_record(struct batch_rows *rows, size_t table, const struct op *op, const char *method)
 {

@@ -14,7 +14,6 @@ struct op_row {
 };
 
 extern const struct pg_statement op_load, op_insert;
-extern const struct pg_statement *const op_statements[]; /* ends with NULL */
 
 /* clang-format off */
 #define OP_TABLE { \

@@ -1,6 +1,7 @@
 #include "mesh/store/pg.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/store/pg_hosts.h"
 #include "mesh/store/pg_wait.h"
@@ -205,20 +206,17 @@ judge(const PGresult *result, const char *name)
 }
 
 static void
-prepare_or_exit(struct pg *pg, const struct pg_statement *statement, struct pg_limit limit,
-                enum error *ret_error)
+prepare_or_die(struct pg *pg, const struct pg_statement *statement, struct pg_limit limit,
+               enum error *ret_error)
 {
     bool was_sent = PQsendPrepare(pg->connection, statement->name, statement->sql, 0, NULL) == 1;
     PGresult *result = pg_wait_answer(pg->connection, was_sent, limit);
 
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         *ret_error = judge(result, statement->name);
-        if (*ret_error == ERR_INTERNAL) {
-            log_error(
-                "statement=%s because=\"it cannot be prepared: is the schema of %s applied?\"",
+        if (*ret_error == ERR_INTERNAL)
+            die("statement=%s because=\"it cannot be prepared: is the schema of %s applied?\"",
                 statement->name, pg->application);
-            exit(1);
-        }
     }
     PQclear(result);
 }
@@ -239,7 +237,7 @@ set_up_session(struct pg *pg)
         error = judge(result, "session") == ERR_OK ? ERR_INTERNAL : ERR_STORE_DOWN;
     PQclear(result);
     for (size_t i = 0; error == ERR_OK && pg->statements[i] != NULL; i++)
-        prepare_or_exit(pg, pg->statements[i], limit, &error);
+        prepare_or_die(pg, pg->statements[i], limit, &error);
     if (error == ERR_OK && PQenterPipelineMode(pg->connection) != 1)
         error = ERR_STORE_DOWN;
     return error;

@@ -1,5 +1,6 @@
 #include "mesh/store/reader.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 
 #include <assert.h>
@@ -352,8 +353,7 @@ reader_open(const struct reader_options *options)
     reader->arena = arena_new();
     reader->look_at_us = INT64_MAX;
     reader->pg = pg_new(options->conninfo, options->application, options->statements);
-    if (pthread_create(&reader->thread, NULL, reader_main, reader) != 0)
-        abort();
+    thread_start(&reader->thread, reader_main, reader);
     return reader;
 }
 

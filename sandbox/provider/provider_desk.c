@@ -2,6 +2,7 @@
 #include "sandbox/provider/provider_desk.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "sandbox/provider/provider_record.h"
 
 #include <assert.h>
@@ -269,8 +270,7 @@ void
 desk_start(struct desk *desk, const struct webhook_secrets *secrets)
 {
     desk->sender = webhook_sender_start(secrets, delivery_done, desk);
-    if (pthread_create(&desk->thread, NULL, desk_run, desk) != 0)
-        abort();
+    thread_start(&desk->thread, desk_run, desk);
 }
 
 void

@@ -2,6 +2,7 @@
 #include "sandbox/provider/provider_webhook.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 
 #include <assert.h>
@@ -248,8 +249,7 @@ webhook_sender_start(const struct webhook_secrets *secrets,
     sender->queue = queue_new(QUEUE_MAX);
     sender->multi = curl_multi_init();
     assert(sender->multi != NULL);
-    if (pthread_create(&sender->thread, NULL, sender_run, sender) != 0)
-        abort();
+    thread_start(&sender->thread, sender_run, sender);
     return sender;
 }
 

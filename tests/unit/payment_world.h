@@ -368,8 +368,7 @@ check_lease(const struct state *state, enum task_kind kind, bool is_hinted)
     if (state->unsure == TASK_QUERY && kind == TASK_QUERY_REFUND)
         return;
     if (kind != task_unsure(state->unsure)->next)
-        ck_abort_msg("after an unknown %s came %s: %s", task_word(state->unsure), task_word(kind),
-                     payment_plan_because(&state->payment, task, arena));
+        ck_abort_msg("after an unknown %s came %s", task_word(state->unsure), task_word(kind));
 }
 
 /* One step of what the provider thread and the sweep do; false when nothing is left before until_us. */

@@ -1,0 +1,24 @@
+/* die.h -- The end of a program that must not go on, from any thread.
+ *
+ *     die("shard=%d because=\"another process has it\"", number);
+ *
+ * For what is found outside: a schema that is missing, a shard that another process took over, a thread
+ * that the kernel refuses. A defect of the program itself is an assert or abort(), which leaves a core.
+ * What callers were promised is stored, so ending loses nothing, and a supervisor starts the program anew.
+ *
+ * Thread    Any. The other threads are not asked: no handler of exit() runs, which would free under
+ *           them what they use.
+ */
+#ifndef MESH_BASE_DIE_H
+#define MESH_BASE_DIE_H
+
+#include <pthread.h>
+
+/* Logs the line as an error, and ends the program with status 1. */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* pthread_create(), or the end: no part of a program does its work with a thread less. The thread takes no
+ * signal: those are the main thread's. */
+void thread_start(pthread_t *ret_thread, void *(*body)(void *context), void *context);
+
+#endif
