@@ -1,15 +1,16 @@
 /* batch_fixture.h -- A test program about mesh/store/batch: the counter service on a database of its
  * own, calls over one connection, and a rival on a thread.
  *
- *     int main(void) { return batch_fixture_main("store_batch", tests, count); }
+ *     tcase_add_checked_fixture(cases, open_pg, close_pg);
+ *     return batch_fixture_check("store_batch", cases);
  */
 #ifndef TESTS_STORE_BATCH_FIXTURE_H
 #define TESTS_STORE_BATCH_FIXTURE_H
 
 #include "mesh/store/batch.h"
-#include "tests/patience.h"
 #include "tests/store/counter_service.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <check.h>
 #include <unistd.h>
@@ -116,26 +117,19 @@ await_backend(PGconn *admin, const char *condition)
     return pid;
 }
 
+/* As pg_fixture_check(): the tables are those of the counter service. */
+#define batch_fixture_check(name, ...)                                                             \
+    batch_fixture_check_all(name, (TCase *const[]){ __VA_ARGS__, NULL })
 static inline int
-batch_fixture_main(const char *name, const TTest *const *tests, size_t count)
+batch_fixture_check_all(const char *name, TCase *const *cases)
 {
-    Suite *suite = suite_create(name);
-    TCase *cases = tcase_create("batch");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    int status;
 
     pg_fixture_open(&fixture, name, "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 120);
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
-    for (size_t i = 0; i < count; i++)
-        tcase_add_test(cases, tests[i]);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    status = check_run_all(name, cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return status;
 }
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "mesh/base/call.h"
 #include "mesh/base/clock.h"
-#include "tests/patience.h"
+#include "tests/support/check.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,9 +1,7 @@
 /* pg_fixture.h -- A database of a test's own, on the throw-away server named by MESH_TEST_PG.
  *
  *     static struct pg_fixture fixture;
- *     main: pg_fixture_open(&fixture, "storage", "storage-svc/schema.sql");
- *           srunner_run_all(...);
- *           pg_fixture_close(&fixture);
+ *     return pg_fixture_check(&fixture, "storage", "storage-svc/schema.sql", cases);
  *
  * MESH_TEST_PG is a libpq conninfo of a superuser. `./dev test store` starts such a server.
  *
@@ -13,6 +11,8 @@
  */
 #ifndef TESTS_STORE_PG_FIXTURE_H
 #define TESTS_STORE_PG_FIXTURE_H
+
+#include "tests/support/check.h"
 
 #include <libpq-fe.h>
 #include <stdarg.h>
@@ -176,6 +176,21 @@ static inline void
 pg_fixture_close(struct pg_fixture *fixture)
 {
     pg_fixture_run(fixture->admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)", fixture->database);
+}
+
+/* Opens the fixture, runs the cases, closes it; the exit status of main. */
+#define pg_fixture_check(fixture, name, schema, ...)                                               \
+    pg_fixture_check_all(fixture, name, schema, (TCase *const[]){ __VA_ARGS__, NULL })
+static inline int
+pg_fixture_check_all(struct pg_fixture *fixture, const char *name, const char *schema,
+                     TCase *const *cases)
+{
+    int status;
+
+    pg_fixture_open(fixture, name, schema);
+    status = check_run_all(name, cases);
+    pg_fixture_close(fixture);
+    return status;
 }
 
 #endif

@@ -17,8 +17,8 @@
 #include "mesh/store/batch.h"
 #include "mesh/store/event.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <jansson.h>
 
 enum { PLAN_STATEMENTS_MAX = 96 };
@@ -238,9 +238,8 @@ plan_count_while_empty(void)
 static inline TCase *
 plan_tests(const char *name)
 {
-    TCase *cases = tcase_create(name);
+    TCase *cases = check_case(name);
 
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, plan_open, plan_close);
     tcase_add_test(cases, every_statement_goes_by_an_index);
     if (plan_spec->add_tests != NULL)
@@ -251,10 +250,8 @@ plan_tests(const char *name)
 static inline int
 plan_fixture_main(const struct plan_spec *spec)
 {
-    Suite *suite = suite_create(spec->name);
     TCase *fresh, *empty;
-    SRunner *runner;
-    int failed;
+    int status;
 
     plan_spec = spec;
     plan_collect();
@@ -266,14 +263,9 @@ plan_fixture_main(const struct plan_spec *spec)
     fresh = plan_tests("fresh tables");
     empty = plan_tests("counted while empty");
     tcase_add_unchecked_fixture(empty, plan_count_while_empty, NULL);
-    suite_add_tcase(suite, fresh);
-    suite_add_tcase(suite, empty);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    status = check_run(spec->name, fresh, empty);
     pg_fixture_close(&plan_fixture);
-    return failed == 0 ? 0 : 1;
+    return status;
 }
 
 /* SQL: an id of its week and number, for the INSERT of a fill. */

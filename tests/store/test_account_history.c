@@ -2,6 +2,7 @@
  * books agree. A seed that fails is printed and plays again: MESH_SEED=N. */
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <inttypes.h>
 
@@ -224,21 +225,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("account_history");
-    TCase *cases = tcase_create("history");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("history");
     const char *given = getenv("MESH_SEED");
-    int failed;
 
     seed = given == NULL ? (uint64_t)clock_now_us() : strtoull(given, NULL, 10);
     printf("MESH_SEED=%" PRIu64 "\n", seed);
-    pg_fixture_open(&fixture, "account_history", "account-svc/schema.sql");
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, histories_agree_with_the_model);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "account_history", "account-svc/schema.sql", cases);
 }

@@ -2,6 +2,7 @@
 #include "account-svc/ledger/ledger_hold.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg;
@@ -217,14 +218,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("account_holds");
-    TCase *cases = tcase_create("holds");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("holds");
 
-    pg_fixture_open(&fixture, "account_holds", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, open_pg, close_pg);
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, held_then_posted_in_part);
     tcase_add_test(cases, posted_in_full);
     tcase_add_test(cases, voided);
@@ -232,10 +228,5 @@ main(void)
     tcase_add_test(cases, expired_and_tried_again);
     tcase_add_test(cases, many_in_one_batch);
     tcase_add_test(cases, get_hold);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "account_holds", "account-svc/schema.sql", cases);
 }

@@ -1,6 +1,7 @@
 /* The ledger on a real PostgreSQL: what its tables hold after each op, and after its repeat. */
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <pthread.h>
 
@@ -432,14 +433,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("account_ops");
-    TCase *cases = tcase_create("ops");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("ops");
 
-    pg_fixture_open(&fixture, "account_ops", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, open_pg, close_pg);
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, charge_and_refund);
     tcase_add_test(cases, event_says_what_was_paid);
     tcase_add_test(cases, refused_stays_refused);
@@ -452,10 +448,5 @@ main(void)
     tcase_add_test(cases, one_charge_on_two_replicas_is_taken_once);
     tcase_add_test(cases, charge_and_its_refund_on_two_replicas);
     tcase_add_test(cases, two_refunds_of_one_charge_on_two_replicas);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "account_ops", "account-svc/schema.sql", cases);
 }

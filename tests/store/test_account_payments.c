@@ -2,8 +2,8 @@
 #include "account-svc/payment/payment_sweep.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <string.h>
 
 static struct pg_fixture fixture;
@@ -794,13 +794,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("payments");
-    TCase *tests = tcase_create("store");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("store");
 
-    pg_fixture_open(&fixture, "payments", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_pg, close_pg);
     tcase_add_test(tests, create_pay_and_return);
     tcase_add_test(tests, pace_of_the_provider);
@@ -822,10 +817,5 @@ main(void)
     tcase_add_test(tests, signal_is_due_again);
     tcase_add_test(tests, inbox_forgets_what_is_old);
     tcase_add_test(tests, get_and_list);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "payments", "account-svc/schema.sql", tests);
 }

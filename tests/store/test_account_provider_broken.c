@@ -1,6 +1,7 @@
 /* The provider thread against a provider of whose requests one kind does not work: nothing else stops for it,
  * and no money is left with it. */
 #include "tests/store/provider_fixture.h"
+#include "tests/support/check.h"
 
 /* clang-format off */
 static const struct broken cancels[] = {
@@ -84,27 +85,15 @@ START_TEST(cancels_hold_up_nobody)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("provider broken");
-    TCase *tests = tcase_create("broken");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("broken");
 
-    pg_fixture_open(&fixture, "broken", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, paid_while_it_was_cancelled, 0, ROWS(cancels));
     tcase_add_loop_test(tests, paid_in_silence, 0, 1);
     tcase_add_loop_test(tests, paid_after_the_order_was_undone, 0, ROWS(cancels));
     tcase_add_test(tests, cancels_hold_up_nobody);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "broken", "account-svc/schema.sql", tests);
 }

@@ -1,6 +1,7 @@
 /* The provider thread against a small PayPay of the test's own: the page of a code is told once, what is made
  * again is a DUPLICATE, and a code that is deleted is known no more than as CREATED. */
 #include "tests/store/provider_fixture.h"
+#include "tests/support/check.h"
 
 static struct {
     int duplicates, deletes, payment_deletes;
@@ -173,23 +174,13 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("provider paypay");
-    TCase *tests = tcase_create("paypay");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("paypay");
 
-    pg_fixture_open(&fixture, "paypay", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up_paypay, tear_down);
     tcase_add_test(tests, created_and_paid);
     tcase_add_test(tests, cancelled_at_once);
     tcase_add_test(tests, lost_page);
     tcase_add_test(tests, page_outlives_an_outage);
     tcase_add_test(tests, refused_with_its_words);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "paypay", "account-svc/schema.sql", tests);
 }

@@ -2,6 +2,7 @@
  * what it asks, what it makes of lost answers, and how an Abandon and a late success end. */
 #include "account-svc/provider/provider_lane.h"
 #include "tests/store/provider_fixture.h"
+#include "tests/support/check.h"
 
 START_TEST(created_paid_and_asked)
 {
@@ -222,13 +223,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("provider thread");
-    TCase *tests = tcase_create("thread"), *slow = tcase_create("slow");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("thread"), *slow = check_case("slow");
 
-    pg_fixture_open(&fixture, "provider", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, created_paid_and_asked);
     tcase_add_test(tests, paid_with_junk_beside);
@@ -241,14 +237,7 @@ main(void)
     tcase_add_test(tests, outage_and_recovery);
     tcase_add_test(tests, retry_after_is_kept);
     tcase_add_test(tests, redirect_is_not_followed);
-    tcase_set_timeout(slow, 120);
     tcase_add_checked_fixture(slow, set_up_slow, tear_down);
     tcase_add_test(slow, rate_is_kept);
-    suite_add_tcase(suite, slow);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "provider", "account-svc/schema.sql", slow, tests);
 }

@@ -1,6 +1,7 @@
 /* The provider thread with two providers, of which one has a name that no name server answers for. */
 #define _GNU_SOURCE
 #include "tests/store/provider_fixture.h"
+#include "tests/support/check.h"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -69,19 +70,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("two providers");
-    TCase *tests = tcase_create("two");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("two");
 
-    pg_fixture_open(&fixture, "two_providers", "account-svc/schema.sql");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up_two, tear_down_two);
     tcase_add_test(tests, a_name_without_an_answer);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "two_providers", "account-svc/schema.sql", tests);
 }

@@ -2,6 +2,7 @@
 #include "account-svc/payment/payment_op.h"
 #include "tests/store/account_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg, *reads;
@@ -325,19 +326,12 @@ START_TEST(marking_a_charge_stays_hot)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("account_reads");
-    TCase *cases = tcase_create("reads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("reads");
 
-    pg_fixture_open(&fixture, "account_reads", "account-svc/schema.sql");
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, accounts_are_read_together);
     tcase_add_test(cases, only_posted_transfers_are_read);
     tcase_add_test(cases, statement_goes_page_by_page);
@@ -346,10 +340,5 @@ main(void)
     tcase_add_loop_test(cases, schema_refuses, 0, ROWS(refused));
     tcase_add_loop_test(cases, audit_finds, 0, ROWS(broken));
     tcase_add_test(cases, marking_a_charge_stays_hot);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "account_reads", "account-svc/schema.sql", cases);
 }

@@ -3,10 +3,10 @@
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
 
-#include <check.h>
 #include <string.h>
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
+#include "tests/support/check.h"
 
 /* What the test does to it: rows of this table, for as long as it says. */
 #define CHECK_SQL                                                                                  \
@@ -169,24 +169,19 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("mesh_audit");
-    TCase *tests = tcase_create("audit");
-    SRunner *runner = srunner_create(suite);
+    TCase *tests = check_case("audit");
     int failed;
 
     pg_fixture_open(&fixture, "mesh_audit", "storage-svc/schema.sql");
     pg_fixture_run(fixture.conninfo,
                    "CREATE TABLE disagreement (what text, key text, stored numeric,"
                    " computed numeric); CREATE TABLE slow AS SELECT 0 AS seconds");
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, open_audit, close_audit);
     tcase_add_test(tests, what_disagrees_is_told);
     tcase_add_test(tests, of_very_many_a_part_is_told);
     tcase_add_test(tests, a_long_one_is_joined_and_broken_off);
     tcase_add_test(tests, a_database_that_is_away_is_said);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("mesh_audit", tests);
     pg_fixture_close(&fixture);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return failed;
 }

@@ -4,6 +4,7 @@
 #include "tests/store/hot_fixture.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <pthread.h>
 
@@ -387,14 +388,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order idempotency");
-    TCase *keys = tcase_create("keys");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *keys = check_case("keys");
 
-    pg_fixture_open(&fixture, "order_idempotency", "order-svc/schema.sql");
-    suite_add_tcase(suite, keys);
-    tcase_set_timeout(keys, 120);
     tcase_add_checked_fixture(keys, open_pg, close_pg);
     tcase_add_test(keys, one_key_is_one_order_and_one_answer);
     tcase_add_test(keys, a_crash_before_the_answer_is_gone_on_from);
@@ -404,9 +399,5 @@ main(void)
     tcase_add_test(keys, an_order_without_a_key_asks_nothing_of_the_keys);
     tcase_add_test(keys, an_answer_stays_hot);
     tcase_add_test(keys, the_keys_of_yesterday_are_forgotten);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "order_idempotency", "order-svc/schema.sql", keys);
 }

@@ -4,6 +4,7 @@
 #include "tests/store/hot_fixture.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg;
@@ -316,14 +317,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order lives");
-    TCase *lives = tcase_create("lives");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *lives = check_case("lives");
 
-    pg_fixture_open(&fixture, "order_lives", "order-svc/schema.sql");
-    suite_add_tcase(suite, lives);
-    tcase_set_timeout(lives, 120);
     tcase_add_checked_fixture(lives, open_pg, close_pg);
     tcase_add_test(lives, an_order_is_placed_once);
     tcase_add_test(lives, the_same_id_twice_in_one_batch_is_one_order);
@@ -334,9 +329,5 @@ main(void)
     tcase_add_test(lives, the_events_add_up_to_the_row);
     tcase_add_test(lives, payloads_are_json);
     tcase_add_test(lives, a_change_stays_hot);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "order_lives", "order-svc/schema.sql", lives);
 }

@@ -59,8 +59,7 @@ END_TEST
 static void
 add_tests(TCase *cases)
 {
-    tcase_add_loop_test(cases, pages_come_in_the_order_of_an_index, 0,
-                        (int)(sizeof pages / sizeof *pages));
+    tcase_add_loop_test(cases, pages_come_in_the_order_of_an_index, 0, ROWS(pages));
     tcase_add_test(cases, the_sweep_walks_its_index);
 }
 

@@ -3,6 +3,7 @@
 #include "order-svc/order.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg;
@@ -373,14 +374,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order reads");
-    TCase *reads = tcase_create("reads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *reads = check_case("reads");
 
-    pg_fixture_open(&fixture, "order_reads", "order-svc/schema.sql");
-    suite_add_tcase(suite, reads);
-    tcase_set_timeout(reads, 120);
     tcase_add_checked_fixture(reads, set_up, tear_down);
     tcase_add_test(reads, a_get_has_the_whole_order);
     tcase_add_test(reads, a_get_waits_until_the_order_moves_on);
@@ -391,9 +386,5 @@ main(void)
     tcase_add_test(reads, events_are_listed_after_a_version);
     /* Last: it fills the table. */
     tcase_add_test(reads, a_page_is_bounded_by_bytes_too);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "order_reads", "order-svc/schema.sql", reads);
 }

@@ -3,8 +3,8 @@
 #include "mesh/rpc/server.h"
 #include "order-svc/order_saga.h"
 #include "tests/store/call_fixture.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <sagamesh/saga/v1/saga_service.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -337,13 +337,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order saga");
-    TCase *calls = tcase_create("calls");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *calls = check_case("calls");
 
-    suite_add_tcase(suite, calls);
-    tcase_set_timeout(calls, 120);
     tcase_add_checked_fixture(calls, set_up, tear_down);
     tcase_add_test(calls, a_start_says_what_was_ordered);
     tcase_add_test(calls, a_cancel_follows_its_start_and_is_one_wish);
@@ -352,8 +347,5 @@ main(void)
     tcase_add_test(calls, one_more_than_may_be_under_way_is_not_sent);
     tcase_add_test(calls, closing_ends_what_is_under_way);
     tcase_add_test(calls, an_orchestrator_that_is_away_is_no_refusal);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("order saga", calls);
 }

@@ -3,6 +3,7 @@
 #include "order-svc/order_sweep.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg, *sweep_pg;
@@ -553,18 +554,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order sweep");
-    TCase *runs = tcase_create("runs");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *runs = check_case("runs");
 
-    pg_fixture_open(&fixture, "order_sweep", "order-svc/schema.sql");
-    suite_add_tcase(suite, runs);
-    tcase_set_timeout(runs, 120);
     tcase_add_checked_fixture(runs, set_up, tear_down);
     tcase_add_test(runs, an_order_without_a_saga_is_asked_for_again_and_again);
     tcase_add_test(runs, a_fresh_order_is_left_to_its_own_start);
-    tcase_add_loop_test(runs, what_is_sent_by_what_it_is, 0, (int)(sizeof kinds / sizeof *kinds));
+    tcase_add_loop_test(runs, what_is_sent_by_what_it_is, 0, ROWS(kinds));
     tcase_add_test(runs, a_wish_is_passed_on_while_the_order_waits);
     tcase_add_test(runs, a_final_order_is_forgotten);
     tcase_add_test(runs, what_could_not_be_sent_comes_next_time);
@@ -574,18 +569,11 @@ main(void)
     tcase_add_test(runs, orders_that_wait_take_no_room);
     tcase_add_test(runs, a_full_memory_starves_nobody);
     tcase_add_test(runs, the_floor_waits_for_the_oldest_open_order);
-    tcase_add_loop_test(runs, the_floor_goes_back_only_when_it_is_to, 0,
-                        (int)(sizeof floors / sizeof *floors));
-    tcase_add_loop_test(runs, a_clock_that_steps_hides_no_order, 0,
-                        (int)(sizeof steps / sizeof *steps));
+    tcase_add_loop_test(runs, the_floor_goes_back_only_when_it_is_to, 0, ROWS(floors));
+    tcase_add_loop_test(runs, a_clock_that_steps_hides_no_order, 0, ROWS(steps));
     tcase_add_test(runs, an_order_that_is_committed_late_is_found);
     tcase_add_test(runs, what_is_below_the_floor_is_found);
     tcase_add_test(runs, a_sequence_that_fell_back_hides_no_order);
-    tcase_add_loop_test(runs, an_order_that_does_not_move_is_overdue, 0,
-                        (int)(sizeof ages / sizeof *ages));
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(runs, an_order_that_does_not_move_is_overdue, 0, ROWS(ages));
+    return pg_fixture_check(&fixture, "order_sweep", "order-svc/schema.sql", runs);
 }

@@ -4,6 +4,7 @@
 #include "order-svc/order_event.h"
 #include "tests/store/order_fixture.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <pthread.h>
 
@@ -164,18 +165,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("order two");
-    TCase *cases = tcase_create("two");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("two");
 
-    pg_fixture_open(&fixture, "order_two", "order-svc/schema.sql");
-    suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, two_replicas_move_the_same_orders);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "order_two", "order-svc/schema.sql", cases);
 }

@@ -4,6 +4,7 @@
 #include "tests/store/hot_fixture.h"
 #include "tests/store/pg_fixture.h"
 #include "tests/store/storage_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;
@@ -158,21 +159,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("storage_extend");
-    TCase *cases = tcase_create("extend");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("extend");
 
-    pg_fixture_open(&fixture, "storage_extend", "storage-svc/schema.sql");
-    suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     tcase_add_test(cases, an_extended_hold_outlives_its_first_end);
     tcase_add_test(cases, the_same_request_twice_is_one);
     tcase_add_test(cases, a_change_of_state_stays_hot);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "storage_extend", "storage-svc/schema.sql", cases);
 }

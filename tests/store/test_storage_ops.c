@@ -2,6 +2,7 @@
 #include "tests/store/hot_fixture.h"
 #include "tests/store/pg_fixture.h"
 #include "tests/store/storage_fixture.h"
+#include "tests/support/check.h"
 
 #include <pthread.h>
 
@@ -446,32 +447,18 @@ END_TEST
 int
 main(void)
 {
-    const TTest *const tests[] = {
-        updates_stay_hot,
-        reserve_confirm_release,
-        repeat_gets_the_same_answer,
-        release_first_then_a_late_reserve,
-        refused_reserve_stays_refused,
-        very_old_hold_is_released_without_a_trace,
-        same_reserve_on_two_connections,
-        reserve_and_its_release_on_two_connections,
-        expired_hold_is_had_again_or_not,
-    };
-    Suite *suite = suite_create("storage_ops");
-    TCase *cases = tcase_create("ops");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("ops");
 
-    pg_fixture_open(&fixture, "storage_ops", "storage-svc/schema.sql");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(cases, tests[i]);
+    tcase_add_test(cases, updates_stay_hot);
+    tcase_add_test(cases, reserve_confirm_release);
+    tcase_add_test(cases, repeat_gets_the_same_answer);
+    tcase_add_test(cases, release_first_then_a_late_reserve);
+    tcase_add_test(cases, refused_reserve_stays_refused);
+    tcase_add_test(cases, very_old_hold_is_released_without_a_trace);
+    tcase_add_test(cases, same_reserve_on_two_connections);
+    tcase_add_test(cases, reserve_and_its_release_on_two_connections);
+    tcase_add_test(cases, expired_hold_is_had_again_or_not);
     tcase_add_loop_test(cases, any_sequence_keeps_the_sums, 0, 8);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "storage_ops", "storage-svc/schema.sql", cases);
 }

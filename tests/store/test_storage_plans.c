@@ -100,8 +100,7 @@ END_TEST
 static void
 add_tests(TCase *cases)
 {
-    tcase_add_loop_test(cases, only_the_partitions_of_the_ids_are_touched, 0,
-                        (int)(sizeof by_id / sizeof by_id[0]));
+    tcase_add_loop_test(cases, only_the_partitions_of_the_ids_are_touched, 0, ROWS(by_id));
     tcase_add_test(cases, the_sweep_reads_only_its_range);
 }
 

@@ -2,6 +2,7 @@
 #include "storage-svc/storage_sweep.h"
 #include "tests/store/pg_fixture.h"
 #include "tests/store/storage_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;
@@ -188,27 +189,16 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("storage_sweep");
-    TCase *cases = tcase_create("sweep");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("sweep");
 
-    pg_fixture_open(&fixture, "storage_sweep", "storage-svc/schema.sql");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_pg, close_pg);
     tcase_add_test(cases, only_what_ended_is_ended);
     tcase_add_test(cases, more_than_a_page_in_a_microsecond);
     tcase_add_test(cases, what_failed_is_met_again);
     tcase_add_test(cases, the_floor_stays_behind_and_does_not_fall);
-    tcase_add_loop_test(cases, a_clock_that_stepped_back_hides_no_hold, 0,
-                        (int)(sizeof steps / sizeof *steps));
+    tcase_add_loop_test(cases, a_clock_that_stepped_back_hides_no_hold, 0, ROWS(steps));
     tcase_add_test(cases, the_slow_walk_finds_all);
-    suite_add_tcase(suite, cases);
     /* The sweep keeps in memory how far it came: each test is a program of its own. */
-    srunner_set_fork_status(runner, CK_FORK);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    unsetenv("CK_FORK");
+    return pg_fixture_check(&fixture, "storage_sweep", "storage-svc/schema.sql", cases);
 }

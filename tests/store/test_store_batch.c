@@ -381,21 +381,21 @@ END_TEST
 int
 main(void)
 {
-    const TTest *const tests[] = {
-        same_id_twice_in_a_batch,
-        same_id_other_content,
-        refusal_is_kept,
-        later_op_sees_the_earlier_one,
-        too_old_id_is_refused,
-        expired_call_does_nothing,
-        note_of_a_later_table_is_changed,
-        same_id_on_two_connections,
-        deadlock_runs_the_batch_again,
-        row_made_by_another_writer_runs_the_batch_again,
-        poison_op_is_alone_in_its_failure,
-        full_queue_is_busy_and_stop_does_what_waits,
-        two_store_threads_and_many_callers,
-    };
+    TCase *cases = check_case("batch");
 
-    return batch_fixture_main("store_batch", tests, sizeof tests / sizeof *tests);
+    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_test(cases, same_id_twice_in_a_batch);
+    tcase_add_test(cases, same_id_other_content);
+    tcase_add_test(cases, refusal_is_kept);
+    tcase_add_test(cases, later_op_sees_the_earlier_one);
+    tcase_add_test(cases, too_old_id_is_refused);
+    tcase_add_test(cases, expired_call_does_nothing);
+    tcase_add_test(cases, note_of_a_later_table_is_changed);
+    tcase_add_test(cases, same_id_on_two_connections);
+    tcase_add_test(cases, deadlock_runs_the_batch_again);
+    tcase_add_test(cases, row_made_by_another_writer_runs_the_batch_again);
+    tcase_add_test(cases, poison_op_is_alone_in_its_failure);
+    tcase_add_test(cases, full_queue_is_busy_and_stop_does_what_waits);
+    tcase_add_test(cases, two_store_threads_and_many_callers);
+    return batch_fixture_check("store_batch", cases);
 }

@@ -1,6 +1,7 @@
 /* Rows, keys and tables that another transaction keeps locked, and partitions that are missing: whose calls they
  * are wait, and all others go on. */
 #include "tests/store/batch_fixture.h"
+#include "tests/support/check.h"
 
 enum { STRANGERS = 40, QUEUE_MAX = 1024 };
 
@@ -289,14 +290,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_batch_aside");
-    TCase *cases = tcase_create("aside");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("aside");
 
-    pg_fixture_open(&fixture, "store_batch_aside", "mesh/store/mesh.sql");
-    pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_batch, close_batch);
     tcase_add_test(cases, a_locked_row_delays_no_stranger);
     tcase_add_test(cases, a_call_waits_for_each_of_its_rows);
@@ -308,10 +303,5 @@ main(void)
     tcase_add_test(cases, who_is_set_aside_is_answered_when_the_program_stops);
     tcase_add_test(cases, a_missing_partition_is_made);
     tcase_add_test(cases, an_id_of_a_dropped_week_is_too_old);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return batch_fixture_check("store_batch_aside", cases);
 }

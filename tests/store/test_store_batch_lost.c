@@ -392,18 +392,18 @@ END_TEST
 int
 main(void)
 {
-    const TTest *const tests[] = {
-        lost_commit_that_happened,
-        lost_commit_that_did_not_happen,
-        uncertain_only_at_the_deadline,
-        nobody_waits_behind_a_commit_in_doubt,
-        doubt_ends_without_a_deadline_too,
-        nobody_waits_behind_a_doubt_in_a_poisoned_batch,
-        idle_connection_that_died_is_not_noticed,
-        database_that_became_read_only_is_away,
-        database_away_is_said_quickly,
-        no_server_at_all,
-    };
+    TCase *cases = check_case("batch");
 
-    return batch_fixture_main("store_batch_lost", tests, sizeof tests / sizeof *tests);
+    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_test(cases, lost_commit_that_happened);
+    tcase_add_test(cases, lost_commit_that_did_not_happen);
+    tcase_add_test(cases, uncertain_only_at_the_deadline);
+    tcase_add_test(cases, nobody_waits_behind_a_commit_in_doubt);
+    tcase_add_test(cases, doubt_ends_without_a_deadline_too);
+    tcase_add_test(cases, nobody_waits_behind_a_doubt_in_a_poisoned_batch);
+    tcase_add_test(cases, idle_connection_that_died_is_not_noticed);
+    tcase_add_test(cases, database_that_became_read_only_is_away);
+    tcase_add_test(cases, database_away_is_said_quickly);
+    tcase_add_test(cases, no_server_at_all);
+    return batch_fixture_check("store_batch_lost", cases);
 }

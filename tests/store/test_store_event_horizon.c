@@ -1,6 +1,7 @@
 /* How far the news may be sent: who holds it up, who does not, and what a heartbeat may promise. */
 #include "mesh/store/event_horizon.h"
 #include "tests/store/batch_fixture.h"
+#include "tests/support/check.h"
 
 static struct pg *relay;
 static struct arena *arena;
@@ -201,26 +202,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_event_horizon");
-    TCase *cases = tcase_create("horizon");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("horizon");
 
-    pg_fixture_open(&fixture, "store_event_horizon", "mesh/store/mesh.sql");
-    pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_relay, close_relay);
-    tcase_add_loop_test(cases, strangers_do_not_hold_the_news, 0,
-                        (int)(sizeof strangers / sizeof *strangers));
+    tcase_add_loop_test(cases, strangers_do_not_hold_the_news, 0, ROWS(strangers));
     tcase_add_test(cases, a_writer_is_waited_for_and_named);
     tcase_add_test(cases, a_prepared_writer_is_waited_for_and_named);
     tcase_add_test(cases, a_writer_that_came_later_is_not_waited_for);
     tcase_add_test(cases, no_heartbeat_is_ahead_of_a_batch_under_way);
     tcase_add_test(cases, a_batch_is_later_than_a_heartbeat_before_it);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return batch_fixture_check("store_event_horizon", cases);
 }

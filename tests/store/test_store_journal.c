@@ -3,8 +3,8 @@
 #include "mesh/base/clock.h"
 #include "mesh/store/journal.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -502,38 +502,24 @@ END_TEST
 int
 main(void)
 {
-    const TTest *const tests[] = {
-        pages_follow_each_other,
-        a_stale_owner_writes_nothing,
-        who_owns_it_can_be_asked,
-        a_takeover_sees_the_page_it_waited_for,
-        a_page_is_never_written_twice,
-        in_doubt_and_not_written,
-        in_doubt_and_written,
-        in_doubt_and_taken_over,
-        parked_then_final,
-        a_row_that_cannot_be_read_hides_no_others,
-        a_week_without_a_partition_gets_one,
-        a_row_that_is_locked_holds_up_no_others,
-        pages_before_the_floor_go,
-        a_page_that_is_locked_goes_with_the_next_floor,
-        numbers_never_come_again,
-        the_time_of_deleted_pages_is_kept,
-    };
-    Suite *suite = suite_create("journal");
-    TCase *cases = tcase_create("journal");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("journal");
 
-    pg_fixture_open(&fixture, "journal", "saga/schema.sql");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_journals, close_journals);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(cases, tests[i]);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    tcase_add_test(cases, pages_follow_each_other);
+    tcase_add_test(cases, a_stale_owner_writes_nothing);
+    tcase_add_test(cases, who_owns_it_can_be_asked);
+    tcase_add_test(cases, a_takeover_sees_the_page_it_waited_for);
+    tcase_add_test(cases, a_page_is_never_written_twice);
+    tcase_add_test(cases, in_doubt_and_not_written);
+    tcase_add_test(cases, in_doubt_and_written);
+    tcase_add_test(cases, in_doubt_and_taken_over);
+    tcase_add_test(cases, parked_then_final);
+    tcase_add_test(cases, a_row_that_cannot_be_read_hides_no_others);
+    tcase_add_test(cases, a_week_without_a_partition_gets_one);
+    tcase_add_test(cases, a_row_that_is_locked_holds_up_no_others);
+    tcase_add_test(cases, pages_before_the_floor_go);
+    tcase_add_test(cases, a_page_that_is_locked_goes_with_the_next_floor);
+    tcase_add_test(cases, numbers_never_come_again);
+    tcase_add_test(cases, the_time_of_deleted_pages_is_kept);
+    return pg_fixture_check(&fixture, "journal", "saga/schema.sql", cases);
 }

@@ -2,8 +2,7 @@
 #include "mesh/store/lookup.h"
 #include "tests/store/counter_service.h"
 #include "tests/store/pg_fixture.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 enum { ROWS = 500, ASKED = 3 * ROWS };
 
@@ -170,23 +169,17 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_lookup");
-    TCase *cases = tcase_create("lookup");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("lookup");
     int failed;
 
     pg_fixture_open(&fixture, "store_lookup", "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, each_finds_its_row_by_text);
     tcase_add_test(cases, each_finds_its_row_by_id);
     tcase_add_test(cases, nothing_is_found_in_an_empty_table);
     tcase_add_test(cases, a_database_that_is_away_is_everybodys_answer);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("store_lookup", cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -2,8 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/uuid.h"
 #include "tests/store/pg_fixture.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 
@@ -223,25 +222,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store partitions");
-    TCase *weeks = tcase_create("weeks");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *weeks = check_case("weeks");
 
-    pg_fixture_open(&fixture, "store_partitions", "saga/schema.sql");
-    suite_add_tcase(suite, weeks);
-    tcase_set_timeout(weeks, 120);
     tcase_add_test(weeks, old_weeks_are_dropped);
     tcase_add_test(weeks, a_week_with_an_open_row_stays);
     tcase_add_test(weeks, the_week_of_a_saga_that_has_not_ended_stays);
-    tcase_add_loop_test(weeks, one_wrong_clock_drops_nothing, 0,
-                        (int)(sizeof clocks / sizeof *clocks));
+    tcase_add_loop_test(weeks, one_wrong_clock_drops_nothing, 0, ROWS(clocks));
     tcase_add_test(weeks, a_week_that_was_dropped_is_never_made_again);
     tcase_add_test(weeks, weeks_are_made_around_both_clocks);
     tcase_add_test(weeks, a_table_in_use_is_left_for_later);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return pg_fixture_check(&fixture, "store_partitions", "saga/schema.sql", weeks);
 }

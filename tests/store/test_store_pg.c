@@ -1,8 +1,8 @@
 /* Statements asked one by one: with parameters and without, refused, and where a round ends the program. */
 #include "mesh/store/pg.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <signal.h>
 
 struct number {
@@ -130,26 +130,20 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_pg");
-    TCase *cases = tcase_create("rounds");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("rounds");
     int failed;
 
     pg_fixture_open(&fixture, "store_pg", "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "CREATE TABLE number (value bigint PRIMARY KEY)");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, one_statement_is_asked);
     tcase_add_test(cases, an_error_leaves_nothing_behind);
     tcase_add_test(cases, a_round_has_a_limit);
-    if (srunner_fork_status(runner) == CK_FORK) { /* an assertion ends the process */
+    if (check_forks()) { /* an assertion ends the process */
         tcase_add_test_raise_signal(cases, asking_in_a_transaction_is_a_defect, SIGABRT);
         tcase_add_test_raise_signal(cases, a_round_that_is_too_long_is_a_defect, SIGABRT);
     }
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("store_pg", cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -3,9 +3,9 @@
 #include "mesh/store/pg.h"
 #include "mesh/store/pg_timeline.h"
 #include "tests/store/pg_fixture.h"
+#include "tests/support/check.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -212,19 +212,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_pg_frozen");
-    TCase *cases = tcase_create("frozen");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("frozen");
     int failed;
 
     pg_fixture_open(&fixture, "store_pg_frozen", NULL);
     tcase_set_timeout(cases, 60);
-    tcase_add_loop_test(cases, a_frozen_host_is_left, 0, (int)(sizeof stages / sizeof *stages));
+    tcase_add_loop_test(cases, a_frozen_host_is_left, 0, ROWS(stages));
     tcase_add_test(cases, what_is_over_waits_for_none);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("store_pg_frozen", cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -3,8 +3,7 @@
 #include "mesh/store/pg.h"
 #include "mesh/store/pg_timeline.h"
 #include "tests/store/pg_fixture.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 
@@ -120,24 +119,17 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_pg_hosts");
-    TCase *cases = tcase_create("hosts");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("hosts");
     int failed;
 
     pg_fixture_open(&fixture, "store_pg_hosts", NULL);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, forget, NULL);
-    tcase_add_loop_test(cases, a_host_that_is_away_is_passed_by, 0,
-                        (int)(sizeof lists / sizeof *lists));
+    tcase_add_loop_test(cases, a_host_that_is_away_is_passed_by, 0, ROWS(lists));
     tcase_add_test(cases, an_old_primary_is_left_alone);
     tcase_add_test(cases, a_connection_to_it_is_left_too);
     tcase_add_test(cases, another_cluster_is_not_compared);
     tcase_add_test(cases, what_is_no_conninfo_is_a_database_that_is_away);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("store_pg_hosts", cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

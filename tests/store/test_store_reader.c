@@ -3,8 +3,7 @@
 #include "mesh/store/reader.h"
 #include "tests/store/call_fixture.h"
 #include "tests/store/pg_fixture.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 static struct pg_fixture fixture;
 
@@ -477,40 +476,30 @@ END_TEST
 int
 main(void)
 {
-    const TTest *const tests[] = {
-        reads_do_not_wait_unless_asked,
-        more_than_a_batch_at_once,
-        answered_from_what_a_writer_saved,
-        parked_without_a_read_when_nothing_is_newer,
-        a_wait_that_is_over_is_read,
-        parked_without_a_read_is_polled_too,
-        rows_of_another_table_answer_nothing,
-        only_the_last_saves_are_remembered,
-        too_many_saves_are_dropped,
-        polled_when_nobody_tells,
-        wait_ends_in_time,
-        call_deadline_ends_the_wait,
-        one_more_than_may_park_is_answered,
-        stop_answers_what_waits,
-        connection_that_died_is_replaced,
-        database_away,
-    };
-    Suite *suite = suite_create("store_reader");
-    TCase *cases = tcase_create("reader");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("reader");
     int failed;
 
     pg_fixture_open(&fixture, "store_reader", NULL);
     pg_fixture_run(fixture.conninfo,
                    "CREATE TABLE row (id uuid PRIMARY KEY, version bigint NOT NULL)");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_reader, close_reader);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(cases, tests[i]);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    tcase_add_test(cases, reads_do_not_wait_unless_asked);
+    tcase_add_test(cases, more_than_a_batch_at_once);
+    tcase_add_test(cases, answered_from_what_a_writer_saved);
+    tcase_add_test(cases, parked_without_a_read_when_nothing_is_newer);
+    tcase_add_test(cases, a_wait_that_is_over_is_read);
+    tcase_add_test(cases, parked_without_a_read_is_polled_too);
+    tcase_add_test(cases, rows_of_another_table_answer_nothing);
+    tcase_add_test(cases, only_the_last_saves_are_remembered);
+    tcase_add_test(cases, too_many_saves_are_dropped);
+    tcase_add_test(cases, polled_when_nobody_tells);
+    tcase_add_test(cases, wait_ends_in_time);
+    tcase_add_test(cases, call_deadline_ends_the_wait);
+    tcase_add_test(cases, one_more_than_may_park_is_answered);
+    tcase_add_test(cases, stop_answers_what_waits);
+    tcase_add_test(cases, connection_that_died_is_replaced);
+    tcase_add_test(cases, database_away);
+    failed = check_run("store_reader", cases);
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -2,6 +2,7 @@
  * tell. */
 #include "mesh/store/write_health.h"
 #include "tests/store/batch_fixture.h"
+#include "tests/support/check.h"
 
 enum { MANY = 8 };
 
@@ -175,27 +176,20 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_write_health");
-    TCase *cases = tcase_create("health");
-    SRunner *runner = srunner_create(suite);
+    TCase *cases = check_case("health");
     int failed;
 
     pg_fixture_open(&fixture, "store_write_health", "mesh/store/mesh.sql");
     pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_health, close_health);
-    tcase_add_loop_test(cases, a_right_that_was_taken_away_is_found, 0,
-                        (int)(sizeof rights / sizeof *rights));
+    tcase_add_loop_test(cases, a_right_that_was_taken_away_is_found, 0, ROWS(rights));
     tcase_add_test(cases, what_is_well_stays_well);
     tcase_add_test(cases, a_row_that_is_locked_is_no_trouble);
     tcase_add_test(cases, batches_that_are_all_refused_are_told_of);
     tcase_add_test(cases, one_poisoned_call_among_others_is_no_trouble);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("store_write_health", cases);
     pg_fixture_run(fixture.conninfo, "DROP OWNED BY limited");
     pg_fixture_run(fixture.admin, "DROP ROLE limited");
     pg_fixture_close(&fixture);
-    return failed == 0 ? 0 : 1;
+    return failed;
 }

@@ -1,8 +1,8 @@
 /* test_account_lane.c -- How much may be asked of a provider, and what first: rate, customers and others,
  * accidents, outages, Retry-After. */
 #include "account-svc/provider/provider_lane.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <string.h>
 
 #define NOW_US (INT64_C(1000) * SECOND_US)
@@ -242,15 +242,10 @@ START_TEST(retry_after_is_kept)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("lane");
-    TCase *tests = tcase_create("lane");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("lane");
 
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, rate_is_kept);
@@ -262,9 +257,5 @@ main(void)
     tcase_add_loop_test(tests, slow_after_several_in_a_row, 0, ROWS(histories));
     tcase_add_test(tests, outage_and_recovery);
     tcase_add_loop_test(tests, retry_after_is_kept, 0, ROWS(retry_afters));
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("lane", tests);
 }

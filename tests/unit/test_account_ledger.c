@@ -2,8 +2,8 @@
 #include "account-svc/ledger/ledger.h"
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <string.h>
 
 #define NOW_US (INT64_C(1700000000) * SECOND_US)
@@ -449,15 +449,10 @@ START_TEST(loaded_charge_names_the_accounts_of_its_refund)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("account ledger");
-    TCase *rules = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *rules = check_case("rules");
 
     tcase_add_checked_fixture(rules, set_up, tear_down);
     tcase_add_loop_test(rules, kind_is_found, 0, ROWS(kinds));
@@ -469,9 +464,5 @@ main(void)
     tcase_add_test(rules, refund_under_a_buried_charges_id_is_refused);
     tcase_add_test(rules, refunds_always_fit);
     tcase_add_test(rules, loaded_charge_names_the_accounts_of_its_refund);
-    suite_add_tcase(suite, rules);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("account ledger", rules);
 }

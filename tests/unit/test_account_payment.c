@@ -2,8 +2,8 @@
 #include "account-svc/payment/payment_op.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -705,21 +705,18 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("payment");
-    TCase *tests = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("rules");
 
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_loop_test(tests, one_vocabulary, 0, sizeof words / sizeof *words);
+    tcase_add_loop_test(tests, one_vocabulary, 0, ROWS(words));
     tcase_add_test(tests, numbers_are_those_of_the_proto);
     tcase_add_test(tests, every_claim_answers_every_event);
-    tcase_add_loop_test(tests, refund_is_due, 0, sizeof refund_rules / sizeof *refund_rules);
+    tcase_add_loop_test(tests, refund_is_due, 0, ROWS(refund_rules));
     tcase_add_test(tests, refunds_are_a_set);
-    tcase_add_loop_test(tests, paid_back_is_not_taken, 0, sizeof paid_back / sizeof *paid_back);
-    tcase_add_loop_test(tests, another_amount_moves_nothing, 0, sizeof amounts / sizeof *amounts);
-    tcase_add_loop_test(tests, no_longer_than_its_order, 0, sizeof ends / sizeof *ends);
-    tcase_add_loop_test(tests, plan_of, 0, sizeof plans / sizeof *plans);
+    tcase_add_loop_test(tests, paid_back_is_not_taken, 0, ROWS(paid_back));
+    tcase_add_loop_test(tests, another_amount_moves_nothing, 0, ROWS(amounts));
+    tcase_add_loop_test(tests, no_longer_than_its_order, 0, ROWS(ends));
+    tcase_add_loop_test(tests, plan_of, 0, ROWS(plans));
     tcase_add_test(tests, no_herd);
     tcase_add_test(tests, one_lease_at_a_time);
     tcase_add_test(tests, nothing_puts_a_retry_off);
@@ -730,11 +727,7 @@ main(void)
     tcase_add_test(tests, refund_that_is_refused);
     tcase_add_test(tests, refund_that_others_made);
     tcase_add_test(tests, refund_whose_lease_ran_out);
-    tcase_add_loop_test(tests, person_settles, 0, sizeof settlings / sizeof *settlings);
+    tcase_add_loop_test(tests, person_settles, 0, ROWS(settlings));
     tcase_add_test(tests, abandon_before_anything_was_sent);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("payment", tests);
 }

@@ -11,8 +11,8 @@
  *   the provider was not asked without end.
  */
 #include "account-svc/payment/payment.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -389,16 +389,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("payment lies");
-    TCase *tests = tcase_create("lies");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("lies");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, lives, 0, BLOCKS);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("payment lies", tests);
 }

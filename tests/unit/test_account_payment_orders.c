@@ -19,9 +19,8 @@
  *   provider answers at last,
  *   who was never paid and can not be any more is not asked about for ever.
  */
+#include "tests/support/check.h"
 #include "tests/unit/payment_world.h"
-
-#include <check.h>
 
 enum { EVENTS_MAX = 6, SETTLE_STEPS_MAX = 400 };
 
@@ -308,18 +307,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("payment orders");
-    TCase *tests = tcase_create("orders");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("orders");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, every_order_of_six, 0, ACT_COUNT);
     tcase_add_test(tests, books_that_differ);
     tcase_add_loop_test(tests, nothing_is_lost_in_silence, 0, UNSAID_ACTS);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("payment orders", tests);
 }

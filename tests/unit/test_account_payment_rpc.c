@@ -3,8 +3,8 @@
 #include "account-svc/provider/provider_webhook.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -259,26 +259,17 @@ START_TEST(currency_of_a_provider)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("payment rpc");
-    TCase *tests = tcase_create("rpc");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("rpc");
 
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, every_method_of_the_proto_has_a_row);
     tcase_add_test(tests, webhooks_are_counted);
-    tcase_add_loop_test(tests, currency_of_a_provider, 0, sizeof creates / sizeof *creates);
+    tcase_add_loop_test(tests, currency_of_a_provider, 0, ROWS(creates));
     tcase_add_loop_test(tests, range_is_read, 0, ROWS(ranges));
     tcase_add_loop_test(tests, source_of_a_webhook, 0, ROWS(sources));
     tcase_add_test(tests, source_is_checked_on_the_wire);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("payment rpc", tests);
 }

@@ -1,8 +1,8 @@
 /* test_account_payment_unsure.c -- What follows a request of which nothing certain was heard, one kind by one,
  * and what a hint does in between. test_account_payment_orders.c plays the same in all orders. */
 #include "account-svc/payment/payment.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -597,15 +597,10 @@ START_TEST(hint_outlives_silence)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("payment unsure");
-    TCase *tests = tcase_create("unsure");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("unsure");
 
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, unknown_is_asked_about, 0, ROWS(situations));
@@ -626,9 +621,5 @@ main(void)
     tcase_add_loop_test(tests, hints_put_nothing_off, 0, ROWS(situations));
     tcase_add_test(tests, hint_during_a_query_is_kept);
     tcase_add_test(tests, hint_outlives_silence);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("payment unsure", tests);
 }

@@ -1,8 +1,8 @@
 /* test_account_provider.c -- What providers say: signatures, amounts, statuses, answers. */
 #include "account-svc/provider/provider_paypay.h"
 #include "account-svc/provider/provider_webhook.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -776,15 +776,10 @@ START_TEST(signal_comes_ever_more_rarely)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("provider");
-    TCase *tests = tcase_create("provider");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("provider");
 
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, webhook_verifies, 0, ROWS(webhooks));
@@ -805,9 +800,5 @@ main(void)
     tcase_add_loop_test(tests, host_is_this_machine, 0, ROWS(hosts));
     tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
     tcase_add_test(tests, signal_comes_ever_more_rarely);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("provider", tests);
 }

@@ -4,8 +4,8 @@
 #include "mesh/base/clock.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -382,21 +382,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("account rpc");
-    TCase *wire = tcase_create("wire");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *wire = check_case("wire");
 
     tcase_add_checked_fixture(wire, set_up, tear_down);
     tcase_add_test(wire, every_method_of_the_proto_has_a_row);
-    tcase_add_loop_test(wire, request_is_checked, 0, (int)(sizeof requests / sizeof *requests));
+    tcase_add_loop_test(wire, request_is_checked, 0, ROWS(requests));
     tcase_add_test(wire, other_content_is_another_fingerprint);
     tcase_add_test(wire, accounts_are_answered_on_their_normal_side);
     tcase_add_test(wire, statement_ends_with_a_token_when_there_is_more);
     tcase_add_test(wire, refund_of_nothing_is_answered_with_no_id);
-    suite_add_tcase(suite, wire);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("account rpc", wire);
 }

@@ -2,8 +2,8 @@
 #include "account-svc/payment/payment_signal.h"
 
 #include "sagamesh/saga/v1/saga_service.pb-c.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,19 +102,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("account signal");
-    TCase *cases = tcase_create("answers");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("answers");
 
-    tcase_add_loop_test(cases, only_the_sagas_own_word_counts, 0,
-                        (int)(sizeof answers / sizeof *answers));
+    tcase_add_loop_test(cases, only_the_sagas_own_word_counts, 0, ROWS(answers));
     tcase_add_test(cases, an_answer_that_cannot_be_read_is_none);
-    tcase_add_loop_test(cases, a_saga_that_is_forgotten_need_not_be_told, 0,
-                        (int)(sizeof old_sagas / sizeof *old_sagas));
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(cases, a_saga_that_is_forgotten_need_not_be_told, 0, ROWS(old_sagas));
+    return check_run("account signal", cases);
 }

@@ -2,8 +2,8 @@
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/clock_judge.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #define S SECOND_US
@@ -256,15 +256,10 @@ START_TEST(doubt_says_how_far)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("base_clock");
-    TCase *cases = tcase_create("clock");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("clock");
 
     tcase_add_loop_test(cases, a_course_goes_on, 0, ROWS(courses));
     tcase_add_loop_test(cases, a_course_is_corrected, 0, ROWS(corrections));
@@ -275,9 +270,5 @@ main(void)
     /* the last: the program follows from now on */
     tcase_add_test(cases, a_program_follows_and_is_corrected);
     tcase_add_test(cases, an_age_that_clocks_differ_about_is_no_refusal);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_clock", cases);
 }

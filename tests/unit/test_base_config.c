@@ -1,7 +1,7 @@
 /* Flags, the environment and defaults; a bad flag ends the program with 2. */
 #include "mesh/base/config.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,15 +105,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_config");
-    TCase *test = tcase_create("config");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("config");
 
-    tcase_add_loop_test(test, flags_are_read_or_refused, 0, (int)(sizeof cases / sizeof cases[0]));
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(test, flags_are_read_or_refused, 0, ROWS(cases));
+    return check_run("base_config", test);
 }

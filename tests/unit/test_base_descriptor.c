@@ -1,10 +1,8 @@
 /* How many descriptors are kept from strangers, and how ports share the others. */
 #include "mesh/base/descriptor.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
-
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
 
 /* clang-format off */
 static const struct {
@@ -34,15 +32,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_descriptor");
-    TCase *cases = tcase_create("base_descriptor");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("base_descriptor");
 
     tcase_add_loop_test(cases, what_is_kept_and_shared, 0, ROWS(limits));
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return check_run("base_descriptor", cases);
 }

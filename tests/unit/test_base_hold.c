@@ -1,8 +1,8 @@
 /* Wake-ups that a thread holds back: none is lost, none comes twice. */
 #include "mesh/base/hold.h"
 #include "mesh/base/queue.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -101,19 +101,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_hold");
-    TCase *test = tcase_create("hold");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("hold");
 
     tcase_add_checked_fixture(test, forget_wakes, NULL);
     tcase_add_test(test, without_a_hold_the_caller_wakes);
     tcase_add_test(test, each_is_woken_once_at_the_outermost_end);
     tcase_add_test(test, what_does_not_fit_is_the_callers);
     tcase_add_test(test, taker_gets_what_was_pushed_in_a_hold);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_hold", test);
 }

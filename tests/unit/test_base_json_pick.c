@@ -1,7 +1,7 @@
 /* test_base_json_pick.c -- What is read of JSON that a stranger wrote, and what it is not to be. */
 #include "mesh/base/json_pick.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,17 +187,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("json pick");
-    TCase *tests = tcase_create("pick");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("pick");
 
-    tcase_add_loop_test(tests, picked, 0, sizeof picks / sizeof *picks);
+    tcase_add_loop_test(tests, picked, 0, ROWS(picks));
     tcase_add_test(tests, no_byte_too_far);
     tcase_add_test(tests, nested);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("json pick", tests);
 }

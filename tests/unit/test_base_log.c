@@ -1,7 +1,7 @@
 /* The budget of a place that logs: a burst, then a line now and then, and nothing is left uncounted. */
 #include "mesh/base/log.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,20 +133,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_log");
-    TCase *budget = tcase_create("budget"), *lines = tcase_create("lines");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *budget = check_case("budget"), *lines = check_case("lines");
 
     tcase_add_test(budget, budget_is_kept);
     tcase_add_checked_fixture(lines, catch_lines, give_lines_back);
     tcase_add_test(lines, a_storm_of_warnings_is_few_lines);
     tcase_add_test(lines, places_do_not_share_a_budget);
     tcase_add_test(lines, business_events_have_no_budget);
-    suite_add_tcase(suite, budget);
-    suite_add_tcase(suite, lines);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_log", budget, lines);
 }

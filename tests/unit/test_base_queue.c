@@ -2,8 +2,8 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/queue.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -170,10 +170,7 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_queue");
-    TCase *test = tcase_create("queue");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("queue");
 
     tcase_add_checked_fixture(test, open_queue, close_queue);
     tcase_add_test(test, limit_is_an_answer);
@@ -182,9 +179,5 @@ main(void)
     tcase_add_test(test, empty_take_waits_its_time);
     tcase_add_test(test, wake_ends_a_wait_once);
     tcase_add_test(test, many_push_and_one_takes);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_queue", test);
 }

@@ -4,8 +4,8 @@
 #include "mesh/base/check.h"
 #include "mesh/base/json.h"
 #include "mesh/base/terminal.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -428,15 +428,10 @@ START_TEST(arena_gives_zeroed_memory_again)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof(table)[0]))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("base_text");
-    TCase *test = tcase_create("text");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("text");
 
     tcase_add_loop_test(test, json_is_read_or_refused, 0, ROWS(jsons));
     tcase_add_test(test, json_is_written);
@@ -451,9 +446,5 @@ main(void)
     tcase_add_test(test, every_error_is_whole);
     tcase_add_test(test, problem_cuts_what_is_too_long);
     tcase_add_test(test, arena_gives_zeroed_memory_again);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_text", test);
 }

@@ -1,8 +1,8 @@
 /* Times as RFC 3339 writes them, and those that only look so. */
 #include "mesh/base/clock.h"
 #include "mesh/base/time.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #define NOON INT64_C(1795262400000000)
@@ -91,8 +91,6 @@ static const struct {
 };
 /* clang-format on */
 
-#define ROWS(table) ((int)(sizeof table / sizeof *table))
-
 START_TEST(a_time_is_read)
 {
     int64_t time_us = -1;
@@ -131,17 +129,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_time");
-    TCase *test = tcase_create("time");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("time");
 
     tcase_add_loop_test(test, a_time_is_read, 0, ROWS(reads));
     tcase_add_loop_test(test, a_time_is_printed, 0, ROWS(prints));
     tcase_add_test(test, what_is_printed_is_read);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_time", test);
 }

@@ -1,8 +1,8 @@
 /* Which bytes are characters, and what becomes of those that are none. */
 #include "mesh/base/arena.h"
 #include "mesh/base/utf8.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,17 +60,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("utf8");
-    TCase *cases = tcase_create("utf8");
-    SRunner *runner;
-    int failed;
+    TCase *cases = check_case("utf8");
 
-    tcase_add_loop_test(cases, text_is_valid_or_repaired, 0, sizeof texts / sizeof *texts);
+    tcase_add_loop_test(cases, text_is_valid_or_repaired, 0, ROWS(texts));
     tcase_add_test(cases, a_cut_character_is_none);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return check_run("utf8", cases);
 }

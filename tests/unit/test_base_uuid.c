@@ -1,8 +1,8 @@
 /* Ids: what is taken for one, what it says of its time, and what a hash of it is worth. */
 #include "mesh/base/clock.h"
 #include "mesh/base/uuid.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,21 +158,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("base_uuid");
-    TCase *test = tcase_create("uuid");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("uuid");
 
-    tcase_add_loop_test(test, text_is_parsed_and_printed, 0, (int)(sizeof texts / sizeof texts[0]));
-    tcase_add_loop_test(test, id_is_checked, 0, (int)(sizeof ids / sizeof ids[0]));
-    tcase_add_loop_test(test, id_grows_too_old, 0, (int)(sizeof ages / sizeof ages[0]));
+    tcase_add_loop_test(test, text_is_parsed_and_printed, 0, ROWS(texts));
+    tcase_add_loop_test(test, id_is_checked, 0, ROWS(ids));
+    tcase_add_loop_test(test, id_grows_too_old, 0, ROWS(ages));
     tcase_add_test(test, v7_carries_its_time_in_order);
     tcase_add_test(test, v7_is_in_order_within_a_millisecond);
     tcase_add_test(test, v8_is_the_same_for_the_same);
     tcase_add_test(test, hashes_part_what_differs);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("base_uuid", test);
 }

@@ -3,8 +3,8 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <cjose/cjose.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,23 +299,14 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("bff tokens");
-    TCase *tests = tcase_create("all");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("all");
 
     tcase_add_unchecked_fixture(tests, open_keys, close_keys);
-    tcase_add_loop_test(tests, token_is_checked, 0, sizeof tokens / sizeof *tokens);
-    tcase_add_loop_test(tests, issuer_and_audience_are_checked, 0,
-                        sizeof parties / sizeof *parties);
+    tcase_add_loop_test(tests, token_is_checked, 0, ROWS(tokens));
+    tcase_add_loop_test(tests, issuer_and_audience_are_checked, 0, ROWS(parties));
     tcase_add_test(tests, token_is_tampered_with);
-    tcase_add_loop_test(tests, token_is_malformed, 0, sizeof malformed / sizeof *malformed);
+    tcase_add_loop_test(tests, token_is_malformed, 0, ROWS(malformed));
     tcase_add_test(tests, token_may_be_named_in_any_case);
-    tcase_add_loop_test(tests, set_is_refused, 0, sizeof bad_sets / sizeof *bad_sets);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(tests, set_is_refused, 0, ROWS(bad_sets));
+    return check_run("bff tokens", tests);
 }

@@ -1,8 +1,8 @@
 /* Bodies by tables: what is read, and every way to be refused, with the place and the rule. */
 #include "bff/bff_body.h"
 #include "mesh/base/utf8.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,21 +208,13 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("bff bodies");
-    TCase *tests = tcase_create("all");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("all");
 
-    tcase_add_loop_test(tests, body_is_refused, 0, sizeof refused / sizeof *refused);
+    tcase_add_loop_test(tests, body_is_refused, 0, ROWS(refused));
     tcase_add_test(tests, body_is_read);
     tcase_add_test(tests, body_too_deep);
     tcase_add_test(tests, body_long_name);
-    tcase_add_loop_test(tests, key_is_read, 0, sizeof keys / sizeof *keys);
+    tcase_add_loop_test(tests, key_is_read, 0, ROWS(keys));
     tcase_add_test(tests, key_has_a_limit);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("bff bodies", tests);
 }

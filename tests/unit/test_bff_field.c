@@ -1,7 +1,7 @@
 /* Fields that services refuse, as the one who asked over HTTP knows them. */
 #include "bff/bff_field.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,17 +65,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("bff fields");
-    TCase *tests = tcase_create("all");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("all");
 
-    tcase_add_loop_test(tests, fields_are_found, 0, sizeof fields / sizeof *fields);
+    tcase_add_loop_test(tests, fields_are_found, 0, ROWS(fields));
     tcase_add_test(tests, without_a_table_nothing_is_known);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("bff fields", tests);
 }

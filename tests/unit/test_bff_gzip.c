@@ -1,8 +1,8 @@
 /* gzip: who takes it, and that it comes back as it was. */
 #include "bff/bff_gzip.h"
 #include "mesh/base/arena.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,17 +67,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("bff gzip");
-    TCase *tests = tcase_create("all");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("all");
 
-    tcase_add_loop_test(tests, who_takes_it, 0, sizeof headers / sizeof *headers);
+    tcase_add_loop_test(tests, who_takes_it, 0, ROWS(headers));
     tcase_add_test(tests, it_comes_back_as_it_was);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("bff gzip", tests);
 }

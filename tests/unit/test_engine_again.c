@@ -11,6 +11,7 @@
  * Each activation's request is written once into what was asked; asked otherwise later, the test fails.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_driver.h"
 
 #define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
@@ -307,17 +308,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_again");
-    TCase *tcase = tcase_create("again");
-    SRunner *runner = srunner_create(suite);
-    int failures;
+    TCase *tcase = check_case("again");
 
-    tcase_add_loop_test(tcase, a_request_is_the_same, 0, sizeof rows / sizeof *rows);
-    tcase_add_loop_test(tcase, an_input_has_limits, 0, sizeof inputs / sizeof *inputs);
+    tcase_add_loop_test(tcase, a_request_is_the_same, 0, ROWS(rows));
+    tcase_add_loop_test(tcase, an_input_has_limits, 0, ROWS(inputs));
     tcase_add_test(tcase, what_was_not_recorded_is_not_made_up);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_again", tcase);
 }

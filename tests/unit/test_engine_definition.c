@@ -1,8 +1,7 @@
 /* test_engine_definition.c -- What loads, what is refused, and where the refusal points. */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_shipped.h"
-
-#include <check.h>
 
 #define TASK "'Type':'ServiceTask','ServiceType':'GRPC','ServiceName':'s','ServiceMethod':'m'"
 #define MACHINE(states) "{'Name':'n','StartState':'A','States':{" states "}}"
@@ -191,19 +190,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_definition");
-    TCase *tcase = tcase_create("definition");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("definition");
 
-    tcase_add_loop_test(tcase, a_definition_is_checked, 0, sizeof rows / sizeof *rows);
-    tcase_add_loop_test(tcase, a_definition_is_warned_of, 0, sizeof warnings / sizeof *warnings);
+    tcase_add_loop_test(tcase, a_definition_is_checked, 0, ROWS(rows));
+    tcase_add_loop_test(tcase, a_definition_is_warned_of, 0, ROWS(warnings));
     tcase_add_loop_test(tcase, shipped_flows_are_fine, 0, 2);
     tcase_add_test(tcase, a_hash_is_of_the_bytes);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_definition", tcase);
 }

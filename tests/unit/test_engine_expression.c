@@ -7,8 +7,8 @@
 #include "mesh/base/json.h"
 #include "saga/engine/exception.h"
 #include "saga/engine/expression.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,20 +321,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_expression");
-    TCase *tcase = tcase_create("expression");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("expression");
 
-    tcase_add_loop_test(tcase, an_expression_has_a_value, 0, sizeof rows / sizeof *rows);
-    tcase_add_loop_test(tcase, classes_form_a_tree, 0, sizeof classes / sizeof *classes);
+    tcase_add_loop_test(tcase, an_expression_has_a_value, 0, ROWS(rows));
+    tcase_add_loop_test(tcase, classes_form_a_tree, 0, ROWS(classes));
     tcase_add_test(tcase, depth_and_length_have_limits);
     tcase_add_test(tcase, an_exception_is_asked_for);
     tcase_add_test(tcase, seata_says_the_same);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_expression", tcase);
 }

@@ -1,6 +1,7 @@
 /* test_engine_operator.c -- What an order is told when a person decides to undo a shipped flow that is
  * stuck behind its point of no return. */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_driver.h"
 #include "tests/unit/engine_shipped.h"
 
@@ -74,16 +75,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("operator");
-    TCase *tcase = tcase_create("operator");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tcase = check_case("operator");
 
-    tcase_add_loop_test(tcase, an_order_is_told_that_a_person_decided, 0,
-                        sizeof rows / sizeof *rows);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(tcase, an_order_is_told_that_a_person_decided, 0, ROWS(rows));
+    return check_run("operator", tcase);
 }

@@ -6,9 +6,8 @@
  * Then the same with pages and rows that were damaged: what is not refused can be gone on with.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_random.h"
-
-#include <check.h>
 
 enum { SEEDS = 1500, EVENTS = 60, LINES_MAX = 2048, REQUESTS_MAX = 256, DAMAGES = 12 };
 
@@ -464,10 +463,7 @@ END_TEST
 int
 main(int argc, char **argv)
 {
-    Suite *suite = suite_create("engine_random");
-    TCase *tcase = tcase_create("random");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("random");
 
     for (int i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0) {
@@ -480,10 +476,5 @@ main(int argc, char **argv)
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, any_machine_with_any_answers);
     tcase_add_test(tcase, damaged_rows_and_pages_do_no_harm);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_random", tcase);
 }

@@ -4,6 +4,7 @@
  * everything and go to the trigger, then F, then Fail. Scripts are those of engine_story.h.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_story.h"
 
 static const char machine_text[] =
@@ -535,29 +536,22 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_rules");
-    TCase *tcase = tcase_create("rules");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("rules");
+    int failed;
 
     machine = load(machine_text);
-    tcase_add_loop_test(tcase, a_story, 0, sizeof stories / sizeof *stories);
-    tcase_add_loop_test(tcase, another_machine, 0, sizeof others / sizeof *others);
+    tcase_add_loop_test(tcase, a_story, 0, ROWS(stories));
+    tcase_add_loop_test(tcase, another_machine, 0, ROWS(others));
     tcase_add_test(tcase, attempts_share_an_id_and_back_off);
     tcase_add_test(tcase, a_saga_begun_again_calls_under_the_same_ids);
     tcase_add_test(tcase, a_start_is_the_same_or_refused);
     tcase_add_test(tcase, a_start_is_known_by_every_digit);
-    tcase_add_loop_test(tcase, a_start_forges_nothing, 0, sizeof forged / sizeof *forged);
-    tcase_add_loop_test(tcase, a_restart_with_a_clock_behind, 0,
-                        sizeof restarts / sizeof *restarts);
+    tcase_add_loop_test(tcase, a_start_forges_nothing, 0, ROWS(forged));
+    tcase_add_loop_test(tcase, a_restart_with_a_clock_behind, 0, ROWS(restarts));
     tcase_add_test(tcase, the_error_is_in_the_context);
     tcase_add_test(tcase, records_are_few_and_small);
     tcase_add_test(tcase, a_late_answer_is_ignored);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("engine_rules", tcase);
     definition_free(machine);
-    return failures == 0 ? 0 : 1;
+    return failed;
 }

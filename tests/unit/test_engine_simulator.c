@@ -9,10 +9,10 @@
  * A failing seed is printed, and `--seed N` plays it again exactly; MESH_SEED does the same.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_shipped.h"
 #include "tests/unit/engine_world.h"
 
-#include <check.h>
 #include <stdarg.h>
 
 enum {
@@ -833,10 +833,8 @@ int
 main(int argc, char **argv)
 {
     const char *seed = getenv("MESH_SEED");
-    Suite *suite = suite_create("engine_simulator");
-    TCase *tcase = tcase_create("simulator");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("simulator");
+    int failed;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
@@ -857,13 +855,9 @@ main(int argc, char **argv)
     tcase_add_test(tcase, seeds_come_to_rest);
     if (!is_one_seed)
         tcase_add_loop_test(tcase, a_crash_at_every_page, 0, 8);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
     setvbuf(stdout, NULL, _IOLBF, 0); /* a trace is whole when an assert ends it */
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = check_run("engine_simulator", tcase);
     definition_free((struct definition *)definitions[0]);
     definition_free((struct definition *)definitions[1]);
-    return failures == 0 ? 0 : 1;
+    return failed;
 }

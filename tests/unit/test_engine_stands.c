@@ -3,6 +3,7 @@
  * stands. Scripts and operators are those of engine_story.h.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_story.h"
 
 #define CATCH(next) "'Catch':[{'Exceptions':['java.lang.Throwable'],'Next':'" next "'}]"
@@ -153,15 +154,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_stands");
-    TCase *tcase = tcase_create("stands");
-    SRunner *runner = srunner_create(suite);
-    int failures;
+    TCase *tcase = check_case("stands");
 
-    tcase_add_loop_test(tcase, a_story, 0, sizeof rows / sizeof *rows);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    tcase_add_loop_test(tcase, a_story, 0, ROWS(rows));
+    return check_run("engine_stands", tcase);
 }

@@ -5,6 +5,7 @@
  * Seata's agreed the trace. A run that differs on purpose stands in a table with its reason.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_driver.h"
 
 enum { FILES_MAX = 32, RUNS_MAX = 256, LINE_BYTES = 64 * 1024 };
@@ -282,16 +283,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_statelang");
-    TCase *tcase = tcase_create("statelang");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("statelang");
 
     tcase_add_test(tcase, seata_came_to_the_same_ends);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_statelang", tcase);
 }

@@ -7,8 +7,8 @@
  */
 #include "mesh/base/clock.h"
 #include "saga/engine/engine.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,16 +249,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_stored");
-    TCase *tcase = tcase_create("stored");
-    SRunner *runner = srunner_create(suite);
-    int failures;
+    TCase *tcase = check_case("stored");
 
-    tcase_add_loop_test(tcase, a_saga_of_a_stored_version, 0, sizeof rows / sizeof *rows);
+    tcase_add_loop_test(tcase, a_saga_of_a_stored_version, 0, ROWS(rows));
     tcase_add_loop_test(tcase, some_are_no_definitions, 0, 8);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_stored", tcase);
 }

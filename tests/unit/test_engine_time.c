@@ -2,6 +2,7 @@
  * wrong. Participants go by the world's, so ids and budgets do too; and what was damaged may say any time.
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_driver.h"
 
 #define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
@@ -187,18 +188,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_time");
-    TCase *tcase = tcase_create("time");
-    SRunner *runner = srunner_create(suite);
-    int failures;
+    TCase *tcase = check_case("time");
 
-    tcase_add_loop_test(tcase, ids_and_budgets_are_of_the_worlds_time, 0,
-                        sizeof ahead_days / sizeof *ahead_days);
+    tcase_add_loop_test(tcase, ids_and_budgets_are_of_the_worlds_time, 0, ROWS(ahead_days));
     tcase_add_test(tcase, news_of_a_wait_whose_row_is_of_no_state);
     tcase_add_test(tcase, a_time_that_is_too_far_ahead_is_refused);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    return check_run("engine_time", tcase);
 }

@@ -10,6 +10,7 @@
  *   cancel, crash, retry
  */
 #include "mesh/base/clock.h"
+#include "tests/support/check.h"
 #include "tests/unit/engine_driver.h"
 
 #define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
@@ -343,18 +344,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("engine_wait");
-    TCase *tcase = tcase_create("waits");
-    SRunner *runner;
-    int failures;
+    TCase *tcase = check_case("waits");
 
-    tcase_add_loop_test(tcase, a_wait, 0, sizeof rows / sizeof *rows);
+    tcase_add_loop_test(tcase, a_wait, 0, ROWS(rows));
     tcase_add_test(tcase, a_deadline_while_the_clock_is_ahead);
-    tcase_add_loop_test(tcase, a_signal, 0, sizeof refusals / sizeof *refusals);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+    tcase_add_loop_test(tcase, a_signal, 0, ROWS(refusals));
+    return check_run("engine_wait", tcase);
 }

@@ -1,8 +1,8 @@
 /* HTTP/1.1 requests out of bytes: what is taken, what is refused and with which status. Every row is
  * read whole, byte by byte and in odd pieces, and must come out the same. */
 #include "mesh/http/http1.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,26 +394,17 @@ START_TEST(a_route_has_its_own_limit_and_the_next_request_the_first_one)
 }
 END_TEST
 
-#define COUNT(table) ((int)(sizeof table / sizeof table[0]))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_http1");
-    TCase *cases = tcase_create("requests");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("requests");
 
-    tcase_add_loop_test(cases, bytes_are_one_request_or_none, 0, COUNT(rows));
+    tcase_add_loop_test(cases, bytes_are_one_request_or_none, 0, ROWS(rows));
     tcase_add_test(cases, a_nul_is_refused);
-    tcase_add_loop_test(cases, lengths_have_limits, 0, COUNT(long_rows));
-    tcase_add_loop_test(cases, wishes_are_understood, 0, COUNT(wishes));
+    tcase_add_loop_test(cases, lengths_have_limits, 0, ROWS(long_rows));
+    tcase_add_loop_test(cases, wishes_are_understood, 0, ROWS(wishes));
     tcase_add_test(cases, fields_and_parameters_are_found);
-    tcase_add_loop_test(cases, parameters_are_read_one_by_one, 0, sizeof queries / sizeof *queries);
+    tcase_add_loop_test(cases, parameters_are_read_one_by_one, 0, ROWS(queries));
     tcase_add_test(cases, a_route_has_its_own_limit_and_the_next_request_the_first_one);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_http1", cases);
 }

@@ -1,7 +1,7 @@
 /* W3C Trace Context: what is a valid traceparent, and what its children keep. */
 #include "mesh/observe/trace.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <string.h>
 
 #define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -66,17 +66,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_trace");
-    TCase *cases = tcase_create("traceparent");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("traceparent");
 
-    tcase_add_loop_test(cases, header_is_read_or_dropped, 0,
-                        (int)(sizeof headers / sizeof headers[0]));
+    tcase_add_loop_test(cases, header_is_read_or_dropped, 0, ROWS(headers));
     tcase_add_test(cases, child_keeps_the_trace);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_trace", cases);
 }

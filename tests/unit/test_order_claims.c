@@ -3,8 +3,8 @@
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
 #include "order-svc/order.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <sagamesh/order/v1/order_service.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,17 +375,11 @@ START_TEST(a_key_has_its_scope)
 }
 END_TEST
 
-#define ROWS(table) (int)(sizeof(table) / sizeof *(table))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("order claims");
-    TCase *keys = tcase_create("keys");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *keys = check_case("keys");
 
-    suite_add_tcase(suite, keys);
     tcase_add_checked_fixture(keys, set_up, tear_down);
     tcase_add_loop_test(keys, claims_decide, 0, ROWS(claims));
     tcase_add_test(keys, a_claim_asked_for_twice_is_the_same_claim);
@@ -394,8 +388,5 @@ main(void)
     tcase_add_loop_test(keys, releases_decide, 0, ROWS(releases));
     tcase_add_loop_test(keys, keys_decode, 0, ROWS(requests));
     tcase_add_test(keys, a_key_has_its_scope);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("order claims", keys);
 }

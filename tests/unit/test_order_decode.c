@@ -2,8 +2,8 @@
  * valid op. */
 #include "mesh/base/clock.h"
 #include "order-svc/order.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <sagamesh/order/v1/order_service.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -392,17 +392,11 @@ START_TEST(cancel_and_list_events_name_the_field)
 }
 END_TEST
 
-#define ROWS(table) (int)(sizeof(table) / sizeof *(table))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("order decode");
-    TCase *requests = tcase_create("requests");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *requests = check_case("requests");
 
-    suite_add_tcase(suite, requests);
     tcase_add_checked_fixture(requests, set_up, tear_down);
     tcase_add_test(requests, each_method_of_the_proto_has_a_row);
     tcase_add_loop_test(requests, places_decode, 0, ROWS(places));
@@ -415,8 +409,5 @@ main(void)
     tcase_add_loop_test(requests, gets_decode, 0, ROWS(gets));
     tcase_add_loop_test(requests, lists_decode, 0, ROWS(lists));
     tcase_add_test(requests, cancel_and_list_events_name_the_field);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("order decode", requests);
 }

@@ -5,8 +5,8 @@
 #include "order-svc/order.h"
 #include "order-svc/order_event.h"
 #include "order-svc/order_saga.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -386,17 +386,11 @@ START_TEST(only_a_definite_refusal_fails_an_order)
 }
 END_TEST
 
-#define ROWS(table) (int)(sizeof(table) / sizeof *(table))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("order rules");
-    TCase *rules = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *rules = check_case("rules");
 
-    suite_add_tcase(suite, rules);
     tcase_add_checked_fixture(rules, set_up, tear_down);
     tcase_add_test(rules, every_pair_is_answered_once);
     tcase_add_test(rules, no_way_out_of_a_final_status_and_none_back);
@@ -413,8 +407,5 @@ main(void)
     tcase_add_test(rules, a_saga_starts_with_what_the_order_says);
     tcase_add_test(rules, a_saga_is_told_the_provider_of_an_external_order);
     tcase_add_loop_test(rules, only_a_definite_refusal_fails_an_order, 0, ROWS(answers));
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("order rules", rules);
 }

@@ -1,8 +1,7 @@
 /* test_order_wish.c -- The id under which an order's wish to be cancelled is sent. */
 #include "mesh/base/clock.h"
 #include "order-svc/order_saga.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 #define HOUR_US (3600 * SECOND_US)
 #define NOW_US (INT64_C(20000) * DAY_US) /* the beginning of a day */
@@ -40,15 +39,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wish");
-    TCase *cases = tcase_create("wish");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("wish");
 
-    tcase_add_loop_test(cases, a_wish_has_one_id, 0, sizeof rows / sizeof *rows);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(cases, a_wish_has_one_id, 0, ROWS(rows));
+    return check_run("wish", cases);
 }

@@ -3,8 +3,8 @@
 #include "mesh/base/json.h"
 #include "mesh/base/uuid.h"
 #include "mesh/pb/pbjson.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <google/protobuf/descriptor.pb-c.h>
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
 #include <stdio.h>
@@ -436,8 +436,6 @@ static const struct {
     { "a type that is not supported",  "e203020801",       "when" },
 };
 /* clang-format on */
-#define ROWS(table) (int)(sizeof table / sizeof table[0])
-
 START_TEST(json_to_wire_and_back)
 {
     struct problem problem = { 0 };
@@ -773,10 +771,7 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("pbjson");
-    TCase *tests = tcase_create("pbjson");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("pbjson");
 
     tcase_add_unchecked_fixture(tests, setup, teardown);
     tcase_add_loop_test(tests, json_to_wire_and_back, 0, ROWS(both));
@@ -792,10 +787,5 @@ main(void)
     tcase_add_loop_test(tests, garbage_does_no_harm, 0, 4);
     tcase_add_loop_test(tests, garbled_descriptor_sets_do_no_harm, 0, 2);
     tcase_add_test(tests, missing_type_is_named);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("pbjson", tests);
 }

@@ -1,7 +1,6 @@
 /* test_rpc_meaning.c -- Which answers are decisions of the service that was asked, and which are not. */
 #include "mesh/rpc/meaning.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 #define STORAGE "sagamesh.storage.v1.StorageService"
 #define LEDGER "sagamesh.ledger.v1.LedgerService"
@@ -90,16 +89,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire meaning");
-    TCase *cases = tcase_create("answers");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("answers");
 
-    tcase_add_loop_test(cases, an_answer_means, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_loop_test(cases, an_answer_means, 0, ROWS(rows));
     tcase_add_test(cases, no_bare_code_refuses);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire meaning", cases);
 }

@@ -1,8 +1,8 @@
 /* What a failed call says, written and read back; and what is taken for a protobuf message. */
 #include "mesh/pb/message.h"
 #include "mesh/rpc/status.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <google/protobuf/descriptor.pb-c.h>
 #include <google/rpc/error_details.pb-c.h>
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
@@ -166,21 +166,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_status");
-    TCase *cases = tcase_create("status");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("status");
 
-    tcase_add_loop_test(cases, status_says_and_is_understood, 0,
-                        (int)(sizeof statuses / sizeof statuses[0]));
+    tcase_add_loop_test(cases, status_says_and_is_understood, 0, ROWS(statuses));
     tcase_add_test(cases, garbage_says_nothing);
-    tcase_add_loop_test(cases, message_is_taken_or_refused_by_field, 0,
-                        (int)(sizeof messages / sizeof messages[0]));
+    tcase_add_loop_test(cases, message_is_taken_or_refused_by_field, 0, ROWS(messages));
     tcase_add_test(cases, many_empty_parts_have_a_limit);
     tcase_add_test(cases, recursive_types_are_noticed);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_status", cases);
 }

@@ -1,7 +1,6 @@
 /* test_saga_clock.c -- The time of a shard: it never runs backwards, and never stands still. */
 #include "saga/shard_clock.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 #define S INT64_C(1000000)
 
@@ -64,17 +63,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("saga clock");
-    TCase *cases = tcase_create("clock");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("clock");
 
-    tcase_add_loop_test(cases, it_goes_on, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_loop_test(cases, it_goes_on, 0, ROWS(rows));
     tcase_add_test(cases, it_knows_how_far_ahead_it_is);
     tcase_add_test(cases, no_timer_stands_still);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("saga clock", cases);
 }

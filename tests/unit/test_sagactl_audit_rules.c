@@ -1,11 +1,10 @@
 /* What an audit finds: each rule by facts that break it and nothing else, and facts that break none. */
 #include "sagactl/audit_rules.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof *(table)))
 #define MINUTE_US (INT64_C(60) * 1000 * 1000)
 #define NOW_US (INT64_C(1790000000000000))
 
@@ -308,19 +307,12 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("ctl_audit_rules");
-    TCase *tests = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *tests = check_case("rules");
 
-    suite_add_tcase(suite, tests);
     tcase_add_loop_test(tests, orders_break_their_rules, 0, ROWS(orders));
     tcase_add_test(tests, a_free_order_needs_no_money);
     tcase_add_loop_test(tests, holds_break_their_rules, 0, ROWS(holds));
     tcase_add_loop_test(tests, charges_break_their_rules, 0, ROWS(charges));
     tcase_add_loop_test(tests, payments_break_their_rules, 0, ROWS(payments));
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return check_run("ctl_audit_rules", tests);
 }

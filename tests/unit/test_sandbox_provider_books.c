@@ -4,8 +4,8 @@
 #include "sandbox/provider/provider_page.h"
 #include "sandbox/provider/provider_record.h"
 #include "sandbox/provider/provider_webhook.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -422,15 +422,10 @@ START_TEST(what_is_no_secret_is_refused)
 }
 END_TEST
 
-#define ROWS(table) (int)(sizeof table / sizeof *table)
-
 int
 main(void)
 {
-    Suite *suite = suite_create("sandbox_books");
-    TCase *rules = tcase_create("rules");
-    SRunner *runner;
-    int failed;
+    TCase *rules = check_case("rules");
 
     tcase_add_checked_fixture(rules, open_books, close_books);
     tcase_add_loop_test(rules, a_life_goes_on_or_is_refused, 0, ROWS(lives));
@@ -447,10 +442,5 @@ main(void)
     tcase_add_loop_test(rules, an_amount_is_shown, 0, ROWS(amounts));
     tcase_add_test(rules, webhooks_are_signed_as_the_standard_says);
     tcase_add_test(rules, what_is_no_secret_is_refused);
-    suite_add_tcase(suite, rules);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return check_run("sandbox_books", rules);
 }

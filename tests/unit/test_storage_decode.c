@@ -1,8 +1,8 @@
 /* Storage's requests from strangers: each field refused by its name, and what makes two the same. */
 #include "mesh/base/clock.h"
 #include "storage-svc/storage.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,15 +252,10 @@ START_TEST(every_method_has_its_row)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof(table)[0]))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("storage_decode");
-    TCase *test = tcase_create("decode");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("decode");
 
     tcase_add_checked_fixture(test, open_arena, close_arena);
     tcase_add_loop_test(test, reserve_is_decoded, 0, ROWS(reserves));
@@ -271,9 +266,5 @@ main(void)
     tcase_add_test(test, ids_from_the_future_are_too_early);
     tcase_add_test(test, other_content_has_another_fingerprint);
     tcase_add_test(test, every_method_has_its_row);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("storage_decode", test);
 }

@@ -2,8 +2,8 @@
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
 #include "storage-svc/storage.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,22 +119,13 @@ START_TEST(extends_decode)
 }
 END_TEST
 
-#define ROWS(table) (int)(sizeof(table) / sizeof *(table))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("storage extend rules");
-    TCase *rules = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *rules = check_case("rules");
 
-    suite_add_tcase(suite, rules);
     tcase_add_checked_fixture(rules, set_up, tear_down);
     tcase_add_loop_test(rules, extends_decide, 0, ROWS(extends));
     tcase_add_loop_test(rules, extends_decode, 0, ROWS(requests));
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("storage extend rules", rules);
 }

@@ -2,8 +2,8 @@
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
 #include "storage-svc/storage.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -291,15 +291,10 @@ START_TEST(lines_are_read_as_they_were_written)
 }
 END_TEST
 
-#define ROWS(table) ((int)(sizeof(table) / sizeof(table)[0]))
-
 int
 main(void)
 {
-    Suite *suite = suite_create("storage_rules");
-    TCase *test = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("rules");
 
     tcase_add_checked_fixture(test, open_rows, close_rows);
     tcase_add_loop_test(test, reserve_holds_or_refuses, 0, ROWS(reserves));
@@ -308,9 +303,5 @@ main(void)
     tcase_add_loop_test(test, release_is_never_refused, 0, ROWS(ends));
     tcase_add_test(test, currency_of_a_product_is_fixed);
     tcase_add_test(test, lines_are_read_as_they_were_written);
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("storage_rules", test);
 }

@@ -1,8 +1,8 @@
 /* The rows of a batch, without a database: found, made, changed, and walked when they were saved. */
 #include "mesh/store/batch_rows.h"
 #include "tests/store/counter_service.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 
 static struct arena *arena;
@@ -133,10 +133,7 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_batch_rows");
-    TCase *test = tcase_create("rows");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *test = check_case("rows");
 
     tcase_add_checked_fixture(test, open_rows, close_rows);
     tcase_add_test(test, touched_row_is_found_once_it_is_made);
@@ -144,14 +141,10 @@ main(void)
     tcase_add_test(test, many_keys_share_buckets);
     tcase_add_test(test, saved_rows_are_walked);
     tcase_add_test(test, record_tells_the_decision);
-    if (srunner_fork_status(runner) == CK_FORK) { /* an assertion ends the process */
+    if (check_forks()) { /* an assertion ends the process */
         tcase_add_test_raise_signal(test, untouched_row_is_a_defect, 6);
         tcase_add_test_raise_signal(test, second_row_of_a_key_is_a_defect, 6);
         tcase_add_test_raise_signal(test, row_of_nobody_is_a_defect, 6);
     }
-    suite_add_tcase(suite, test);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("store_batch_rows", test);
 }

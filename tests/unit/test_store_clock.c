@@ -1,8 +1,7 @@
 /* test_store_clock.c -- When the database's clock is gone by, and what no later time is earlier than. */
 #include "mesh/base/clock.h"
 #include "mesh/store/store_clock.h"
-
-#include <check.h>
+#include "tests/support/check.h"
 
 #define S SECOND_US
 #define NOW (1000000 * S) /* the program's time */
@@ -38,16 +37,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store clock");
-    TCase *cases = tcase_create("clock");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("clock");
 
-    tcase_add_loop_test(cases, the_database_is_gone_by_while_it_agrees, 0,
-                        (int)(sizeof rows / sizeof *rows));
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(cases, the_database_is_gone_by_while_it_agrees, 0, ROWS(rows));
+    return check_run("store clock", cases);
 }

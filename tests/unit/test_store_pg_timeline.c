@@ -1,8 +1,8 @@
 /* Which servers may be written: by cluster and timeline, in this life of the program and the next. */
 #include "mesh/base/log.h"
 #include "mesh/store/pg_timeline.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -99,18 +99,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("store_pg_timeline");
-    TCase *cases = tcase_create("timelines");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("timelines");
 
     tcase_add_checked_fixture(cases, set_up, NULL);
     tcase_add_test(cases, the_newest_timeline_of_each_cluster_counts);
     tcase_add_test(cases, a_file_outlives_the_program);
     tcase_add_test(cases, a_bad_file_knows_nothing);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("store_pg_timeline", cases);
 }

@@ -4,7 +4,7 @@
 
 #include "mesh/base/clock.h"
 #include "mesh/http/server.h"
-#include "tests/patience.h"
+#include "tests/support/check.h"
 
 #include <arpa/inet.h>
 #include <check.h>

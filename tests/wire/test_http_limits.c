@@ -1,6 +1,7 @@
 /* What the HTTP server refuses by itself: who is not admitted, bodies beyond the budget; and how it is
  * counted. */
 #include "http_harness.h"
+#include "tests/support/check.h"
 
 #define H "Host: h\r\n"
 #define CLOSE H "Connection: close\r\n"
@@ -123,19 +124,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_http_limits");
-    TCase *cases = tcase_create("limits");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("limits");
 
-    suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(cases, server_set_up, server_tear_down);
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, who_was_not_admitted_may_ask_again);
     tcase_add_test(cases, all_bodies_together_have_a_limit);
     tcase_add_test(cases, what_the_server_refuses_is_counted_by_status);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_http_limits", cases);
 }

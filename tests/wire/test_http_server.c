@@ -2,6 +2,7 @@
 #include "http_harness.h"
 
 #include "mesh/base/descriptor.h"
+#include "tests/support/check.h"
 
 #include <sys/resource.h>
 
@@ -617,14 +618,10 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_http_server");
-    TCase *cases = tcase_create("answers"), *deadlines = tcase_create("deadlines");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("answers"), *deadlines = check_case("deadlines");
 
     tcase_add_checked_fixture(cases, server_set_up, server_tear_down);
-    tcase_set_timeout(cases, 120);
-    tcase_add_loop_test(cases, a_request_has_its_answer, 0, (int)(sizeof rows / sizeof rows[0]));
+    tcase_add_loop_test(cases, a_request_has_its_answer, 0, ROWS(rows));
     tcase_add_test(cases, a_connection_serves_one_request_after_another);
     tcase_add_test(cases, pipelined_requests_are_answered_in_order);
     tcase_add_test(cases, a_thousand_pipelined_requests_are_answered);
@@ -644,16 +641,10 @@ main(void)
     tcase_add_test(cases, stopping_answers_what_is_in_flight);
     tcase_add_test(cases, the_grace_has_an_end_and_answers_after_it_are_dropped);
     tcase_add_test(cases, a_bad_address_is_an_error);
-    suite_add_tcase(suite, cases);
     tcase_add_checked_fixture(deadlines, short_set_up, server_tear_down);
-    tcase_set_timeout(deadlines, 120);
     tcase_add_test(deadlines, a_slow_head_is_timed_out_from_its_first_byte);
     tcase_add_test(deadlines, a_slow_body_is_timed_out);
     tcase_add_test(deadlines, an_idle_connection_is_closed_without_a_word);
     tcase_add_test(deadlines, who_does_not_take_the_answer_is_closed);
-    suite_add_tcase(suite, deadlines);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_http_server", cases, deadlines);
 }

@@ -7,7 +7,7 @@
 #include "mesh/base/listen.h"
 #include "mesh/rpc/acceptor.h"
 #include "mesh/rpc/server_inner.h"
-#include "tests/patience.h"
+#include "tests/support/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -412,32 +412,20 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_acceptor");
-    TCase *cases = tcase_create("server"), *alone = tcase_create("alone");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("server"), *alone = check_case("alone");
 
-    tcase_set_timeout(cases, 120);
-    tcase_set_timeout(alone, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, who_is_silent_makes_room);
     tcase_add_test(cases, a_crowd_that_speaks_is_refused_and_forgotten);
     tcase_add_test(cases, without_any_descriptor_the_server_goes_on);
     tcase_add_test(cases, the_server_speaks_first);
-    tcase_add_loop_test(cases, who_speaks_no_http2_is_sent_away, 0,
-                        (int)(sizeof words / sizeof *words));
+    tcase_add_loop_test(cases, who_speaks_no_http2_is_sent_away, 0, ROWS(words));
     tcase_add_test(cases, a_port_that_listens_is_heard);
     tcase_add_test(cases, a_port_whose_thread_stands_still_is_deaf);
     tcase_add_test(alone, who_says_less_than_a_preface_is_sent_away);
     tcase_add_test(alone, another_socket_of_that_number_is_left_alone);
     tcase_add_test(alone, a_port_that_nobody_serves_is_deaf);
     tcase_add_test(alone, a_name_is_listened_on_at_all_its_addresses);
-    tcase_add_loop_test(alone, an_address_is_understood_or_refused, 0,
-                        (int)(sizeof addresses / sizeof *addresses));
-    suite_add_tcase(suite, cases);
-    suite_add_tcase(suite, alone);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_loop_test(alone, an_address_is_understood_or_refused, 0, ROWS(addresses));
+    return check_run("wire_acceptor", cases, alone);
 }

@@ -4,10 +4,9 @@
 #include "mesh/base/log.h"
 #include "mesh/rpc/client.h"
 #include "mesh/rpc/server.h"
-#include "tests/patience.h"
+#include "tests/support/check.h"
 #include "tests/wire/fake_server.h"
 
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -603,12 +602,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("client");
-    TCase *tests = tcase_create("client");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("client");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_both, close_both);
     tcase_add_test(tests, lone_request_is_a_unary_call);
     tcase_add_test(tests, what_waits_joins_up);
@@ -617,8 +612,7 @@ main(void)
     tcase_add_test(tests, trace_goes_along);
     tcase_add_loop_test(tests, answers_of_a_unary_call, 0, ANSWERS);
     tcase_add_test(tests, answers_of_items_reach_their_own_request);
-    tcase_add_loop_test(tests, envelope_ends_for_its_items, 0,
-                        sizeof envelopes / sizeof envelopes[0]);
+    tcase_add_loop_test(tests, envelope_ends_for_its_items, 0, ROWS(envelopes));
     tcase_add_test(tests, busy_is_asked_again);
     tcase_add_test(tests, attempts_end);
     tcase_add_test(tests, refusal_is_not_asked_again);
@@ -632,10 +626,5 @@ main(void)
     tcase_add_test(tests, restarted_server_is_found);
     tcase_add_test(tests, close_ends_everything);
     tcase_add_test(tests, many_threads_each_get_their_answers);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("client", tests);
 }

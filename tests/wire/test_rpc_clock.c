@@ -1,6 +1,6 @@
 /* Clocks that are compared over the wire: a peer is asked, and a database that is wrong is found out. */
 #include "mesh/rpc/clock_watch.h"
-#include "tests/patience.h"
+#include "tests/support/check.h"
 #include "tests/wire/server_harness.h"
 
 static struct clock_watch *watch;
@@ -126,19 +126,11 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_clock");
-    TCase *cases = tcase_create("clock");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("clock");
 
-    suite_add_tcase(suite, cases);
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, open_watch, close_watch);
     tcase_add_test(cases, a_peer_is_asked);
     tcase_add_test(cases, a_database_that_is_wrong_is_found_out);
     tcase_add_test(cases, who_began_alone_goes_by_the_first_that_answers);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_clock", cases);
 }

@@ -2,9 +2,9 @@
  * is refused, and has room again when done() is called. And what is asked is waited for. */
 #include "mesh/base/log.h"
 #include "mesh/rpc/post.h"
+#include "tests/support/check.h"
 #include "tests/wire/fake_server.h"
 
-#include <check.h>
 #include <sagamesh/clock/v1/clock_service.pb-c.h>
 
 enum { PATIENCE_US = 10 * 1000 * 1000 };
@@ -245,12 +245,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("post");
-    TCase *tests = tcase_create("post");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("post");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, open_both, close_both);
     tcase_add_test(tests, message_goes_and_reply_comes_unpacked);
     tcase_add_test(tests, reply_that_is_none_is_null);
@@ -261,10 +257,5 @@ main(void)
     tcase_add_test(tests, done_may_post_in_its_own_place);
     tcase_add_test(tests, close_answers_what_is_under_way);
     tcase_add_test(tests, asked_is_waited_for);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("post", tests);
 }

@@ -1,4 +1,5 @@
 /* Unary calls to the server over loopback: answered, refused with a reason, too many, given up. */
+#include "tests/support/check.h"
 #include "tests/wire/server_harness.h"
 
 #include <signal.h>
@@ -219,29 +220,20 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_server");
-    TCase *cases = tcase_create("unary");
-    TCase *tables = tcase_create("tables");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("unary");
+    TCase *tables = check_case("tables");
 
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, a_call_is_answered);
     tcase_add_test(cases, a_bad_traceparent_is_as_good_as_none);
-    tcase_add_loop_test(cases, a_refusal_says_why, 0, (int)(sizeof refusals / sizeof refusals[0]));
+    tcase_add_loop_test(cases, a_refusal_says_why, 0, ROWS(refusals));
     tcase_add_test(cases, a_message_over_the_limit_is_refused_and_the_next_is_served);
     tcase_add_test(cases, a_call_beyond_the_limit_is_told_busy);
     tcase_add_test(cases, a_client_that_gives_up_leaves_nothing_behind);
     tcase_add_test(cases, a_taken_port_is_an_error);
-    suite_add_tcase(suite, cases);
-    if (srunner_fork_status(runner) == CK_FORK) {
+    if (check_forks()) {
         tcase_add_loop_test_raise_signal(tables, a_wrong_table_ends_the_program, SIGABRT, 0,
-                                         (int)(sizeof wrong_tables / sizeof wrong_tables[0]));
-        suite_add_tcase(suite, tables);
+                                         ROWS(wrong_tables));
     }
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_server", cases, tables);
 }

@@ -1,4 +1,5 @@
 /* The envelope: many calls in one message, each with its own answer. */
+#include "tests/support/check.h"
 #include "tests/wire/server_harness.h"
 
 #define ENVELOPE "sagamesh.batch.v1.BatchService/Call"
@@ -211,12 +212,8 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("wire_server_batch");
-    TCase *cases = tcase_create("envelope");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("envelope");
 
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, each_item_has_its_own_answer_in_order);
     tcase_add_test(cases, an_empty_envelope_has_an_empty_answer);
@@ -224,9 +221,5 @@ main(void)
     tcase_add_test(cases, too_many_items_are_refused_whole);
     tcase_add_test(cases, an_answer_that_does_not_fit_is_withheld);
     tcase_add_test(cases, a_client_that_gives_up_ends_its_envelope);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_server_batch", cases);
 }

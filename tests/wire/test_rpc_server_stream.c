@@ -1,4 +1,5 @@
 /* Streams and the server's end: health, reflection, draining. */
+#include "tests/support/check.h"
 #include "tests/wire/server_harness.h"
 
 #include <google/protobuf/descriptor.pb-c.h>
@@ -342,12 +343,8 @@ int
 main(void)
 {
     enum { VERSIONS = sizeof versions / sizeof versions[0] };
-    Suite *suite = suite_create("wire_server_stream");
-    TCase *cases = tcase_create("streams");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    TCase *cases = check_case("streams");
 
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, health_is_checked);
     tcase_add_test(cases, health_is_watched);
@@ -356,9 +353,5 @@ main(void)
     tcase_add_loop_test(cases, reflection_lists_what_is_served, 0, VERSIONS);
     tcase_add_test(cases, stopping_answers_what_is_in_flight);
     tcase_add_test(cases, stopping_does_not_wait_for_ever);
-    suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return check_run("wire_server_stream", cases);
 }

@@ -1,0 +1,46 @@
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+TCase *
+check_case(const char *name)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_set_timeout(tcase, CHECK_SECONDS);
+    return tcase;
+}
+
+bool
+check_forks(void)
+{
+    const char *text = getenv("CK_FORK");
+
+    return text == NULL || strcmp(text, "no") != 0;
+}
+
+int
+check_run_all(const char *name, TCase *const *cases)
+{
+    Suite *suite = suite_create(name);
+    SRunner *runner;
+    int failed;
+
+    for (; *cases != NULL; cases++)
+        suite_add_tcase(suite, *cases);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int64_t
+patient_us(int64_t us)
+{
+    const char *text = getenv("MESH_PATIENCE");
+    int64_t patience = text == NULL ? 1 : atoi(text);
+
+    return us * (patience < 1 ? 1 : patience);
+}
