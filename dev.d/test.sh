@@ -12,6 +12,7 @@ SUITES='
 runner  | yes | these suites themselves: what fails once, twice, or three times
 format  | yes | every C file is as clang-format leaves it
 unit    | yes | tables for every rule, no network; then the models, which try all orders of things
+tidy    | yes | includes go downward, nothing unused is exported, no new circle of files, no name twice
 store   | yes | what needs a PostgreSQL, on one of its own
 wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
@@ -248,6 +249,12 @@ suite_unit() {
     checks_run build -L '^forks$'
     say "  -- models, which try all orders of things"
     checks_run build -L '^model$'
+}
+
+suite_tidy() {
+    packages_need python3
+    build_tree build
+    python_run ../tidy.py build
 }
 
 suite_wire() {
