@@ -40,6 +40,7 @@
 
 /* What the program has beside a service's usual parts. */
 struct parts {
+    struct payment_owner payments; /* first: ops go by it, and the ledger's by nothing */
     const char *provider_config, *saga_address; /* flags */
     int64_t signals_max;
     struct service *service;
@@ -103,9 +104,9 @@ submit_op(void *owner, const struct method *method, const void *op,
 
 /* As its adapter says. Of one that is not configured any more nothing can be asked. */
 static const struct pace *
-pace_of(const char *name)
+pace_of(const struct provider_set *providers, const char *name)
 {
-    const struct provider *provider = provider_find(parts.providers, name);
+    const struct provider *provider = provider_find(providers, name);
 
     return provider == NULL ? NULL : provider->adapter->pace;
 }
@@ -134,8 +135,8 @@ start(struct service *service)
         error = open_signal();
     if (error != ERR_OK)
         return error;
-    payment_rpc_open(parts.providers);
-    payment_op_open(pace_of);
+    parts.payments.providers = parts.providers;
+    parts.payments.pace_of = pace_of;
     options.providers = parts.providers;
     parts.thread = provider_thread_open(&options);
     return ERR_OK;
@@ -160,6 +161,12 @@ static enum error
 sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
 {
     return parts.signal == NULL ? ERR_OK : payment_sweep_late_signals(service, pg, arena);
+}
+
+static void
+log_counters(void)
+{
+    payment_rpc_log_counts(&parts.payments);
 }
 
 static bool
@@ -237,6 +244,7 @@ main(int argc, char **argv)
                  " (sagamesh.ledger.v1.LedgerService, sagamesh.payment.v1.PaymentService)",
         .keys = keys,
         .values = &parts,
+        .owner = &parts,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
         .methods = ledger_methods,
         .batch = &batch,
@@ -250,7 +258,7 @@ main(int argc, char **argv)
         .peers = &parts.saga_address,
         .start = start,
         .stop = stop,
-        .log_counters = payment_rpc_log_counts,
+        .log_counters = log_counters,
     };
 
     batch.committed = committed;

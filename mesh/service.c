@@ -463,7 +463,8 @@ add_rpc(struct service *service, const ProtobufCServiceDescriptor *descriptor,
         (struct rpc_service){ .descriptor = descriptor,
                               .methods = methods,
                               .submit = spec->submit != NULL ? spec->submit : submit,
-                              .owner = spec->submit != NULL ? spec->owner : service };
+                              .owner = spec->submit != NULL ? spec->owner : service,
+                              .op_owner = spec->owner };
 }
 
 /* All gRPC services of the program, their reads and statements. */

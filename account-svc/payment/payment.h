@@ -36,6 +36,7 @@ enum {
     PAYMENT_FAILURE_BYTES_MAX = 190, /* as an order's detail */
     PAYMENT_REFUNDS_MAX = 32, /* of the provider's own back office, and the last place for ours */
     PAYMENT_LISTED_MAX = 100,
+    PROVIDERS_MAX = 16,
     PROVIDER_NAME_BYTES_MAX = 32,
     WEBHOOK_BYTES_MAX = 256 << 10,
     WEBHOOK_HEADERS_MAX = 100,

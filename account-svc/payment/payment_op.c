@@ -16,16 +16,18 @@ struct subject {
     int32_t version_before, trouble_before;
 };
 
-static const struct pace *(*pace_of)(const char *provider); /* see payment_op_open() */
-
-void
-payment_op_open(const struct pace *(*of)(const char *provider))
+static const struct pace *
+pace_of(const struct op *op, const char *provider)
 {
-    pace_of = of;
+    const struct payment_owner *owner = op->owner;
+
+    return owner == NULL || owner->pace_of == NULL ? NULL
+                                                   : owner->pace_of(owner->providers, provider);
 }
 
 static bool
-subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *ret_subject)
+subject_find(const struct op *op, struct batch_rows *rows, struct uuid payment_id,
+             struct subject *ret_subject)
 {
     struct subject subject = { .rows = rows, .arena = batch_arena(rows) };
 
@@ -36,7 +38,7 @@ subject_find(struct batch_rows *rows, struct uuid payment_id, struct subject *re
     subject.version_before = subject.payment->version;
     subject.trouble_before = subject.payment->trouble;
     if (subject.task != NULL) {
-        subject.task->pace = pace_of == NULL ? NULL : pace_of(subject.task->provider);
+        subject.task->pace = pace_of(op, subject.task->provider);
         subject.task_before = *subject.task;
     }
     *ret_subject = subject;
@@ -172,7 +174,7 @@ create_payment_decide(void *op, struct batch_rows *rows)
     payment = payment_make(create, rows);
     task = batch_add_uuid(rows, PAYMENT_TASK, create->op.id);
     task->provider = payment->provider;
-    task->pace = pace_of == NULL ? NULL : pace_of(task->provider);
+    task->pace = pace_of(&create->op, task->provider);
     payment_replan(payment, task, batch_arena(rows), create->op.now_us);
     payment_news(rows, payment, observed_word(OBSERVED_CREATED), payment->version);
 }
@@ -229,7 +231,8 @@ observe_finds(const struct observe_payment *observe, struct batch_rows *rows,
               struct subject *ret_subject)
 {
     return !uuid_is_nil(observe->payment_id) &&
-           subject_find(rows, observe->payment_id, ret_subject) && ret_subject->task != NULL &&
+           subject_find(&observe->op, rows, observe->payment_id, ret_subject) &&
+           ret_subject->task != NULL &&
            (observe->provider == NULL ||
             strcmp(observe->provider, ret_subject->payment->provider) == 0);
 }
@@ -315,7 +318,7 @@ undo_decide(struct undo_payment *undo, struct batch_rows *rows,
     unsigned changes;
     bool is_decided;
 
-    if (!subject_find(rows, undo->payment_id, &subject)) {
+    if (!subject_find(&undo->op, rows, undo->payment_id, &subject)) {
         if (!id_is_too_old(undo->payment_id, undo->op.now_us))
             payment_bury(undo, rows);
         return;
@@ -352,7 +355,8 @@ settle_may(struct undo_payment *settle, struct batch_rows *rows, struct subject 
 {
     struct problem *problem = &settle->op.problem;
 
-    if (!subject_find(rows, settle->payment_id, ret_subject) || ret_subject->task == NULL)
+    if (!subject_find(&settle->op, rows, settle->payment_id, ret_subject) ||
+        ret_subject->task == NULL)
         problem_set(problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
     else if (ret_subject->payment->claim == CLAIM_TAKEN)
         problem_refuse(problem, "PAYMENT_TAKEN", NULL,
@@ -443,7 +447,7 @@ lease_decide(void *op, struct batch_rows *rows)
     struct subject subject;
 
     lease->kind = TASK_NONE;
-    if (!subject_find(rows, lease->payment_id, &subject) || subject.task == NULL)
+    if (!subject_find(&lease->op, rows, lease->payment_id, &subject) || subject.task == NULL)
         return;
     lease->kind = payment_lease(subject.payment, subject.task, subject.arena, lease->op.now_us);
     lease->task = *subject.task;
@@ -469,7 +473,7 @@ learn_decide(void *op, struct batch_rows *rows)
     struct subject subject;
     unsigned changes;
 
-    if (!subject_find(rows, learn->payment_id, &subject) || subject.task == NULL)
+    if (!subject_find(&learn->op, rows, learn->payment_id, &subject) || subject.task == NULL)
         return;
     changes = payment_learn(subject.payment, subject.task, learn->lease, learn->outcome,
                             &learn->observation, subject.arena, learn->op.now_us);
@@ -493,7 +497,7 @@ give_up_decide(void *op, struct batch_rows *rows)
     struct give_up *give_up = op;
     struct subject subject;
 
-    if (!subject_find(rows, give_up->payment_id, &subject) || subject.task == NULL)
+    if (!subject_find(&give_up->op, rows, give_up->payment_id, &subject) || subject.task == NULL)
         return;
     subject_end(&subject,
                 payment_give_up(subject.payment, subject.task, subject.arena, give_up->op.now_us));

@@ -8,8 +8,9 @@
 
 #include "account-svc/payment/payment.h"
 
-/* Before the first op: whose pace is kept. NULL, or an answer of NULL: payment_pace. */
-void payment_op_open(const struct pace *(*pace_of)(const char *provider));
+#include <stdatomic.h>
+
+struct provider_set; /* account-svc/provider/provider.h */
 
 /* ---- ops of callers ---- */
 
@@ -34,6 +35,16 @@ enum observe_outcome {
     OBSERVE_COUNT
 };
 const char *observe_outcome_word(enum observe_outcome outcome);
+
+/* The owner of all these ops (op.owner); it outlives the last one. Where it is NULL, as in tests, no pace is
+ * known. */
+struct payment_owner {
+    const struct provider_set *providers; /* that are configured */
+    /* Whose pace is kept. NULL, or an answer of NULL: payment_pace. */
+    const struct pace *(*pace_of)(const struct provider_set *providers, const char *name);
+    /* Webhooks of each that were answered so since the start; OBSERVE_NONE: those that were refused. */
+    atomic_uint_fast64_t webhooks[PROVIDERS_MAX][OBSERVE_COUNT];
+};
 
 struct observe_payment {
     struct op op;

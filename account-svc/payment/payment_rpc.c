@@ -9,7 +9,6 @@
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,39 +24,25 @@ enum {
 
 enum { PAYMENT_PAGE_BYTES = 1 << 20 };
 
-static const struct provider_set *configured; /* see payment_rpc_open() */
-static atomic_uint_fast64_t counts[PROVIDERS_MAX][OBSERVE_COUNT];
-
-void
-payment_rpc_open(const struct provider_set *providers)
-{
-    configured = providers;
-}
-
 static void
-count_webhook(const struct provider *provider, enum observe_outcome outcome)
+count_webhook(struct payment_owner *owner, const struct provider *provider,
+              enum observe_outcome outcome)
 {
-    atomic_fetch_add(&counts[provider - configured->providers][outcome], 1);
-}
-
-uint64_t
-payment_rpc_count(const struct provider *provider, enum observe_outcome outcome)
-{
-    return atomic_load(&counts[provider - configured->providers][outcome]);
+    atomic_fetch_add(&owner->webhooks[provider - owner->providers->providers][outcome], 1);
 }
 
 void
-payment_rpc_log_counts(void)
+payment_rpc_log_counts(const struct payment_owner *owner)
 {
     struct arena *arena = arena_new();
 
-    for (size_t i = 0; configured != NULL && i < configured->count; i++) {
-        const struct provider *provider = &configured->providers[i];
+    for (size_t i = 0; i < owner->providers->count; i++) {
+        const struct provider *provider = &owner->providers->providers[i];
         const char *text = "";
 
         for (enum observe_outcome outcome = 0; outcome < OBSERVE_COUNT; outcome++)
             text = arena_print(arena, "%s %s=%llu", text, observe_outcome_word(outcome),
-                               (unsigned long long)payment_rpc_count(provider, outcome));
+                               (unsigned long long)atomic_load(&owner->webhooks[i][outcome]));
         log_info("counters provider=%s webhooks%s", provider->name, text);
     }
     arena_free(arena);
@@ -126,14 +111,15 @@ payment_message(const struct payment *payment, struct arena *arena)
 
 /* Who names none is served by the first that is configured. */
 static const char *
-provider_asked(const char *name)
+provider_asked(const struct provider_set *configured, const char *name)
 {
     return name[0] == '\0' && configured->count > 0 ? configured->providers[0].name : name;
 }
 
 /* Is the provider here, and does it take this currency? */
 static enum error
-provider_check(struct problem *problem, const char *name, const char *currency)
+provider_check(const struct provider_set *configured, struct problem *problem, const char *name,
+               const char *currency)
 {
     const struct provider *provider;
     const char *currencies;
@@ -157,6 +143,8 @@ provider_check(struct problem *problem, const char *name, const char *currency)
 static enum error
 create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateRequest *request)
 {
+    const struct provider_set *configured =
+        ((const struct payment_owner *)create->op.owner)->providers;
     struct problem *problem = &create->op.problem;
 
     if (check_id(problem, "request_id", request->request_id, &create->op.id) != ERR_OK ||
@@ -172,8 +160,8 @@ create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateR
     if (request->return_url[0] != '\0' && check_url(problem, "return_url", request->return_url,
                                                     PAYMENT_RETURN_URL_BYTES_MAX) != ERR_OK)
         return problem->error;
-    create->provider = provider_asked(request->provider);
-    return provider_check(problem, create->provider, request->currency);
+    create->provider = provider_asked(configured, request->provider);
+    return provider_check(configured, problem, create->provider, request->currency);
 }
 
 static enum error
@@ -266,7 +254,8 @@ static enum error
 webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Webhook *message,
                struct arena *arena)
 {
-    const struct provider *provider = provider_find(configured, message->provider);
+    struct payment_owner *owner = observe->op.owner;
+    const struct provider *provider = provider_find(owner->providers, message->provider);
     struct problem *problem = &observe->op.problem;
     struct provider_webhook webhook;
     struct provider_heard heard;
@@ -282,7 +271,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     if (provider_source_check(provider, &webhook, problem) != ERR_OK ||
         provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
             ERR_OK) {
-        count_webhook(provider, OBSERVE_NONE);
+        count_webhook(owner, provider, OBSERVE_NONE);
         log_warn("provider=%s from=%.64s forwarded=\"%s\" webhook=refused because=\"%s\"",
                  provider->name, message->remote_address, forwarded_text(&webhook, arena),
                  problem->text);
@@ -322,10 +311,11 @@ static ProtobufCMessage *
 observe_encode(const void *op, struct arena *arena)
 {
     const struct observe_payment *observe = op;
+    struct payment_owner *owner = observe->op.owner;
     Sagamesh__Payment__V1__ObserveResponse *response = arena_take(arena, sizeof *response);
 
     if (observe->provider != NULL)
-        count_webhook(provider_find(configured, observe->provider), observe->outcome);
+        count_webhook(owner, provider_find(owner->providers, observe->provider), observe->outcome);
     sagamesh__payment__v1__observe_response__init(response);
     response->outcome = (Sagamesh__Payment__V1__ObserveOutcome)observe->outcome;
     return &response->base;

@@ -28,7 +28,6 @@
 #include "mesh/base/json_pick.h"
 
 enum {
-    PROVIDERS_MAX = 16,
     PROVIDER_SECRETS_MAX = 8,
     PROVIDER_SECRET_BYTES_MAX = 256,
     PROVIDER_HEADERS_MAX = 8,

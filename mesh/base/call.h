@@ -30,6 +30,9 @@ struct op {
                                 agrees with the program's (mesh/store/store_clock.h) */
     const char *traceparent; /* of the call; "" when it has none */
     struct problem problem;  /* the decision: problem.error is ERR_OK until something refuses */
+    void *
+        owner; /* of the service's instance: set by the wire before decode (rpc_service.op_owner), and by
+                    the batch before touch (batch_service.owner) */
 };
 
 /* A row of a service's table: the life of one request, left to right. Writes have touch, decide and

@@ -46,6 +46,7 @@ struct rpc_service {
      * without a deadline has one a day away. */
     void (*submit)(void *owner, struct call *call);
     void *owner;
+    void *op_owner; /* becomes op->owner of its calls */
 };
 
 struct rpc_server_options {

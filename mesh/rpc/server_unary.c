@@ -189,6 +189,7 @@ call_decode(const struct rpc_route *route, struct call *call, const uint8_t *byt
 
     if (pb_message_unpack(route->input, bytes, count, call->arena, problem, &message) != ERR_OK)
         return problem->error;
+    call->op->owner = route->service->op_owner;
     error = route->method->decode(message, call->arena, call->op);
     assert(error == problem->error);
     if (error == ERR_OK && clock_steady_us() >= call->deadline_us)

@@ -179,6 +179,7 @@ apply(struct run *run, struct arena *arena)
 
     run->rows = rows;
     for (size_t i = 0; i < run->count; i++) {
+        run->calls[i]->op->owner = run->service->owner;
         batch_rows_touch_records(rows, run->calls[i]->op->id);
         if (run->calls[i]->method->touch != NULL)
             run->calls[i]->method->touch(run->calls[i]->op, batch_rows_touch(rows));

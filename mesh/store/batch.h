@@ -115,7 +115,7 @@ struct batch_service {
     /* After COMMIT, before the calls are answered: the service's own follow-up, from memory (no I/O).
      * NULL: none. */
     void (*committed)(void *owner, const struct batch_rows *rows);
-    void *owner;
+    void *owner; /* and op->owner of what it decides */
 };
 
 struct batch_options {

@@ -8,11 +8,15 @@
 
 static struct pg_fixture fixture;
 static struct pg *pg;
+static struct payment_owner owner;
+static struct batch_service service;
 
 static void
 open_pg(void)
 {
-    pg = batch_pg_new(&account_service, fixture.conninfo);
+    service = account_service;
+    service.owner = &owner;
+    pg = batch_pg_new(&service, fixture.conninfo);
 }
 
 static void
@@ -43,7 +47,7 @@ run(struct test_call *test)
 {
     struct call *call = &test->call;
 
-    batch_run(&account_service, pg, &call, 1);
+    batch_run(&service, pg, &call, 1);
     ck_assert_int_eq(test->finished, 1);
 }
 
@@ -228,11 +232,12 @@ START_TEST(create_pay_and_return)
 END_TEST
 
 static const struct pace *
-pace_of_slow(const char *provider)
+pace_of_slow(const struct provider_set *providers, const char *provider)
 {
     static const struct poll_step overdue[] = { { .count = 0, .gap_us = 7000 * SECOND_US } };
     static const struct pace slow = { .watched_gap_us = SECOND_US, .overdue = overdue };
 
+    (void)providers;
     return strcmp(provider, "slow") == 0 ? &slow : NULL;
 }
 
@@ -242,7 +247,7 @@ START_TEST(pace_of_the_provider)
     static const char *const names[] = { "slow", "sandbox" };
     struct observation created = { .source = SOURCE_CREATE, .observed = OBSERVED_CREATED };
 
-    payment_op_open(pace_of_slow);
+    owner.pace_of = pace_of_slow;
     for (size_t i = 0; i < 2; i++) {
         struct uuid id = new_id();
         struct test_call *test = create(id, 500);
@@ -257,7 +262,7 @@ START_TEST(pace_of_the_provider)
                    " WHERE payment_id =",
                    id, i == 0 ? "t" : "f");
     }
-    payment_op_open(NULL);
+    owner.pace_of = NULL;
 }
 END_TEST
 
@@ -590,7 +595,7 @@ START_TEST(many_in_one_batch)
 
     for (size_t i = 0; i < 6; i++)
         calls[i] = &tests[i]->call;
-    batch_run(&account_service, pg, calls, 6);
+    batch_run(&service, pg, calls, 6);
     ck_assert_int_eq(((struct observe_payment *)tests[2]->call.op)->outcome, OBSERVE_DUPLICATE);
     ck_assert_str_eq(problem_reason(&tests[5]->call.op->problem), "PAYMENT_ABANDONED");
     for (size_t i = 0; i < 6; i++)

@@ -18,6 +18,7 @@
 
 static struct arena *arena;
 static struct provider_set set;
+static struct payment_owner owner;
 
 static void
 set_up(void)
@@ -31,13 +32,12 @@ set_up(void)
     set.providers[1].adapter = &provider_sandbox;
     ck_assert(webhook_secret_read(SECRET, &set.providers[1].secrets[0]));
     set.providers[1].secret_count = 1;
-    payment_rpc_open(&set);
+    owner = (struct payment_owner){ .providers = &set };
 }
 
 static void
 tear_down(void)
 {
-    payment_rpc_open(NULL);
     clock_set_test_us(0);
     arena = arena_free(arena);
 }
@@ -98,7 +98,7 @@ decode(const char *provider, const char *signature, const char *body,
     request.request_id = ID;
     request.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_WEBHOOK;
     request.webhook = &webhook;
-    memset(ret_observe, 0, sizeof *ret_observe);
+    *ret_observe = (struct observe_payment){ .op.owner = &owner };
     return method_find("Observe")->decode(&request.base, arena, ret_observe);
 }
 
@@ -116,7 +116,7 @@ answer(struct observe_payment *observe, enum observe_outcome outcome)
 /* A verified event of a type unheard of is taken (so that it is not sent again) and counted. */
 START_TEST(webhooks_are_counted)
 {
-    const struct provider *other = &set.providers[0], *shop = &set.providers[1];
+    atomic_uint_fast64_t *other = owner.webhooks[0], *shop = owner.webhooks[1];
     struct observe_payment observe;
 
     ck_assert_int_eq(decode("shop", GOOD, BODY, &observe), ERR_OK);
@@ -124,15 +124,30 @@ START_TEST(webhooks_are_counted)
     for (enum observe_outcome outcome = OBSERVE_STORED; outcome < OBSERVE_COUNT; outcome++) {
         for (int i = 0; i < (int)outcome; i++)
             answer(&observe, outcome);
-        ck_assert_uint_eq(payment_rpc_count(shop, outcome), outcome);
+        ck_assert_uint_eq(atomic_load(&shop[outcome]), outcome);
     }
     ck_assert_int_eq(decode("shop", "v1,AAAA", BODY, &observe), ERR_BAD_SIGNATURE);
-    ck_assert_uint_eq(payment_rpc_count(shop, OBSERVE_NONE), 1);
+    ck_assert_uint_eq(atomic_load(&shop[OBSERVE_NONE]), 1);
     ck_assert_int_eq(decode("other", GOOD, "{", &observe), ERR_BAD_REQUEST);
-    ck_assert_uint_eq(payment_rpc_count(other, OBSERVE_NONE), 1);
-    ck_assert_uint_eq(payment_rpc_count(other, OBSERVE_IGNORED), 0);
+    ck_assert_uint_eq(atomic_load(&other[OBSERVE_NONE]), 1);
+    ck_assert_uint_eq(atomic_load(&other[OBSERVE_IGNORED]), 0);
     ck_assert_int_eq(decode("nobody", GOOD, BODY, &observe), ERR_NOT_FOUND);
-    payment_rpc_log_counts();
+    payment_rpc_log_counts(&owner);
+}
+END_TEST
+
+/* Two services of one process: each has providers and counts of its own. */
+START_TEST(owners_are_apart)
+{
+    static struct provider_set nobody;
+    struct payment_owner first = owner;
+    struct observe_payment observe;
+
+    ck_assert_int_eq(decode("shop", "v1,AAAA", BODY, &observe), ERR_BAD_SIGNATURE);
+    ck_assert_uint_eq(atomic_load(&owner.webhooks[1][OBSERVE_NONE]), 1);
+    ck_assert_uint_eq(atomic_load(&first.webhooks[1][OBSERVE_NONE]), 0);
+    owner.providers = &nobody;
+    ck_assert_int_eq(decode("shop", GOOD, BODY, &observe), ERR_NOT_FOUND);
 }
 END_TEST
 
@@ -242,7 +257,7 @@ static const struct {
 START_TEST(currency_of_a_provider)
 {
     Sagamesh__Payment__V1__CreateRequest request = SAGAMESH__PAYMENT__V1__CREATE_REQUEST__INIT;
-    struct create_payment create = { 0 };
+    struct create_payment create = { .op.owner = &owner };
     enum error error;
 
     request.request_id = ID;
@@ -267,6 +282,7 @@ main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, every_method_of_the_proto_has_a_row);
     tcase_add_test(tests, webhooks_are_counted);
+    tcase_add_test(tests, owners_are_apart);
     tcase_add_loop_test(tests, currency_of_a_provider, 0, ROWS(creates));
     tcase_add_loop_test(tests, range_is_read, 0, ROWS(ranges));
     tcase_add_loop_test(tests, source_of_a_webhook, 0, ROWS(sources));

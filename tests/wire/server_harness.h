@@ -13,6 +13,7 @@
 #include "mesh/rpc/server.h"
 #include "mesh/rpc/status.h"
 
+#include <assert.h>
 #include <check.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -39,6 +40,8 @@ struct stub_op {
     int64_t quantity;
 };
 
+static char op_owner; /* an address, no more */
+
 static inline enum error
 stub_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 {
@@ -47,6 +50,7 @@ stub_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     struct stub_op *stub = op;
 
     (void)arena;
+    assert(stub->op.owner == &op_owner); /* of a lone call as of one in an envelope */
     if (request->quantity == 0)
         return problem_set(&stub->op.problem, ERR_BAD_REQUEST, "quantity",
                            "quantity must not be 0");
@@ -495,7 +499,8 @@ static inline void
 set_up(void)
 {
     static const struct rpc_service services[] = {
-        { &sagamesh__storage__v1__storage_service__descriptor, stub_methods, stub_submit, &queue },
+        { &sagamesh__storage__v1__storage_service__descriptor, stub_methods, stub_submit, &queue,
+          &op_owner },
     };
     struct rpc_server_options options = {
         .listen = "127.0.0.1:0", .calls_max = CALLS_MAX, .services = services, .service_count = 1

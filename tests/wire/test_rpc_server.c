@@ -205,8 +205,9 @@ static const struct {
 
 START_TEST(a_wrong_table_ends_the_program)
 {
-    struct rpc_service service = { wrong_tables[_i].descriptor, wrong_tables[_i].methods,
-                                   stub_submit, NULL };
+    struct rpc_service service = { .descriptor = wrong_tables[_i].descriptor,
+                                   .methods = wrong_tables[_i].methods,
+                                   .submit = stub_submit };
     struct rpc_server_options options = {
         .listen = "127.0.0.1:0", .calls_max = 1, .services = &service, .service_count = 1
     };
