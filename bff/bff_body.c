@@ -2,7 +2,6 @@
 #include "mesh/base/json.h"
 #include "mesh/base/utf8.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { POINTER_BYTES_MAX = 200 };
@@ -26,13 +25,8 @@ static const char *
 pointer_add(struct arena *arena, const char *pointer, const char *name)
 {
     char text[2 * POINTER_BYTES_MAX + 8];
-    size_t bytes = 0, count = strlen(name);
+    size_t bytes = 0, count = utf8_cut(name, POINTER_BYTES_MAX);
 
-    if (count > POINTER_BYTES_MAX) {
-        count = POINTER_BYTES_MAX;
-        while (count > 0 && ((unsigned char)name[count] & 0xc0) == 0x80)
-            count--;
-    }
     for (size_t i = 0; i < count; i++) {
         text[bytes++] = name[i] == '~' || name[i] == '/' ? '~' : name[i];
         if (name[i] == '~' || name[i] == '/')

@@ -2,12 +2,12 @@
 #include "bff/bff_gzip.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/base/text.h"
 #include "mesh/base/utf8.h"
 #include "mesh/observe/trace.h"
 #include "mesh/pb/message.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,10 +173,9 @@ bool
 job_read_page_size(struct job *job, int32_t *ret_size)
 {
     const char *text = job_read_query(job, "pageSize");
-    char *end;
-    long size = strtol(text, &end, 10);
+    int64_t size = 0;
 
-    if (text[0] == '\0' || (*end == '\0' && size >= 1 && size <= PAGE_SIZE_MAX)) {
+    if (text[0] == '\0' || text_read_int(text, 1, PAGE_SIZE_MAX, &size)) {
         *ret_size = (int32_t)size;
         return true;
     }

@@ -14,6 +14,7 @@
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/base/utf8.h"
 #include "mesh/service.h"
 #include "order-svc/order_saga.h"
 #include "order-svc/order_sweep.h"
@@ -78,9 +79,9 @@ start_refused(void *owner, struct uuid order_id, const char *reason, const char 
     struct fail_start fail = { .op.id = uuid_v7(clock_now_us()), .order_id = order_id };
 
     snprintf(fail.reason, sizeof fail.reason, "%.*s",
-             (int)text_cut_bytes(reason, FAILURE_REASON_BYTES_MAX), reason);
+             (int)utf8_cut(reason, FAILURE_REASON_BYTES_MAX), reason);
     snprintf(fail.detail, sizeof fail.detail, "%.*s",
-             (int)text_cut_bytes(detail, FAILURE_DETAIL_BYTES_MAX), detail);
+             (int)utf8_cut(detail, FAILURE_DETAIL_BYTES_MAX), detail);
     service_submit_op(parts->service, &order_fail_start_method, &fail, NULL);
 }
 

@@ -98,19 +98,6 @@ lines_print(struct arena *arena, const struct line *lines, size_t count)
     return text;
 }
 
-size_t
-text_cut_bytes(const char *text, size_t max)
-{
-    size_t bytes = strnlen(text, max + 1);
-
-    if (bytes <= max)
-        return bytes;
-    bytes = max;
-    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
-        bytes--;
-    return bytes;
-}
-
 /* ---- changes ---- */
 
 /* The order is as it shall be but for its version: gives it the next one, and says so in an event. */

@@ -135,9 +135,6 @@ struct line {
 bool line_next(const char **at, struct line *ret_line);
 const char *lines_print(struct arena *arena, const struct line *lines, size_t count);
 
-/* Bytes of text to keep so that at most max remain and no UTF-8 character is cut in two. */
-size_t text_cut_bytes(const char *text, size_t max);
-
 /* ---- ops ---- */
 
 struct place {

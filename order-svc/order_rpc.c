@@ -9,6 +9,7 @@
  * Reads have no touch, decide and answer; order_reads (order_store.c) has theirs.
  */
 #include "mesh/base/check.h"
+#include "mesh/base/utf8.h"
 #include "order-svc/order.h"
 #include "order-svc/order_key_rpc.h"
 #include "order-svc/order_message.h"
@@ -340,10 +341,9 @@ mark_failed_decode(const ProtobufCMessage *message, struct arena *arena, void *o
     mark->total_minor = request->total_minor;
     mark->currency = request->currency;
     mark->payment_reference = mark->payment_id = mark->payment_url = "";
-    mark->failure_reason =
-        arena_copy(arena, reason, text_cut_bytes(reason, FAILURE_REASON_BYTES_MAX));
-    mark->failure_detail = arena_copy(arena, request->detail,
-                                      text_cut_bytes(request->detail, FAILURE_DETAIL_BYTES_MAX));
+    mark->failure_reason = arena_copy(arena, reason, utf8_cut(reason, FAILURE_REASON_BYTES_MAX));
+    mark->failure_detail =
+        arena_copy(arena, request->detail, utf8_cut(request->detail, FAILURE_DETAIL_BYTES_MAX));
     if (mark_decode_ids(mark, request->request_id, request->order_id) != ERR_OK)
         return mark->op.problem.error;
     if (mark->currency[0] != '\0' &&

@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
 #include "mesh/base/log.h"
+#include "mesh/base/text.h"
 #include "mesh/base/uuid.h"
 #include "sagactl/ctl.h"
 
@@ -13,11 +14,11 @@ static enum ctl_exit
 make_ids(struct ctl *ctl)
 {
     const char *text = ctl->argument_count > 0 ? ctl->arguments[0] : "1";
-    char id[UUID_TEXT_BYTES + 1], *end;
-    long count = strtol(text, &end, 10);
+    char id[UUID_TEXT_BYTES + 1];
     struct json_writer writer = { 0 };
+    int64_t count;
 
-    if (*text == '\0' || *end != '\0' || count < 1 || count > 1000000)
+    if (!text_read_int(text, 1, 1000000, &count))
         return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl id 3 makes three.",
                         "'%s' is not a count from 1 to 1,000,000", text);
     if (ctl->is_json) {

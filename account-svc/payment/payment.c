@@ -1,10 +1,10 @@
 /* payment.c -- The registers of a payment and the one reducer that moves them. */
 #include "account-svc/payment/payment.h"
+#include "mesh/base/utf8.h"
 #include "mesh/store/event.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -475,14 +475,7 @@ payment_observe(struct payment *payment, const struct observation *observation, 
 static const char *
 failure_text(struct arena *arena, const char *text)
 {
-    size_t bytes = strlen(text);
-
-    if (bytes > PAYMENT_FAILURE_BYTES_MAX) {
-        bytes = PAYMENT_FAILURE_BYTES_MAX;
-        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
-            bytes--;
-    }
-    return arena_copy(arena, text, bytes);
+    return arena_copy(arena, text, utf8_cut(text, PAYMENT_FAILURE_BYTES_MAX));
 }
 
 void

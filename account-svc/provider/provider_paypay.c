@@ -6,6 +6,7 @@
  * Webhooks are not signed: they are a reason to query and never more.
  */
 #include "account-svc/provider/provider_paypay.h"
+#include "mesh/base/text.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -22,10 +23,7 @@ enum { MD5_BYTES = 16, SHA256_BYTES = 32 };
 static const char *
 base64(const unsigned char *bytes, size_t count, struct arena *arena)
 {
-    unsigned char *text = arena_take(arena, (count + 2) / 3 * 4 + 1);
-
-    EVP_EncodeBlock(text, bytes, (int)count);
-    return (const char *)text;
+    return text_print_base64(bytes, count, arena_take(arena, TEXT_BASE64_BYTES(count) + 1));
 }
 
 static const char *
@@ -228,11 +226,10 @@ name_text(const json_t *object, const char *key, struct arena *arena)
 {
     const char *text = provider_text(object, key, arena);
 
-    if (text == NULL || strlen(text) > PAYMENT_REFERENCE_BYTES_MAX ||
-        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
-            strlen(text))
-        return NULL;
-    return text;
+    return text_is_of(text, TEXT_LETTERS_AND_DIGITS "-_.") &&
+                   strlen(text) <= PAYMENT_REFERENCE_BYTES_MAX
+               ? text
+               : NULL;
 }
 
 static bool
@@ -256,8 +253,7 @@ refund_heard(const json_t *refund, struct arena *arena, struct observation *obse
         strcmp(status, "REFUNDED") != 0)
         return;
     at->id = name_text(refund, "merchantRefundId", arena);
-    if (at->id != NULL && at->id[0] != '\0' &&
-        amount_heard(refund, arena, &at->amount_minor, &currency))
+    if (at->id != NULL && amount_heard(refund, arena, &at->amount_minor, &currency))
         observation->refund_count++;
 }
 

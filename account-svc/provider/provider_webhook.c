@@ -1,4 +1,5 @@
 #include "account-svc/provider/provider_webhook.h"
+#include "mesh/base/text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -14,18 +15,13 @@ webhook_secret_read(const char *text, struct provider_secret *ret_secret)
 {
     struct provider_secret secret = { .count = 0 };
     size_t bytes;
-    int decoded;
 
     if (strncmp(text, "whsec_", 6) == 0)
         text += 6;
     bytes = strlen(text);
-    if (bytes == 0 || bytes % 4 != 0 || bytes / 4 * 3 > sizeof secret.bytes)
-        return false;
-    decoded = EVP_DecodeBlock(secret.bytes, (const unsigned char *)text, (int)bytes);
-    if (decoded < 0)
-        return false;
-    secret.count = (size_t)decoded - (text[bytes - 1] == '=') - (text[bytes - 2] == '=');
-    if (secret.count < SECRET_BYTES_MIN)
+    if (bytes % 4 != 0 || bytes / 4 * 3 > sizeof secret.bytes ||
+        !text_read_base64(text, bytes, secret.bytes, &secret.count) ||
+        secret.count < SECRET_BYTES_MIN)
         return false;
     *ret_secret = secret;
     return true;
@@ -54,7 +50,7 @@ sign(const struct provider_secret *secret, const char *id, const char *timestamp
     free(content);
     if (!is_signed || digest_bytes != sizeof digest)
         return false;
-    EVP_EncodeBlock((unsigned char *)text, digest, sizeof digest);
+    text_print_base64(digest, sizeof digest, text);
     return true;
 }
 
@@ -81,12 +77,7 @@ list_has(const char *list, const char wanted[DIGEST_TEXT_BYTES + 1])
 static bool
 timestamp_read(const char *text, int64_t *ret_seconds)
 {
-    size_t bytes = strlen(text);
-
-    if (bytes < 1 || bytes > 15 || strspn(text, "0123456789") != bytes)
-        return false;
-    *ret_seconds = strtoll(text, NULL, 10);
-    return true;
+    return strlen(text) <= 15 && text_read_int(text, 0, INT64_MAX, ret_seconds);
 }
 
 enum error

@@ -1,5 +1,6 @@
 #include "mesh/base/check.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/text.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -67,8 +68,7 @@ check_word(struct problem *problem, const char *field, const char *text, size_t 
 
 /* ---- URLs (RFC 3986, appendix A) ---- */
 
-#define ALPHA_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-#define UNRESERVED_AND_SUB_DELIMS ALPHA_DIGITS "-._~!$&'()*+,;="
+#define UNRESERVED_AND_SUB_DELIMS TEXT_LETTERS_AND_DIGITS "-._~!$&'()*+,;="
 #define HOST_CHARACTERS UNRESERVED_AND_SUB_DELIMS
 #define ADDRESS_CHARACTERS "0123456789abcdefABCDEF:."
 #define PATH_CHARACTERS UNRESERVED_AND_SUB_DELIMS ":@/"
@@ -105,7 +105,7 @@ url_host_end(const char *host)
     if (end == host || *end != ':')
         return end == host ? NULL : end;
     port = end + 1;
-    end = port + strspn(port, "0123456789");
+    end = port + strspn(port, TEXT_DIGITS);
     return end == port || end - port > PORT_DIGITS_MAX ? NULL : end;
 }
 

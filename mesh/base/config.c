@@ -1,7 +1,7 @@
 #include "mesh/base/config.h"
+#include "mesh/base/text.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,6 @@ fail(const char *name, const char *rule)
 static void
 set(const struct config_key *key, void *values, const char *text)
 {
-    char *end;
     int64_t number;
 
     switch (key->type) {
@@ -33,9 +32,7 @@ set(const struct config_key *key, void *values, const char *text)
         *((bool *)((char *)values + key->offset)) = strcmp(text, "true") == 0;
         return;
     case CONFIG_INT:
-        errno = 0;
-        number = strtoll(text, &end, 10);
-        if (errno != 0 || end == text || *end != '\0' || number < key->min || number > key->max) {
+        if (!text_read_int(text, key->min, key->max, &number)) {
             char rule[128];
 
             snprintf(rule, sizeof rule, "must be a whole number from %lld to %lld, not '%s'",

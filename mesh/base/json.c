@@ -1,5 +1,6 @@
 #include "mesh/base/json.h"
 #include "mesh/base/arena.h"
+#include "mesh/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,14 +113,10 @@ quoted_bytes(unsigned char c)
 static char *
 put_escaped(char *at, unsigned char c)
 {
-    static const char hex[] = "0123456789abcdef";
-
     *at++ = '\\';
     if (c < ' ') {
         memcpy(at, "u00", 3);
-        at[3] = hex[c >> 4];
-        at += 4;
-        c = (unsigned char)hex[c & 15];
+        return text_print_hex(&c, 1, at + 3);
     }
     *at++ = (char)c;
     return at;

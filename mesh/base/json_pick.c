@@ -1,4 +1,5 @@
 #include "mesh/base/json_pick.h"
+#include "mesh/base/text.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -237,13 +238,8 @@ key_char(const char **at)
         assert(name != NULL); /* skip_escape() */
         return values[name - names];
     }
-    for (int i = 0; i < 4; i++) {
-        char digit = *(*at)++;
-
-        value =
-            value * 16 + (isdigit((unsigned char)digit) ? digit - '0'
-                                                        : tolower((unsigned char)digit) - 'a' + 10);
-    }
+    for (int i = 0; i < 4; i++)
+        value = value * 16 + text_hex_digit((char)tolower((unsigned char)*(*at)++));
     return value > 0 && value < 0x80 ? value : -1;
 }
 

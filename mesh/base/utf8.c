@@ -46,7 +46,7 @@ utf8_is_valid(const char *text, size_t bytes)
     const char *end = text + bytes;
 
     while (text < end) {
-        size_t count = utf8_bytes(text, (size_t)(end - text));
+        size_t count = (unsigned char)*text < 0x80 ? 1 : utf8_bytes(text, (size_t)(end - text));
 
         if (count == 0)
             return false;
@@ -69,4 +69,17 @@ utf8_repair(const char *text, struct arena *arena)
         i += count == 0 ? 1 : count;
     }
     return copy;
+}
+
+size_t
+utf8_cut(const char *text, size_t max)
+{
+    size_t bytes = strnlen(text, max + 1);
+
+    if (bytes <= max)
+        return bytes;
+    bytes = max;
+    while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+        bytes--;
+    return bytes;
 }

@@ -16,6 +16,9 @@ size_t utf8_bytes(const char *text, size_t bytes);
 
 bool utf8_is_valid(const char *text, size_t bytes);
 
+/* Bytes of text to keep so that at most max remain and no character is cut in two. */
+size_t utf8_cut(const char *text, size_t max);
+
 /* A copy in the arena with '?' for every byte that is not UTF-8. */
 char *utf8_repair(const char *text, struct arena *arena);
 

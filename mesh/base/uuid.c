@@ -1,7 +1,7 @@
 #include "mesh/base/uuid.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -59,16 +59,6 @@ uuid_v8(int64_t time_us, const void *seed, size_t seed_bytes)
     return id;
 }
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
-}
-
 bool
 uuid_parse(const char *text, size_t bytes, struct uuid *ret_id)
 {
@@ -84,8 +74,8 @@ uuid_parse(const char *text, size_t bytes, struct uuid *ret_id)
             if (text[at++] != '-')
                 return false;
         }
-        high = hex_digit(text[at]);
-        low = hex_digit(text[at + 1]);
+        high = text_hex_digit(text[at]);
+        low = text_hex_digit(text[at + 1]);
         if (high < 0 || low < 0)
             return false;
         id.bytes[i] = (uint8_t)(high << 4 | low);
@@ -98,14 +88,12 @@ uuid_parse(const char *text, size_t bytes, struct uuid *ret_id)
 char *
 uuid_print(struct uuid id, char text[UUID_TEXT_BYTES + 1])
 {
-    static const char digits[] = "0123456789abcdef";
     char *at = text;
 
     for (size_t i = 0; i < sizeof id.bytes; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
             *at++ = '-';
-        *at++ = digits[id.bytes[i] >> 4];
-        *at++ = digits[id.bytes[i] & 15];
+        at = text_print_hex(&id.bytes[i], 1, at);
     }
     *at = '\0';
     return text;

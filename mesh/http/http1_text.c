@@ -1,8 +1,10 @@
 /* http1_text.c -- The texts of a request: targets, escapes, lists, look-ups; and status names. */
+#include "mesh/base/text.h"
 #include "mesh/base/utf8.h"
 #include "mesh/http/http1.h"
 #include "mesh/http/http1_inner.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,15 +16,6 @@ http_header_find(const struct http_request *request, const char *name)
             return request->headers[i].value;
     }
     return "";
-}
-
-static int
-hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
 /* UTF-8 without control characters. */
@@ -39,6 +32,12 @@ is_text(const char *text, size_t bytes)
         text += count;
     }
     return true;
+}
+
+static int
+hex_value(char digit)
+{
+    return text_hex_digit((char)tolower((unsigned char)digit));
 }
 
 /* Undoes %-escapes. False when one is broken, or when what comes out has control characters or is

@@ -1,4 +1,5 @@
 #include "mesh/observe/trace.h"
+#include "mesh/base/text.h"
 #include "mesh/base/uuid.h"
 
 #include <assert.h>
@@ -6,15 +7,11 @@
 
 enum { ID_AT = 3, CALLER_AT = 36, CALLER_BYTES = 16, FLAGS_AT = 53, FLAGS_BYTES = 2 };
 
-static const char hex_digits[] = "0123456789abcdef";
-
 static bool
 is_hex(const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
-        bool is_digit = text[i] >= '0' && text[i] <= '9';
-
-        if (!is_digit && (text[i] < 'a' || text[i] > 'f')) /* upper case is not valid */
+        if (text_hex_digit(text[i]) < 0) /* upper case is not valid */
             return false;
     }
     return true;
@@ -69,10 +66,7 @@ put_random(char *text, size_t digits)
     assert(digits / 2 <= sizeof bytes);
     random_bytes(bytes, digits / 2);
     bytes[digits / 2 - 1] |= 1; /* never all zero */
-    for (size_t i = 0; i < digits / 2; i++) {
-        text[2 * i] = hex_digits[bytes[i] >> 4];
-        text[2 * i + 1] = hex_digits[bytes[i] & 15];
-    }
+    text_print_hex(bytes, digits / 2, text);
 }
 
 void

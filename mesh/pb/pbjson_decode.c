@@ -1,6 +1,7 @@
 /* Wire to JSON, as strangers send it: every length is checked, depth is limited, what is unknown is
  * skipped, and the last value of a field wins, as protobuf says. */
 #include "mesh/base/json.h"
+#include "mesh/base/text.h"
 #include "mesh/base/utf8.h"
 #include "mesh/pb/pbjson_inner.h"
 
@@ -133,21 +134,10 @@ json_of_number(const struct pbjson_field *field, uint64_t bits)
 static json_t *
 json_of_bytes(const uint8_t *data, size_t count)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *text = memory_take((count + 2) / 3 * 4 + 1), *at = text;
-    json_t *json;
+    char *text = memory_take(TEXT_BASE64_BYTES(count) + 1);
+    json_t *json =
+        json_stringn_nocheck(text_print_base64(data, count, text), TEXT_BASE64_BYTES(count));
 
-    for (size_t i = 0; i < count; i += 3) {
-        size_t left = count - i;
-        uint32_t bits = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
-                        (left > 2 ? data[i + 2] : 0);
-
-        *at++ = digits[bits >> 18];
-        *at++ = digits[bits >> 12 & 63];
-        *at++ = left > 1 ? digits[bits >> 6 & 63] : '=';
-        *at++ = left > 2 ? digits[bits & 63] : '=';
-    }
-    json = json_stringn_nocheck(text, (size_t)(at - text));
     free(text);
     return json;
 }

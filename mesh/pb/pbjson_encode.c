@@ -1,5 +1,6 @@
 /* JSON to wire. Fields go out in the order of their numbers, so the same JSON gives the same bytes. */
 #include "mesh/base/json.h"
+#include "mesh/base/text.h"
 #include "mesh/base/utf8.h"
 #include "mesh/pb/pbjson_inner.h"
 
@@ -282,54 +283,14 @@ put_text(struct out *out, const json_t *json, const struct pbjson_path *path)
     return ERR_OK;
 }
 
-static int
-base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-/* Both alphabets, with or without padding, as proto3 JSON asks. False: neither. */
-static bool
-base64_read(const char *text, size_t bytes, uint8_t *data, size_t *ret_count)
-{
-    uint32_t bits = 0;
-    unsigned held = 0;
-    size_t count = 0, digits = bytes;
-
-    while (digits > 0 && bytes - digits < 2 && text[digits - 1] == '=')
-        digits--;
-    if (digits % 4 == 1 || (digits < bytes && bytes % 4 != 0))
-        return false;
-    for (size_t i = 0; i < digits; i++) {
-        int digit = base64_digit(text[i]);
-
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        held += 6;
-        if (held >= 8) {
-            held -= 8;
-            data[count++] = (uint8_t)(bits >> held);
-        }
-    }
-    *ret_count = count;
-    return true;
-}
-
 static enum error
 put_base64(struct out *out, const json_t *json, const struct pbjson_path *path)
 {
     const char *text = json_string_value(json);
     size_t bytes = json_string_length(json), count;
-    uint8_t *data = arena_take(out->arena, bytes);
+    uint8_t *data = arena_take(out->arena, bytes + 2);
 
-    if (text == NULL || !base64_read(text, bytes, data, &count))
+    if (text == NULL || !text_read_base64(text, bytes, data, &count))
         return pbjson_refuse(out->problem, path, "must be a text in base64");
     put_block(out, data, count);
     return ERR_OK;

@@ -7,11 +7,11 @@
 #include "saga/engine/definition.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
+#include "mesh/base/text.h"
 #include "saga/engine/definition_check.h"
 #include "saga/engine/definition_key.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,11 +127,7 @@ trigger_read(struct reader *reader, const json_t *json)
 static bool
 is_event_name(const char *text)
 {
-    size_t bytes = text == NULL ? 0 : strlen(text);
-
-    return bytes > 0 && bytes <= EVENT_NAME_BYTES_MAX &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
-               bytes;
+    return text_is_of(text, TEXT_LETTERS_AND_DIGITS "-_") && strlen(text) <= EVENT_NAME_BYTES_MAX;
 }
 
 static bool
@@ -255,8 +251,7 @@ hash_print(const char *text, size_t bytes, char ret_hash[65])
     unsigned char digest[32];
 
     EVP_Digest(text, bytes, digest, NULL, EVP_sha256(), NULL);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(ret_hash + 2 * i, 3, "%02x", digest[i]);
+    *text_print_hex(digest, sizeof digest, ret_hash) = '\0';
 }
 
 static enum error

@@ -1,5 +1,6 @@
 /* engine.c -- Events, and the walk from state to state until the instance waits. */
 #include "saga/engine/engine.h"
+#include "mesh/base/utf8.h"
 #include "saga/engine/turn.h"
 
 #include <assert.h>
@@ -30,25 +31,11 @@ turn_state(const struct turn *turn, int state)
 const char *
 turn_text(struct turn *turn, const char *text)
 {
-    size_t bytes = text == NULL ? 0 : strlen(text);
-    json_t *probe;
-    char *copy;
+    struct arena *arena = turn->records->arena;
 
     if (text == NULL)
         return NULL;
-    if (bytes > MESSAGE_BYTES_MAX) {
-        bytes = MESSAGE_BYTES_MAX;
-        while (bytes > 0 && ((unsigned char)text[bytes] & 0xc0) == 0x80) /* not inside a letter */
-            bytes--;
-    }
-    copy = arena_copy(turn->records->arena, text, bytes);
-    probe = json_stringn(copy, bytes);
-    for (size_t i = 0; i < bytes && probe == NULL; i++) {
-        if ((unsigned char)copy[i] >= 0x80)
-            copy[i] = '?';
-    }
-    json_decref(probe);
-    return copy;
+    return utf8_repair(arena_copy(arena, text, utf8_cut(text, MESSAGE_BYTES_MAX)), arena);
 }
 
 int

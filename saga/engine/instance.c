@@ -1,4 +1,5 @@
 #include "saga/engine/instance.h"
+#include "mesh/base/text.h"
 #include "saga/engine/exception.h"
 #include "saga/engine/instance_inner.h"
 
@@ -126,11 +127,8 @@ error_set(struct step *step, const struct record *record)
 void
 instance_trace(struct instance *instance, const char *text)
 {
-    static const char *const allowed =
-        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-";
-
     if (text != NULL && strlen(text) < sizeof instance->traceparent &&
-        strspn(text, allowed) == strlen(text))
+        (text[0] == '\0' || text_is_of(text, TEXT_LETTERS_AND_DIGITS "-")))
         snprintf(instance->traceparent, sizeof instance->traceparent, "%s", text);
 }
 

@@ -3,6 +3,7 @@
  * News may come before its wait, twice, late, or in another order than it was made. It carries the whole
  * of what is known and a version, so only the newest counts, and it is kept until a wait takes it into
  * the context. */
+#include "mesh/base/text.h"
 #include "saga/engine/turn.h"
 
 #include <stdlib.h>
@@ -22,16 +23,12 @@ current_state(const struct turn *turn)
 static bool
 read_time(const json_t *value, int64_t *ret_time_us)
 {
-    char *end = NULL;
-
     if (json_is_integer(value)) {
         *ret_time_us = json_integer_value(value);
         return true;
     }
-    if (!json_is_string(value) || json_string_length(value) == 0)
-        return false;
-    *ret_time_us = strtoll(json_string_value(value), &end, 10);
-    return *end == '\0';
+    return json_is_string(value) &&
+           text_read_int(json_string_value(value), INT64_MIN, INT64_MAX, ret_time_us);
 }
 
 /* The context as the wait will find it: with the news that came before. New reference. */

@@ -10,6 +10,7 @@
  */
 #include "mesh/base/config.h"
 #include "mesh/base/log.h"
+#include "mesh/base/text.h"
 
 #include <arpa/inet.h>
 #include <librdkafka/rdkafka.h>
@@ -65,9 +66,9 @@ static in_port_t
 port_of(const char *listen)
 {
     const char *colon = strrchr(listen, ':');
-    long port = colon == NULL ? -1 : strtol(colon + 1, NULL, 10);
+    int64_t port;
 
-    if (port < 0 || port > UINT16_MAX) {
+    if (colon == NULL || !text_read_int(colon + 1, 0, UINT16_MAX, &port)) {
         fprintf(stderr, "--listen: must be 127.0.0.1:PORT, not '%s'\n", listen);
         exit(2);
     }

@@ -2,6 +2,7 @@
 #include "sandbox/provider/provider_books.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/text.h"
 #include "mesh/base/uuid.h"
 
 #include <assert.h>
@@ -173,9 +174,7 @@ books_meet(struct books *books, const char *id)
 bool
 payment_id_is_valid(const char *id)
 {
-    size_t bytes = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_");
-
-    return bytes > 0 && bytes <= PAYMENT_ID_BYTES_MAX && id[bytes] == '\0';
+    return text_is_of(id, TEXT_LETTERS_AND_DIGITS "-_") && strlen(id) <= PAYMENT_ID_BYTES_MAX;
 }
 
 void

@@ -4,6 +4,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
+#include "mesh/base/text.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -26,21 +27,18 @@ secret_read(const char *text, size_t bytes, struct webhook_secrets *secrets)
     static const char prefix[] = "whsec_";
     const size_t prefix_bytes = sizeof prefix - 1;
     uint8_t key[SECRET_BYTES_MAX + 3];
-    int decoded;
+    size_t count;
 
     if (bytes <= prefix_bytes || memcmp(text, prefix, prefix_bytes) != 0)
         return false;
     text += prefix_bytes;
     bytes -= prefix_bytes;
-    if (bytes % 4 != 0 || bytes / 4 * 3 > sizeof key || secrets->count == SECRETS_MAX)
+    if (bytes % 4 != 0 || bytes / 4 * 3 > sizeof key || secrets->count == SECRETS_MAX ||
+        !text_read_base64(text, bytes, key, &count) || count < SECRET_BYTES_MIN ||
+        count > SECRET_BYTES_MAX)
         return false;
-    decoded = EVP_DecodeBlock(key, (const uint8_t *)text, (int)bytes);
-    for (size_t i = 1; i <= 2 && decoded > 0 && text[bytes - i] == '='; i++)
-        decoded--; /* OpenSSL counts the padding as zeros */
-    if (decoded < SECRET_BYTES_MIN || decoded > SECRET_BYTES_MAX)
-        return false;
-    memcpy(secrets->of[secrets->count].key, key, (size_t)decoded);
-    secrets->of[secrets->count++].bytes = (size_t)decoded;
+    memcpy(secrets->of[secrets->count].key, key, count);
+    secrets->of[secrets->count++].bytes = count;
     return true;
 }
 
@@ -74,14 +72,14 @@ webhook_sign(const struct webhook_secrets *secrets, const char *id, int64_t time
     for (size_t i = 0; i < secrets->count; i++) {
         uint8_t digest[EVP_MAX_MD_SIZE];
         unsigned digest_bytes = 0;
-        uint8_t base64[SIGNATURE_BYTES];
+        char base64[TEXT_BASE64_BYTES(EVP_MAX_MD_SIZE) + 1];
 
         if (HMAC(EVP_sha256(), secrets->of[i].key, (int)secrets->of[i].bytes,
                  (const uint8_t *)content, head_bytes + body_bytes, digest, &digest_bytes) == NULL)
             abort();
-        EVP_EncodeBlock(base64, digest, (int)digest_bytes);
-        written += (size_t)snprintf(text + written, SIGNATURES_BYTES - written, "%sv1,%s",
-                                    i == 0 ? "" : " ", (const char *)base64);
+        written +=
+            (size_t)snprintf(text + written, SIGNATURES_BYTES - written, "%sv1,%s",
+                             i == 0 ? "" : " ", text_print_base64(digest, digest_bytes, base64));
         assert(written < SIGNATURES_BYTES);
     }
     free(content);

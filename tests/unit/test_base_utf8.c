@@ -27,6 +27,20 @@ static const struct {
     { "beyond the last",            "\xf4\x90\x80\x80",     "????" },
     { "what never begins one",      "\xf5\xff",             "??" },
 };
+
+static const struct {
+    const char *what, *text;
+    size_t max, kept;
+} cuts[] = {
+    { "shorter",                              "abc",              5, 3 },
+    { "just fits",                            "abcde",            5, 5 },
+    { "one too many",                         "abcdef",           5, 5 },
+    { "nothing",                              "",                 5, 0 },
+    { "two bytes across the edge",            "abcd\xc3\xa9",     5, 4 },
+    { "two bytes before the edge",            "abc\xc3\xa9z",     5, 5 },
+    { "three bytes across the edge",          "abc\xe2\x82\xac",  5, 3 },
+    { "four bytes, and no room for them",     "\xf0\x9f\x98\x80", 3, 0 },
+};
 /* clang-format on */
 
 START_TEST(text_is_valid_or_repaired)
@@ -57,6 +71,12 @@ START_TEST(a_cut_character_is_none)
 }
 END_TEST
 
+START_TEST(texts_are_cut_between_characters)
+{
+    ck_assert_msg(utf8_cut(cuts[_i].text, cuts[_i].max) == cuts[_i].kept, "%s", cuts[_i].what);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -64,5 +84,6 @@ main(void)
 
     tcase_add_loop_test(cases, text_is_valid_or_repaired, 0, ROWS(texts));
     tcase_add_test(cases, a_cut_character_is_none);
+    tcase_add_loop_test(cases, texts_are_cut_between_characters, 0, ROWS(cuts));
     return check_run("utf8", cases);
 }

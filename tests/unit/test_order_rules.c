@@ -244,29 +244,6 @@ END_TEST
 
 /* ---- small things ---- */
 
-/* clang-format off */
-static const struct {
-    const char *what, *text;
-    size_t max, kept;
-} cuts[] = {
-    { "shorter",                              "abc",              5, 3 },
-    { "just fits",                            "abcde",            5, 5 },
-    { "one too many",                         "abcdef",           5, 5 },
-    { "nothing",                              "",                 5, 0 },
-    { "two bytes across the edge",            "abcd\xc3\xa9",     5, 4 },
-    { "two bytes before the edge",            "abc\xc3\xa9z",     5, 5 },
-    { "three bytes across the edge",          "abc\xe2\x82\xac",  5, 3 },
-    { "four bytes, and no room for them",     "\xf0\x9f\x98\x80", 3, 0 },
-};
-/* clang-format on */
-
-START_TEST(texts_are_cut_between_characters)
-{
-    ck_assert_msg(text_cut_bytes(cuts[_i].text, cuts[_i].max) == cuts[_i].kept, "%s",
-                  cuts[_i].what);
-}
-END_TEST
-
 START_TEST(lines_come_back)
 {
     const struct line in[] = { { "pen-1", 3 }, { "\"quoted\\sku\"", 1000000 } };
@@ -401,7 +378,6 @@ main(void)
                         ORDER_STATUS_END);
     tcase_add_loop_test(rules, a_refused_start_fails_only_a_pending_order, ORDER_PENDING,
                         ORDER_STATUS_END);
-    tcase_add_loop_test(rules, texts_are_cut_between_characters, 0, ROWS(cuts));
     tcase_add_test(rules, lines_come_back);
     tcase_add_test(rules, an_event_gives_its_order_back);
     tcase_add_test(rules, a_saga_starts_with_what_the_order_says);

@@ -1,5 +1,6 @@
 /* The kinds of requests, and which answers are right. */
 #include "mesh/base/clock.h"
+#include "mesh/base/text.h"
 #include "tests/bench/http/http_bench.h"
 
 #include <openssl/evp.h>
@@ -137,7 +138,7 @@ signature_make(const struct http_maker *maker, const char *id, long long seconds
     if (HMAC(EVP_sha256(), maker->secret, (int)maker->secret_bytes, (unsigned char *)content,
              (size_t)bytes, digest, &digest_bytes) == NULL)
         bench_fail("a webhook cannot be signed");
-    EVP_EncodeBlock((unsigned char *)text, digest, sizeof digest);
+    text_print_base64(digest, sizeof digest, text);
 }
 
 static size_t
@@ -218,7 +219,6 @@ http_secret_read(struct http_maker *maker, const char *path)
     char text[256] = "", *base64 = text;
     FILE *file = fopen(path, "r");
     size_t bytes;
-    int decoded;
 
     if (file == NULL || fgets(text, sizeof text, file) == NULL)
         bench_fail("%s cannot be read", path);
@@ -227,12 +227,9 @@ http_secret_read(struct http_maker *maker, const char *path)
     if (strncmp(base64, "whsec_", 6) == 0)
         base64 += 6;
     bytes = strlen(base64);
-    if (bytes < 4 || bytes % 4 != 0 || bytes / 4 * 3 > sizeof maker->secret)
+    if (bytes < 4 || bytes % 4 != 0 || bytes / 4 * 3 > sizeof maker->secret ||
+        !text_read_base64(base64, bytes, maker->secret, &maker->secret_bytes))
         bench_fail("%s must hold whsec_ and base64", path);
-    decoded = EVP_DecodeBlock(maker->secret, (const unsigned char *)base64, (int)bytes);
-    if (decoded < 0)
-        bench_fail("%s must hold whsec_ and base64", path);
-    maker->secret_bytes = (size_t)decoded - (base64[bytes - 1] == '=') - (base64[bytes - 2] == '=');
 }
 
 /* ---- the floor ---- */
