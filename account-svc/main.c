@@ -34,6 +34,8 @@
 #include "account-svc/payment/payment_sweep.h"
 #include "account-svc/provider/provider_thread.h"
 #include "mesh/audit.h"
+#include "mesh/base/clock.h"
+#include "mesh/service.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
@@ -43,7 +45,7 @@ struct parts {
     struct payment_owner payments; /* first: ops go by it, and the ledger's by nothing */
     const char *provider_config, *saga_address; /* flags */
     int64_t signals_max;
-    struct service *service;
+    struct batch *batch;
     struct provider_set *providers;
     struct provider_thread *thread;
     struct payment_signal *signal; /* NULL: no orchestrator was named */
@@ -58,14 +60,11 @@ static const struct config_key keys[] = {
 };
 /* clang-format on */
 
-/* A task and a start are told the service only. */
-static struct parts parts;
-
 /* The store thread, after COMMIT. What cannot be sent now, the sweep sends. */
 static void
 committed(void *owner, const struct batch_rows *rows)
 {
-    struct parts *of = owner;
+    struct parts *parts = owner;
     enum batch_row_state state;
     const struct payment *payment;
     const struct task *task;
@@ -73,14 +72,14 @@ committed(void *owner, const struct batch_rows *rows)
     bool is_due = false;
 
     while ((payment = batch_saved_next(rows, PAYMENT_PAYMENT, &cursor, &state)) != NULL) {
-        if (of->signal != NULL && payment->version > payment->signaled_version)
-            payment_signal_send(of->signal, payment);
+        if (parts->signal != NULL && payment->version > payment->signaled_version)
+            payment_signal_send(parts->signal, payment);
     }
     cursor = 0;
     while ((task = batch_saved_next(rows, PAYMENT_TASK, &cursor, &state)) != NULL)
         is_due = is_due || (!task->is_leased && task->due_us <= clock_now_us());
     if (is_due)
-        provider_thread_wake(of->thread);
+        provider_thread_wake(parts->thread);
 }
 
 /* The client's thread. */
@@ -92,14 +91,14 @@ acknowledged(void *owner, struct uuid payment_id, int32_t version, int32_t known
                                  .version = version,
                                  .known_version = known_version };
 
-    service_submit_op(((struct parts *)owner)->service, &payment_signaled_method, &signaled, NULL);
+    batch_own_submit(((struct parts *)owner)->batch, &payment_signaled_method, &signaled, NULL);
 }
 
 static void
 submit_op(void *owner, const struct method *method, const void *op,
           void (*answered)(const void *op))
 {
-    service_submit_op(((struct parts *)owner)->service, method, op, answered);
+    batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
 /* As its adapter says. Of one that is not configured any more nothing can be asked. */
@@ -112,78 +111,95 @@ pace_of(const struct provider_set *providers, const char *name)
 }
 
 static enum error
-open_signal(void)
+open_signal(struct parts *parts)
 {
-    struct payment_signal_options options = { .address = parts.saga_address,
-                                              .in_flight_max = (size_t)parts.signals_max,
+    struct payment_signal_options options = { .address = parts->saga_address,
+                                              .in_flight_max = (size_t)parts->signals_max,
                                               .acknowledged = acknowledged,
-                                              .owner = &parts };
+                                              .owner = parts };
 
-    return parts.saga_address[0] == '\0' ? ERR_OK : payment_signal_open(&options, &parts.signal);
+    return parts->saga_address[0] == '\0' ? ERR_OK : payment_signal_open(&options, &parts->signal);
 }
 
 static enum error
-start(struct service *service)
+start(void *owner, struct service *service)
 {
+    struct parts *parts = owner;
     struct provider_thread_options options = { .conninfo = service_database(service),
                                                .submit = submit_op,
-                                               .owner = &parts };
-    enum error error = provider_set_open(parts.provider_config, &parts.providers);
+                                               .owner = parts };
+    enum error error = provider_set_open(parts->provider_config, &parts->providers);
 
-    parts.service = service;
+    parts->batch = service_batch(service);
     if (error == ERR_OK)
-        error = open_signal();
+        error = open_signal(parts);
     if (error != ERR_OK)
         return error;
-    parts.payments.providers = parts.providers;
-    parts.payments.pace_of = pace_of;
-    options.providers = parts.providers;
-    parts.thread = provider_thread_open(&options);
+    parts->payments.providers = parts->providers;
+    parts->payments.pace_of = pace_of;
+    options.providers = parts->providers;
+    parts->thread = provider_thread_open(&options);
     return ERR_OK;
 }
 
 static void
-stop(struct service *service)
+stop(void *owner)
 {
-    (void)service;
-    parts.thread = provider_thread_close(parts.thread);
-    parts.signal = payment_signal_close(parts.signal);
-    parts.providers = provider_set_free(parts.providers);
+    struct parts *parts = owner;
+
+    parts->thread = provider_thread_close(parts->thread);
+    parts->signal = payment_signal_close(parts->signal);
+    parts->providers = provider_set_free(parts->providers);
 }
 
 static enum error
-sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
+end_abandons(void *owner, struct pg *pg, struct arena *arena)
 {
-    return parts.signal == NULL ? ERR_OK : payment_sweep_signals(service, pg, arena);
+    return payment_sweep_abandons(((struct parts *)owner)->batch, pg, arena);
 }
 
 static enum error
-sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
+forget_webhooks(void *owner, struct pg *pg, struct arena *arena)
 {
-    return parts.signal == NULL ? ERR_OK : payment_sweep_late_signals(service, pg, arena);
+    return payment_sweep_inbox(((struct parts *)owner)->batch, pg, arena);
+}
+
+static enum error
+sweep_signals(void *owner, struct pg *pg, struct arena *arena)
+{
+    struct parts *parts = owner;
+
+    return parts->signal == NULL ? ERR_OK : payment_sweep_signals(parts->batch, pg, arena);
+}
+
+static enum error
+sweep_late_signals(void *owner, struct pg *pg, struct arena *arena)
+{
+    struct parts *parts = owner;
+
+    return parts->signal == NULL ? ERR_OK : payment_sweep_late_signals(parts->batch, pg, arena);
 }
 
 static void
-log_counters(void)
+log_counters(void *owner)
 {
-    payment_rpc_log_counts(&parts.payments);
+    payment_rpc_log_counts(&((struct parts *)owner)->payments);
 }
 
 static bool
-is_served(const char *name)
+is_served(void *owner, const char *name)
 {
-    return provider_find(parts.providers, name) != NULL;
+    return provider_find(((struct parts *)owner)->providers, name) != NULL;
 }
 
 static enum error
-find_unserved(struct service *service, struct pg *pg, struct arena *arena)
+find_unserved(void *owner, struct pg *pg, struct arena *arena)
 {
-    (void)service;
-    return payment_sweep_unserved(pg, arena, is_served);
+    return payment_sweep_unserved(pg, arena, is_served, owner);
 }
 
 static enum error
-expire_holds(struct service *service, struct pg *pg, struct arena *arena)
+expire_holds(void *owner, struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
     struct pg_answer answer;
@@ -198,17 +214,20 @@ expire_holds(struct service *service, struct pg *pg, struct arena *arena)
         ops[i].hold_id = due[i];
     }
     if (answer.count > 0)
-        service_run_ops(service, &ledger_expire_method, ops, answer.count, NULL);
+        batch_own_run(((struct parts *)owner)->batch, &ledger_expire_method, ops, answer.count);
     return ERR_OK;
 }
 
-static const struct service_task tasks[] = {
+static const struct keeper_task tasks[] = {
     { .name = "expire-holds", .period_us = SECOND_US / 2, .run = expire_holds },
-    { .name = "end-abandons", .period_us = SECOND_US, .run = payment_sweep_abandons },
+    { .name = "end-abandons", .period_us = SECOND_US, .run = end_abandons },
     { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
     { .name = "late-signals", .period_us = 60 * SECOND_US, .run = sweep_late_signals },
     { .name = "find-unserved", .period_us = 600 * SECOND_US, .run = find_unserved },
-    { .name = "forget-webhooks", .period_us = 3600 * SECOND_US, .run = payment_sweep_inbox },
+    { .name = "forget-webhooks",
+      .period_us = 3600 * SECOND_US,
+      .run = forget_webhooks,
+      .has_own_thread = true },
     { 0 },
 };
 
@@ -237,6 +256,7 @@ static const struct pg_statement check = AUDIT_STATEMENT("ledger_check", "ledger
 int
 main(int argc, char **argv)
 {
+    struct parts parts = { 0 };
     struct batch_service batch = account_service;
     const struct service_spec spec = {
         .name = "account-svc",
@@ -245,6 +265,7 @@ main(int argc, char **argv)
         .keys = keys,
         .values = &parts,
         .owner = &parts,
+        .has_database = true,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
         .methods = ledger_methods,
         .batch = &batch,

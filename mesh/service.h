@@ -1,35 +1,33 @@
-/* service.h -- A program from its parts: flags, server, store thread, read thread, keeper, drain.
+/* service.h -- A gRPC program from its parts: server, store thread, read thread, relay, keeper, audit, health.
  *
- * main.c of a service is a struct service_spec and one call. The life of the process:
- *   flags -> threads -> database reached, program ready -> SERVING (and the ready file) -> SIGTERM
- *   -> NOT_SERVING, waiting reads answered, calls in flight finished, port closed -> 0
- * Health follows the database: a service that cannot reach it is NOT_SERVING, and its calls are
- * answered STORE_DOWN. It follows the clock too: one whose clock is wrong is NOT_SERVING, so that no client
- * is sent here, and what comes all the same is served by the time that others agree on.
+ * main.c of a service is a struct service_spec and one call of service_main(). Its life is that of every
+ * program (mesh/program.h); ready it is when its database was reached and it can decide calls. On SIGTERM it
+ * is NOT_SERVING, waiting reads are answered, calls in flight are finished, and the port is closed. What
+ * makes it SERVING is in mesh/service_health.h, what it does by itself in mesh/keeper.h.
  *
- * Thread    The main thread waits for signals. The keeper thread runs the tasks, one after the other.
- *           SIGUSR1 logs the counters.
+ * A spec without a database has neither batch nor reads, tasks nor partitions, and no flags of theirs: its
+ * calls go to submit. One without a descriptor has no port.
+ *
+ * Several services can live in one process. Theirs in common are, by right: the log (base/log.h), the
+ * judged time (base/clock.h: who compares clocks corrects it for all), the newest timeline met
+ * (store/pg_timeline.h) and the switch of gRPC's library (rpc/library.h).
+ *
+ * Thread    service_open, service_close, and all callbacks but submit, is_ready and tasks: one, the main
+ *           thread. submit: the rpc thread. is_ready: the thread of health. Tasks: the keeper's.
+ * Memory    spec, its tables, and the texts of settings must outlive the service.
  */
 #ifndef MESH_SERVICE_H
 #define MESH_SERVICE_H
 
 #include "mesh/base/config.h"
 #include "mesh/kafka/relay.h"
-#include "mesh/store/batch.h"
-#include "mesh/store/partition.h"
+#include "mesh/keeper.h"
+#include "mesh/store/batch_own.h"
 #include "mesh/store/reader.h"
 
 typedef struct ProtobufCServiceDescriptor ProtobufCServiceDescriptor;
 
 struct service;
-
-/* Something the program does by itself every so often: sweeps, partitions. Runs on the keeper's own
- * connection, reads there, and changes rows only by ops (service_run_ops). */
-struct service_task {
-    const char *name;
-    int64_t period_us;
-    enum error (*run)(struct service *service, struct pg *pg, struct arena *arena);
-};
 
 /* One more gRPC service over the same batch, with its own reads and the statements of both. */
 struct service_also {
@@ -46,53 +44,66 @@ struct service_spec {
     const char *usage;
     const struct config_key *keys; /* its own flags, or NULL */
     void *values;
-    const ProtobufCServiceDescriptor *descriptor;
-    const struct method *methods;      /* ends with a row of zeros */
+    void *owner; /* of all callbacks of this spec, and of its tasks */
+    bool has_database;
+    const ProtobufCServiceDescriptor *descriptor; /* NULL: no gRPC */
+    const struct method *methods;                 /* ends with a row of zeros */
     const struct batch_service *batch; /* with reads; both NULL when submit takes the calls */
     const struct read *reads;
     void (*submit)(void *owner, struct call *call);
-    void *owner;
-    const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL */
+    const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL; or NULL */
     /* Further gRPC services; ends with a row of zeros, or NULL. No two have a read of one name. */
     const struct service_also *also;
-    const struct service_task *tasks;    /* ends with a row of zeros; or NULL */
-    const struct partitions *partitions; /* ends with a row of zeros */
+    const struct keeper_task *tasks;     /* ends with a row of zeros; or NULL */
+    const struct partitions *partitions; /* ends with a row of zeros; or NULL */
     const struct relay_route *routes;    /* of its events to Kafka; or NULL */
     /* A flag of its own that names programs it calls (clock_watch.h): their clocks are compared with this
      * one. NULL: it calls none. */
     const char *const *peers;
     const struct pg_statement *check; /* of AuditService (mesh/audit.h); or NULL */
     /* Whether it can decide calls; asked until it first says yes, and SERVING not before. NULL: at once. */
-    bool (*is_ready)(void);
-    /* start: after the flags are read and before the first call. drain: calls that wait for something
-     * to happen must be answered now; for programs with a submit. stop: after the last call was
-     * answered. NULL: none. */
-    enum error (*start)(struct service *service);
-    void (*drain)(struct service *service);
-    void (*stop)(struct service *service);
-    void (*log_counters)(void); /* its own, after the common ones; or NULL */
+    bool (*is_ready)(void *owner);
+    /* start: after the flags are read and before the first call; ERR_STOPPING when program_pause() said so.
+     * drain: calls that wait for something to happen must be answered now; for programs with a submit. stop:
+     * after the last call was answered, and after a start that failed, with what that has opened. NULL: none. */
+    enum error (*start)(void *owner, struct service *service);
+    void (*drain)(void *owner);
+    void (*stop)(void *owner);
+    void (*log_counters)(void *owner); /* its own, after the common ones; or NULL */
+};
+
+/* The flags. Without a database all but listen, peers and calls_max are 0. */
+struct service_settings {
+    const char *listen, *peers;
+    const char *database, *timeline_file, *kafka;
+    int64_t calls_max, queue_max, batch_max, parked_max;
 };
 
 /* Runs until SIGTERM or SIGINT. Returns the exit status. */
 int service_main(int argc, char **argv, const struct service_spec *spec);
 
-/* For start: waits a moment for something outside; ends the program on SIGTERM. */
-void service_pause(void);
+/* Starts everything; SERVING it is some moments later. On an error, which is logged, nothing is left. */
+enum error service_open(const struct service_spec *spec, const struct service_settings *settings,
+                        struct service **ret_service);
 
+/* It has been up once: the database reached, the program ready to decide. */
+bool service_was_up(const struct service *service);
+
+int service_port(const struct service *service); /* 0: it has none */
+
+void service_log_counters(const struct service *service);
+
+/* Drains and stops: drain_ms for calls in flight. NULL is fine. Returns NULL. */
+struct service *service_close(struct service *service, int drain_ms);
+
+/* ---- for start; they live as long as the service ---- */
+
+struct batch *service_batch(struct service *service);
 struct reader *service_reader(struct service *service);
+const char *service_database(const struct service *service);
 
 /* For programs with a submit: whether a transaction of theirs was written (store/write_health.h). Any
  * thread. */
 void service_tell_written(void *service, bool is_written);
-const char *service_database(const struct service *service);
-
-/* Submits count ops of a method of the program's own (no wire) and waits until all are answered.
- * Called by tasks. ops are copied; *answered gets each op back, if it is not NULL. */
-void service_run_ops(struct service *service, const struct method *method, const void *ops,
-                     size_t count, void (*answered)(const void *op));
-
-/* Submits one and returns; answered() is called on the store thread. */
-void service_submit_op(struct service *service, const struct method *method, const void *op,
-                       void (*answered)(const void *op));
 
 #endif

@@ -29,7 +29,8 @@
 struct parts {
     const char *saga_address; /* flags */
     int64_t starts_max, overdue_minutes;
-    struct service *service;
+    struct batch *batch;
+    struct reader *reader;
     struct order_saga *saga;
     struct order_sweep *sweep; /* the keeper's, as the next */
     int64_t overdue_due_us;
@@ -67,7 +68,7 @@ committed(void *owner, const struct batch_rows *rows)
             (state == BATCH_ROW_NEW || order->is_cancel_news || order->is_saga_wanted))
             order_saga_send(parts->saga, order);
     }
-    reader_wake(service_reader(parts->service), &order_get, saved, count);
+    reader_wake(parts->reader, &order_get, saved, count);
     free(saved);
 }
 
@@ -82,7 +83,7 @@ start_refused(void *owner, struct uuid order_id, const char *reason, const char 
              (int)utf8_cut(reason, FAILURE_REASON_BYTES_MAX), reason);
     snprintf(fail.detail, sizeof fail.detail, "%.*s",
              (int)utf8_cut(detail, FAILURE_DETAIL_BYTES_MAX), detail);
-    service_submit_op(parts->service, &order_fail_start_method, &fail, NULL);
+    batch_own_submit(parts->batch, &order_fail_start_method, &fail, NULL);
 }
 
 static bool
@@ -91,22 +92,19 @@ send_again(void *owner, const struct order *order)
     return order_saga_send(((struct parts *)owner)->saga, order);
 }
 
-/* A task and a start are told the service only. */
-static struct parts parts;
-
 /* Once a minute: what should have moved long ago, and has not, is for a person. */
 static void
-look_for_overdue(void)
+look_for_overdue(struct parts *parts)
 {
     struct order_overdue overdue;
     char id[UUID_TEXT_BYTES + 1];
 
-    if (clock_steady_us() < parts.overdue_due_us)
+    if (clock_steady_us() < parts->overdue_due_us)
         return;
-    parts.overdue_due_us = clock_steady_us() + OVERDUE_PERIOD_US;
-    order_sweep_overdue(parts.sweep, clock_steady_us(), clock_now_us(),
-                        parts.overdue_minutes * 60 * SECOND_US, &overdue);
-    atomic_store(&parts.overdue_count, overdue.count);
+    parts->overdue_due_us = clock_steady_us() + OVERDUE_PERIOD_US;
+    order_sweep_overdue(parts->sweep, clock_steady_us(), clock_now_us(),
+                        parts->overdue_minutes * 60 * SECOND_US, &overdue);
+    atomic_store(&parts->overdue_count, overdue.count);
     if (overdue.count == 0)
         return;
     log_error(
@@ -118,57 +116,66 @@ look_for_overdue(void)
 }
 
 static void
-log_counters(void)
+log_counters(void *owner)
 {
-    log_info("counters orders_overdue=%zu", atomic_load(&parts.overdue_count));
+    struct parts *parts = owner;
+
+    log_info("counters orders_overdue=%zu", atomic_load(&parts->overdue_count));
 }
 
 static enum error
-sweep_run(struct service *service, struct pg *pg, struct arena *arena)
+sweep_run(void *owner, struct pg *pg, struct arena *arena)
 {
+    struct parts *parts = owner;
     struct swept swept = { .op.id = uuid_v7(clock_now_us()),
                            .table = ORDER_SWEEP,
                            .name = ORDER_SWEEP_NAME };
     enum error error =
-        order_sweep_run(parts.sweep, pg, arena, clock_steady_us(), send_again, &parts);
+        order_sweep_run(parts->sweep, pg, arena, clock_steady_us(), send_again, parts);
 
-    if (error == ERR_OK && order_sweep_floor(parts.sweep, &swept.floor_seq, &swept.is_lower))
-        service_run_ops(service, &swept_method, &swept, 1, NULL);
-    look_for_overdue();
+    if (error == ERR_OK && order_sweep_floor(parts->sweep, &swept.floor_seq, &swept.is_lower))
+        batch_own_run(parts->batch, &swept_method, &swept, 1);
+    look_for_overdue(parts);
     return error;
 }
 
 static enum error
-forget_run(struct service *service, struct pg *pg, struct arena *arena)
+forget_run(void *owner, struct pg *pg, struct arena *arena)
 {
-    (void)service;
+    (void)owner;
     return order_forget_keys(pg, arena);
 }
 
 static enum error
-start(struct service *service)
+start(void *owner, struct service *service)
 {
-    struct order_saga_options options = { .address = parts.saga_address,
-                                          .in_flight_max = (size_t)parts.starts_max,
+    struct parts *parts = owner;
+    struct order_saga_options options = { .address = parts->saga_address,
+                                          .in_flight_max = (size_t)parts->starts_max,
                                           .refused = start_refused,
-                                          .owner = &parts };
+                                          .owner = parts };
 
-    parts.service = service;
-    parts.sweep = order_sweep_new(SWEEP_OPEN_MAX);
-    return order_saga_open(&options, &parts.saga);
+    parts->batch = service_batch(service);
+    parts->reader = service_reader(service);
+    parts->sweep = order_sweep_new(SWEEP_OPEN_MAX);
+    return order_saga_open(&options, &parts->saga);
 }
 
 static void
-stop(struct service *service)
+stop(void *owner)
 {
-    (void)service;
-    parts.saga = order_saga_close(parts.saga);
-    parts.sweep = order_sweep_free(parts.sweep);
+    struct parts *parts = owner;
+
+    parts->saga = order_saga_close(parts->saga);
+    parts->sweep = order_sweep_free(parts->sweep);
 }
 
-static const struct service_task tasks[] = {
+static const struct keeper_task tasks[] = {
     { .name = "start-sagas", .period_us = SWEEP_PERIOD_US, .run = sweep_run },
-    { .name = "forget-keys", .period_us = FORGET_PERIOD_US, .run = forget_run },
+    { .name = "forget-keys",
+      .period_us = FORGET_PERIOD_US,
+      .run = forget_run,
+      .has_own_thread = true },
     { 0 },
 };
 
@@ -189,12 +196,15 @@ static const struct pg_statement check = AUDIT_STATEMENT("order_check", "order_c
 int
 main(int argc, char **argv)
 {
+    struct parts parts = { 0 };
     struct batch_service batch = order_service;
     const struct service_spec spec = {
         .name = "order-svc",
         .usage = "order-svc: orders over gRPC (sagamesh.order.v1.OrderService)",
         .keys = keys,
         .values = &parts,
+        .owner = &parts,
+        .has_database = true,
         .descriptor = &sagamesh__order__v1__order_service__descriptor,
         .methods = order_methods,
         .batch = &batch,

@@ -16,6 +16,7 @@
  */
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/program.h"
 #include "mesh/service.h"
 #include "saga/saga.h"
 #include "saga/shard.h"
@@ -37,8 +38,6 @@ struct orchestrator {
     struct participants *participants;
     struct shards *shards;
 };
-
-static struct orchestrator orchestrator;
 
 /* clang-format off */
 static const struct config_key keys[] = {
@@ -75,9 +74,9 @@ load_descriptors(struct orchestrator *self)
 }
 
 static enum error
-start(struct service *service)
+start(void *owner, struct service *service)
 {
-    struct orchestrator *self = &orchestrator;
+    struct orchestrator *self = owner;
     struct shards_options options = { .conninfo = service_database(service),
                                       .queue_max = QUEUE_MAX,
                                       .wrote = service_tell_written,
@@ -88,8 +87,8 @@ start(struct service *service)
         error = catalog_read(self->definitions, self->pbjson, &self->catalog);
     while (error == ERR_OK && (error = catalog_store(self->catalog, options.conninfo)) != ERR_OK &&
            error != ERR_BAD_REQUEST) {
-        service_pause(); /* what the database cannot do now it may do later; it is logged */
-        error = ERR_OK;
+        /* What the database cannot do now it may do later; it is logged. */
+        error = program_pause() ? ERR_OK : ERR_STOPPING;
     }
     if (error == ERR_OK)
         error = participants_open(self->participant_addresses, self->pbjson, &self->participants);
@@ -99,19 +98,18 @@ start(struct service *service)
 }
 
 static void
-drain(struct service *service)
+drain(void *owner)
 {
-    (void)service;
-    shards_end_watches(orchestrator.shards);
+    shards_end_watches(((struct orchestrator *)owner)->shards);
 }
 
 static void
-stop(struct service *service)
+stop(void *owner)
 {
-    struct orchestrator *self = &orchestrator;
+    struct orchestrator *self = owner;
 
-    (void)service;
-    shards_stop(self->shards);
+    if (self->shards != NULL)
+        shards_stop(self->shards);
     self->participants = participants_close(self->participants);
     self->shards = shards_close(self->shards);
     self->catalog = catalog_free(self->catalog);
@@ -119,9 +117,9 @@ stop(struct service *service)
 }
 
 static bool
-is_ready(void)
+is_ready(void *owner)
 {
-    return shards_are_recovered(orchestrator.shards);
+    return shards_are_recovered(((struct orchestrator *)owner)->shards);
 }
 
 static void
@@ -140,7 +138,7 @@ static const struct partitions partitions[] = {
 int
 main(int argc, char **argv)
 {
-    static const struct pg_statement *const no_statements[] = { NULL };
+    struct orchestrator orchestrator = { 0 };
     const struct service_spec spec = {
         .name = "saga-svc",
         .usage = "saga-svc: drives sagas over gRPC (sagamesh.saga.v1.SagaService)",
@@ -150,7 +148,7 @@ main(int argc, char **argv)
         .methods = saga_methods,
         .submit = submit,
         .owner = &orchestrator,
-        .statements = no_statements,
+        .has_database = true,
         .partitions = partitions,
         .peers = &orchestrator.participant_addresses,
         .start = start,

@@ -8,12 +8,13 @@
  */
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
+#include "mesh/service.h"
 #include "storage-svc/storage.h"
 #include "storage-svc/storage_sweep.h"
 
 #include "sagamesh/storage/v1/storage_service.pb-c.h"
 
-static const struct service_task tasks[] = {
+static const struct keeper_task tasks[] = {
     { .name = "expire-holds", .period_us = SECOND_US / 2, .run = storage_sweep_run },
     { 0 },
 };
@@ -26,12 +27,22 @@ static const struct partitions partitions[] = {
 
 static const struct pg_statement check = AUDIT_STATEMENT("stock_check", "stock_check()");
 
+static enum error
+start(void *owner, struct service *service)
+{
+    ((struct storage_sweep *)owner)->batch = service_batch(service);
+    return ERR_OK;
+}
+
 int
 main(int argc, char **argv)
 {
+    struct storage_sweep sweep = { 0 };
     const struct service_spec spec = {
         .name = "storage-svc",
         .usage = "storage-svc: products and holds over gRPC (sagamesh.storage.v1.StorageService)",
+        .owner = &sweep,
+        .has_database = true,
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
         .methods = storage_methods,
         .batch = &storage_service,
@@ -40,6 +51,7 @@ main(int argc, char **argv)
         .tasks = tasks,
         .partitions = partitions,
         .check = &check,
+        .start = start,
     };
 
     return service_main(argc, argv, &spec);

@@ -8,9 +8,6 @@
  */
 #include "storage-svc/storage_sweep.h"
 #include "mesh/base/clock.h"
-#include "storage-svc/storage.h"
-
-#include <stdatomic.h>
 
 enum {
     LOOK_BACK_EVERY = 60, /* runs; the others walk only what is new */
@@ -20,17 +17,9 @@ enum {
     LOOK_BACK_US = 60 * 1000 * 1000,
 };
 
-static atomic_size_t failed_count; /* of the walk that goes on */
-
-static void
-count_failed(const void *op)
-{
-    if (((const struct op *)op)->problem.error != ERR_OK)
-        atomic_fetch_add(&failed_count, 1);
-}
-
-static void
-expire_all(struct service *service, const struct expire_candidate *candidates, size_t count,
+/* STORE_DOWN: not all of them ended. */
+static enum error
+expire_all(struct batch *batch, const struct expire_candidate *candidates, size_t count,
            struct arena *arena)
 {
     struct expire *ops = arena_take(arena, count * sizeof *ops);
@@ -39,13 +28,13 @@ expire_all(struct service *service, const struct expire_candidate *candidates, s
         ops[i].op.id = uuid_v7(clock_now_us());
         ops[i].hold_id = candidates[i].id;
     }
-    service_run_ops(service, &storage_expire_method, ops, count, count_failed);
+    return batch_own_run(batch, &storage_expire_method, ops, count) == 0 ? ERR_OK : ERR_STORE_DOWN;
 }
 
 /* Candidates come a thousand at a time, in order of `until`; what was ended is no candidate any more,
  * so the next thousand may begin at the same microsecond. */
 static enum error
-walk(struct service *service, struct sweep_range range, struct pg *pg, struct arena *arena)
+walk(struct batch *batch, struct sweep_range range, struct pg *pg, struct arena *arena)
 {
     struct pg_answer answer;
 
@@ -55,44 +44,43 @@ walk(struct service *service, struct sweep_range range, struct pg *pg, struct ar
 
         if (error != ERR_OK)
             return error;
-        expire_all(service, candidates, answer.count, arena);
+        error = expire_all(batch, candidates, answer.count, arena);
+        if (error != ERR_OK)
+            return error;
         if (answer.count > 0)
             range.from_us = candidates[answer.count - 1].until_us;
-        if (atomic_load(&failed_count) > 0)
-            return ERR_STORE_DOWN;
     } while (answer.count > 0);
     return ERR_OK;
 }
 
 /* One page of the walk over all holds; at its end the next one begins. */
 static enum error
-walk_all(struct service *service, int64_t now_us, struct pg *pg, struct arena *arena)
+walk_all(struct storage_sweep *sweep, int64_t now_us, struct pg *pg, struct arena *arena)
 {
-    static struct sweep_page page; /* the keeper's own, as all that is static here */
     struct pg_answer answer;
     const struct expire_candidate *found;
     enum error error;
     size_t count;
 
-    page.until_us = now_us;
-    error = pg_ask(pg, &storage_held, &page, arena, &answer);
+    sweep->page.until_us = now_us;
+    error = pg_ask(pg, &storage_held, &sweep->page, arena, &answer);
     if (error != ERR_OK)
         return error;
     found = answer.rows;
     count = answer.count;
     if (count == 0) {
-        page = (struct sweep_page){ 0 };
+        sweep->page = (struct sweep_page){ 0 };
         return ERR_OK;
     }
-    expire_all(service, found, count - 1, arena);
-    if (atomic_load(&failed_count) > 0)
-        return ERR_STORE_DOWN; /* the same page comes again */
-    page.after_id = found[count - 1].id;
+    error = expire_all(sweep->batch, found, count - 1, arena);
+    if (error != ERR_OK)
+        return error; /* the same page comes again */
+    sweep->page.after_id = found[count - 1].id;
     return ERR_OK;
 }
 
 static void
-store_floor(struct service *service, int64_t floor_us, bool is_lower)
+store_floor(struct batch *batch, int64_t floor_us, bool is_lower)
 {
     const struct swept swept = { .op.id = uuid_v7(clock_now_us()),
                                  .table = STORAGE_SWEEP,
@@ -100,38 +88,36 @@ store_floor(struct service *service, int64_t floor_us, bool is_lower)
                                  .floor_us = floor_us,
                                  .is_lower = is_lower };
 
-    service_run_ops(service, &swept_method, &swept, 1, NULL);
+    batch_own_run(batch, &swept_method, &swept, 1);
 }
 
 /* When a hold could not be ended (the database went away), the next walk begins where this one did, and
  * the stored floor stays. */
 enum error
-storage_sweep_run(struct service *service, struct pg *pg, struct arena *arena)
+storage_sweep_run(void *owner, struct pg *pg, struct arena *arena)
 {
-    static int64_t seen_us; /* where the last walk came to */
-    static int runs;
+    struct storage_sweep *sweep = owner;
     int64_t floor_us = 0, now_us = 0, latest_us;
-    bool is_whole = runs % LOOK_BACK_EVERY == 0, is_behind;
+    bool is_whole = sweep->runs % LOOK_BACK_EVERY == 0, is_behind;
     enum error error = sweep_read(pg, STORAGE_SWEEP_NAME, arena, &floor_us, &now_us);
     struct sweep_range range = { .from_us = floor_us, .to_us = now_us };
 
     if (error != ERR_OK)
         return error;
-    atomic_store(&failed_count, 0);
     latest_us = now_us - LOOK_BACK_US;
     is_behind = floor_us > latest_us;
-    if (!is_whole && seen_us > range.from_us)
-        range.from_us = seen_us;
+    if (!is_whole && sweep->seen_us > range.from_us)
+        range.from_us = sweep->seen_us;
     if (is_behind || range.from_us > now_us)
         range.from_us = latest_us;
-    error = walk(service, range, pg, arena);
-    if (error == ERR_OK && runs % WHOLE_EVERY == 0)
-        error = walk_all(service, now_us, pg, arena);
+    error = walk(sweep->batch, range, pg, arena);
+    if (error == ERR_OK && sweep->runs % WHOLE_EVERY == 0)
+        error = walk_all(sweep, now_us, pg, arena);
     if (error != ERR_OK)
         return error;
-    seen_us = now_us;
+    sweep->seen_us = now_us;
     if (is_whole || is_behind)
-        store_floor(service, latest_us, is_behind);
-    runs++;
+        store_floor(sweep->batch, latest_us, is_behind);
+    sweep->runs++;
     return ERR_OK;
 }

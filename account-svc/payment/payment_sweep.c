@@ -2,7 +2,7 @@
 #include "mesh/base/log.h"
 
 enum error
-payment_sweep_abandons(struct service *service, struct pg *pg, struct arena *arena)
+payment_sweep_abandons(void *batch, struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
     struct pg_answer answer;
@@ -17,13 +17,13 @@ payment_sweep_abandons(struct service *service, struct pg *pg, struct arena *are
         ops[i].payment_id = due[i].payment_id;
     }
     if (answer.count > 0)
-        service_run_ops(service, &payment_give_up_method, ops, answer.count, NULL);
+        batch_own_run(batch, &payment_give_up_method, ops, answer.count);
     return ERR_OK;
 }
 
 /* The COMMIT of the ops sends them. */
 enum error
-payment_sweep_signals(struct service *service, struct pg *pg, struct arena *arena)
+payment_sweep_signals(void *batch, struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
     struct pg_answer answer;
@@ -39,13 +39,13 @@ payment_sweep_signals(struct service *service, struct pg *pg, struct arena *aren
         ops[i].version = due[i].version;
     }
     if (answer.count > 0)
-        service_run_ops(service, &payment_signal_again_method, ops, answer.count, NULL);
+        batch_own_run(batch, &payment_signal_again_method, ops, answer.count);
     return ERR_OK;
 }
 
 /* Each minute, while it lasts. The oldest is named; there may be more than are counted. */
 enum error
-payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena *arena)
+payment_sweep_late_signals(void *batch, struct pg *pg, struct arena *arena)
 {
     const int64_t program_us = clock_now_us();
     struct pg_answer answer;
@@ -53,7 +53,7 @@ payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena 
     const struct signal_late *late = answer.rows;
     char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
 
-    (void)service;
+    (void)batch;
     if (answer.count > 0)
         log_error(
             "event=SIGNALS_UNHEARD payments=%zu%s payment=%s order=%s minutes=%lld "
@@ -67,7 +67,8 @@ payment_sweep_late_signals(struct service *service, struct pg *pg, struct arena 
 }
 
 enum error
-payment_sweep_unserved(struct pg *pg, struct arena *arena, bool (*is_served)(const char *provider))
+payment_sweep_unserved(struct pg *pg, struct arena *arena,
+                       bool (*is_served)(void *owner, const char *provider), void *owner)
 {
     struct pg_answer answer;
     enum error error = pg_ask(pg, &payment_overdue_providers, NULL, arena, &answer);
@@ -76,7 +77,7 @@ payment_sweep_unserved(struct pg *pg, struct arena *arena, bool (*is_served)(con
     if (error != ERR_OK)
         return error;
     for (size_t i = 0; i < answer.count; i++) {
-        if (!is_served(overdue[i].provider))
+        if (!is_served(owner, overdue[i].provider))
             log_error("provider=%s event=PROVIDER_NOT_CONFIGURED"
                       " because=\"its payments are overdue to be asked about, and this program "
                       "does not know it\""
@@ -88,13 +89,13 @@ payment_sweep_unserved(struct pg *pg, struct arena *arena, bool (*is_served)(con
 
 /* A page at a time: nobody waits for it. */
 enum error
-payment_sweep_inbox(struct service *service, struct pg *pg, struct arena *arena)
+payment_sweep_inbox(void *batch, struct pg *pg, struct arena *arena)
 {
     struct inbox_range range = { .received_before_us = clock_now_us() - ID_DAYS_KEPT * DAY_US };
     struct pg_answer answer;
     enum error error;
 
-    (void)service;
+    (void)batch;
     do {
         error = pg_ask(pg, &payment_inbox_purge, &range, arena, &answer);
     } while (answer.changed > 0);

@@ -50,7 +50,7 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 void log_rated(struct log_rate *rate, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One line for each place that left lines out and has said nothing since. The keeper calls it. */
+/* One line for each place that left lines out and has said nothing since. The main thread calls it (mesh/program.h). */
 void log_say_left_out(void);
 
 /* Takes one line out of the budget: burst at once, then one each each_us. False: it is counted in

@@ -3,11 +3,11 @@
  *
  * Two sources tell. The store thread says of each transaction whether it was written; once every one has
  * been refused for WRITE_REFUSED_US, WRITE_REFUSED_MIN of them at least, writes do not work, until one is
- * written or none was refused for WRITE_QUIET_US. And the keeper tries: all statements that write, with
+ * written or none was refused for WRITE_QUIET_US. And the thread of health tries: all statements that write, with
  * no rows (which checks rights, and whether the server may be written at all), and one row of its own,
  * every WRITE_TRY_US, and each time it looks while something is wrong.
  *
- * Thread    write_health_tell: any. The others: the keeper.
+ * Thread    write_health_tell: any. The others: one.
  * Units     *_us of the steady clock.
  */
 #ifndef MESH_STORE_WRITE_HEALTH_H

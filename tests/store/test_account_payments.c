@@ -678,8 +678,9 @@ END_TEST
 static int unserved;
 
 static bool
-is_served(const char *provider)
+is_served(void *unused, const char *provider)
 {
+    (void)unused;
     unserved += strcmp(provider, "gone") == 0;
     return strcmp(provider, "sandbox") == 0;
 }
@@ -698,11 +699,11 @@ START_TEST(unserved_is_found)
         expect(test, "");
     }
     ck_assert_int_eq(pg_connect(looker), ERR_OK);
-    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served), ERR_OK);
+    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served, NULL), ERR_OK);
     ck_assert_int_eq(unserved, 0); /* it may be leased in a moment */
     pg_fixture_run(fixture.conninfo,
                    "UPDATE provider_task SET due_us = 1 WHERE provider IN ('gone', 'sandbox')");
-    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served), ERR_OK);
+    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served, NULL), ERR_OK);
     ck_assert_int_eq(unserved, 1);
     pg_fixture_run(fixture.conninfo, "DELETE FROM provider_task WHERE provider = 'gone'");
     arena_free(arena);

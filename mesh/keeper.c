@@ -1,0 +1,208 @@
+/* A worker is a thread, a connection and the tasks that it runs in turn. Worker 0 has the tasks that share,
+ * and the partitions, which are a task like the others; each task with its own thread is one worker more.
+ *
+ * The thread sleeps in queue_take() on a queue that nobody fills: closing it wakes and ends the thread. */
+#include "mesh/keeper.h"
+
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/base/queue.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define LOOK_US                                                                                    \
+    (SECOND_US / 2) /* while may_run says no; and how late a jump of the clock is seen */
+#define PARTITIONS_US (3600 * SECOND_US)
+#define PARTITIONS_AGAIN_US (10 * SECOND_US)
+#define RARE_US (60 * SECOND_US) /* a connection that is used no more often is closed in between */
+
+/* A task and when it is due. */
+struct turn {
+    const struct keeper_task *task;
+    void *owner;
+    int64_t due_us; /* 0: at once */
+};
+
+struct worker {
+    struct keeper *keeper;
+    struct pg *pg;
+    struct queue *queue; /* never filled */
+    pthread_t thread;
+    struct turn *turns;
+    size_t turn_count;
+    bool is_rare; /* none of its tasks is due within RARE_US of its last run */
+};
+
+struct keeper {
+    struct keeper_options options;
+    atomic_bool is_over;
+    struct worker *workers;
+    size_t worker_count;
+    /* Worker 0's. When partitions are due next: by steady time, and at once when the wall clock has jumped,
+     * since the steady one stands still while a machine is suspended. */
+    int64_t partitions_due_us, partitions_wall_us;
+};
+
+const struct pg_statement *const keeper_statements[] = { &partitions_keep, &partitions_drop, NULL };
+
+/* ---- partitions ---- */
+
+/* What fails is said by pg.c. Another replica may be at it in this very moment: then once more in a while. */
+static enum error
+keep_partitions(void *owner, struct pg *pg, struct arena *arena)
+{
+    struct keeper *keeper = owner;
+    const struct partitions *partitions = keeper->options.partitions;
+    int64_t now_us = clock_steady_us(), wall_us = clock_now_us();
+    enum error error;
+
+    (void)arena;
+    if (now_us < keeper->partitions_due_us &&
+        wall_us < keeper->partitions_wall_us + PARTITIONS_US &&
+        wall_us > keeper->partitions_wall_us - PARTITIONS_US)
+        return ERR_OK;
+    error = partitions_make(partitions, pg);
+    if (error == ERR_OK)
+        error = partitions_forget(partitions, pg);
+    keeper->partitions_due_us = now_us + (error == ERR_OK ? PARTITIONS_US : PARTITIONS_AGAIN_US);
+    keeper->partitions_wall_us = wall_us;
+    return ERR_OK;
+}
+
+static const struct keeper_task partitions_task = { .name = "partitions",
+                                                    .period_us = LOOK_US,
+                                                    .run = keep_partitions };
+
+/* ---- the threads ---- */
+
+static void
+run_turn(struct turn *turn, struct pg *pg)
+{
+    struct arena *arena = arena_new();
+    enum error error = pg_connect(pg);
+
+    if (error == ERR_OK)
+        error = turn->task->run(turn->owner, pg, arena);
+    if (error != ERR_OK && error != ERR_STORE_DOWN)
+        log_error("task=%s answer=%s", turn->task->name, error_name(error));
+    arena_free(arena);
+    turn->due_us = clock_steady_us() + turn->task->period_us;
+}
+
+/* Runs what is due. Returns when the next one is. */
+static int64_t
+run_turns(struct worker *worker)
+{
+    const struct keeper_options *options = &worker->keeper->options;
+    int64_t next_us = clock_steady_us() + RARE_US;
+
+    for (size_t i = 0; i < worker->turn_count; i++) {
+        struct turn *turn = &worker->turns[i];
+
+        if (!options->may_run(options->may_run_owner))
+            return clock_steady_us() + LOOK_US;
+        if (clock_steady_us() >= turn->due_us)
+            run_turn(turn, worker->pg);
+        if (turn->due_us < next_us)
+            next_us = turn->due_us;
+    }
+    if (worker->is_rare)
+        pg_disconnect(worker->pg);
+    return next_us;
+}
+
+static void *
+worker_main(void *context)
+{
+    struct worker *worker = context;
+    size_t count;
+
+    while (!queue_is_closed(worker->queue)) {
+        int64_t next_us = run_turns(worker), now_us = clock_steady_us();
+
+        if (next_us > now_us)
+            queue_take(worker->queue, 1, next_us - now_us, &count);
+    }
+    return NULL;
+}
+
+/* ---- open and close ---- */
+
+static void
+worker_add_turn(struct worker *worker, const struct keeper_task *task, void *owner)
+{
+    worker->turns = memory_grow(worker->turns, (worker->turn_count + 1) * sizeof *worker->turns);
+    worker->turns[worker->turn_count++] = (struct turn){ .task = task, .owner = owner };
+    worker->is_rare = (worker->turn_count == 1 || worker->is_rare) && task->period_us > RARE_US;
+}
+
+/* Every task to its worker. Workers stay where they are once threads know them, so all of this comes first. */
+static void
+share_out(struct keeper *keeper)
+{
+    const struct keeper_options *options = &keeper->options;
+
+    if (options->partitions != NULL)
+        worker_add_turn(&keeper->workers[0], &partitions_task, keeper);
+    for (const struct keeper_task *task = options->tasks; task != NULL && task->name != NULL;
+         task++) {
+        struct worker *worker = &keeper->workers[0];
+
+        if (task->has_own_thread)
+            worker = &keeper->workers[keeper->worker_count++];
+        worker_add_turn(worker, task, options->owner);
+    }
+}
+
+static void
+worker_start(struct keeper *keeper, struct worker *worker)
+{
+    const struct keeper_options *options = &keeper->options;
+
+    worker->keeper = keeper;
+    worker->queue = queue_new(1);
+    worker->pg = pg_new(options->conninfo, options->application, options->statements);
+    pg_be_patient(worker->pg, PG_ROUND_US_MAX, &keeper->is_over);
+    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+        abort();
+}
+
+struct keeper *
+keeper_open(const struct keeper_options *options)
+{
+    struct keeper *keeper = memory_take(sizeof *keeper);
+    size_t most = 1;
+
+    for (const struct keeper_task *task = options->tasks; task != NULL && task->name != NULL;
+         task++)
+        most += task->has_own_thread;
+    keeper->options = *options;
+    keeper->workers = memory_take(most * sizeof *keeper->workers);
+    keeper->worker_count = 1;
+    share_out(keeper);
+    for (size_t i = 0; i < keeper->worker_count; i++)
+        worker_start(keeper, &keeper->workers[i]);
+    return keeper;
+}
+
+struct keeper *
+keeper_close(struct keeper *keeper)
+{
+    if (keeper == NULL)
+        return NULL;
+    atomic_store(&keeper->is_over, true);
+    for (size_t i = 0; i < keeper->worker_count; i++)
+        queue_close(keeper->workers[i].queue);
+    for (size_t i = 0; i < keeper->worker_count; i++) {
+        struct worker *worker = &keeper->workers[i];
+
+        pthread_join(worker->thread, NULL);
+        worker->pg = pg_free(worker->pg);
+        worker->queue = queue_free(worker->queue);
+        free(worker->turns);
+    }
+    free(keeper->workers);
+    free(keeper);
+    return NULL;
+}

@@ -1,0 +1,49 @@
+/* keeper.h -- What a program does by itself every so often: its tasks, and the upkeep of partitions.
+ *
+ * One thread with one connection runs the tasks, one after the other, each when its period is over, and
+ * keeps the partitions. A task that may take long has a thread and a connection of its own, and holds up
+ * no other. All of them rest while may_run says no (the database is away), but for what is under way.
+ *
+ * A task reads over the connection that it is given, and changes rows only by ops (store/batch_own.h).
+ *
+ * Thread    keeper_open/close: one. may_run: any of the keeper's.
+ * Memory    Tables, texts and owners must outlive the keeper. What a task takes from its arena goes when it
+ *           returns.
+ * Errors    What a task returns is logged, but for STORE_DOWN, of which pg.c has spoken; it runs again when
+ *           its period is over.
+ * Units     *_us microseconds of the steady clock.
+ */
+#ifndef MESH_KEEPER_H
+#define MESH_KEEPER_H
+
+#include "mesh/store/partition.h"
+#include "mesh/store/pg.h"
+
+struct keeper_task {
+    const char *name;
+    int64_t period_us; /* from the end of a run to the begin of the next */
+    enum error (*run)(void *owner, struct pg *pg, struct arena *arena);
+    bool has_own_thread; /* for one that may take longer than the others should wait */
+};
+
+struct keeper_options {
+    const char *conninfo, *application;
+    const struct pg_statement *const *statements; /* of all tasks; ends with NULL */
+    const struct partitions *partitions;          /* ends with a row of zeros; or NULL */
+    const struct keeper_task *tasks;              /* ends with a row of zeros; or NULL */
+    void *owner;                                  /* of the tasks */
+    bool (*may_run)(void *owner);
+    void *may_run_owner;
+};
+
+struct keeper;
+
+/* What its connections prepare beside options.statements; ends with NULL. */
+extern const struct pg_statement *const keeper_statements[];
+
+struct keeper *keeper_open(const struct keeper_options *options);
+
+/* Breaks off a statement that is under way; ops that are, it waits for. NULL is fine. Returns NULL. */
+struct keeper *keeper_close(struct keeper *keeper);
+
+#endif

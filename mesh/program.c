@@ -1,0 +1,216 @@
+/* One thread, which sleeps in sigtimedwait(): a signal is what it returns. */
+#include "mesh/program.h"
+
+#include "mesh/base/clock.h"
+#include "mesh/base/descriptor.h"
+#include "mesh/base/log.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { PAUSE_MS = 100, READY_LOOK_MS = 20, TICK_MS = 1000 };
+
+/* Of the common flags. */
+struct settings {
+    const char *ready_file;
+    int64_t descriptors_max, unready_ms, drain_ms;
+    bool debug;
+};
+
+/* clang-format off */
+static const struct config_key common_keys[] = {
+    { "ready-file",      CONFIG_TEXT, "",   0,  0,       "file to write the port or ports into once it serves", offsetof(struct settings, ready_file) },
+    { "debug",           CONFIG_FLAG, NULL, 0,  0,       "log more", offsetof(struct settings, debug) },
+};
+static const struct config_key descriptors_key =
+    { "descriptors-max", CONFIG_INT,  NULL, 64, 1 << 20, "open files and connections, as far as the hard limit allows; a quarter, 1024 at most, is kept from clients", offsetof(struct settings, descriptors_max) };
+static const struct config_key unready_key =
+    { "unready-ms",      CONFIG_INT,  NULL, 0,  600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that nobody is sent here any more", offsetof(struct settings, unready_ms) };
+static const struct config_key drain_key =
+    { "drain-ms",        CONFIG_INT,  NULL, 0,  600000,  "milliseconds after SIGTERM for what is in flight to end", offsetof(struct settings, drain_ms) };
+/* clang-format on */
+
+enum { COMMON_KEYS = sizeof common_keys / sizeof *common_keys, KEYS_MAX = COMMON_KEYS + 3 };
+
+static void
+signals_fill(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGUSR1);
+}
+
+/* 0: none came in wait_ms. */
+static int
+signal_wait(int64_t wait_ms)
+{
+    const struct timespec pause = { .tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000 };
+    sigset_t signals;
+    int signal_number;
+
+    signals_fill(&signals);
+    signal_number = sigtimedwait(&signals, NULL, &pause);
+    return signal_number < 0 ? 0 : signal_number;
+}
+
+static bool
+is_end(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+bool
+program_pause(void)
+{
+    return !is_end(signal_wait(PAUSE_MS));
+}
+
+/* ---- flags ---- */
+
+/* A common flag with the program's default; none without. */
+static void
+key_add(struct config_key *keys, size_t *count, struct config_key key, const char *fallback)
+{
+    if (fallback == NULL)
+        return;
+    key.fallback = fallback;
+    keys[(*count)++] = key;
+}
+
+static void
+flags_read(int argc, char **argv, const struct program *program, struct settings *settings)
+{
+    struct config_key keys[KEYS_MAX + 1] = { 0 };
+    struct config_table tables[PROGRAM_TABLES_MAX + 1] = { 0 };
+    const struct config_table *own = program->tables;
+    size_t key_count = 0, table_count = 0;
+
+    for (; own != NULL && own->keys != NULL; own++) {
+        assert(table_count < PROGRAM_TABLES_MAX);
+        tables[table_count++] = *own;
+    }
+    for (; key_count < COMMON_KEYS; key_count++)
+        keys[key_count] = common_keys[key_count];
+    key_add(keys, &key_count, descriptors_key, program->descriptors_max);
+    key_add(keys, &key_count, unready_key, program->unready_ms);
+    key_add(keys, &key_count, drain_key, program->drain_ms);
+    tables[table_count++] = (struct config_table){ keys, settings };
+    if (config_read(argc, argv, program->usage, tables, table_count) == 0)
+        return;
+    fprintf(stderr, "%s: '%s' is no flag (--help lists the flags)\n", program->name, argv[0]);
+    exit(2);
+}
+
+/* ---- from ready to stopped ---- */
+
+/* Complete when it appears. */
+static void
+ready_file_write(const char *path, const int ports[PROGRAM_PORTS_MAX])
+{
+    char temporary[4096];
+    FILE *file;
+
+    if (path[0] == '\0')
+        return;
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    file = fopen(temporary, "we");
+    for (size_t i = 0; file != NULL && i < PROGRAM_PORTS_MAX && ports[i] != 0; i++)
+        fprintf(file, i == 0 ? "%d" : " %d", ports[i]);
+    if (file == NULL || fputc('\n', file) == EOF || fclose(file) != 0 ||
+        rename(temporary, path) != 0)
+        log_error("ready_file=%s because=\"cannot be written\"", path);
+}
+
+static bool
+look_ready(const struct program *program, const struct settings *settings)
+{
+    int ports[PROGRAM_PORTS_MAX] = { 0 };
+
+    if (program->is_ready != NULL && !program->is_ready(program->owner, ports))
+        return false;
+    ready_file_write(settings->ready_file, ports);
+    return true;
+}
+
+static void
+tick(const struct program *program)
+{
+    log_say_left_out();
+    if (program->tick != NULL)
+        program->tick(program->owner);
+}
+
+/* Until SIGTERM or SIGINT. */
+static void
+run(const struct program *program, const struct settings *settings)
+{
+    int64_t tick_due_us = 0;
+    bool is_ready = false;
+    int signal_number = 0;
+
+    while (!is_end(signal_number)) {
+        int64_t now_us = clock_steady_us();
+
+        if (signal_number == SIGUSR1 && program->log_counters != NULL)
+            program->log_counters(program->owner);
+        if (now_us >= tick_due_us) {
+            tick(program);
+            tick_due_us = now_us + TICK_MS * 1000;
+        }
+        is_ready = is_ready || look_ready(program, settings);
+        signal_number = signal_wait(is_ready ? TICK_MS : READY_LOOK_MS);
+    }
+}
+
+/* A load balancer that asks whether the program is ready learns it before the ports close. A second SIGTERM
+ * ends the wait. */
+static void
+unready(const struct program *program, const struct settings *settings)
+{
+    int64_t until_us = clock_steady_us() + settings->unready_ms * 1000, left_us;
+    int signal_number = 0;
+
+    log_info("stopping=yes unready_ms=%lld drain_ms=%lld", (long long)settings->unready_ms,
+             (long long)settings->drain_ms);
+    program->unready(program->owner);
+    while (!is_end(signal_number) && (left_us = until_us - clock_steady_us()) > 0)
+        signal_number = signal_wait(left_us / 1000 + 1);
+}
+
+static void
+stop(const struct program *program, const struct settings *settings)
+{
+    if (program->unready_ms != NULL)
+        unready(program, settings);
+    else
+        log_info("stopping=yes drain_ms=%lld", (long long)settings->drain_ms);
+    if (program->close != NULL)
+        program->close(program->owner, (int)settings->drain_ms);
+}
+
+int
+program_main(int argc, char **argv, const struct program *program)
+{
+    struct settings settings = { 0 };
+    sigset_t signals;
+    enum error error;
+
+    flags_read(argc, argv, program, &settings);
+    log_open(program->name, settings.debug ? LOG_DEBUG : LOG_INFO);
+    if (program->descriptors_max != NULL)
+        log_info("descriptors_max=%zu", descriptors_raise((size_t)settings.descriptors_max));
+    signals_fill(&signals); /* blocked before any thread starts: only this one gets them */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    error = program->open(program->owner);
+    if (error != ERR_OK)
+        return error == ERR_STOPPING ? 0 : 1;
+    run(program, &settings);
+    stop(program, &settings);
+    return 0;
+}

@@ -1,0 +1,183 @@
+/* Each look is due by the steady clock, and the thread sleeps in queue_take() until the next one, on a queue
+ * that nobody fills: closing it ends the sleep. */
+#include "mesh/service_health.h"
+
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
+#include "mesh/base/queue.h"
+#include "mesh/store/pg_hosts.h"
+#include "mesh/store/store_clock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    LOOK_US = SECOND_US,
+    LOOK_FIRST_US = SECOND_US / 20, /* until it is up for the first time */
+    PORT_PROBE_US = 5 * SECOND_US,
+    PORT_PROBE_MS = 2000,
+    HOSTS_LOOK_US = 10 * SECOND_US,
+    PORT_PROBES_MAX = 6, /* in a row without an answer: half a minute, and counted so that a machine
+                            that stood still is one of them */
+};
+
+struct service_health {
+    struct service_health_options options;
+    struct pg *pg; /* NULL: no database */
+    struct queue *queue;
+    pthread_t thread;
+    atomic_bool is_up, was_up;
+    bool is_healthy; /* the thread's, as the next: what the server and the log were told */
+    int missed;      /* probes of the port, in a row */
+    int64_t look_due_us, port_due_us, hosts_due_us;
+};
+
+enum error
+service_health_hear(struct pg *pg, struct clock_watch *clock)
+{
+    struct arena *arena = arena_new();
+    int64_t asked_us, database_us;
+    enum error error = pg_connect(pg);
+
+    if (error == ERR_OK)
+        error = store_clock_ask(pg, arena, &asked_us, &database_us);
+    if (error == ERR_OK)
+        clock_watch_database(clock, asked_us, database_us);
+    arena_free(arena);
+    return error;
+}
+
+static bool
+database_is_well(struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+
+    return health->pg == NULL || (service_health_hear(health->pg, options->clock) == ERR_OK &&
+                                  write_health_look(options->writes, health->pg));
+}
+
+static void
+log_health(const struct service_health *health, bool is_up)
+{
+    const struct rpc_server *server = health->options.server;
+    const char *serving = health->is_healthy ? "yes" : "no";
+    const char *because =
+        is_up && !health->is_healthy ? " because=\"this machine's clock is wrong\"" : "";
+
+    if (server == NULL)
+        log_info("serving=%s%s", serving, because);
+    else
+        log_info("serving=%s port=%d%s", serving, rpc_server_port(server), because);
+}
+
+static void
+look(struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+    bool was_up = atomic_load(&health->was_up);
+    bool is_up = database_is_well(health) &&
+                 (was_up || options->is_ready == NULL || options->is_ready(options->owner));
+    bool is_healthy = is_up && clock_watch_is_fit(options->clock);
+
+    if (is_healthy != health->is_healthy) {
+        health->is_healthy = is_healthy;
+        if (options->server != NULL)
+            rpc_server_set_serving(options->server, is_healthy);
+        log_health(health, is_up);
+    }
+    atomic_store(&health->is_up, is_up);
+    if (is_up)
+        atomic_store(&health->was_up, true);
+}
+
+/* A port at which this program does not answer any more is a defect, here or in the core. What is under way
+ * is stored, so ending is safe, and a supervisor starts a program that listens. */
+static void
+probe_port(struct service_health *health)
+{
+    const struct rpc_server *server = health->options.server;
+    enum error error = rpc_server_probe(server, PORT_PROBE_MS);
+
+    if (error == ERR_OK)
+        health->missed = 0;
+    if (error != ERR_UNREACHABLE)
+        return;
+    health->missed++;
+    log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(server), health->missed);
+    if (health->missed < PORT_PROBES_MAX)
+        return;
+    log_error("port=%d event=PORT_DEAF next=ENDING because=\"this program does not answer at its "
+              "own port\"",
+              rpc_server_port(server));
+    _exit(1);
+}
+
+static void *
+health_main(void *context)
+{
+    struct service_health *health = context;
+    const struct service_health_options *options = &health->options;
+    size_t count;
+
+    while (!queue_is_closed(health->queue)) {
+        int64_t now_us = clock_steady_us();
+
+        if (now_us >= health->look_due_us) {
+            look(health);
+            health->look_due_us = now_us + (atomic_load(&health->was_up) ? LOOK_US : LOOK_FIRST_US);
+        }
+        if (options->server != NULL && now_us >= health->port_due_us) {
+            probe_port(health);
+            health->port_due_us = now_us + PORT_PROBE_US;
+        }
+        if (health->pg != NULL && now_us >= health->hosts_due_us) {
+            pg_hosts_look(options->conninfo, options->application);
+            health->hosts_due_us = now_us + HOSTS_LOOK_US;
+        }
+        now_us = clock_steady_us();
+        if (health->look_due_us > now_us)
+            queue_take(health->queue, 1, health->look_due_us - now_us, &count);
+    }
+    return NULL;
+}
+
+struct service_health *
+service_health_open(const struct service_health_options *options)
+{
+    struct service_health *health = memory_take(sizeof *health);
+
+    health->options = *options;
+    if (options->conninfo != NULL)
+        health->pg = pg_new(options->conninfo, options->application, options->statements);
+    health->queue = queue_new(1);
+    if (pthread_create(&health->thread, NULL, health_main, health) != 0)
+        abort();
+    return health;
+}
+
+bool
+service_health_is_up(const struct service_health *health)
+{
+    return atomic_load(&health->is_up);
+}
+
+bool
+service_health_was_up(const struct service_health *health)
+{
+    return atomic_load(&health->was_up);
+}
+
+struct service_health *
+service_health_close(struct service_health *health)
+{
+    if (health == NULL)
+        return NULL;
+    queue_close(health->queue);
+    pthread_join(health->thread, NULL);
+    health->pg = pg_free(health->pg);
+    health->queue = queue_free(health->queue);
+    free(health);
+    return NULL;
+}

@@ -1,0 +1,50 @@
+/* service_health.h -- May clients be sent here? A thread that asks, and does nothing else.
+ *
+ * Health follows the database: a service that cannot reach it, or whose writes are refused
+ * (store/write_health.h), is NOT_SERVING. It follows the clock too: one whose clock is wrong is NOT_SERVING.
+ * And the thread calls the program's own port (PORT_SILENT): one that does not answer for half a minute ends
+ * the process, so that a supervisor starts a program that listens.
+ *
+ * The thread has a connection of its own, so that no task of the keeper delays it, however slow.
+ *
+ * Thread    service_health_open/close, service_health_hear: one. The others: any.
+ * Memory    The options' texts and parts must outlive it.
+ * Errors    Each change of health is a line (serving=yes|no).
+ */
+#ifndef MESH_SERVICE_HEALTH_H
+#define MESH_SERVICE_HEALTH_H
+
+#include "mesh/rpc/clock_watch.h"
+#include "mesh/rpc/server.h"
+#include "mesh/store/write_health.h"
+
+struct service_health_options {
+    struct rpc_server *server; /* told of each change; NULL: there is none */
+    struct clock_watch *clock;
+    /* All statements of the program, so that a database without one of them is found now; those of
+     * write_health and store_clock among them. */
+    const struct pg_statement *const *statements;
+    const char *conninfo, *application; /* conninfo NULL: there is no database */
+    struct write_health *writes;        /* NULL without a database */
+    /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */
+    bool (*is_ready)(void *owner);
+    void *owner;
+};
+
+struct service_health;
+
+struct service_health *service_health_open(const struct service_health_options *options);
+
+/* The database is there and writes work, and the program is ready. */
+bool service_health_is_up(const struct service_health *health);
+
+/* It has been up at least once. */
+bool service_health_was_up(const struct service_health *health);
+
+/* NULL is fine. Returns NULL. */
+struct service_health *service_health_close(struct service_health *health);
+
+/* Asks the database what its clock says, and tells the watch. */
+enum error service_health_hear(struct pg *pg, struct clock_watch *clock);
+
+#endif

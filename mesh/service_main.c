@@ -1,0 +1,88 @@
+/* A service as a program: its flags, and the callbacks of mesh/program.h. */
+#include "mesh/program.h"
+#include "mesh/service.h"
+
+#include "mesh/store/pg_timeline.h"
+
+/* clang-format off */
+static const struct config_key keys[] = {
+    { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0,         "address and port for gRPC; port 0 picks one", offsetof(struct service_settings, listen) },
+    { "peers",      CONFIG_TEXT, "",            0, 0,         "host:port,... of programs to compare clocks with, beside those that it calls", offsetof(struct service_settings, peers) },
+    { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct service_settings, calls_max) },
+    { 0 },
+};
+static const struct config_key database_keys[] = {
+    { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct service_settings, database) },
+    { "timeline-file", CONFIG_TEXT, "",         0, 0,         "file that keeps the newest timeline of the database met, so that an old primary is left alone after a restart too", offsetof(struct service_settings, timeline_file) },
+    { "kafka",      CONFIG_TEXT, "",            0, 0,         "host:port,... of Kafka for its events; empty: they wait", offsetof(struct service_settings, kafka) },
+    { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct service_settings, queue_max) },
+    { "batch-max",  CONFIG_INT,  "256",         1, 4096,      "calls of one transaction", offsetof(struct service_settings, batch_max) },
+    { "parked-max", CONFIG_INT,  "10000",       0, 1 << 20,   "reads that may wait for a change", offsetof(struct service_settings, parked_max) },
+    { 0 },
+};
+/* clang-format on */
+
+struct life {
+    const struct service_spec *spec;
+    struct service_settings settings;
+    struct service *service;
+};
+
+static enum error
+open(void *owner)
+{
+    struct life *life = owner;
+
+    if (life->spec->has_database)
+        pg_timeline_open(life->settings.timeline_file);
+    return service_open(life->spec, &life->settings, &life->service);
+}
+
+static bool
+is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
+{
+    const struct life *life = owner;
+
+    ret_ports[0] = service_port(life->service);
+    return service_was_up(life->service);
+}
+
+static void
+log_counters(void *owner)
+{
+    service_log_counters(((struct life *)owner)->service);
+}
+
+static void
+close(void *owner, int drain_ms)
+{
+    struct life *life = owner;
+
+    life->service = service_close(life->service, drain_ms);
+}
+
+int
+service_main(int argc, char **argv, const struct service_spec *spec)
+{
+    struct life life = { .spec = spec };
+    struct config_table tables[PROGRAM_TABLES_MAX] = { { keys, &life.settings } };
+    const struct program program = {
+        .name = spec->name,
+        .usage = spec->usage,
+        .tables = tables,
+        .descriptors_max = "16384",
+        .drain_ms = "5000",
+        .owner = &life,
+        .open = open,
+        .is_ready = is_ready,
+        .log_counters = log_counters,
+        .close = close,
+    };
+    size_t count = 1;
+
+    if (spec->has_database)
+        tables[count++] = (struct config_table){ database_keys, &life.settings };
+    if (spec->keys != NULL)
+        tables[count++] = (struct config_table){ spec->keys, spec->values };
+    return program_main(argc, argv, &program);
+}
