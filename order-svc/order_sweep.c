@@ -1,5 +1,6 @@
 #include "order-svc/order_sweep.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/heap.h"
 #include "mesh/base/log.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum {
 struct open_order {
     struct open_order *next; /* of the same bucket */
     struct uuid id;
-    int64_t due_us; /* by clock_steady_us(), as met_us */
+    struct heap_item due; /* by clock_steady_us(), as met_us */
     int64_t backoff_us;
     int64_t placed_at_us, met_us;
 };
@@ -42,8 +43,8 @@ struct order_sweep {
     int64_t due_floor;            /* -1: none */
     uint64_t runs, round_run;     /* when the next round may begin */
     struct open_order *buckets[BUCKETS];
-    struct open_order **heap; /* by due_us; those that are being looked at are not in it */
-    size_t open_count, heap_count, heap_room;
+    struct heap due; /* those that are being looked at are not in it */
+    size_t open_count;
 };
 
 struct order_sweep *
@@ -68,7 +69,7 @@ order_sweep_free(struct order_sweep *sweep)
         }
     }
     if (sweep != NULL)
-        free(sweep->heap);
+        heap_free(&sweep->due);
     free(sweep);
     return NULL;
 }
@@ -80,38 +81,6 @@ order_sweep_open_count(const struct order_sweep *sweep)
 }
 
 /* ---- what is open: by id, and by when it is due ---- */
-
-static void
-heap_push(struct order_sweep *sweep, struct open_order *open)
-{
-    size_t at = sweep->heap_count++;
-
-    if (sweep->heap_count > sweep->heap_room) {
-        sweep->heap_room = sweep->heap_room == 0 ? 1024 : 2 * sweep->heap_room;
-        sweep->heap = memory_grow(sweep->heap, sweep->heap_room * sizeof *sweep->heap);
-    }
-    for (; at > 0 && sweep->heap[(at - 1) / 2]->due_us > open->due_us; at = (at - 1) / 2)
-        sweep->heap[at] = sweep->heap[(at - 1) / 2];
-    sweep->heap[at] = open;
-}
-
-static struct open_order *
-heap_pop(struct order_sweep *sweep)
-{
-    struct open_order **heap = sweep->heap, *first = heap[0], *last = heap[--sweep->heap_count];
-    size_t at = 0, child;
-
-    while ((child = 2 * at + 1) < sweep->heap_count) {
-        if (child + 1 < sweep->heap_count && heap[child + 1]->due_us < heap[child]->due_us)
-            child++;
-        if (heap[child]->due_us >= last->due_us)
-            break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = last;
-    return first;
-}
 
 static struct open_order **
 bucket_of(struct order_sweep *sweep, struct uuid id)
@@ -136,10 +105,10 @@ remember(struct order_sweep *sweep, const struct sweep_candidate *found, int64_t
     open->next = *bucket;
     *bucket = open;
     sweep->open_count++;
-    heap_push(sweep, open);
+    heap_set(&sweep->due, &open->due, 0);
 }
 
-/* It is not in the heap. */
+/* It is not due. */
 static void
 forget(struct order_sweep *sweep, struct open_order *gone)
 {
@@ -331,10 +300,9 @@ put_off(struct order_sweep *sweep, struct open_order *open, int64_t steady_us)
         forget(sweep, open);
         return;
     }
-    open->due_us = steady_us + open->backoff_us;
+    heap_set(&sweep->due, &open->due, steady_us + open->backoff_us);
     open->backoff_us =
         open->backoff_us * 2 < SWEEP_BACKOFF_MAX_US ? open->backoff_us * 2 : SWEEP_BACKOFF_MAX_US;
-    heap_push(sweep, open);
 }
 
 static enum error
@@ -359,7 +327,7 @@ look_at(struct order_sweep *sweep, struct open_order **due, size_t count, struct
             put_off(sweep, due[i], steady_us);
         } else {
             error = error == ERR_OK ? ERR_BUSY : error;
-            heap_push(sweep, due[i]); /* stays due */
+            heap_set(&sweep->due, &due[i]->due, due[i]->due.key); /* stays due */
         }
     }
     return error;
@@ -370,14 +338,15 @@ order_sweep_run(struct order_sweep *sweep, struct pg *pg, struct arena *arena, i
                 bool (*send)(void *owner, const struct order *order), void *owner)
 {
     struct open_order *due[LOOK_MAX];
+    struct heap_item *item;
     enum error error = walk(sweep, pg, arena, steady_us);
 
     sweep->runs++;
     for (int round = 0; error == ERR_OK && round < SWEEP_SENDS_MAX / LOOK_MAX; round++) {
         size_t count = 0;
 
-        while (count < LOOK_MAX && sweep->heap_count > 0 && sweep->heap[0]->due_us <= steady_us)
-            due[count++] = heap_pop(sweep);
+        while (count < LOOK_MAX && (item = heap_pop_due(&sweep->due, steady_us)) != NULL)
+            due[count++] = HEAP_OWNER(item, struct open_order, due);
         if (count == 0)
             break;
         error = look_at(sweep, due, count, pg, arena, steady_us, send, owner);

@@ -291,7 +291,7 @@ shard_send_due(struct shard *shard, struct tick *tick, struct live *live)
         participants_call(shard->shards->options.participants, &due.calls[i],
                           live->instance->traceparent, tick->arena, call);
     }
-    if (due.call_count == 0 && due.look_again_us != 0 && due.look_again_us != live->next_us)
+    if (due.call_count == 0 && due.look_again_us != 0 && due.look_again_us != timer_us(live))
         timer_set(shard, live, due.look_again_us);
     due_free(&due);
 }
@@ -364,12 +364,13 @@ shard_look(struct shard *shard)
 static int64_t
 wait_us(const struct shard *shard)
 {
+    const struct heap_item *first = heap_first(&shard->timers);
     int64_t now_us = time_now(shard, clock_steady_us()), wait = shard->house_due_us - now_us;
 
     if (shard->park_due_us - now_us < wait)
         wait = shard->park_due_us - now_us;
-    if (shard->timer_count > 0 && shard->timers[0].at_us - now_us < wait)
-        wait = shard->timers[0].at_us - now_us;
+    if (first != NULL && first->key - now_us < wait)
+        wait = first->key - now_us;
     if (shard->watch_due_us != 0 && shard->watch_due_us - now_us < wait)
         wait = shard->watch_due_us - now_us;
     return wait < 0 ? 0 : wait;
@@ -540,7 +541,7 @@ shard_free(struct shard *shard)
     records_free(&shard->records);
     json_writer_free(&shard->line);
     free(shard->page);
-    free(shard->timers);
+    heap_free(&shard->timers);
     journal_free(shard->journal);
     queue_free(shard->queue);
 }

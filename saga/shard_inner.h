@@ -2,6 +2,7 @@
 #ifndef SAGA_SHARD_INNER_H
 #define SAGA_SHARD_INNER_H
 
+#include "mesh/base/heap.h"
 #include "mesh/store/journal.h"
 #include "saga/engine/engine.h"
 #include "saga/saga.h"
@@ -44,18 +45,13 @@ struct live {
     uint64_t fingerprint;                    /* of its Start */
     int64_t place;                           /* in the order of arrival: place_next() */
     int64_t first_page;                      /* the oldest page it needs */
-    int64_t parked_page;   /* a parked row is folded up to here; 0: there is no row */
-    int64_t next_us;       /* the timer that was set; 0: none */
-    enum phase phase;      /* of one that is parked */
-    int64_t touched_us;    /* of the last event */
-    struct call *watchers; /* Watch calls that wait, linked by their items */
-    bool is_under_way;     /* an attempt was sent and not answered */
-    bool is_touched;       /* in this tick's list */
-};
-
-struct timer {
-    int64_t at_us;
-    struct uuid id;
+    int64_t parked_page;    /* a parked row is folded up to here; 0: there is no row */
+    struct heap_item timer; /* when it is to be looked at */
+    enum phase phase;       /* of one that is parked */
+    int64_t touched_us;     /* of the last event */
+    struct call *watchers;  /* Watch calls that wait, linked by their items */
+    bool is_under_way;      /* an attempt was sent and not answered */
+    bool is_touched;        /* in this tick's list */
 };
 
 /* What a tick gathers. Lives in the tick's arena. */
@@ -96,8 +92,7 @@ struct shard {
     struct live *awake_first, *awake_last; /* those in memory, as they came there */
     size_t awake_count, awake_most;        /* now, and since memory was given back */
     struct live *park_next;                /* where the round goes on; NULL: the next one begins */
-    struct timer *timers;                  /* a heap, earliest first; entries may be stale */
-    size_t timer_count, timer_size;
+    struct heap timers;                    /* of lives */
     struct records records;
     struct json_writer line;
     char *page; /* the tick's records, one a line */
@@ -164,6 +159,8 @@ void shard_look(struct shard *shard);
 /* ---- shard_timer.c ---- */
 
 void timer_set(struct shard *shard, struct live *live, int64_t at_us);
+void timer_stop(struct shard *shard, struct live *live);
+int64_t timer_us(const struct live *live); /* 0: none is set */
 
 /* Whose time has come, up to a limit: an outage must not end in one page for all who waited. */
 void timers_find(struct shard *shard, struct tick *tick);

@@ -7,46 +7,43 @@
  */
 #include "saga/shard_inner.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-static int
-compare_last_first(const void *a, const void *b)
-{
-    int64_t one = (*(struct live *const *)a)->place, other = (*(struct live *const *)b)->place;
+/* Of all that are added the last to arrive stay, as many as there is room for; the first of them stands first in
+ * the heap. So a page of a list costs a look at each open saga, and not their sorting, however many there are. */
+struct last {
+    struct heap places;
+    struct last_item {
+        struct heap_item place;
+        struct live *live;
+    } * items;
+    size_t room;
+};
 
-    return (one < other) - (one > other);
+static void
+last_add(struct last *last, struct live *live)
+{
+    struct last_item *item = &last->items[last->places.count];
+
+    if (last->places.count == last->room) {
+        item = HEAP_OWNER(heap_first(&last->places), struct last_item, place);
+        if (live->place <= item->place.key)
+            return;
+    }
+    item->live = live;
+    heap_set(&last->places, &item->place, live->place);
 }
 
-/* A heap whose root arrived first: of all that are added, the last `room` stay. So a page of a list costs a
- * look at each open saga, and not their sorting, however many there are. */
-static void
-heap_add(struct live **heap, size_t room, size_t *count, struct live *live)
+/* Into found, the last to arrive first; returns how many there are. */
+static size_t
+last_take(struct last *last, struct live **found)
 {
-    size_t at;
+    size_t count = last->places.count;
 
-    if (*count < room) {
-        for (at = (*count)++; at > 0; at = (at - 1) / 2) {
-            if (heap[(at - 1) / 2]->place <= live->place)
-                break;
-            heap[at] = heap[(at - 1) / 2];
-        }
-        heap[at] = live;
-        return;
-    }
-    if (live->place <= heap[0]->place)
-        return;
-    for (at = 0;;) {
-        size_t child = 2 * at + 1;
-
-        if (child + 1 < room && heap[child + 1]->place < heap[child]->place)
-            child++;
-        if (child >= room || heap[child]->place >= live->place)
-            break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = live;
+    for (size_t i = count; i-- > 0;)
+        found[i] = HEAP_OWNER(heap_pop(&last->places), struct last_item, place)->live;
+    heap_free(&last->places);
+    return count;
 }
 
 /* Of this shard's sagas those come that stand before this place: the page began in an earlier shard, or
@@ -124,18 +121,20 @@ parked_history(struct shard *shard, const struct live *live, const struct journa
 static enum error
 list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct arena *arena)
 {
-    size_t count = 0, page = (size_t)list->page_size - list->count + 1, row_count;
+    size_t page = (size_t)list->page_size - list->count + 1, count, row_count;
     struct live **found = arena_take(tick->arena, page * sizeof *found);
+    struct last last = { .items = arena_take(tick->arena, page * sizeof *last.items),
+                         .room = page };
     struct journal_row *rows = NULL;
     enum error error;
 
     for (size_t i = 0; i < SHARD_BUCKETS; i++) {
         for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
             if (is_listed(list, live))
-                heap_add(found, page, &count, live);
+                last_add(&last, live);
         }
     }
-    qsort(found, count, sizeof *found, compare_last_first);
+    count = last_take(&last, found);
     error = list_rows(shard, found, count, tick->arena, &rows, &row_count);
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         const struct instance *instance = found[i]->instance;

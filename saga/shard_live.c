@@ -92,6 +92,7 @@ live_remove(struct shard *shard, struct live *live)
     if (live->instance != NULL)
         live_rest(shard, live);
     unread_free(shard, live);
+    timer_stop(shard, live);
     live->next = shard->spare;
     shard->spare = live;
     shard->live_count--;

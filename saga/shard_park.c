@@ -15,7 +15,7 @@ is_idle(const struct shard *shard, const struct live *live)
 {
     return !live->is_touched && !live->is_under_way &&
            shard->now_us - live->touched_us > PARK_AFTER_US &&
-           (live->next_us == 0 || live->next_us - shard->now_us > PARK_AFTER_US);
+           (timer_us(live) == 0 || timer_us(live) - shard->now_us > PARK_AFTER_US);
 }
 
 static size_t
@@ -33,7 +33,7 @@ park(struct shard *shard, struct tick *tick, struct live *live)
                                  .page = shard->next_page,
                                  .place = live->place,
                                  .fingerprint = live->fingerprint,
-                                 .next_us = live->next_us,
+                                 .next_us = timer_us(live),
                                  .phase = phase_text(live->phase),
                                  .body = arena_copy(tick->arena, shard->line.text, bytes) };
     tick->parked[tick->parked_count++] = row;

@@ -93,7 +93,7 @@ load_bodies(struct shard *shard, const struct uuid *ids, size_t count, struct ar
     for (size_t i = 0; error == ERR_OK && i < found_count; i++) {
         struct live *live = live_find(shard, found[i].id);
 
-        live->next_us = 0; /* its timer is set anew */
+        timer_stop(shard, live); /* it is set anew */
         if (!shard_unpark(shard, live, &found[i]))
             continue;
         live->first_page = found[i].page + 1; /* what came later is in the pages */
@@ -393,7 +393,6 @@ static void
 forget_all(struct shard *shard)
 {
     live_free_all(shard);
-    shard->timer_count = 0;
     shard->place_page = 0;
 }
 
@@ -477,7 +476,7 @@ static bool
 is_resumed(const struct shard *shard, const struct live *live)
 {
     return live->instance != NULL ||
-           (live->next_us != 0 && live->next_us <= shard->now_us + RECOVERED_SKEW_US);
+           (timer_us(live) != 0 && timer_us(live) <= shard->now_us + RECOVERED_SKEW_US);
 }
 
 static enum error

@@ -1,69 +1,33 @@
-/* shard_timer.c -- When to look at which saga again: a heap of times, and what a tick makes of those that
- * have come. A timer that another one took the place of stays in the heap until its time, and is known
- * then by its saga's next_us. */
+/* shard_timer.c -- When to look at which saga again, and what a tick makes of those whose time has come. */
 #include "saga/shard_inner.h"
-
-static void
-timer_swap(struct timer *a, struct timer *b)
-{
-    struct timer held = *a;
-
-    *a = *b;
-    *b = held;
-}
 
 void
 timer_set(struct shard *shard, struct live *live, int64_t at_us)
 {
-    size_t i = shard->timer_count++;
-
-    live->next_us = at_us;
-    if (shard->timer_count > shard->timer_size) {
-        shard->timer_size = shard->timer_count * 2;
-        shard->timers = memory_grow(shard->timers, shard->timer_size * sizeof *shard->timers);
-    }
-    shard->timers[i] = (struct timer){ at_us, live->id };
-    for (; i > 0 && shard->timers[(i - 1) / 2].at_us > shard->timers[i].at_us; i = (i - 1) / 2)
-        timer_swap(&shard->timers[i], &shard->timers[(i - 1) / 2]);
+    heap_set(&shard->timers, &live->timer, at_us);
 }
 
-static struct timer
-timer_pop(struct shard *shard)
+void
+timer_stop(struct shard *shard, struct live *live)
 {
-    struct timer first = shard->timers[0];
-    size_t i = 0;
+    heap_remove(&shard->timers, &live->timer);
+}
 
-    shard->timers[0] = shard->timers[--shard->timer_count];
-    for (;;) {
-        size_t least = i, left = 2 * i + 1, right = left + 1;
-
-        if (left < shard->timer_count && shard->timers[left].at_us < shard->timers[least].at_us)
-            least = left;
-        if (right < shard->timer_count && shard->timers[right].at_us < shard->timers[least].at_us)
-            least = right;
-        if (least == i)
-            return first;
-        timer_swap(&shard->timers[i], &shard->timers[least]);
-        i = least;
-    }
+int64_t
+timer_us(const struct live *live)
+{
+    return heap_has(&live->timer) ? live->timer.key : 0;
 }
 
 void
 timers_find(struct shard *shard, struct tick *tick)
 {
-    size_t limit = shard->timer_count < TICK_EVENTS_MAX ? shard->timer_count : TICK_EVENTS_MAX;
+    size_t limit = shard->timers.count < TICK_EVENTS_MAX ? shard->timers.count : TICK_EVENTS_MAX;
+    struct heap_item *due;
 
     tick->due = arena_take(tick->arena, limit * sizeof *tick->due);
-    while (tick->due_count < limit && shard->timer_count > 0 &&
-           shard->timers[0].at_us <= shard->now_us) {
-        struct timer timer = timer_pop(shard);
-        struct live *live = live_find(shard, timer.id);
-
-        if (live == NULL || live->next_us != timer.at_us)
-            continue; /* another timer took its place */
-        live->next_us = 0;
-        tick->due[tick->due_count++] = live;
-    }
+    while (tick->due_count < limit && (due = heap_pop_due(&shard->timers, shard->now_us)) != NULL)
+        tick->due[tick->due_count++] = HEAP_OWNER(due, struct live, timer);
 }
 
 void

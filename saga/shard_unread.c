@@ -76,7 +76,7 @@ begin(struct shard *shard, struct live *live, enum unread_kind kind, const char 
     live->unread->because = text_copy(because, strlen(because));
     live->unread->kind = kind;
     live->phase = PHASE_STUCK;
-    live->next_us = 0;
+    timer_stop(shard, live);
     live->is_under_way = false;
     log_error("saga=%s event=%s because=\"%s\" "
               "next=\"mend what it names; sagactl retry has it read again\"",

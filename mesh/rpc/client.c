@@ -59,7 +59,7 @@ struct rpc_client {
     int slots_used;
     int64_t
         expires_us; /* no parcel under way expires before this; most never do (gRPC's deadline) */
-    struct retries later;
+    struct heap later;
     bool is_away; /* the last message was UNAVAILABLE; said once */
     bool is_ending;
 };
@@ -97,6 +97,7 @@ rpc_client_send(struct rpc_client *client, struct rpc_request *request)
     assert(request->timeout_us > 0 && request->attempts_max > 0);
     request->attempt = 0;
     request->was_unknown = false;
+    request->later = (struct heap_item){ 0 };
     request->until_us = clock_steady_us() + request->timeout_us;
     pthread_mutex_lock(&client->lock);
     is_refused = client->is_closing || atomic_load(&client->held_count) >= client->waiting_max;
@@ -124,8 +125,10 @@ wait_to_go(struct rpc_client *client, struct rpc_request *request)
 static void
 retries_wake(struct rpc_client *client, int64_t now_us)
 {
-    while (client->later.count > 0 && retries_first_us(&client->later) <= now_us) {
-        struct rpc_request *request = retries_pop(&client->later);
+    struct heap_item *due;
+
+    while ((due = heap_pop_due(&client->later, now_us)) != NULL) {
+        struct rpc_request *request = HEAP_OWNER(due, struct rpc_request, later);
 
         request->until_us = now_us + request->timeout_us;
         wait_to_go(client, request);
@@ -201,8 +204,7 @@ answered(void *owner, struct rpc_request *request, struct rpc_result *result)
     }
     if (result->meaning == RPC_UNKNOWN)
         request->was_unknown = true;
-    request->until_us = clock_steady_us() + retry_wait_us(request->attempt);
-    retries_push(&client->later, request);
+    heap_set(&client->later, &request->later, clock_steady_us() + retry_wait_us(request->attempt));
     atomic_fetch_add(&client->held_count, 1);
     atomic_fetch_add(&client->retries, 1);
 }
@@ -360,10 +362,11 @@ may_sleep(struct rpc_client *client)
 static gpr_timespec
 sleep_until(const struct rpc_client *client)
 {
+    const struct heap_item *later = heap_first(&client->later);
     int64_t until_us = client->expires_us;
 
-    if (client->later.count > 0 && retries_first_us(&client->later) < until_us)
-        until_us = retries_first_us(&client->later);
+    if (later != NULL && later->key < until_us)
+        until_us = later->key;
     if (until_us == INT64_MAX)
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
@@ -445,8 +448,10 @@ answer_cancelled(struct rpc_client *client, struct rpc_request *request)
 static void
 cancel_held(struct rpc_client *client)
 {
-    while (client->later.count > 0)
-        list_push(&client->waiting, retries_pop(&client->later));
+    struct heap_item *later;
+
+    while ((later = heap_pop(&client->later)) != NULL)
+        list_push(&client->waiting, HEAP_OWNER(later, struct rpc_request, later));
     list_move(&client->alone, &client->waiting);
     while (client->waiting.count > 0) {
         atomic_fetch_sub(&client->held_count, 1);
@@ -596,7 +601,7 @@ rpc_client_close(struct rpc_client *client)
     pthread_join(client->thread, NULL);
     grpc_close(client);
     pthread_mutex_destroy(&client->lock);
-    retries_free(&client->later);
+    heap_free(&client->later);
     free(client->address);
     free(client);
     return NULL;

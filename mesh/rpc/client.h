@@ -26,6 +26,7 @@
 #define MESH_RPC_CLIENT_H
 
 #include "mesh/base/call.h"
+#include "mesh/base/heap.h"
 #include "mesh/rpc/meaning.h"
 
 struct rpc_client;
@@ -63,9 +64,10 @@ struct rpc_request {
     char traceparent[TRACEPARENT_BYTES + 1];
     void (*done)(struct rpc_request *request, const struct rpc_result *result);
     /* the client's */
-    int attempt;      /* how many were made */
-    bool was_unknown; /* one of them may have happened */
-    int64_t until_us; /* deadline of this attempt, or when the next one is due */
+    int attempt;            /* how many were made */
+    bool was_unknown;       /* one of them may have happened */
+    int64_t until_us;       /* deadline of this attempt */
+    struct heap_item later; /* when the next one is due */
 };
 
 struct rpc_client_options {

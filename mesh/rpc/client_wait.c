@@ -1,7 +1,5 @@
 #include "mesh/rpc/client_wait.h"
 
-#include <stdlib.h>
-
 enum {
     BACKOFF_FIRST_US = 20 * 1000,
     BACKOFF_MAX_US = 1000 * 1000,
@@ -52,71 +50,6 @@ list_move(struct list *from, struct list *to)
     to->end = from->end;
     to->count += from->count;
     list_init(from);
-}
-
-static void
-swap(struct retries *retries, size_t a, size_t b)
-{
-    struct rpc_request *request = retries->requests[a];
-
-    retries->requests[a] = retries->requests[b];
-    retries->requests[b] = request;
-}
-
-static bool
-is_sooner(const struct retries *retries, size_t a, size_t b)
-{
-    return retries->requests[a]->until_us < retries->requests[b]->until_us;
-}
-
-void
-retries_push(struct retries *retries, struct rpc_request *request)
-{
-    size_t index = retries->count++;
-
-    if (retries->count > retries->size) {
-        retries->size = retries->count * 2;
-        retries->requests =
-            memory_grow(retries->requests, retries->size * sizeof *retries->requests);
-    }
-    retries->requests[index] = request;
-    while (index > 0 && is_sooner(retries, index, (index - 1) / 2)) {
-        swap(retries, index, (index - 1) / 2);
-        index = (index - 1) / 2;
-    }
-}
-
-struct rpc_request *
-retries_pop(struct retries *retries)
-{
-    struct rpc_request *first = retries->requests[0];
-    size_t index = 0;
-
-    retries->requests[0] = retries->requests[--retries->count];
-    for (;;) {
-        size_t least = index;
-
-        for (size_t child = 2 * index + 1; child <= 2 * index + 2; child++) {
-            if (child < retries->count && is_sooner(retries, child, least))
-                least = child;
-        }
-        if (least == index)
-            return first;
-        swap(retries, index, least);
-        index = least;
-    }
-}
-
-int64_t
-retries_first_us(const struct retries *retries)
-{
-    return retries->requests[0]->until_us;
-}
-
-void
-retries_free(struct retries *retries)
-{
-    free(retries->requests);
 }
 
 int64_t

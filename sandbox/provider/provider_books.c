@@ -160,7 +160,7 @@ books_meet(struct books *books, const char *id)
     payment->description = strdup("");
     payment->return_url = strdup("");
     payment->webhook_url = strdup("");
-    payment->late_us = payment->autopay_us = payment->timer_us = NEVER_US;
+    payment->late_us = payment->autopay_us = NEVER_US;
     payment->autopay = PAYMENT_EVENT_COUNT;
     faults_first(books, payment);
     bucket = bucket_of(books, id);

@@ -14,6 +14,7 @@
 #define SANDBOX_PROVIDER_BOOKS_H
 
 #include "mesh/base/error.h"
+#include "mesh/base/heap.h"
 #include "sandbox/provider/provider_fault.h"
 
 enum {
@@ -97,7 +98,7 @@ struct payment {
 
     struct payment *next_in_bucket, *next_changed;
     bool is_changed;
-    int64_t timer_us; /* the desk's: of its entry among the timers; NEVER_US */
+    struct heap_item timer; /* the desk's */
 };
 
 struct payment_request {

@@ -14,55 +14,15 @@ enum { CALLS_MAX = 20000, TURN_MAX = 256 };
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
-/* A heap, earliest first. An entry that is not the payment's timer_us any more is dropped when its
- * time comes. */
-struct timer {
-    int64_t due_us;
-    struct payment *payment;
-};
-
-static void
-timers_add(struct desk *desk, int64_t due_us, struct payment *payment)
-{
-    size_t i = desk->timer_count++;
-
-    if (desk->timer_count > desk->timer_size) {
-        desk->timer_size = desk->timer_count * 2;
-        desk->timers = memory_grow(desk->timers, desk->timer_size * sizeof *desk->timers);
-    }
-    for (; i > 0 && desk->timers[(i - 1) / 2].due_us > due_us; i = (i - 1) / 2)
-        desk->timers[i] = desk->timers[(i - 1) / 2];
-    desk->timers[i] = (struct timer){ due_us, payment };
-}
-
-static struct timer
-timers_take(struct desk *desk)
-{
-    struct timer first = desk->timers[0], last = desk->timers[--desk->timer_count];
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < desk->timer_count) {
-        if (child + 1 < desk->timer_count &&
-            desk->timers[child + 1].due_us < desk->timers[child].due_us)
-            child++;
-        if (last.due_us <= desk->timers[child].due_us)
-            break;
-        desk->timers[i] = desk->timers[child];
-        i = child;
-    }
-    desk->timers[i] = last;
-    return first;
-}
-
 static void
 timer_set(struct desk *desk, struct payment *payment)
 {
     int64_t due_us = payment_due_us(payment);
 
-    if (due_us >= payment->timer_us)
-        return;
-    payment->timer_us = due_us;
-    timers_add(desk, due_us, payment);
+    if (due_us == NEVER_US)
+        heap_remove(&desk->timers, &payment->timer);
+    else
+        heap_set(&desk->timers, &payment->timer, due_us);
 }
 
 /* ---- webhooks -------------------------------------------------------------------------------- */
@@ -104,13 +64,11 @@ notices_collect(struct desk *desk, struct payment *payment, int64_t now_us)
 static void
 timers_run(struct desk *desk, int64_t now_us)
 {
-    while (desk->timer_count > 0 && desk->timers[0].due_us <= now_us) {
-        struct timer timer = timers_take(desk);
-        struct payment *payment = timer.payment;
+    struct heap_item *due;
 
-        if (timer.due_us != payment->timer_us)
-            continue;
-        payment->timer_us = NEVER_US;
+    while ((due = heap_pop_due(&desk->timers, now_us)) != NULL) {
+        struct payment *payment = HEAP_OWNER(due, struct payment, timer);
+
         payment_turn(desk->books, payment, now_us);
         notices_collect(desk, payment, now_us);
         timer_set(desk, payment);
@@ -204,7 +162,8 @@ answers_send(struct desk *desk, int64_t now_us)
 static int64_t
 wait_us(const struct desk *desk)
 {
-    int64_t due_us = desk->timer_count > 0 ? desk->timers[0].due_us : NEVER_US, now_us;
+    const struct heap_item *first = heap_first(&desk->timers);
+    int64_t due_us = first == NULL ? NEVER_US : first->key, now_us;
 
     for (const struct call *call = desk->delayed; call != NULL; call = call->next)
         due_us = call->answer_us < due_us ? call->answer_us : due_us;
@@ -300,7 +259,7 @@ desk_close(struct desk *desk)
         delivery_free((struct delivery *)item);
     queue_free(desk->calls);
     queue_free(desk->delivered);
-    free(desk->timers);
+    heap_free(&desk->timers);
 }
 
 /* ---- for acts -------------------------------------------------------------------------------- */

@@ -24,8 +24,7 @@ struct desk {
     /* The desk's own. */
     struct webhook_sender *sender;
     struct queue *calls, *delivered;
-    struct timer *timers;
-    size_t timer_count, timer_size;
+    struct heap timers; /* of payments */
     struct call *answers, *delayed;
     struct delivery *outbox;
     bool has_new_faults; /* those of "*" */
