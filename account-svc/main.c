@@ -94,6 +94,7 @@ acknowledged(void *owner, struct uuid payment_id, int32_t version, int32_t known
     batch_own_submit(((struct parts *)owner)->batch, &payment_signaled_method, &signaled, NULL);
 }
 
+/* For the provider thread: what it learns is decided as what callers say. */
 static void
 submit_op(void *owner, const struct method *method, const void *op,
           void (*answered)(const void *op))
@@ -110,6 +111,7 @@ pace_of(const struct provider_set *providers, const char *name)
     return provider == NULL ? NULL : provider->adapter->pace;
 }
 
+/* Without an orchestrator nobody is told; payments go on. */
 static enum error
 open_signal(struct parts *parts)
 {
@@ -121,6 +123,7 @@ open_signal(struct parts *parts)
     return parts->saga_address[0] == '\0' ? ERR_OK : payment_signal_open(&options, &parts->signal);
 }
 
+/* The provider thread last: it asks at once for what is due. */
 static enum error
 start(void *owner, struct service *service)
 {
@@ -142,6 +145,7 @@ start(void *owner, struct service *service)
     return ERR_OK;
 }
 
+/* No op comes any more, so what threads have under way is given up. */
 static void
 stop(void *owner)
 {
@@ -186,6 +190,7 @@ log_counters(void *owner)
     payment_rpc_log_counts(&((struct parts *)owner)->payments);
 }
 
+/* Has this program the provider in its configuration? */
 static bool
 is_served(void *owner, const char *name)
 {

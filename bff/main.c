@@ -11,33 +11,25 @@
  */
 #include "bff/bff.h"
 #include "mesh/base/clock.h"
-#include "mesh/base/config.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
-
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/resource.h>
-#include <time.h>
+#include "mesh/program.h"
 
 #define CLOCK_BEGIN_US SECOND_US /* for the services to say what the time is; ids are made by it */
 
-enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PROBE_SECONDS = 1, PORTS = 2 };
+enum { WAITING_MAX = 1 << 16, ENVELOPES_MAX = 4, PORTS = 2 };
 
 struct settings {
-    const char *listen, *webhook_listen, *ready_file, *jwks, *issuer, *audience;
+    const char *listen, *webhook_listen, *jwks, *issuer, *audience;
     const char *addresses[BFF_SERVICE_COUNT];
-    int64_t connections_max, place_wait_ms, unready_ms, drain_ms;
+    int64_t connections_max, place_wait_ms;
     size_t share_max; /* of the descriptors, for each port; 0: there are enough */
-    bool debug;
 };
 
 /* clang-format off */
 static const struct config_key keys[] = {
     { "listen",          CONFIG_TEXT, "127.0.0.1:0", 0, 0,       "address and port for HTTP; port 0 picks one", offsetof(struct settings, listen) },
     { "webhook-listen",  CONFIG_TEXT, "127.0.0.1:0", 0, 0,       "address and port for providers' webhooks", offsetof(struct settings, webhook_listen) },
-    { "ready-file",      CONFIG_TEXT, "",            0, 0,       "file to write the ports into once it listens", offsetof(struct settings, ready_file) },
     { "jwks",            CONFIG_TEXT, NULL,          0, 0,       "file with the JWK set that tokens are checked by", offsetof(struct settings, jwks) },
     { "token-issuer",    CONFIG_TEXT, "",            0, 0,       "what a token's iss must be; empty: anything", offsetof(struct settings, issuer) },
     { "token-audience",  CONFIG_TEXT, "",            0, 0,       "what a token's aud must have; empty: anything", offsetof(struct settings, audience) },
@@ -47,9 +39,6 @@ static const struct config_key keys[] = {
     { "saga",            CONFIG_TEXT, NULL,          0, 0,       "address of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },
     { "connections-max", CONFIG_INT,  "10000",       1, 1 << 20, "connections of each port; one more is 503", offsetof(struct settings, connections_max) },
     { "place-wait-ms",   CONFIG_INT,  "2000",        0, 20000,   "milliseconds after which an order is answered 202 that has come to nothing yet", offsetof(struct settings, place_wait_ms) },
-    { "unready-ms",      CONFIG_INT,  "1500",        0, 600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that nobody is sent here any more", offsetof(struct settings, unready_ms) },
-    { "drain-ms",        CONFIG_INT,  "5000",        0, 600000,  "milliseconds after that for requests in flight to end", offsetof(struct settings, drain_ms) },
-    { "debug",           CONFIG_FLAG, NULL,          0, 0,       "log more", offsetof(struct settings, debug) },
     { 0 },
 };
 /* clang-format on */
@@ -109,24 +98,11 @@ open_parts(struct bff *bff, const struct settings *settings)
     return error;
 }
 
-/* Whoever asks /readyz learns it before the ports close. A second signal ends the wait. */
 static void
-say_unready(struct bff *bff, const struct settings *settings, const sigset_t *signals)
+close_parts(struct bff *bff, int drain_ms)
 {
-    const struct timespec pause = { .tv_sec = settings->unready_ms / 1000,
-                                    .tv_nsec = settings->unready_ms % 1000 * 1000000 };
-
-    log_info("stopping=yes unready_ms=%lld drain_ms=%lld", (long long)settings->unready_ms,
-             (long long)settings->drain_ms);
-    atomic_store(&bff->is_stopping, true);
-    sigtimedwait(signals, NULL, &pause);
-}
-
-static void
-close_parts(struct bff *bff, const struct settings *settings)
-{
-    http_server_stop(bff->server, (int)settings->drain_ms);
-    http_server_stop(bff->webhooks, (int)settings->drain_ms);
+    http_server_stop(bff->server, drain_ms);
+    http_server_stop(bff->webhooks, drain_ms);
     bff->server = http_server_close(bff->server);
     bff->webhooks = http_server_close(bff->webhooks);
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
@@ -152,65 +128,74 @@ raise_file_limit(struct settings *settings)
              (long long)settings->connections_max, files_max, settings->share_max);
 }
 
-static void
-write_ready_file(const struct bff *bff, const char *path)
-{
-    char temporary[4096];
-    FILE *file;
+/* ---- the program ---- */
 
-    if (path[0] == '\0')
-        return;
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    file = fopen(temporary, "w");
-    if (file == NULL ||
-        fprintf(file, "%d %d\n", http_server_port(bff->server), http_server_port(bff->webhooks)) <
-            0 ||
-        fclose(file) != 0 || rename(temporary, path) != 0)
-        log_error("ready_file=%s because=\"cannot be written\"", path);
+struct life {
+    struct settings settings;
+    struct bff bff;
+};
+
+static enum error
+open_all(void *owner)
+{
+    struct life *life = owner;
+    enum error error;
+
+    raise_file_limit(&life->settings);
+    life->bff.place_wait_ms = life->settings.place_wait_ms;
+    error = open_parts(&life->bff, &life->settings);
+    if (error == ERR_OK)
+        log_info("serving=yes port=%d webhook_port=%d", http_server_port(life->bff.server),
+                 http_server_port(life->bff.webhooks));
+    return error;
 }
 
-/* Until SIGTERM or SIGINT. */
-static void
-run(struct bff *bff, const sigset_t *signals)
+static bool
+is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 {
-    const struct timespec pause = { .tv_sec = PROBE_SECONDS };
-    int signal_number;
+    const struct bff *bff = &((struct life *)owner)->bff;
 
-    do {
-        health_probe(bff);
-        log_say_left_out();
-        signal_number = sigtimedwait(signals, NULL, &pause);
-    } while (signal_number != SIGTERM && signal_number != SIGINT);
+    ret_ports[0] = http_server_port(bff->server);
+    ret_ports[1] = http_server_port(bff->webhooks);
+    return true;
+}
+
+static void
+tick(void *owner)
+{
+    health_probe(&((struct life *)owner)->bff);
+}
+
+static void
+unready(void *owner)
+{
+    atomic_store(&((struct life *)owner)->bff.is_stopping, true);
+}
+
+static void
+close_all(void *owner, int drain_ms)
+{
+    close_parts(&((struct life *)owner)->bff, drain_ms);
 }
 
 int
 main(int argc, char **argv)
 {
-    static struct settings settings;
-    static struct bff bff;
-    const struct config_table table = { keys, &settings };
-    sigset_t signals;
+    static struct life life;
+    const struct config_table tables[] = { { keys, &life.settings }, { 0 } };
+    const struct program program = {
+        .name = "bff",
+        .usage = "bff: HTTP for frontends and webhooks of payment providers",
+        .tables = tables,
+        .unready_ms = "1500",
+        .drain_ms = "5000",
+        .owner = &life,
+        .open = open_all,
+        .is_ready = is_ready,
+        .tick = tick,
+        .unready = unready,
+        .close = close_all,
+    };
 
-    if (config_read(argc, argv, "bff: HTTP for frontends and webhooks of payment providers", &table,
-                    1) != 0) {
-        fprintf(stderr, "bff: '%s' is no flag (--help lists the flags)\n", argv[0]);
-        return 2;
-    }
-    log_open("bff", settings.debug ? LOG_DEBUG : LOG_INFO);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
-    signal(SIGPIPE, SIG_IGN);
-    raise_file_limit(&settings);
-    bff.place_wait_ms = settings.place_wait_ms;
-    if (open_parts(&bff, &settings) != ERR_OK)
-        return 1;
-    log_info("serving=yes port=%d webhook_port=%d", http_server_port(bff.server),
-             http_server_port(bff.webhooks));
-    write_ready_file(&bff, settings.ready_file);
-    run(&bff, &signals);
-    say_unready(&bff, &settings, &signals);
-    close_parts(&bff, &settings);
-    return 0;
+    return program_main(argc, argv, &program);
 }

@@ -187,8 +187,10 @@ stop(const struct program *program, const struct settings *settings)
 {
     if (program->unready_ms != NULL)
         unready(program, settings);
-    else
+    else if (program->drain_ms != NULL)
         log_info("stopping=yes drain_ms=%lld", (long long)settings->drain_ms);
+    else
+        log_info("stopping=yes");
     if (program->close != NULL)
         program->close(program->owner, (int)settings->drain_ms);
 }

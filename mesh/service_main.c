@@ -29,7 +29,7 @@ struct life {
 };
 
 static enum error
-open(void *owner)
+open_all(void *owner)
 {
     struct life *life = owner;
 
@@ -54,7 +54,7 @@ log_counters(void *owner)
 }
 
 static void
-close(void *owner, int drain_ms)
+close_all(void *owner, int drain_ms)
 {
     struct life *life = owner;
 
@@ -73,10 +73,10 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         .descriptors_max = "16384",
         .drain_ms = "5000",
         .owner = &life,
-        .open = open,
+        .open = open_all,
         .is_ready = is_ready,
         .log_counters = log_counters,
-        .close = close,
+        .close = close_all,
     };
     size_t count = 1;
 

@@ -27,6 +27,7 @@ static const struct partitions partitions[] = {
 
 static const struct pg_statement check = AUDIT_STATEMENT("stock_check", "stock_check()");
 
+/* The sweep's ops go through the batch, as those of callers do. */
 static enum error
 start(void *owner, struct service *service)
 {

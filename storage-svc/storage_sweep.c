@@ -72,13 +72,15 @@ walk_all(struct storage_sweep *sweep, int64_t now_us, struct pg *pg, struct aren
         sweep->page = (struct sweep_page){ 0 };
         return ERR_OK;
     }
-    error = expire_all(sweep->batch, found, count - 1, arena);
+    error = expire_all(sweep->batch, found, count - 1,
+                       arena); /* the last row only says where the page ends */
     if (error != ERR_OK)
         return error; /* the same page comes again */
     sweep->page.after_id = found[count - 1].id;
     return ERR_OK;
 }
 
+/* Twice a minute, and when the floor must sink: a restart begins there. */
 static void
 store_floor(struct batch *batch, int64_t floor_us, bool is_lower)
 {

@@ -8,15 +8,14 @@
  * which the dynamic linker finds before libc's, gives the wanted port to the first socket that asks
  * for any.
  */
-#include "mesh/base/config.h"
 #include "mesh/base/log.h"
 #include "mesh/base/text.h"
+#include "mesh/program.h"
 
 #include <arpa/inet.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@
 #include <unistd.h>
 
 struct settings {
-    const char *listen, *topics, *ready_file;
+    const char *listen, *topics;
     int64_t partitions;
 };
 
@@ -34,12 +33,10 @@ static const struct config_key keys[] = {
     { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0, "its port, on 127.0.0.1 always; port 0 picks a free one", offsetof(struct settings, listen) },
     { "topics",     CONFIG_TEXT, "order-status-changed,payment-status-observed", 0, 0, "topics to make, with commas", offsetof(struct settings, topics) },
     { "partitions", CONFIG_INT,  "12", 1, 128,   "partitions of each topic", offsetof(struct settings, partitions) },
-    { "ready-file", CONFIG_TEXT, "",   0, 0,     "file to write the port into once it serves", offsetof(struct settings, ready_file) },
     { 0 },
 };
 /* clang-format on */
 
-static struct settings settings;
 static in_port_t wanted_port; /* network order; 0: given away, or none is wanted */
 
 int
@@ -76,67 +73,79 @@ port_of(const char *listen)
 }
 
 static void
-make_topics(rd_kafka_mock_cluster_t *cluster)
+make_topics(rd_kafka_mock_cluster_t *cluster, const struct settings *settings)
 {
-    char *list = strdup(settings.topics), *rest = NULL;
+    char *list = strdup(settings->topics), *rest = NULL;
 
     for (char *name = strtok_r(list, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
-        if (rd_kafka_mock_topic_create(cluster, name, (int)settings.partitions, 1) !=
+        if (rd_kafka_mock_topic_create(cluster, name, (int)settings->partitions, 1) !=
             RD_KAFKA_RESP_ERR_NO_ERROR)
             log_error("topic=%s because=\"cannot be made\"", name);
     }
     free(list);
 }
 
-static int
-write_ready_file(const char *bootstrap)
-{
-    const char *port = strrchr(bootstrap, ':');
-    char temporary[4096];
-    FILE *file;
+/* ---- the program ---- */
 
-    if (settings.ready_file[0] == '\0')
-        return 0;
-    snprintf(temporary, sizeof temporary, "%s.new", settings.ready_file);
-    file = fopen(temporary, "w");
-    if (file == NULL || fprintf(file, "%s\n", port + 1) < 0 || fclose(file) != 0 ||
-        rename(temporary, settings.ready_file) != 0) {
-        log_error("ready_file=%s because=\"cannot be written\"", settings.ready_file);
-        return 1;
+struct broker {
+    struct settings settings;
+    rd_kafka_t *handle;
+    rd_kafka_mock_cluster_t *cluster;
+};
+
+static enum error
+open_all(void *owner)
+{
+    struct broker *broker = owner;
+    char because[256];
+
+    wanted_port = port_of(broker->settings.listen);
+    broker->handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), because, sizeof because);
+    broker->cluster = broker->handle == NULL ? NULL : rd_kafka_mock_cluster_new(broker->handle, 1);
+    if (broker->cluster == NULL) {
+        log_error("listen=%s because=\"cannot serve: is the port taken?\"",
+                  broker->settings.listen);
+        return ERR_UNREACHABLE;
     }
-    return 0;
+    make_topics(broker->cluster, &broker->settings);
+    log_info("serving=%s", rd_kafka_mock_cluster_bootstraps(broker->cluster));
+    return ERR_OK;
+}
+
+static bool
+is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
+{
+    const struct broker *broker = owner;
+    const char *port = strrchr(rd_kafka_mock_cluster_bootstraps(broker->cluster), ':');
+
+    ret_ports[0] = (int)strtol(port + 1, NULL, 10);
+    return true;
+}
+
+static void
+close_all(void *owner, int drain_ms)
+{
+    struct broker *broker = owner;
+
+    (void)drain_ms;
+    rd_kafka_mock_cluster_destroy(broker->cluster);
+    rd_kafka_destroy(broker->handle);
 }
 
 int
 main(int argc, char **argv)
 {
-    const struct config_table table = { keys, &settings };
-    rd_kafka_mock_cluster_t *cluster;
-    char because[256];
-    sigset_t signals;
-    rd_kafka_t *handle;
-    int signal_number;
+    struct broker broker = { 0 };
+    const struct config_table tables[] = { { keys, &broker.settings }, { 0 } };
+    const struct program program = {
+        .name = "sandbox-broker",
+        .usage = "sandbox-broker: a Kafka for a laptop; forgets everything at a restart",
+        .tables = tables,
+        .owner = &broker,
+        .open = open_all,
+        .is_ready = is_ready,
+        .close = close_all,
+    };
 
-    config_read(argc, argv, "sandbox-broker: a Kafka for a laptop; forgets everything at a restart",
-                &table, 1);
-    log_open("sandbox-broker", LOG_INFO);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    wanted_port = port_of(settings.listen);
-    handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), because, sizeof because);
-    cluster = handle == NULL ? NULL : rd_kafka_mock_cluster_new(handle, 1);
-    if (cluster == NULL) {
-        log_error("listen=%s because=\"cannot serve: is the port taken?\"", settings.listen);
-        return 1;
-    }
-    make_topics(cluster);
-    log_info("serving=%s", rd_kafka_mock_cluster_bootstraps(cluster));
-    if (write_ready_file(rd_kafka_mock_cluster_bootstraps(cluster)) != 0)
-        return 1;
-    sigwait(&signals, &signal_number);
-    rd_kafka_mock_cluster_destroy(cluster);
-    rd_kafka_destroy(handle);
-    return 0;
+    return program_main(argc, argv, &program);
 }

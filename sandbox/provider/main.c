@@ -11,28 +11,25 @@
  *
  * No money moves here. It listens on loopback and is not meant for anything else.
  */
-#include "mesh/base/config.h"
 #include "mesh/base/log.h"
+#include "mesh/program.h"
 #include "sandbox/provider/provider_http.h"
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { GRACE_MS = 1000, FILE_BYTES_MAX = 4096 };
+enum { FILE_BYTES_MAX = 4096 };
 
 struct settings {
-    const char *listen, *ready_file, *api_key_file, *secret_file, *webhook_url, *state, *public_url;
+    const char *listen, *api_key_file, *secret_file, *webhook_url, *state, *public_url;
     int64_t seed, fault_rate;
 };
 
 /* clang-format off */
 static const struct config_key keys[] = {
     { "listen",              CONFIG_TEXT, "127.0.0.1:0", 0, 0, "address to serve at; port 0 picks a free one", offsetof(struct settings, listen) },
-    { "ready-file",          CONFIG_TEXT, "",   0, 0,         "file to write the port into once it serves", offsetof(struct settings, ready_file) },
     { "api-key-file",        CONFIG_TEXT, NULL, 0, 0,         "file with the key that merchants show as a Bearer token", offsetof(struct settings, api_key_file) },
     { "webhook-secret-file", CONFIG_TEXT, NULL, 0, 0,         "file with whsec_ secrets, one a line; all sign", offsetof(struct settings, secret_file) },
     { "webhook-url",         CONFIG_TEXT, "",   0, 0,         "where webhooks go when a payment does not say; empty: nowhere", offsetof(struct settings, webhook_url) },
@@ -44,9 +41,12 @@ static const struct config_key keys[] = {
 };
 /* clang-format on */
 
-static struct settings settings;
-static struct provider provider;
-static struct webhook_secrets secrets;
+struct sandbox {
+    struct settings settings;
+    struct provider provider;
+    struct webhook_secrets secrets;
+    struct http_server *server;
+};
 
 static bool
 file_read(const char *path, char text[FILE_BYTES_MAX])
@@ -65,99 +65,107 @@ file_read(const char *path, char text[FILE_BYTES_MAX])
 }
 
 static bool
-secrets_load(void)
+secrets_load(struct sandbox *sandbox)
 {
+    const struct settings *settings = &sandbox->settings;
+    char *api_key = sandbox->provider.api_key;
     char text[FILE_BYTES_MAX];
     size_t bytes;
 
-    if (!file_read(settings.api_key_file, text))
+    if (!file_read(settings->api_key_file, text))
         return false;
     bytes = strcspn(text, "\r\n");
-    if (bytes == 0 || bytes >= sizeof provider.api_key) {
-        log_error("file=%s because=\"there is no API key in it\"", settings.api_key_file);
+    if (bytes == 0 || bytes >= sizeof sandbox->provider.api_key) {
+        log_error("file=%s because=\"there is no API key in it\"", settings->api_key_file);
         return false;
     }
-    memcpy(provider.api_key, text, bytes);
-    if (!file_read(settings.secret_file, text))
+    memcpy(api_key, text, bytes);
+    if (!file_read(settings->secret_file, text))
         return false;
-    if (!webhook_secrets_read(text, &secrets)) {
+    if (!webhook_secrets_read(text, &sandbox->secrets)) {
         log_error("file=%s because=\"must hold 1 to %d lines of whsec_ and base64\"",
-                  settings.secret_file, SECRETS_MAX);
-        return false;
-    }
-    return true;
-}
-
-static bool
-ready_file_write(int port)
-{
-    char temporary[4096];
-    FILE *file;
-
-    if (settings.ready_file[0] == '\0')
-        return true;
-    snprintf(temporary, sizeof temporary, "%s.new", settings.ready_file);
-    file = fopen(temporary, "we");
-    if (file == NULL || fprintf(file, "%d\n", port) < 0 || fclose(file) != 0 ||
-        rename(temporary, settings.ready_file) != 0) {
-        log_error("ready_file=%s because=\"cannot be written\"", settings.ready_file);
+                  settings->secret_file, SECRETS_MAX);
         return false;
     }
     return true;
 }
 
 /* Checkout URLs have the server's port, so the desk starts last; calls wait for it. */
-static bool
-provider_open(struct http_server **ret_server)
+static enum error
+open_server(struct sandbox *sandbox)
 {
-    struct desk *desk = &provider.desk;
-    struct http_server_options options = { .listen = settings.listen,
+    const struct settings *settings = &sandbox->settings;
+    struct desk *desk = &sandbox->provider.desk;
+    struct http_server_options options = { .listen = settings->listen,
                                            .routes = provider_routes(),
-                                           .owner = &provider };
+                                           .owner = &sandbox->provider };
+    enum error error;
 
-    desk->books = books_new(settings.seed, settings.fault_rate, settings.webhook_url);
-    if (journal_open(settings.state, desk->books, &desk->journal) != ERR_OK)
-        return false;
+    desk->books = books_new(settings->seed, settings->fault_rate, settings->webhook_url);
+    error = journal_open(settings->state, desk->books, &desk->journal);
+    if (error != ERR_OK)
+        return error;
     desk_open(desk);
-    if (http_server_open(&options, ret_server) != ERR_OK)
-        return false;
-    if (settings.public_url[0] != '\0')
-        snprintf(desk->base_url, sizeof desk->base_url, "%s", settings.public_url);
+    error = http_server_open(&options, &sandbox->server);
+    if (error != ERR_OK)
+        return error;
+    if (settings->public_url[0] != '\0')
+        snprintf(desk->base_url, sizeof desk->base_url, "%s", settings->public_url);
     else
         snprintf(desk->base_url, sizeof desk->base_url, "http://127.0.0.1:%d",
-                 http_server_port(*ret_server));
+                 http_server_port(sandbox->server));
     log_info("serving=%s payments=%zu", desk->base_url, desk->books->payment_count);
-    desk_start(desk, &secrets);
+    desk_start(desk, &sandbox->secrets);
+    return ERR_OK;
+}
+
+/* ---- the program ---- */
+
+static enum error
+open_all(void *owner)
+{
+    struct sandbox *sandbox = owner;
+
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    return secrets_load(sandbox) ? open_server(sandbox) : ERR_BAD_REQUEST;
+}
+
+static bool
+is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
+{
+    ret_ports[0] = http_server_port(((struct sandbox *)owner)->server);
     return true;
+}
+
+static void
+close_all(void *owner, int drain_ms)
+{
+    struct sandbox *sandbox = owner;
+    struct desk *desk = &sandbox->provider.desk;
+
+    http_server_stop(sandbox->server, drain_ms);
+    http_server_close(sandbox->server);
+    desk_close(desk);
+    journal_close(desk->journal);
+    books_free(desk->books);
+    curl_global_cleanup();
 }
 
 int
 main(int argc, char **argv)
 {
-    const struct config_table table = { keys, &settings };
-    struct http_server *server;
-    sigset_t signals;
-    int signal_number;
+    static struct sandbox sandbox;
+    const struct config_table tables[] = { { keys, &sandbox.settings }, { 0 } };
+    const struct program program = {
+        .name = "sandbox-provider",
+        .usage = "sandbox-provider: a payment provider for a laptop; no money moves",
+        .tables = tables,
+        .drain_ms = "1000",
+        .owner = &sandbox,
+        .open = open_all,
+        .is_ready = is_ready,
+        .close = close_all,
+    };
 
-    config_read(argc, argv, "sandbox-provider: a payment provider for a laptop; no money moves",
-                &table, 1);
-    log_open("sandbox-provider", LOG_INFO);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (!secrets_load() || !provider_open(&server))
-        return 1;
-    if (!ready_file_write(http_server_port(server)))
-        return 1;
-    sigwait(&signals, &signal_number);
-    http_server_stop(server, GRACE_MS);
-    http_server_close(server);
-    desk_close(&provider.desk);
-    journal_close(provider.desk.journal);
-    books_free(provider.desk.books);
-    curl_global_cleanup();
-    return 0;
+    return program_main(argc, argv, &program);
 }
