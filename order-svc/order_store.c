@@ -195,28 +195,15 @@ const struct pg_statement order_get = {
     .out_bytes = sizeof(struct order),
 };
 
-static void
-get_missing(void *op)
-{
-    struct get_order *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "order_id", "there is no such order");
-}
-
 const struct lookup order_lookup = {
     .statement = &order_get,
     .key = BATCH_KEY_UUID,
     .op_key_offset = offsetof(struct get_order, op.id),
     .row_key_offset = offsetof(struct order, record.id),
     .result_offset = offsetof(struct get_order, order),
-    .missing = get_missing,
+    .field = "order_id",
+    .noun = "order",
 };
-
-static enum error
-get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&order_lookup, pg, ops, count, arena);
-}
 
 static int64_t
 get_wait_us(const void *op)
@@ -405,7 +392,7 @@ list_events_read(struct pg *pg, struct op *const *ops, size_t count, struct aren
 
 const struct read order_reads[] = {
     { .name = "Get",
-      .read = get_read,
+      .lookup = &order_lookup,
       .wait_us = get_wait_us,
       .is_ready = get_is_ready,
       .row = &order_get,

@@ -147,28 +147,15 @@ static const struct pg_statement product_get = {
     .out_bytes = sizeof(struct product),
 };
 
-static void
-get_product_missing(void *op)
-{
-    struct get_product *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "sku", "there is no product '%s'", get->sku);
-}
-
 static const struct lookup get_product_lookup = {
     .statement = &product_get,
     .key = BATCH_KEY_TEXT,
     .op_key_offset = offsetof(struct get_product, sku),
     .row_key_offset = offsetof(struct product, sku),
     .result_offset = offsetof(struct get_product, product),
-    .missing = get_product_missing,
+    .field = "sku",
+    .noun = "product",
 };
-
-static enum error
-get_product_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_product_lookup, pg, ops, count, arena);
-}
 
 static const struct pg_column page_columns[] = {
     PG_COLUMN(struct list_products, after_sku, PG_TEXT),
@@ -213,28 +200,15 @@ static const struct pg_statement hold_get = {
 
 _Static_assert(HOLD_REFUSED == 0, "as in hold_get");
 
-static void
-get_hold_missing(void *op)
-{
-    struct get_hold *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
-}
-
 static const struct lookup get_hold_lookup = {
     .statement = &hold_get,
     .key = BATCH_KEY_UUID,
     .op_key_offset = offsetof(struct get_hold, op.id),
     .row_key_offset = offsetof(struct hold, record.id),
     .result_offset = offsetof(struct get_hold, hold),
-    .missing = get_hold_missing,
+    .field = "hold_id",
+    .noun = "hold",
 };
-
-static enum error
-get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_hold_lookup, pg, ops, count, arena);
-}
 
 static const struct pg_column holds_page_columns[] = {
     PG_COLUMN(struct list_holds, before_id, PG_UUID),
@@ -280,9 +254,9 @@ list_holds_read(struct pg *pg, struct op *const *ops, size_t count, struct arena
 }
 
 const struct read storage_reads[] = {
-    { .name = "GetProduct", .read = get_product_read },
+    { .name = "GetProduct", .lookup = &get_product_lookup },
     { .name = "ListProducts", .read = list_products_read },
-    { .name = "GetHold", .read = get_hold_read },
+    { .name = "GetHold", .lookup = &get_hold_lookup },
     { .name = "ListHolds", .read = list_holds_read },
     { 0 },
 };

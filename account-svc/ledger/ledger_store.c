@@ -202,12 +202,6 @@ static const struct lookup get_account_lookup = {
     .missing = get_account_missing,
 };
 
-static enum error
-get_account_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_account_lookup, pg, ops, count, arena);
-}
-
 static const struct pg_statement transfer_get = {
     .name = "transfer_get",
     .sql = "SELECT " TRANSFER_COLUMNS " FROM transfer WHERE id = ANY($1::uuid[]) AND state = 1",
@@ -216,28 +210,15 @@ static const struct pg_statement transfer_get = {
     .out_bytes = sizeof(struct transfer),
 };
 
-static void
-get_transfer_missing(void *op)
-{
-    struct get_transfer *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "transfer_id", "there is no such transfer");
-}
-
 static const struct lookup get_transfer_lookup = {
     .statement = &transfer_get,
     .key = BATCH_KEY_UUID,
     .op_key_offset = offsetof(struct get_transfer, op.id),
     .row_key_offset = offsetof(struct transfer, record.id),
     .result_offset = offsetof(struct get_transfer, transfer),
-    .missing = get_transfer_missing,
+    .field = "transfer_id",
+    .noun = "transfer",
 };
-
-static enum error
-get_transfer_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_transfer_lookup, pg, ops, count, arena);
-}
 
 static const struct pg_column statement_columns[] = {
     PG_COLUMN(struct statement, key, PG_TEXT),
@@ -323,34 +304,21 @@ static const struct pg_statement funds_get = {
     .out_bytes = sizeof(struct funds),
 };
 
-static void
-get_hold_missing(void *op)
-{
-    struct get_funds *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "hold_id", "there is no such hold");
-}
-
 static const struct lookup get_hold_lookup = {
     .statement = &funds_get,
     .key = BATCH_KEY_UUID,
     .op_key_offset = offsetof(struct get_funds, op.id),
     .row_key_offset = offsetof(struct funds, id),
     .result_offset = offsetof(struct get_funds, funds),
-    .missing = get_hold_missing,
+    .field = "hold_id",
+    .noun = "hold",
 };
 
-static enum error
-get_hold_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_hold_lookup, pg, ops, count, arena);
-}
-
 const struct read ledger_reads[] = {
-    { .name = "GetHold", .read = get_hold_read },
-    { .name = "GetAccount", .read = get_account_read },
-    { .name = "GetTransfer", .read = get_transfer_read },
-    { .name = "Balance", .read = get_account_read },
+    { .name = "GetHold", .lookup = &get_hold_lookup },
+    { .name = "GetAccount", .lookup = &get_account_lookup },
+    { .name = "GetTransfer", .lookup = &get_transfer_lookup },
+    { .name = "Balance", .lookup = &get_account_lookup },
     { .name = "Statement", .read = statement_read },
     { .name = "ListCharges", .read = list_charges_read },
     { 0 },

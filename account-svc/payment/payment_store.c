@@ -256,28 +256,15 @@ static const struct pg_statement payment_get = {
     .out_bytes = sizeof(struct payment),
 };
 
-static void
-get_missing(void *op)
-{
-    struct get_payment *get = op;
-
-    problem_set(&get->op.problem, ERR_NOT_FOUND, "payment_id", "there is no such payment");
-}
-
 static const struct lookup get_lookup = {
     .statement = &payment_get,
     .key = BATCH_KEY_UUID,
     .op_key_offset = offsetof(struct get_payment, op.id),
     .row_key_offset = offsetof(struct payment, record.id),
     .result_offset = offsetof(struct get_payment, payment),
-    .missing = get_missing,
+    .field = "payment_id",
+    .noun = "payment",
 };
-
-static enum error
-get_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena)
-{
-    return lookup_read(&get_lookup, pg, ops, count, arena);
-}
 
 static const struct pg_column page_columns[] = {
     PG_COLUMN(struct list_payments, op.id, PG_UUID),
@@ -378,7 +365,7 @@ troubled_read(struct pg *pg, struct op *const *ops, size_t count, struct arena *
 }
 
 const struct read payment_reads[] = {
-    { .name = "Get", .read = get_read },
+    { .name = "Get", .lookup = &get_lookup },
     { .name = "List", .read = list_read },
     { .name = "ListAll", .read = all_read },
     { .name = "ListTroubled", .read = troubled_read },

@@ -58,6 +58,19 @@ lookup_find(const struct lookup_rows *rows, const void *key)
     return found == NULL ? NULL : found->row;
 }
 
+static void
+say_missing(const struct lookup *lookup, struct op *op, const void *key)
+{
+    if (lookup->missing != NULL)
+        lookup->missing(op);
+    else if (lookup->key == BATCH_KEY_TEXT)
+        problem_set(&op->problem, ERR_NOT_FOUND, lookup->field, "there is no %s '%s'", lookup->noun,
+                    *(const char *const *)key);
+    else
+        problem_set(&op->problem, ERR_NOT_FOUND, lookup->field, "there is no such %s",
+                    lookup->noun);
+}
+
 enum error
 lookup_read(const struct lookup *lookup, struct pg *pg, struct op *const *ops, size_t count,
             struct arena *arena)
@@ -75,7 +88,7 @@ lookup_read(const struct lookup *lookup, struct pg *pg, struct op *const *ops, s
         if (row != NULL)
             memcpy((char *)ops[i] + lookup->result_offset, row, lookup->statement->out_bytes);
         else
-            lookup->missing(ops[i]);
+            say_missing(lookup, ops[i], keys[i]);
     }
     return error;
 }

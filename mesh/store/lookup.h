@@ -16,7 +16,10 @@ struct lookup {
         *statement; /* one parameter, the key; rows in any order, also twice */
     enum batch_key key;
     size_t op_key_offset, row_key_offset, result_offset;
-    void (*missing)(void *op); /* there is no such row: sets the problem */
+    /* Without such a row it is NOT_FOUND: of this field, "there is no such NOUN", or with a key that is a
+     * text "there is no NOUN 'KEY'". */
+    const char *field, *noun;
+    void (*missing)(void *op); /* sets the problem where it is another; or NULL */
 };
 
 /* Answers the ops of one Get. */

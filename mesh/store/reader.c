@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
+#include "mesh/store/lookup.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -212,10 +213,18 @@ wake_id(struct reader *reader, const struct wake *wake, const struct read_saved 
                                                      .saved_at_us = wake->saved_at_us };
 }
 
+enum error
+read_together(const struct read *read, struct pg *pg, struct op *const *ops, size_t count,
+              struct arena *arena)
+{
+    return read->lookup != NULL ? lookup_read(read->lookup, pg, ops, count, arena)
+                                : read->read(pg, ops, count, arena);
+}
+
 /* Reads and answers the calls of the round from `first` on that share its method. */
 static void
-read_together(struct reader *reader, const struct read *read, struct call **calls,
-              const int64_t *until_us, size_t count)
+read_calls(struct reader *reader, const struct read *read, struct call **calls,
+           const int64_t *until_us, size_t count)
 {
     struct op **ops = arena_take(reader->arena, count * sizeof *ops);
     int64_t read_at_us = clock_steady_us();
@@ -226,9 +235,10 @@ read_together(struct reader *reader, const struct read *read, struct call **call
         memset(&ops[i]->problem, 0, sizeof ops[i]->problem);
     }
     if (error == ERR_OK)
-        error = read->read(reader->pg, ops, count, reader->arena);
+        error = read_together(read, reader->pg, ops, count, reader->arena);
     if (error == ERR_STORE_DOWN && pg_connect(reader->pg) == ERR_OK)
-        error = read->read(reader->pg, ops, count, reader->arena); /* an idle connection had died */
+        error = read_together(read, reader->pg, ops, count,
+                              reader->arena); /* an idle connection had died */
     for (size_t i = 0; i < count; i++) {
         if (error != ERR_OK)
             problem_set(&calls[i]->op->problem, error, NULL, "%s", error_text(error));
@@ -276,7 +286,7 @@ read_round(struct reader *reader)
         while (first + count < reader->round_count && count < reader->options.batch_max &&
                reader->round[first + count]->method == reader->round[first]->method)
             count++;
-        read_together(reader, read, reader->round + first, reader->round_until_us + first, count);
+        read_calls(reader, read, reader->round + first, reader->round_until_us + first, count);
         first += count;
     }
     reader->round_count = 0;

@@ -33,9 +33,12 @@ enum {
     READER_SAVED_MAX = 8192,
 };
 
+struct lookup;
+
 /* How a read method is done; rows are found by the method's name. */
 struct read {
     const char *name;
+    const struct lookup *lookup; /* a Get by key (store/lookup.h); NULL: read() does it */
     /* Fills the ops, all of this method; what is missing gets a problem (NOT_FOUND). Results live in
      * arena. A returned error is the answer of all of them. */
     enum error (*read)(struct pg *pg, struct op *const *ops, size_t count, struct arena *arena);
@@ -49,6 +52,10 @@ struct read {
     /* Fills the op from such a row, which lives until the call is finished. */
     void (*take)(void *op, const void *row);
 };
+
+/* Fills count ops of one method by pg, as its row says. */
+enum error read_together(const struct read *read, struct pg *pg, struct op *const *ops,
+                         size_t count, struct arena *arena);
 
 /* A row as the store thread has saved it. */
 struct read_saved {

@@ -141,7 +141,7 @@ ledger_read(struct pg *pg, const char *name, struct op *const *ops, size_t count
     while (strcmp(read->name, name) != 0)
         read++;
     ck_assert_int_eq(pg_connect(pg), ERR_OK);
-    return read->read(pg, ops, count, arena);
+    return read_together(read, pg, ops, count, arena);
 }
 
 #endif

@@ -371,7 +371,7 @@ troubled(struct uuid *ret_first)
     while (strcmp(read->name, "ListTroubled") != 0)
         read++;
     ck_assert_int_eq(pg_connect(reader), ERR_OK);
-    ck_assert_int_eq(read->read(reader, lists, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(read, reader, lists, 1, arena), ERR_OK);
     ck_assert(!list.has_more);
     if (list.count > 0)
         *ret_first = list.payments[0].record.id;
@@ -786,11 +786,11 @@ START_TEST(get_and_list)
 
     expect(create(id, 500), "");
     ck_assert_int_eq(pg_connect(reader), ERR_OK);
-    ck_assert_int_eq(payment_reads[0].read(reader, gets, 2, arena), ERR_OK);
+    ck_assert_int_eq(read_together(&payment_reads[0], reader, gets, 2, arena), ERR_OK);
     ck_assert_int_eq(missing.op.problem.error, ERR_NOT_FOUND);
     ck_assert_int_eq(get.op.problem.error, ERR_OK);
     ck_assert_int_eq(get.payment.amount_minor, 500);
-    ck_assert_int_eq(payment_reads[1].read(reader, lists, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(&payment_reads[1], reader, lists, 1, arena), ERR_OK);
     ck_assert_uint_eq(list.count, 1);
     arena_free(arena);
     pg_free(reader);

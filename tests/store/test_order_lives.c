@@ -234,8 +234,8 @@ rebuild(struct pg *reads, struct uuid id)
     struct problem problem;
 
     ck_assert_int_eq(pg_connect(reads), ERR_OK);
-    ck_assert_int_eq(read_of("Get")->read(reads, &get_op, 1, arena), ERR_OK);
-    ck_assert_int_eq(read_of("ListEvents")->read(reads, &list_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(read_of("Get"), reads, &get_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(read_of("ListEvents"), reads, &list_op, 1, arena), ERR_OK);
     ck_assert_int_eq(get.op.problem.error, ERR_OK);
     for (size_t i = 0; i < list.count; i++)
         ck_assert_msg(order_event_fold(&list.events[i], arena, &folded, &problem) == ERR_OK,

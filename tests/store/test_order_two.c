@@ -126,8 +126,8 @@ expect_events_to_add_up(struct pg *reads, struct uuid id)
     struct order folded = { 0 };
     struct problem problem;
 
-    ck_assert_int_eq(read_of("Get")->read(reads, &get_op, 1, arena), ERR_OK);
-    ck_assert_int_eq(read_of("ListEvents")->read(reads, &list_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(read_of("Get"), reads, &get_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(read_together(read_of("ListEvents"), reads, &list_op, 1, arena), ERR_OK);
     for (size_t i = 0; i < list.count; i++) /* refuses a gap */
         ck_assert_int_eq(order_event_fold(&list.events[i], arena, &folded, &problem), ERR_OK);
     ck_assert_int_eq(folded.version, get.order.version);
