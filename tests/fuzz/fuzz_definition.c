@@ -5,9 +5,10 @@
  * cancelled, retried, undone and recovered; each of its records is read back and folded, and so is its
  * row. No definition may crash the engine.
  */
-#include "tests/unit/engine_random.h"
+#include "tests/support/engine/random.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { EVENTS_HERE = 40 };
 

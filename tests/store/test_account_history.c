@@ -1,10 +1,13 @@
 /* Random histories of the ledger against a model of a few lines: same answers, same sums, and the
  * books agree. A seed that fails is printed and plays again: MESH_SEED=N. */
-#include "tests/store/account_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { WALLETS = 5, OPS = 1200, BATCH_MAX = 24, AMOUNT_MAX = 60 };
 

@@ -1,8 +1,8 @@
 /* Holds on money on a real PostgreSQL: what may be spent beside them, and how each ends. */
 #include "account-svc/ledger/ledger_hold.h"
-#include "tests/store/account_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 static struct pg_fixture fixture;
 static struct pg *pg;

@@ -1,9 +1,12 @@
 /* The ledger on a real PostgreSQL: what its tables hold after each op, and after its repeat. */
-#include "tests/store/account_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

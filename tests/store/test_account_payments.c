@@ -1,10 +1,12 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
 #include "account-svc/payment/payment_sweep.h"
-#include "tests/store/call_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/call_fixture.h"
+#include "tests/support/store/pg_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

@@ -1,8 +1,8 @@
 /* How PostgreSQL does account-svc's statements, the ledger's and the payments': by their keys, whatever
  * the statistics say. */
 #include "account-svc/payment/payment_op.h"
-#include "tests/store/account_fixture.h"
-#include "tests/store/plan_fixture.h"
+#include "tests/support/account/account_fixture.h"
+#include "tests/support/store/plan_fixture.h"
 
 enum { WEEKS = 6, EACH = 1000 };
 

@@ -1,6 +1,6 @@
 /* The provider thread against a provider of whose requests one kind does not work: nothing else stops for it,
  * and no money is left with it. */
-#include "tests/store/provider_fixture.h"
+#include "tests/support/account/provider_fixture.h"
 #include "tests/support/check.h"
 
 /* clang-format off */

@@ -1,7 +1,11 @@
 /* The provider thread against a small PayPay of the test's own: the page of a code is told once, what is made
  * again is a DUPLICATE, and a code that is deleted is known no more than as CREATED. */
-#include "tests/store/provider_fixture.h"
+#include "tests/support/account/provider_fixture.h"
 #include "tests/support/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 static struct {
     int duplicates, deletes, payment_deletes;

@@ -1,8 +1,10 @@
 /* The provider thread against a small provider of the test's own, over real sockets and a real database:
  * what it asks, what it makes of lost answers, and how an Abandon and a late success end. */
 #include "account-svc/provider/provider_lane.h"
-#include "tests/store/provider_fixture.h"
+#include "tests/support/account/provider_fixture.h"
 #include "tests/support/check.h"
+
+#include <stdio.h>
 
 START_TEST(created_paid_and_asked)
 {

@@ -1,10 +1,11 @@
 /* The provider thread with two providers, of which one has a name that no name server answers for. */
 #define _GNU_SOURCE
-#include "tests/store/provider_fixture.h"
+#include "tests/support/account/provider_fixture.h"
 #include "tests/support/check.h"
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <string.h>
 
 #define UNANSWERED "unanswered.example"
 

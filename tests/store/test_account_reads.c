@@ -1,8 +1,11 @@
 /* What is read from the ledger, and what its schema refuses by itself. */
 #include "account-svc/payment/payment_op.h"
-#include "tests/store/account_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg, *reads;

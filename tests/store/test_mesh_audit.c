@@ -1,9 +1,11 @@
 /* The check that an operator begins: one at a time, told by its id, broken off when the program ends. */
 #include "mesh/audit.h"
-#include "tests/store/call_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/store/call_fixture.h"
+#include "tests/support/store/pg_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "sagamesh/audit/v1/audit_service.pb-c.h"
 #include "tests/support/check.h"

@@ -1,12 +1,14 @@
 /* Idempotency-Keys on a real PostgreSQL: two servers with one key at the same moment make one order, a
  * server that dies before it answers is gone on for, the first answer stays, and yesterday's keys go. */
 #include "order-svc/order_sweep.h"
-#include "tests/store/hot_fixture.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/hot_fixture.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

@@ -1,10 +1,13 @@
 /* Orders on a real PostgreSQL: what an order is after each op and after its repeat, that its events
  * add up to it, and what reads see of it. */
 #include "order-svc/order_event.h"
-#include "tests/store/hot_fixture.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/hot_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <string.h>
+#include <unistd.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

@@ -1,8 +1,8 @@
 /* How PostgreSQL does order-svc's statements: by their keys, and pages in the order of an index,
  * whatever the statistics say. */
 #include "mesh/kafka/relay.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/plan_fixture.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/plan_fixture.h"
 
 enum { WEEKS = 6, ORDERS_EACH = 2000 };
 

@@ -1,9 +1,12 @@
 /* Get, List and ListEvents through the read thread: pages, and waiting for an order to move on. */
 #include "mesh/base/check.h"
 #include "order-svc/order.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

@@ -2,8 +2,8 @@
  * with an orchestrator that answers by the name of the definition. No database. */
 #include "mesh/rpc/server.h"
 #include "order-svc/order_saga.h"
-#include "tests/store/call_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/call_fixture.h"
 
 #include <sagamesh/saga/v1/saga_service.pb-c.h>
 #include <stdio.h>

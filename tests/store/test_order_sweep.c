@@ -1,9 +1,13 @@
 /* The sweep on a real PostgreSQL: whatever became of a Start, the order is asked for again, until it
  * is final; and the floor never passes one that is open. */
 #include "order-svc/order_sweep.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg, *sweep_pg;

@@ -2,11 +2,13 @@
  * other does too, in batches, at the same moment. Each order ends once, its events have no gap, and they
  * add up to its row. */
 #include "order-svc/order_event.h"
-#include "tests/store/order_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fixture.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { ORDERS = 40, ROUNDS = 6 };
 

@@ -1,6 +1,6 @@
 /* How PostgreSQL does the journal's statements: by their keys, whatever the statistics say. */
 #include "mesh/store/journal.h"
-#include "tests/store/plan_fixture.h"
+#include "tests/support/store/plan_fixture.h"
 
 enum { WEEKS = 6, SAGAS_EACH = 2000 };
 

@@ -1,10 +1,12 @@
 /* Extend on a real PostgreSQL: a hold that was extended outlives the time it was made with, for the
  * sweep too, and the same request twice is one. */
 #include "storage-svc/storage_sweep.h"
-#include "tests/store/hot_fixture.h"
-#include "tests/store/pg_fixture.h"
-#include "tests/store/storage_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/storage/storage_fixture.h"
+#include "tests/support/store/hot_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;

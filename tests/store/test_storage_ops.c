@@ -1,10 +1,12 @@
 /* Storage on a real PostgreSQL: what a product and a hold are after each op, and after its repeat. */
-#include "tests/store/hot_fixture.h"
-#include "tests/store/pg_fixture.h"
-#include "tests/store/storage_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/storage/storage_fixture.h"
+#include "tests/support/store/hot_fixture.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static struct pg_fixture fixture;
 static struct pg *pg;

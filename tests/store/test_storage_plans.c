@@ -1,7 +1,10 @@
 /* How PostgreSQL does storage's statements: by their keys, in the partitions of their ids, whatever
  * the statistics say. The plans are those of the service's own sessions (pg.c). */
-#include "tests/store/plan_fixture.h"
-#include "tests/store/storage_fixture.h"
+#include "tests/support/storage/storage_fixture.h"
+#include "tests/support/store/plan_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum { WEEKS = 6, HOLDS_EACH = 2000 };
 

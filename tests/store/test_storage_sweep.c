@@ -1,8 +1,11 @@
 /* The sweep that ends holds: thousands that end at once, and a database that goes away meanwhile. */
 #include "storage-svc/storage_sweep.h"
-#include "tests/store/pg_fixture.h"
-#include "tests/store/storage_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/storage/storage_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;

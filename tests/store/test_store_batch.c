@@ -1,7 +1,9 @@
 /* Batches on a real PostgreSQL: repeats, other writers, poison, and the store thread. */
-#include "tests/store/batch_fixture.h"
+#include "tests/support/store/batch_fixture.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
 
 /* ---- repeats ---- */
 

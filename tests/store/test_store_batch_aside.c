@@ -1,7 +1,9 @@
 /* Rows, keys and tables that another transaction keeps locked, and partitions that are missing: whose calls they
  * are wait, and all others go on. */
-#include "tests/store/batch_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/batch_fixture.h"
+
+#include <unistd.h>
 
 enum { STRANGERS = 40, QUEUE_MAX = 1024 };
 

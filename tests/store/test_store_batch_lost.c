@@ -1,5 +1,8 @@
 /* Batches on a real PostgreSQL: everything that can be lost, and what others hear meanwhile. */
-#include "tests/store/batch_fixture.h"
+#include "tests/support/store/batch_fixture.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 static void
 kill_backend(PGconn *admin, int pid)

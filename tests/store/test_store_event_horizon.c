@@ -1,7 +1,7 @@
 /* How far the news may be sent: who holds it up, who does not, and what a heartbeat may promise. */
 #include "mesh/store/event_horizon.h"
-#include "tests/store/batch_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/batch_fixture.h"
 
 static struct pg *relay;
 static struct arena *arena;

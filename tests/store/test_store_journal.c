@@ -2,11 +2,12 @@
  * and which pages and rows are there afterwards. */
 #include "mesh/base/clock.h"
 #include "mesh/store/journal.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { SHARD = 0 };

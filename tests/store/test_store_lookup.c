@@ -1,8 +1,8 @@
 /* Rows by key for many at once: by text and by id, some twice, some that are not there. */
 #include "mesh/store/lookup.h"
-#include "tests/store/counter_service.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/counter_service.h"
+#include "tests/support/store/pg_fixture.h"
 
 enum { ROWS = 500, ASKED = 3 * ROWS };
 

@@ -1,8 +1,8 @@
 /* Which weeks of a partitioned table are dropped, and which must stay: by the orchestrator's schema. */
 #include "mesh/base/clock.h"
 #include "mesh/base/uuid.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 static struct pg_fixture fixture;
 

@@ -1,9 +1,10 @@
 /* Statements asked one by one: with parameters and without, refused, and where a round ends the program. */
 #include "mesh/store/pg.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <signal.h>
+#include <string.h>
 
 struct number {
     int64_t value;

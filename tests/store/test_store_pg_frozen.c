@@ -2,14 +2,17 @@
 #include "mesh/base/clock.h"
 #include "mesh/store/pg.h"
 #include "mesh/store/pg_timeline.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { UNTIL_IT_IS_OVER_MS = 20, HELLO = -1 };
 

@@ -2,8 +2,11 @@
 #include "mesh/base/arena.h"
 #include "mesh/store/pg.h"
 #include "mesh/store/pg_timeline.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 

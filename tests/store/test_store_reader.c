@@ -1,9 +1,13 @@
 /* Reads that may wait: parked without a thread, answered by what a writer saved, by the poll, or by the
  * end. */
 #include "mesh/store/reader.h"
-#include "tests/store/call_fixture.h"
-#include "tests/store/pg_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/call_fixture.h"
+#include "tests/support/store/pg_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct pg_fixture fixture;
 

@@ -1,8 +1,11 @@
 /* A database that answers every question and refuses every change: the keeper finds it, or the batches
  * tell. */
 #include "mesh/store/write_health.h"
-#include "tests/store/batch_fixture.h"
 #include "tests/support/check.h"
+#include "tests/support/store/batch_fixture.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 enum { MANY = 8 };
 

@@ -1,5 +1,6 @@
 #include "tests/support/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,15 @@ check_run_all(const char *name, TCase *const *cases)
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+void
+check_path(const char *file, char path[CHECK_PATH_BYTES])
+{
+    static const char self[] = "tests/support/check.c"; /* this file knows where it lies itself */
+    static const char here[] = __FILE__;
+
+    snprintf(path, CHECK_PATH_BYTES, "%.*s%s", (int)(sizeof here - sizeof self), here, file);
 }
 
 int64_t

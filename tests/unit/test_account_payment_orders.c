@@ -19,8 +19,8 @@
  *   provider answers at last,
  *   who was never paid and can not be any more is not asked about for ever.
  */
+#include "tests/support/account/payment_world.h"
 #include "tests/support/check.h"
-#include "tests/unit/payment_world.h"
 
 enum { EVENTS_MAX = 6, SETTLE_STEPS_MAX = 400 };
 

@@ -1,8 +1,8 @@
 /* The end of a program, said from a thread: status 1, its line in the log, no handler of exit(). */
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
+#include "tests/support/check.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,17 +91,9 @@ END_TEST
 int
 main(void)
 {
-    Suite *suite = suite_create("die");
-    TCase *tests = tcase_create("die");
-    SRunner *runner;
-    int failed;
+    TCase *tests = check_case("die");
 
     tcase_add_test(tests, thread_ends_the_program);
     tcase_add_test(tests, thread_takes_no_signal);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return check_run("die", tests);
 }

@@ -1,7 +1,9 @@
 /* test_engine_definition.c -- What loads, what is refused, and where the refusal points. */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_shipped.h"
+#include "tests/support/engine/shipped.h"
+
+#include <string.h>
 
 #define TASK "'Type':'ServiceTask','ServiceType':'GRPC','ServiceName':'s','ServiceMethod':'m'"
 #define MACHINE(states) "{'Name':'n','StartState':'A','States':{" states "}}"

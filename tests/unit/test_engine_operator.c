@@ -2,8 +2,11 @@
  * stuck behind its point of no return. */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_driver.h"
-#include "tests/unit/engine_shipped.h"
+#include "tests/support/engine/driver.h"
+#include "tests/support/engine/shipped.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* clang-format off */
 static const struct {

@@ -7,7 +7,11 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_random.h"
+#include "tests/support/engine/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { SEEDS = 1500, EVENTS = 60, LINES_MAX = 2048, REQUESTS_MAX = 256, DAMAGES = 12 };
 

@@ -5,7 +5,10 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_story.h"
+#include "tests/support/engine/story.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static const char machine_text[] =
     "{'Name':'m','StartState':'A','States':{"

@@ -10,10 +10,13 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_shipped.h"
-#include "tests/unit/engine_world.h"
+#include "tests/support/engine/shipped.h"
+#include "tests/support/engine/world.h"
 
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum {
     SEEDS = 2000,

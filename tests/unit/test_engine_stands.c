@@ -4,7 +4,9 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_story.h"
+#include "tests/support/engine/story.h"
+
+#include <string.h>
 
 #define CATCH(next) "'Catch':[{'Exceptions':['java.lang.Throwable'],'Next':'" next "'}]"
 #define UNDO(name) "'undo" name "':{" TASK("undo" name) "}"

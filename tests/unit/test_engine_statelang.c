@@ -6,7 +6,11 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_driver.h"
+#include "tests/support/engine/driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { FILES_MAX = 32, RUNS_MAX = 256, LINE_BYTES = 64 * 1024 };
 

@@ -3,7 +3,9 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_driver.h"
+#include "tests/support/engine/driver.h"
+
+#include <string.h>
 
 #define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
 

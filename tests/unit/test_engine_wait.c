@@ -11,7 +11,11 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
-#include "tests/unit/engine_driver.h"
+#include "tests/support/engine/driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
 #define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"

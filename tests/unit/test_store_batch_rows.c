@@ -1,7 +1,7 @@
 /* The rows of a batch, without a database: found, made, changed, and walked when they were saved. */
 #include "mesh/store/batch_rows.h"
-#include "tests/store/counter_service.h"
 #include "tests/support/check.h"
+#include "tests/support/store/counter_service.h"
 
 #include <stdio.h>
 

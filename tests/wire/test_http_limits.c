@@ -1,7 +1,10 @@
 /* What the HTTP server refuses by itself: who is not admitted, bodies beyond the budget; and how it is
  * counted. */
-#include "http_harness.h"
 #include "tests/support/check.h"
+#include "tests/support/http/http_harness.h"
+
+#include <string.h>
+#include <unistd.h>
 
 #define H "Host: h\r\n"
 #define CLOSE H "Connection: close\r\n"

@@ -1,10 +1,17 @@
 /* The HTTP server over loopback sockets: answers, refusals, order, deadlines, limits, and its end. */
-#include "http_harness.h"
+#include "tests/support/http/http_harness.h"
 
 #include "mesh/base/descriptor.h"
 #include "tests/support/check.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define H "Host: h\r\n"
 #define CLOSE H "Connection: close\r\n"

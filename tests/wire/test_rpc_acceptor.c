@@ -1,7 +1,7 @@
 /* A server whose descriptors run out: who is in is served, who is silent makes room, and once the crowd
  * has gone all clients are served again. */
 #define _GNU_SOURCE /* dup3 */
-#include "tests/wire/server_harness.h"
+#include "tests/support/rpc/server_harness.h"
 
 #include "mesh/base/descriptor.h"
 #include "mesh/base/listen.h"

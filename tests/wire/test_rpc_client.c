@@ -5,11 +5,12 @@
 #include "mesh/rpc/client.h"
 #include "mesh/rpc/server.h"
 #include "tests/support/check.h"
-#include "tests/wire/fake_server.h"
+#include "tests/support/rpc/fake_server.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PATIENCE_US = 10 * 1000 * 1000, TEXT_BYTES = 64, ASKS_MAX = 64 };

@@ -1,7 +1,12 @@
 /* Clocks that are compared over the wire: a peer is asked, and a database that is wrong is found out. */
 #include "mesh/rpc/clock_watch.h"
 #include "tests/support/check.h"
-#include "tests/wire/server_harness.h"
+#include "tests/support/rpc/server_harness.h"
+
+#include <stdlib.h>
+
+#include <stdio.h>
+#include <string.h>
 
 static struct clock_watch *watch;
 static char address[64];

@@ -3,9 +3,10 @@
 #include "mesh/base/log.h"
 #include "mesh/rpc/post.h"
 #include "tests/support/check.h"
-#include "tests/wire/fake_server.h"
+#include "tests/support/rpc/fake_server.h"
 
 #include <sagamesh/clock/v1/clock_service.pb-c.h>
+#include <stdio.h>
 
 enum { PATIENCE_US = 10 * 1000 * 1000 };
 

@@ -1,8 +1,11 @@
 /* Unary calls to the server over loopback: answered, refused with a reason, too many, given up. */
 #include "tests/support/check.h"
-#include "tests/wire/server_harness.h"
+#include "tests/support/rpc/server_harness.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 START_TEST(a_call_is_answered)
 {

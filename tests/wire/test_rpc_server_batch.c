@@ -1,6 +1,9 @@
 /* The envelope: many calls in one message, each with its own answer. */
 #include "tests/support/check.h"
-#include "tests/wire/server_harness.h"
+#include "tests/support/rpc/server_harness.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define ENVELOPE "sagamesh.batch.v1.BatchService/Call"
 

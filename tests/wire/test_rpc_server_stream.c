@@ -1,6 +1,6 @@
 /* Streams and the server's end: health, reflection, draining. */
 #include "tests/support/check.h"
-#include "tests/wire/server_harness.h"
+#include "tests/support/rpc/server_harness.h"
 
 #include <google/protobuf/descriptor.pb-c.h>
 

@@ -1,32 +1,13 @@
-/* call_fixture.h -- Calls without a wire: made by a test, decided by a batch or read by a reader.
- *
- * Thread    call_fixture_wait() may be called by any thread, while the store thread finishes calls.
- * Memory    A test_call is its test's; it outlives finish(), which only marks it. What an op points
- *           to in the batch's rows is gone after finish(): `look` runs inside of it.
- */
-#ifndef TESTS_STORE_CALL_FIXTURE_H
-#define TESTS_STORE_CALL_FIXTURE_H
+#include "tests/support/store/call_fixture.h"
 
-#include "mesh/base/call.h"
-#include "mesh/base/clock.h"
-#include "tests/support/check.h"
-
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-struct test_call {
-    struct call call; /* first */
-    int finished;     /* how often it was; under call_fixture_lock */
-    void (*look)(struct test_call *test);
-    const uint8_t *answer; /* of a look() that packs the encoded op */
-    size_t answer_bytes;
-};
+pthread_mutex_t call_fixture_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static pthread_mutex_t call_fixture_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t call_fixture_done = PTHREAD_COND_INITIALIZER;
 
-static inline void
+static void
 call_fixture_finish(struct call *call)
 {
     struct test_call *test = (struct test_call *)call;
@@ -39,8 +20,7 @@ call_fixture_finish(struct call *call)
     pthread_mutex_unlock(&call_fixture_lock);
 }
 
-/* A call with a zeroed op of the method, and 20 seconds to live. */
-static inline struct test_call *
+struct test_call *
 call_fixture_new(const struct method *method)
 {
     struct test_call *test = memory_take(sizeof *test);
@@ -54,7 +34,7 @@ call_fixture_new(const struct method *method)
     return test;
 }
 
-static inline void
+void
 call_fixture_free(struct test_call *test)
 {
     if (test == NULL)
@@ -63,8 +43,7 @@ call_fixture_free(struct test_call *test)
     free(test);
 }
 
-/* False after wait_us without its answer. */
-static inline bool
+bool
 call_fixture_wait(struct test_call *test, int64_t wait_us)
 {
     int64_t until_us = wait_us;
@@ -83,5 +62,3 @@ call_fixture_wait(struct test_call *test, int64_t wait_us)
     pthread_mutex_unlock(&call_fixture_lock);
     return is_finished;
 }
-
-#endif

@@ -1,82 +1,8 @@
-/* engine_world.h -- Storage, ledger, payments and orders as the simulator knows them: idempotent by
- * request id, with holds and tombstones, and nothing else of the real ones.
- *
- * Everything is static: each test is a program of one file.
- */
-#ifndef TESTS_UNIT_ENGINE_WORLD_H
-#define TESTS_UNIT_ENGINE_WORLD_H
+#include "tests/support/engine/world.h"
 
-#include "saga/engine/engine.h"
-
+#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { WORLD_OPS_MAX = 1024, WORLD_ORDERS_MAX = 3, WORLD_PRICE_MINOR = 100 };
-
-enum op_state {
-    OP_REFUSED,
-    OP_DONE,
-    OP_HELD,
-    OP_CONFIRMED,
-    OP_UNDONE, /* released or refunded; also the tombstone of what never arrived */
-    OP_EXPIRED,
-};
-
-/* One request that was answered, or the tombstone of one that was not. */
-struct op {
-    char id[UUID_TEXT_BYTES + 1];
-    const char *method; /* NULL: a tombstone */
-    char order_id[UUID_TEXT_BYTES + 1];
-    uint64_t fingerprint;
-    enum op_state state;
-    const char *reason;
-    int64_t amount; /* pieces or money */
-    int64_t until_us;
-};
-
-enum order_status { ORDER_PENDING, ORDER_WAITING, ORDER_PAID, ORDER_FAILED };
-
-/* A payment at a provider: what will happen to it there, and the registers that we have of it. */
-struct payment {
-    char id[UUID_TEXT_BYTES + 1], order_id[UUID_TEXT_BYTES + 1];
-    int64_t amount;
-    int64_t url_us, fails_us, pays_us; /* at the provider; 0: never */
-    int64_t seen_us;                   /* what it paid is heard of, at the latest by a query */
-    int64_t expires_us, decided_us;    /* decided: when Abandon ends; 0: not asked for */
-    const char *observed, *claim;
-    bool has_url, is_paid, is_closed; /* at the provider */
-    int refunds, version;
-};
-
-struct order {
-    char id[UUID_TEXT_BYTES + 1];
-    int64_t quantity;
-    bool is_external;
-    enum order_status status;
-    char reason[64];
-};
-
-struct world {
-    int64_t on_hand, free, held, sold;
-    int64_t wallet_start, wallet; /* one wallet, shared by all orders */
-    struct order orders[WORLD_ORDERS_MAX];
-    int order_count;
-    struct payment payments[WORLD_ORDERS_MAX];
-    int payment_count;
-    /* What a provider will do, drawn by the simulator: seconds after Create; 0: never. */
-    int url_seconds, fails_seconds, pays_seconds, seen_seconds, decide_seconds;
-    bool never_closes; /* what is abandoned can be paid all the same */
-    struct op ops[WORLD_OPS_MAX];
-    int op_count;
-    const char *violation; /* what must never happen and did */
-};
-
-struct world_answer {
-    enum outcome outcome;
-    json_t *result;
-    const char *reason;
-};
 
 static struct op *
 world_op(struct world *world, const char *id)
@@ -104,7 +30,7 @@ world_op_add(struct world *world, const char *id, const char *method, enum op_st
     return op;
 }
 
-static struct order *
+struct order *
 world_order(struct world *world, const char *id)
 {
     for (int i = 0; i < world->order_count; i++) {
@@ -122,8 +48,7 @@ text_of(const json_t *json, const char *key)
     return text == NULL ? "" : text;
 }
 
-/* Numbers are numbers or texts, as in proto3 JSON. */
-static int64_t
+int64_t
 int_of(const json_t *json, const char *key)
 {
     const json_t *value = json_object_get(json, key);
@@ -359,8 +284,7 @@ payment_advance(const struct world *world, struct payment *payment, int64_t now_
         payment_decide(world, payment);
 }
 
-/* The next time that something happens at the provider; INT64_MAX: never. */
-static int64_t
+int64_t
 world_payments_next_us(const struct world *world)
 {
     int64_t next_us = INT64_MAX;
@@ -378,7 +302,7 @@ world_payments_next_us(const struct world *world)
     return next_us;
 }
 
-static json_t *
+json_t *
 payment_payload(const struct payment *payment)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:i}", "paymentId", payment->id, "observed",
@@ -459,8 +383,7 @@ world_answer_of(const struct op *op)
     return answer;
 }
 
-/* A request arrives, for the first time or again. */
-static struct world_answer
+struct world_answer
 world_call(struct world *world, const char *method, const json_t *request, int64_t now_us)
 {
     const char *id = text_of(request, "requestId");
@@ -481,8 +404,7 @@ world_call(struct world *world, const char *method, const json_t *request, int64
     return world_answer_of(op);
 }
 
-/* The sweep: what is held past its time is free again; and what happens at the provider. */
-static void
+void
 world_expire(struct world *world, int64_t now_us)
 {
     for (int i = 0; i < world->payment_count; i++)
@@ -536,8 +458,7 @@ payment_check(struct world *world, const struct payment *payment)
     return NULL;
 }
 
-/* NULL, or which promise is broken. */
-static const char *
+const char *
 world_check(struct world *world)
 {
     int64_t all_sold = 0, all_paid = 0;
@@ -575,5 +496,3 @@ world_check(struct world *world)
         return "money does not add up";
     return NULL;
 }
-
-#endif

@@ -1,48 +1,23 @@
-/* plan_fixture.h -- How PostgreSQL does a service's statements: by an index, and by a condition on it.
- *
- *     static const struct plan_spec spec = { .name = "order_plans", .schema = ..., .fill = fill,
- *                                            .empty = "TRUNCATE orders, ...", ... };
- *     int main(void) { return plan_fixture_main(&spec); }
- *
- * Walks what the service prepares, in a session with the settings of pg.c: each scan of each statement
- * must go by an index. Twice: on tables that were never analyzed, and on tables that were analyzed while
- * they were empty and then filled, where a pinned plan would like to scan a whole key.
- *
- * Thread    main.
- * Memory    plan_fixture_arena lives as long as a test.
- */
-#ifndef TESTS_STORE_PLAN_FIXTURE_H
-#define TESTS_STORE_PLAN_FIXTURE_H
+#include "tests/support/store/plan_fixture.h"
 
-#include "mesh/store/batch.h"
-#include "mesh/store/event.h"
-#include "tests/store/pg_fixture.h"
-#include "tests/support/check.h"
-
-#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { PLAN_STATEMENTS_MAX = 96 };
 
-struct plan_spec {
-    const char *name, *schema;
-    const struct batch_service *service;            /* NULL: none */
-    const struct pg_statement *const *const *lists; /* what is prepared beside it; ends with NULL */
-    const char *const *whole; /* names of statements that read a whole index on purpose; or NULL */
-    const char *const
-        *small;         /* names of tables of a row or a few: their whole index is fine; or NULL */
-    const char *empty;  /* empties the tables */
-    void (*fill)(void); /* puts thousands of rows into them */
-    void (*add_tests)(TCase *cases); /* of the service's own; NULL: none */
-};
-
 static const struct plan_spec *plan_spec;
-static struct pg_fixture plan_fixture;
+
+struct pg_fixture plan_fixture;
+
 static struct pg *plan_fixture_pg;
+
 static struct arena *plan_fixture_arena;
+
 static const struct pg_statement *plan_statements[PLAN_STATEMENTS_MAX];
+
 static size_t plan_statement_count;
 
-static inline void
+static void
 plan_add(const struct pg_statement *statement)
 {
     for (size_t i = 0; i < plan_statement_count; i++) {
@@ -56,7 +31,7 @@ plan_add(const struct pg_statement *statement)
 }
 
 /* What the program prepares: on its store connection, and on its others. */
-static inline void
+static void
 plan_collect(void)
 {
     const struct batch_service *service = plan_spec->service;
@@ -75,7 +50,7 @@ plan_collect(void)
     }
 }
 
-static inline void
+static void
 plan_open(void)
 {
     plan_fixture_arena = arena_new();
@@ -83,14 +58,14 @@ plan_open(void)
     ck_assert_int_eq(pg_run(plan_fixture_pg, "DISCARD PLANS"), ERR_OK);
 }
 
-static inline void
+static void
 plan_close(void)
 {
     plan_fixture_pg = pg_free(plan_fixture_pg);
     plan_fixture_arena = arena_free(plan_fixture_arena);
 }
 
-static inline const char *
+static const char *
 plan_value(enum pg_type type)
 {
     if (type == PG_UUID)
@@ -99,7 +74,7 @@ plan_value(enum pg_type type)
 }
 
 /* A statement's parameters as text, of its columns' types: one row of each. */
-static inline void
+static void
 plan_print_arguments(const struct pg_statement *statement, char text[2048])
 {
     size_t used = 0;
@@ -112,8 +87,7 @@ plan_print_arguments(const struct pg_statement *statement, char text[2048])
                              used > 0 ? ", " : "", plan_value(column->type));
 }
 
-/* The plan's root. The caller frees *ret_all. */
-static inline const json_t *
+const json_t *
 plan_explain(const char *how, const char *name, const char *arguments, json_t **ret_all)
 {
     char sql[4096];
@@ -127,7 +101,7 @@ plan_explain(const char *how, const char *name, const char *arguments, json_t **
     return json_object_get(json_array_get(*ret_all, 0), "Plan");
 }
 
-static inline const char *
+const char *
 plan_text(const json_t *node, const char *key)
 {
     const char *text = json_string_value(json_object_get(node, key));
@@ -135,7 +109,7 @@ plan_text(const json_t *node, const char *key)
     return text == NULL ? "" : text;
 }
 
-static inline bool
+static bool
 plan_is_named(const char *const *names, const char *name)
 {
     for (; names != NULL && *names != NULL; names++) {
@@ -146,7 +120,7 @@ plan_is_named(const char *const *names, const char *name)
 }
 
 /* Every node that reads a table does so by an index, and by a condition on it. */
-static inline void
+static void
 plan_expect_index_scans(const json_t *node, const char *name)
 {
     const char *type = plan_text(node, "Node Type"), *table = plan_text(node, "Relation Name");
@@ -182,8 +156,7 @@ START_TEST(every_statement_goes_by_an_index)
 }
 END_TEST
 
-/* That a page is read in the order of one index, and nothing is sorted. */
-static inline bool
+bool
 plan_has_sort(const json_t *node)
 {
     bool has = strstr(plan_text(node, "Node Type"), "Sort") != NULL;
@@ -194,7 +167,7 @@ plan_has_sort(const json_t *node)
     return has;
 }
 
-static inline bool
+bool
 plan_has_index(const json_t *node, const char *index)
 {
     bool has = strcmp(plan_text(node, "Index Name"), index) == 0;
@@ -206,7 +179,7 @@ plan_has_index(const json_t *node, const char *index)
     return has;
 }
 
-static inline void
+void
 plan_expect_pages_by(const char *statement, const char *index)
 {
     char arguments[2048];
@@ -227,7 +200,7 @@ plan_expect_pages_by(const char *statement, const char *index)
 }
 
 /* The trap: statistics that say "empty" of tables that are not any more. */
-static inline void
+static void
 plan_count_while_empty(void)
 {
     pg_fixture_run(plan_fixture.conninfo, "%s", plan_spec->empty);
@@ -235,7 +208,7 @@ plan_count_while_empty(void)
     plan_spec->fill();
 }
 
-static inline TCase *
+static TCase *
 plan_tests(const char *name)
 {
     TCase *cases = check_case(name);
@@ -247,7 +220,7 @@ plan_tests(const char *name)
     return cases;
 }
 
-static inline int
+int
 plan_fixture_main(const struct plan_spec *spec)
 {
     TCase *fresh, *empty;
@@ -267,12 +240,3 @@ plan_fixture_main(const struct plan_spec *spec)
     pg_fixture_close(&plan_fixture);
     return status;
 }
-
-/* SQL: an id of its week and number, for the INSERT of a fill. */
-#define PLAN_ID(week, number)                                                                      \
-    "(left(mesh_uuid_floor(now() - " week " * interval '7 days' + " number                         \
-    " * interval '1 ms')::text, 14) || '7' || substr(md5(" number "::text), 1, 3) || '-8'"         \
-    " || substr(md5(" number "::text), 4, 3) || '-' || substr(md5(" number                         \
-    "::text), 7, 12))::uuid"
-
-#endif

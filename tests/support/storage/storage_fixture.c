@@ -1,22 +1,8 @@
-/* storage_fixture.h -- Calls of storage as a client would make them: messages, decoded, packed.
- *
- * Memory    As in call_fixture.h. A call's answer is its encoded response, packed.
- */
-#ifndef TESTS_STORE_STORAGE_FIXTURE_H
-#define TESTS_STORE_STORAGE_FIXTURE_H
+#include "tests/support/storage/storage_fixture.h"
 
-#include "storage-svc/storage.h"
-#include "tests/store/call_fixture.h"
-
-#include <check.h>
-#include <sagamesh/storage/v1/storage_service.pb-c.h>
-#include <stdio.h>
 #include <string.h>
 
-#define STORAGE(name) Sagamesh__Storage__V1__##name
-#define STORAGE_INIT(name) SAGAMESH__STORAGE__V1__##name##__INIT
-
-static inline const struct method *
+static const struct method *
 storage_method(const char *name)
 {
     const struct method *method = storage_methods;
@@ -27,14 +13,14 @@ storage_method(const char *name)
     return method;
 }
 
-static inline struct uuid
+struct uuid
 storage_id(void)
 {
     return uuid_v7(clock_now_us());
 }
 
 /* Called inside finish(), while the batch's rows are there. */
-static inline void
+static void
 storage_look(struct test_call *test)
 {
     const struct method *method = test->call.method;
@@ -49,21 +35,20 @@ storage_look(struct test_call *test)
     test->answer = bytes;
 }
 
-static inline void *
+static void *
 storage_alloc(void *arena, size_t bytes)
 {
     return arena_take(arena, bytes);
 }
 
-static inline void
+static void
 storage_no_free(void *arena, void *memory)
 {
     (void)arena;
     (void)memory;
 }
 
-/* Decodes the message; it is copied into the call's arena, so that it may live on a stack. */
-static inline struct test_call *
+struct test_call *
 storage_call(const char *name, const ProtobufCMessage *message)
 {
     struct test_call *test = call_fixture_new(storage_method(name));
@@ -82,7 +67,7 @@ storage_call(const char *name, const ProtobufCMessage *message)
     return test;
 }
 
-static inline struct test_call *
+struct test_call *
 storage_put(struct uuid id, const char *sku, int64_t price_minor, const char *currency)
 {
     STORAGE(PutProductRequest) request = STORAGE_INIT(PUT_PRODUCT_REQUEST);
@@ -95,7 +80,7 @@ storage_put(struct uuid id, const char *sku, int64_t price_minor, const char *cu
     return storage_call("PutProduct", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 storage_restock(struct uuid id, const char *sku, int64_t quantity)
 {
     STORAGE(RestockRequest) request = STORAGE_INIT(RESTOCK_REQUEST);
@@ -107,8 +92,7 @@ storage_restock(struct uuid id, const char *sku, int64_t quantity)
     return storage_call("Restock", &request.base);
 }
 
-/* One line, or two when sku_too is not NULL. */
-static inline struct test_call *
+struct test_call *
 storage_reserve(struct uuid id, const char *sku, int64_t quantity, const char *sku_too,
                 int64_t quantity_too, int64_t hold_seconds)
 {
@@ -131,7 +115,7 @@ storage_reserve(struct uuid id, const char *sku, int64_t quantity, const char *s
     return storage_call("Reserve", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 storage_confirm(struct uuid id, struct uuid hold_id)
 {
     STORAGE(ConfirmRequest) request = STORAGE_INIT(CONFIRM_REQUEST);
@@ -142,7 +126,7 @@ storage_confirm(struct uuid id, struct uuid hold_id)
     return storage_call("Confirm", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 storage_release(struct uuid id, struct uuid hold_id)
 {
     STORAGE(ReleaseRequest) request = STORAGE_INIT(RELEASE_REQUEST);
@@ -153,8 +137,7 @@ storage_release(struct uuid id, struct uuid hold_id)
     return storage_call("Release", &request.base);
 }
 
-/* Decides one call and frees it; *ret_problem is its decision. */
-static inline enum error
+enum error
 storage_do(struct pg *pg, struct test_call *test, struct problem *ret_problem)
 {
     struct call *call = &test->call;
@@ -168,5 +151,3 @@ storage_do(struct pg *pg, struct test_call *test, struct problem *ret_problem)
     call_fixture_free(test);
     return error;
 }
-
-#endif

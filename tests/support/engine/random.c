@@ -1,26 +1,13 @@
-/* engine_random.h -- Machines and events at random: what the engine must bear, with any event.
- *
- * Everything is drawn from a dice: from a fuzzer's bytes as long as there are some, then from a seed.
- * Everything is static: each test is a program of one file.
- */
-#ifndef TESTS_UNIT_ENGINE_RANDOM_H
-#define TESTS_UNIT_ENGINE_RANDOM_H
+#include "tests/support/engine/random.h"
 
-#include "saga/engine/engine.h"
-
+#include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { RANDOM_STATES_MAX = 10 };
 
-struct dice {
-    const uint8_t *bytes;
-    size_t left;
-    uint64_t state;
-};
-
-static int
+int
 draw(struct dice *dice, int sides)
 {
     if (dice->left > 0) {
@@ -31,23 +18,25 @@ draw(struct dice *dice, int sides)
     return (int)(hash_end(dice->state) % (uint64_t)sides);
 }
 
-#define DRAW_OF(dice, list) (list)[draw(dice, (int)(sizeof(list) / sizeof *(list)))]
-
 /* clang-format off */
 static const char *const random_values[] = {
     "$.[a]", "$.[b] + 1", "$.[_error_]?.reason ?: 'none'", "$.[_error_].state.name", "$.[e0]?.x",
     "$.[S0_business_key_]", "$.#root", "$.[a] ?: [b] ?: 'x'", "$.[missing].x", "$.'t' + [a] + [b]",
     "literal", "$.[e1]?.x > 1 ? [e1].x : null", "$.[c] * 9223372036854775807", "$.[c] / [a]",
 };
+
 static const char *const random_conditions[] = {
     "[a] == 1", "[b] > 2", "[e0] != null", "[e0]?.x == 1", "[e1]?.x >= 2 || [a] == 'x'", "[missing].x",
     "[_error_] == null", "[_error_]?.class == 'sagamesh.Unknown'", "true", "false", "[c] % 2 == 0",
 };
+
 static const char *const random_outputs[] = { "$.[v]", "$.[v] + 1", "$.#root", "$.[v].w", "$.[w]", "x" };
+
 static const char *const random_classes[] = {
     "java.lang.Throwable", "sagamesh.Refused", "sagamesh.Refused.NO", "sagamesh.Unknown", "sagamesh.NotDone",
     "sagamesh.Canceled", "sagamesh.Timeout", "sagamesh.DefinitionError", "java.net.ConnectException",
 };
+
 static const char *const random_statuses[] = { "SU", "FA", "UN", "SK" };
 /* clang-format on */
 
@@ -165,8 +154,7 @@ random_choice(struct dice *dice, json_t *state, int states)
     random_next(dice, state, "Default", states, 2);
 }
 
-/* Its JSON; the caller frees it. Not every one loads. */
-__attribute__((unused)) static char *
+char *
 random_machine(struct dice *dice)
 {
     static const char *const types[] = { "ServiceTask", "ServiceTask",  "ServiceTask",
@@ -206,12 +194,6 @@ random_machine(struct dice *dice)
     return text;
 }
 
-/* What an event points to, for as long as it is told. */
-struct random_event {
-    struct engine_event event;
-    json_t *json;
-};
-
 static void
 random_answer(struct dice *dice, const struct instance *instance, struct random_event *event)
 {
@@ -250,8 +232,7 @@ random_signal(struct dice *dice, struct random_event *event)
     news->payload = event->json;
 }
 
-/* Mostly what moves the saga: the answer that it waits for, or that its time has come. */
-static void
+void
 random_event(struct dice *dice, const struct instance *instance, struct random_event *ret_event)
 {
     static const enum engine_event_kind others[] = { ENGINE_CANCEL, ENGINE_RETRY,
@@ -279,5 +260,3 @@ random_event(struct dice *dice, const struct instance *instance, struct random_e
         random_answer(dice, instance, ret_event);
     }
 }
-
-#endif

@@ -1,60 +1,21 @@
-/* provider_fixture.h -- The provider thread against a small provider of the tests' own, over real sockets
- * and a real database. The provider keeps one payment at a time; several can be created.
- *
- * Everything is static: each test is a program of one file.
- */
-#ifndef TESTS_STORE_PROVIDER_FIXTURE_H
-#define TESTS_STORE_PROVIDER_FIXTURE_H
-
-#include "account-svc/provider/provider_thread.h"
-#include "tests/store/call_fixture.h"
-#include "tests/store/pg_fixture.h"
+#include "tests/support/account/provider_fixture.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
-static struct pg_fixture fixture;
+struct pg_fixture fixture;
 
 /* ---- a provider with one payment at a time ---- */
 
-enum { HITS_MAX = 1000 };
+struct world world;
 
-/* An answer that says nothing of what was done. status 0: the connection is closed. */
-struct broken {
-    const char *what;
-    int status;
-    const char *body;
-};
-
-static struct world {
-    pthread_mutex_t lock;
-    pthread_t thread;
-    int listener;
-    int port;
-    bool is_there;
-    const char *status;
-    int creates, queries, cancels, refunds; /* that were done */
-    int followed;                           /* redirects */
-    int lost;                               /* answers that will be lost, after the work is done */
-    bool is_away, loses_refund, redirects;
-    const struct broken *cancel;      /* how cancels are answered, and not done; NULL: well */
-    int64_t office_minor, ours_minor; /* refunds */
-    int64_t office_on_refund_minor;   /* made by hand, just before ours */
-    const char *junk;                 /* members more, in its books */
-    /* In place of do_request(): a provider that speaks another way. */
-    int (*request)(const char *head, char *body, size_t size);
-    const char *head;          /* a header more, with each 302 and 503 */
-    int64_t hits_us[HITS_MAX]; /* when each request came, and what it was: */
-    char hits_kind[HITS_MAX];  /* 'c' a create, 'g' a query, 'p' another */
-    int hits;
-} world;
-
-static inline void
+static void
 answer_write(int connection, int status, const char *more, const char *body)
 {
     char head[512];
@@ -68,7 +29,7 @@ answer_write(int connection, int status, const char *more, const char *body)
 }
 
 /* A refund under the payment's id is one, however often it is asked for. */
-static inline int
+static int
 do_refund(const char *head, char *body, size_t size)
 {
     const char *id = strstr(head, "\"id\":\""), *amount = strstr(head, "\"amount\":");
@@ -85,7 +46,7 @@ do_refund(const char *head, char *body, size_t size)
     return 201;
 }
 
-static inline void
+static void
 books_write(const char *id, char *body, size_t size)
 {
     int bytes =
@@ -105,7 +66,7 @@ books_write(const char *id, char *body, size_t size)
 }
 
 /* Under the lock: does what is asked, and fills the answer. */
-static inline int
+static int
 do_request(const char *head, char *body, size_t size)
 {
     const char *id = strstr(head, "/v1/payments/");
@@ -148,7 +109,7 @@ do_request(const char *head, char *body, size_t size)
 }
 
 /* Reads a request: its head, and as much of a body as it says. */
-static inline void
+static void
 request_read(int connection, char *text, size_t size)
 {
     size_t bytes = 0, wanted = 0;
@@ -171,7 +132,7 @@ request_read(int connection, char *text, size_t size)
 }
 
 /* Under the lock. */
-static inline void
+static void
 hit_note(const char *head)
 {
     world.hits_us[world.hits] = clock_steady_us();
@@ -180,7 +141,7 @@ hit_note(const char *head)
                                                                                : 'p';
 }
 
-static inline void *
+static void *
 world_main(void *context)
 {
     int connection;
@@ -215,7 +176,7 @@ world_main(void *context)
     return NULL;
 }
 
-static inline void
+static void
 world_open(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET,
@@ -232,7 +193,7 @@ world_open(void)
     ck_assert_int_eq(pthread_create(&world.thread, NULL, world_main, NULL), 0);
 }
 
-static inline void
+static void
 world_close(void)
 {
     shutdown(world.listener, SHUT_RDWR);
@@ -240,7 +201,7 @@ world_close(void)
     close(world.listener);
 }
 
-static inline void
+void
 world_set(const char *status)
 {
     pthread_mutex_lock(&world.lock);
@@ -251,23 +212,26 @@ world_set(const char *status)
 /* ---- the program's part: a store thread, and ops of its own ---- */
 
 static struct batch *batch;
+
 static struct provider_set *providers;
+
 static struct provider_thread *thread;
-static int lost_learns; /* that the store will not take; of the provider thread's */
+
+int lost_learns;
 
 struct own_call {
     struct call call; /* first */
     void (*answered)(const void *op);
 };
 
-static inline void
+static void
 own_finish(struct call *call)
 {
     ((struct own_call *)call)->answered(call->op);
     arena_free(call->arena);
 }
 
-static inline void
+static void
 submit(void *owner, const struct method *method, const void *op, void (*answered)(const void *op))
 {
     struct arena *arena = arena_new();
@@ -295,11 +259,13 @@ submit(void *owner, const struct method *method, const void *op, void (*answered
     batch_submit_always(batch, &own->call);
 }
 
-static const char *second_url; /* of another provider, "second"; NULL: there is none */
-static int64_t requests_per_second = 100;
-static const struct provider_adapter *adapter = &provider_sandbox;
+const char *second_url;
 
-static inline void
+static int64_t requests_per_second = 100;
+
+const struct provider_adapter *adapter = &provider_sandbox;
+
+void
 set_up(void)
 {
     struct batch_options options = {
@@ -328,8 +294,7 @@ set_up(void)
     thread = provider_thread_open(&thread_options);
 }
 
-/* A provider that takes few. */
-static inline void
+void
 set_up_slow(void)
 {
     requests_per_second = 5;
@@ -337,7 +302,7 @@ set_up_slow(void)
     requests_per_second = 100;
 }
 
-static inline void
+void
 tear_down(void)
 {
     batch_stop(batch);
@@ -347,7 +312,7 @@ tear_down(void)
     world_close();
 }
 
-static inline const struct method *
+const struct method *
 method_find(const char *name)
 {
     const struct method *method = payment_methods;
@@ -357,8 +322,7 @@ method_find(const char *name)
     return method;
 }
 
-/* Submits it, waits for its answer, and wakes the thread as the program does after a COMMIT. */
-static inline void
+void
 run(struct test_call *test)
 {
     test->call.op->fingerprint = 1;
@@ -369,7 +333,7 @@ run(struct test_call *test)
     provider_thread_wake(thread);
 }
 
-static inline struct uuid
+struct uuid
 create_at(const char *provider)
 {
     struct test_call *test = call_fixture_new(method_find("Create"));
@@ -387,14 +351,13 @@ create_at(const char *provider)
     return id;
 }
 
-static inline struct uuid
+struct uuid
 create(void)
 {
     return create_at("sandbox");
 }
 
-/* "Abandon", or what its saga does when it is undone: "Refund". */
-static inline void
+void
 undo(struct uuid id, const char *method)
 {
     struct test_call *test = call_fixture_new(method_find(method));
@@ -405,13 +368,13 @@ undo(struct uuid id, const char *method)
     run(test);
 }
 
-static inline void
+void
 abandon(struct uuid id)
 {
     undo(id, "Abandon");
 }
 
-static inline void
+void
 come_back(struct uuid id)
 {
     struct test_call *test = call_fixture_new(method_find("Observe"));
@@ -423,8 +386,7 @@ come_back(struct uuid id)
     run(test);
 }
 
-/* Until the payment's row fits, for 20 s at most. */
-static inline void
+void
 wait_for(struct uuid id, const char *condition)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
@@ -440,8 +402,7 @@ wait_for(struct uuid id, const char *condition)
     }
 }
 
-/* Until that many payments fit, for 40 s at most. */
-static inline void
+void
 wait_for_all(int count, const char *condition)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
@@ -456,8 +417,7 @@ wait_for_all(int count, const char *condition)
     }
 }
 
-/* The assertion comes after the unlock: one that fails jumps away. */
-static inline int
+int
 wait_for_hits(int count)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
@@ -474,8 +434,7 @@ wait_for_hits(int count)
     return hits;
 }
 
-/* Until so many of this kind came: how many did of all. */
-static inline int
+int
 wait_for_hits_of(char kind, int count)
 {
     int hits = 0, found;
@@ -491,8 +450,7 @@ wait_for_hits_of(char kind, int count)
     return hits;
 }
 
-/* From the one of its kind before it to this request. */
-static inline int64_t
+int64_t
 gap_in_kind(int hit)
 {
     int before = hit - 1;
@@ -506,8 +464,7 @@ gap_in_kind(int hit)
     return gap_us;
 }
 
-/* From the one before it to this request. */
-static inline int64_t
+int64_t
 gap_before(int hit)
 {
     int64_t gap_us;
@@ -518,7 +475,7 @@ gap_before(int hit)
     return gap_us;
 }
 
-static inline void
+void
 wait_for_cancels(int count)
 {
     const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
@@ -533,15 +490,3 @@ wait_for_cancels(int count)
         pthread_mutex_unlock(&world.lock);
     } while (cancels < count);
 }
-
-#define EXPECT(what, count)                                                                        \
-    do {                                                                                           \
-        int is;                                                                                    \
-                                                                                                   \
-        pthread_mutex_lock(&world.lock);                                                           \
-        is = (int)world.what;                                                                      \
-        pthread_mutex_unlock(&world.lock);                                                         \
-        ck_assert_msg(is == (count), #what ": %d, not %d", is, (count));                           \
-    } while (0)
-
-#endif

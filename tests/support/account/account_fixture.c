@@ -1,17 +1,8 @@
-/* account_fixture.h -- Calls of the ledger, made by a test and decided over a connection.
- *
- * Memory    As in call_fixture.h: a call is the test's to free. ledger_do() frees it.
- */
-#ifndef TESTS_STORE_ACCOUNT_FIXTURE_H
-#define TESTS_STORE_ACCOUNT_FIXTURE_H
+#include "tests/support/account/account_fixture.h"
 
-#include "account-svc/ledger/ledger.h"
-#include "tests/store/call_fixture.h"
+#include <unistd.h>
 
-#include <check.h>
-#include <string.h>
-
-static inline const struct method *
+const struct method *
 ledger_method(const char *name)
 {
     const struct method *method = ledger_methods;
@@ -22,14 +13,13 @@ ledger_method(const char *name)
     return method;
 }
 
-static inline struct uuid
+struct uuid
 ledger_id(void)
 {
     return uuid_v7(clock_now_us());
 }
 
-/* Names a wallet in JPY by its owner; anything with a "/" is a name already. */
-static inline const char *
+const char *
 ledger_key(struct test_call *test, const char *name)
 {
     if (strchr(name, '/') != NULL)
@@ -37,7 +27,7 @@ ledger_key(struct test_call *test, const char *name)
     return account_key(test->call.arena, "wallet", name, "JPY");
 }
 
-static inline struct test_call *
+struct test_call *
 ledger_open(struct uuid id, const char *customer)
 {
     struct test_call *test = call_fixture_new(ledger_method("OpenWallet"));
@@ -49,8 +39,7 @@ ledger_open(struct uuid id, const char *customer)
     return test;
 }
 
-/* "Transfer", "TopUp" or "Charge". */
-static inline struct test_call *
+struct test_call *
 ledger_move(const char *method, struct uuid id, const char *debit, const char *credit,
             int64_t amount_minor)
 {
@@ -67,19 +56,19 @@ ledger_move(const char *method, struct uuid id, const char *debit, const char *c
     return test;
 }
 
-static inline struct test_call *
+struct test_call *
 ledger_topup(struct uuid id, const char *customer, int64_t amount_minor)
 {
     return ledger_move("TopUp", id, "world/topups", customer, amount_minor);
 }
 
-static inline struct test_call *
+struct test_call *
 ledger_charge(struct uuid id, const char *customer, int64_t amount_minor)
 {
     return ledger_move("Charge", id, customer, "clearing/orders", amount_minor);
 }
 
-static inline struct test_call *
+struct test_call *
 ledger_refund(struct uuid id, struct uuid charge_id)
 {
     struct test_call *test = call_fixture_new(ledger_method("Refund"));
@@ -91,13 +80,13 @@ ledger_refund(struct uuid id, struct uuid charge_id)
     return test;
 }
 
-static inline struct uuid
+struct uuid
 ledger_reversal(const struct test_call *test)
 {
     return ((const struct refund *)test->call.op)->reversal_id;
 }
 
-static inline void
+void
 ledger_run(struct pg *pg, struct test_call **tests, size_t count)
 {
     struct call *calls[64];
@@ -110,8 +99,7 @@ ledger_run(struct pg *pg, struct test_call **tests, size_t count)
         ck_assert_int_eq(tests[i]->finished, 1);
 }
 
-/* Decides one call and frees it. */
-static inline struct problem
+struct problem
 ledger_do(struct pg *pg, struct test_call *test)
 {
     struct problem problem;
@@ -122,17 +110,7 @@ ledger_do(struct pg *pg, struct test_call *test)
     return problem;
 }
 
-/* The same, and asserts the answer's reason; "" is OK. */
-#define ledger_expect(pg, test, wanted)                                                            \
-    do {                                                                                           \
-        struct problem problem_ = ledger_do(pg, test);                                             \
-                                                                                                   \
-        ck_assert_msg(strcmp(problem_reason(&problem_), wanted) == 0, "got '%s': %s",              \
-                      problem_reason(&problem_), problem_.text);                                   \
-    } while (0)
-
-/* Runs the named read over the ops. */
-static inline enum error
+enum error
 ledger_read(struct pg *pg, const char *name, struct op *const *ops, size_t count,
             struct arena *arena)
 {
@@ -143,5 +121,3 @@ ledger_read(struct pg *pg, const char *name, struct op *const *ops, size_t count
     ck_assert_int_eq(pg_connect(pg), ERR_OK);
     return read_together(read, pg, ops, count, arena);
 }
-
-#endif

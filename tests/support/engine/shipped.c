@@ -1,12 +1,7 @@
-/* engine_shipped.h -- Reads a definition that the project ships, from beside this file's folder. */
-#ifndef TESTS_UNIT_ENGINE_SHIPPED_H
-#define TESTS_UNIT_ENGINE_SHIPPED_H
-
-#include "saga/engine/definition.h"
+#include "tests/support/engine/shipped.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* NULL when it cannot be read. The text is the caller's to free. */
 static char *
@@ -23,20 +18,18 @@ file_read(const char *path, size_t *ret_bytes)
     return text;
 }
 
-/* Ends the program, with the reason, when it does not load. */
-static struct definition *
+struct definition *
 shipped_definition(const char *name)
 {
     static const struct definition_options options = { .must_be_grpc = true };
     struct definition *definition;
     struct problem problem;
-    char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
+    char file[128], path[CHECK_PATH_BYTES];
     size_t bytes = 0;
     char *text;
 
-    snprintf(path, sizeof path, "%.*s/../../saga/definitions/%s.json", (int)(slash - __FILE__),
-             __FILE__, name);
+    snprintf(file, sizeof file, "saga/definitions/%s.json", name);
+    check_path(file, path);
     text = file_read(path, &bytes);
     if (text == NULL || definition_read(text, bytes, &options, &problem, &definition) != ERR_OK) {
         fprintf(stderr, "%s: %s %s\n", path, text == NULL ? "cannot be read" : problem.field,
@@ -46,5 +39,3 @@ shipped_definition(const char *name)
     free(text);
     return definition;
 }
-
-#endif

@@ -1,23 +1,12 @@
-/* http_harness.h -- A server on a free port with a few routes, and a client that is only a socket. */
-#ifndef TESTS_WIRE_HTTP_HARNESS_H
-#define TESTS_WIRE_HTTP_HARNESS_H
-
-#include "mesh/base/clock.h"
-#include "mesh/http/server.h"
-#include "tests/support/check.h"
+#include "tests/support/http/http_harness.h"
 
 #include <arpa/inet.h>
-#include <check.h>
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-enum { TEXT_BYTES = 16 * 1024, PATIENCE_MS = 5000, PENDING_MAX = 1200, BIG_BYTES = 8 << 20 };
+#include <time.h>
 
 /* Exchanges that a handler has left unanswered, for the test to answer. */
 struct pending {
@@ -27,7 +16,7 @@ struct pending {
     size_t count;
 };
 
-static inline void
+static void
 handle_hello(struct http_exchange *exchange)
 {
     const char *text = arena_print(exchange->arena, "hello %s", exchange->parameters[0]);
@@ -35,7 +24,7 @@ handle_hello(struct http_exchange *exchange)
     http_answer(exchange, 200, "text/plain", text, strlen(text), NULL);
 }
 
-static inline void
+static void
 handle_two(struct http_exchange *exchange)
 {
     static const char *const headers[] = { "X-One: 1\r\nX-Two: 2", NULL }; /* an attempt at two */
@@ -45,33 +34,33 @@ handle_two(struct http_exchange *exchange)
     http_answer(exchange, 201, "text/plain", text, strlen(text), headers);
 }
 
-static inline void
+static void
 handle_echo(struct http_exchange *exchange)
 {
     http_answer(exchange, 200, "application/json", (const char *)exchange->request->body,
                 exchange->request->body_bytes, NULL);
 }
 
-static inline void
+static void
 handle_trace(struct http_exchange *exchange)
 {
     http_answer(exchange, 200, "text/plain", exchange->traceparent, strlen(exchange->traceparent),
                 NULL);
 }
 
-static inline void
+static void
 handle_no_content(struct http_exchange *exchange)
 {
     http_answer(exchange, 204, "text/plain", "dropped", 7, NULL);
 }
 
-static inline void
+static void
 handle_problem(struct http_exchange *exchange)
 {
     http_answer_problem(exchange, 409, "NO_STOCK", "nothing is \"left\"", NULL);
 }
 
-static inline void
+static void
 handle_big(struct http_exchange *exchange)
 {
     char *text = arena_take(exchange->arena, BIG_BYTES);
@@ -80,7 +69,7 @@ handle_big(struct http_exchange *exchange)
     http_answer(exchange, 200, "text/plain", text, BIG_BYTES, NULL);
 }
 
-static inline void
+static void
 handle_later(struct http_exchange *exchange)
 {
     struct pending *pending = exchange->owner;
@@ -93,7 +82,7 @@ handle_later(struct http_exchange *exchange)
 }
 
 /* Who shows a pass may come in. */
-static inline bool
+static bool
 admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
 {
     static const char *const challenge[] = { "WWW-Authenticate: Pass", NULL };
@@ -104,7 +93,7 @@ admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
     return pass[0] != '\0';
 }
 
-static inline void
+static void
 handle_guarded(struct http_exchange *exchange)
 {
     const char *text = exchange->admitted;
@@ -113,7 +102,7 @@ handle_guarded(struct http_exchange *exchange)
 }
 
 /* clang-format off */
-static const struct http_route routes[] = {
+const struct http_route routes[] = {
     { .method = "GET",    .path = "/hello/{name}",  .handler = handle_hello },
     { .method = "DELETE", .path = "/hello/{name}",  .handler = handle_no_content },
     { .method = "GET",    .path = "/two/{a}/x/{b}", .handler = handle_two },
@@ -132,9 +121,10 @@ static const struct http_route routes[] = {
 /* clang-format on */
 
 static struct pending pending;
-static struct http_server *server;
 
-static inline void
+struct http_server *server;
+
+void
 server_start(struct http_server_options options)
 {
     memset(&pending, 0, sizeof pending);
@@ -146,20 +136,19 @@ server_start(struct http_server_options options)
     ck_assert_int_eq(http_server_open(&options, &server), ERR_OK);
 }
 
-static inline void
+void
 server_set_up(void)
 {
     server_start((struct http_server_options){ 0 });
 }
 
-static inline void
+void
 server_tear_down(void)
 {
     server = http_server_close(server);
 }
 
-/* The next exchange that waits for its answer. */
-static inline struct http_exchange *
+struct http_exchange *
 pending_take(void)
 {
     struct http_exchange *exchange;
@@ -179,13 +168,13 @@ pending_take(void)
     return exchange;
 }
 
-static inline void
+void
 pending_answer(void)
 {
     http_answer(pending_take(), 200, "text/plain", "later", 5, NULL);
 }
 
-static inline int
+int
 client_open(void)
 {
     struct sockaddr_in address = { .sin_family = AF_INET,
@@ -198,14 +187,13 @@ client_open(void)
     return fd;
 }
 
-static inline void
+void
 client_say(int fd, const char *text)
 {
     ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-/* More bytes of the answer: their number, 0 at its end, -1 after wait_ms or a reset. */
-static inline ssize_t
+ssize_t
 client_hear(int fd, char *bytes, size_t size, int wait_ms)
 {
     struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -215,8 +203,7 @@ client_hear(int fd, char *bytes, size_t size, int wait_ms)
     return recv(fd, bytes, size, 0);
 }
 
-/* Everything up to the end of the connection; false when it does not end, or by a reset. */
-static inline bool
+bool
 client_hear_end(int fd, char text[TEXT_BYTES])
 {
     size_t used = 0;
@@ -228,8 +215,7 @@ client_hear_end(int fd, char text[TEXT_BYTES])
     return count == 0;
 }
 
-/* One answer with a Content-Length (or none and no body); what comes behind it is a failure. */
-static inline const char *
+const char *
 client_hear_one(int fd, char text[TEXT_BYTES])
 {
     size_t used = 0;
@@ -249,7 +235,7 @@ client_hear_one(int fd, char text[TEXT_BYTES])
     }
 }
 
-static inline void
+void
 counters_wait(bool (*is_so)(const struct http_server_counters *))
 {
     struct http_server_counters counters;
@@ -263,5 +249,3 @@ counters_wait(bool (*is_so)(const struct http_server_counters *))
     } while (clock_steady_us() < until_us);
     ck_abort_msg("the counters do not get there");
 }
-
-#endif

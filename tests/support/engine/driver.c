@@ -1,34 +1,12 @@
-/* engine_driver.h -- Drives one instance to its rest: asks a function for every answer, and moves the
- * clock when something is due later. Every record goes through its text before it is believed.
- *
- * Everything is static: each test is a program of one file.
- */
-#ifndef TESTS_UNIT_ENGINE_DRIVER_H
-#define TESTS_UNIT_ENGINE_DRIVER_H
+#include "tests/support/engine/driver.h"
 
-#include "saga/engine/engine.h"
-
-#include <check.h>
+#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DRIVER_CALLS_MAX = 20000 };
 
-struct driver {
-    struct instance *instance;
-    struct instance *copy; /* folded from the records' text only */
-    struct records records;
-    int64_t now_us;
-    int calls;
-    enum error error; /* of the last event */
-    struct problem problem;
-    void *script;
-    /* Fills in outcome and what goes with it; the result is a new reference. */
-    void (*answer)(struct driver *driver, const struct call_due *call, struct answer *ret_answer);
-};
-
-static const struct definition *
+const struct definition *
 driver_find(void *context, const char *name, const char *hash)
 {
     const struct definition *definition = context;
@@ -72,7 +50,7 @@ out:
     json_writer_free(&writer);
 }
 
-static void
+void
 driver_tell(struct driver *driver, const struct engine_event *event,
             const struct definition *definition)
 {
@@ -83,8 +61,7 @@ driver_tell(struct driver *driver, const struct engine_event *event,
     driver_copy(driver, definition);
 }
 
-/* One call or one wait; false when only an event can move it. */
-__attribute__((unused)) static bool
+bool
 driver_step(struct driver *driver)
 {
     struct engine_event event = { .kind = ENGINE_ANSWER };
@@ -111,7 +88,7 @@ driver_step(struct driver *driver)
     return true;
 }
 
-static void
+void
 driver_open(struct driver *driver)
 {
     driver->now_us = INT64_C(1790000000000000);
@@ -119,7 +96,7 @@ driver_open(struct driver *driver)
     driver->copy = instance_new(driver->instance->id);
 }
 
-static void
+void
 driver_close(struct driver *driver)
 {
     instance_free(driver->instance);
@@ -127,7 +104,7 @@ driver_close(struct driver *driver)
     records_free(&driver->records);
 }
 
-static void
+void
 driver_start(struct driver *driver, const struct definition *definition, json_t *input)
 {
     struct engine_event start = { .kind = ENGINE_START, .definition = definition, .input = input };
@@ -135,9 +112,7 @@ driver_start(struct driver *driver, const struct definition *definition, json_t 
     driver_tell(driver, &start, definition);
 }
 
-/* The steps as Seata's recorded outcomes write them: Name:status[/compensation], +u for an update, +c
- * for a compensation, +ign for one that another took the place of. */
-__attribute__((unused)) static void
+void
 driver_trace(const struct instance *instance, char *text, size_t size)
 {
     size_t bytes = 0;
@@ -154,5 +129,3 @@ driver_trace(const struct instance *instance, char *text, size_t size)
                                   step->undoes >= 0 ? "+c" : "", step->is_retried ? "+ign" : "");
     }
 }
-
-#endif

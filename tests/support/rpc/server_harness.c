@@ -1,36 +1,8 @@
-/* server_harness.h -- A server with a stub service, and a bare C core client, for its tests.
- *
- * The service is a stub on storage's protos: Restock decodes and encodes for real, and what is
- * submitted is answered by another thread, at once or (gate) when the test lets it.
- *
- * Included by one .c file per program; what a test does not need stays unused.
- */
-#ifndef TESTS_WIRE_SERVER_HARNESS_H
-#define TESTS_WIRE_SERVER_HARNESS_H
+#include "tests/support/rpc/server_harness.h"
 
-#include "mesh/base/clock.h"
-#include "mesh/base/log.h"
-#include "mesh/rpc/server.h"
-#include "mesh/rpc/status.h"
-
-#include <assert.h>
-#include <check.h>
-#include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
-#include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
-#include <grpc/health/v1/health.pb-c.h>
-#include <grpc/reflection/v1/reflection.pb-c.h>
-#include <grpc/support/alloc.h>
-#include <pthread.h>
-#include <sagamesh/batch/v1/batch_service.pb-c.h>
-#include <sagamesh/storage/v1/storage_service.pb-c.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define STORAGE "sagamesh.storage.v1.StorageService/"
 
 /* ---- the stub ---- */
 
@@ -42,14 +14,14 @@ struct stub_op {
 
 static char op_owner; /* an address, no more */
 
-static inline enum error
-stub_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+enum error
+stub_decode(const ProtobufCMessage *message, struct arena *memory, void *op)
 {
     const Sagamesh__Storage__V1__RestockRequest *request =
         (const Sagamesh__Storage__V1__RestockRequest *)message;
     struct stub_op *stub = op;
 
-    (void)arena;
+    (void)memory;
     assert(stub->op.owner == &op_owner); /* of a lone call as of one in an envelope */
     if (request->quantity == 0)
         return problem_set(&stub->op.problem, ERR_BAD_REQUEST, "quantity",
@@ -64,21 +36,20 @@ stub_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 }
 
 /* Storage's other methods are not asked, but the table must have them. */
-static inline enum error
-other_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+static enum error
+other_decode(const ProtobufCMessage *message, struct arena *memory, void *op)
 {
     (void)message;
-    (void)arena;
+    (void)memory;
     return problem_set(&((struct op *)op)->problem, ERR_NOT_FOUND, NULL, "not in this test");
 }
 
-/* free is the time that was left, on_hand the traceparent's length: so that the test sees them. */
-static inline ProtobufCMessage *
-stub_encode(const void *op, struct arena *arena)
+ProtobufCMessage *
+stub_encode(const void *op, struct arena *memory)
 {
     const struct stub_op *stub = op;
-    Sagamesh__Storage__V1__RestockResponse *response = arena_take(arena, sizeof *response);
-    Sagamesh__Storage__V1__Product *product = arena_take(arena, sizeof *product);
+    Sagamesh__Storage__V1__RestockResponse *response = arena_take(memory, sizeof *response);
+    Sagamesh__Storage__V1__Product *product = arena_take(memory, sizeof *product);
 
     sagamesh__storage__v1__restock_response__init(response);
     sagamesh__storage__v1__product__init(product);
@@ -88,7 +59,7 @@ stub_encode(const void *op, struct arena *arena)
     product->free = stub->op.now_us;
     response->product = product;
     if (strcmp(stub->sku, "huge") == 0) {
-        product->currency = arena_take(arena, (1 << 20) + 1);
+        product->currency = arena_take(memory, (1 << 20) + 1);
         memset(product->currency, 'x', 1 << 20);
     }
     return &response->base;
@@ -97,7 +68,8 @@ stub_encode(const void *op, struct arena *arena)
 /* clang-format off */
 #define STUB(method, decoder) \
     { .name = method, .op_bytes = sizeof(struct stub_op), .decode = decoder, .encode = stub_encode }
-static const struct method stub_methods[] = {
+
+const struct method stub_methods[] = {
     STUB("PutProduct",    other_decode),
     STUB("Restock",       stub_decode),
     STUB("Reserve",       other_decode),
@@ -112,14 +84,15 @@ static const struct method stub_methods[] = {
 };
 /* clang-format on */
 
-enum { CALLS_MAX = 40 };
+struct queue *queue;
 
-static struct queue *queue; /* between the rpc thread and the one that decides */
-static pthread_t decider;
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: nothing is decided */
-static atomic_int submitted;
+pthread_t decider;
 
-static inline void
+pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held: nothing is decided */
+
+atomic_int submitted;
+
+static void
 stub_decide(struct call *call)
 {
     struct stub_op *stub = (struct stub_op *)call->op;
@@ -132,7 +105,7 @@ stub_decide(struct call *call)
     call->finish(call);
 }
 
-static inline void *
+static void *
 decide(void *data)
 {
     size_t count;
@@ -154,7 +127,7 @@ decide(void *data)
     }
 }
 
-static inline void
+void
 stub_submit(void *owner, struct call *call)
 {
     ck_assert_ptr_eq(owner, &queue);
@@ -164,31 +137,15 @@ stub_submit(void *owner, struct call *call)
 
 /* ---- the client ---- */
 
-static struct rpc_server *server;
+struct rpc_server *server;
+
 static grpc_channel *channel;
+
 static grpc_completion_queue *events;
-static struct arena *arena;
 
-struct answer {
-    grpc_status_code code;
-    char message[256];
-    struct rpc_error_info info;
-    int32_t detail_code; /* of the google.rpc.Status */
-    uint8_t *reply;      /* in the arena; NULL: none */
-    size_t reply_bytes;
-};
+struct arena *arena;
 
-/* A call of the client; streams send and receive one message at a time. */
-struct client_call {
-    grpc_call *grpc;
-    grpc_metadata_array initial, trailing;
-    grpc_status_code code;
-    grpc_slice message;
-    const char *error_text;
-    grpc_byte_buffer *received;
-};
-
-static inline gpr_timespec
+static gpr_timespec
 in_ms(int64_t ms)
 {
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
@@ -197,10 +154,11 @@ in_ms(int64_t ms)
 enum { EARLY_MAX = 128 };
 
 static grpc_event early[EARLY_MAX]; /* events that came before they were waited for */
+
 static size_t early_count;
 
 /* Waits for the event of this tag; others are kept. */
-static inline bool
+static bool
 await(void *tag)
 {
     for (size_t i = 0; i < early_count; i++) {
@@ -222,7 +180,7 @@ await(void *tag)
     }
 }
 
-static inline grpc_byte_buffer *
+static grpc_byte_buffer *
 buffer_of(const uint8_t *bytes, size_t count)
 {
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)bytes, count);
@@ -233,7 +191,7 @@ buffer_of(const uint8_t *bytes, size_t count)
 }
 
 /* Takes the buffer. */
-static inline uint8_t *
+static uint8_t *
 bytes_of(grpc_byte_buffer *buffer, size_t *ret_count)
 {
     grpc_byte_buffer_reader reader;
@@ -254,7 +212,7 @@ bytes_of(grpc_byte_buffer *buffer, size_t *ret_count)
     return bytes;
 }
 
-static inline struct client_call *
+static struct client_call *
 call_new(const char *method, int64_t timeout_ms)
 {
     struct client_call *call = arena_take(arena, sizeof *call);
@@ -268,7 +226,7 @@ call_new(const char *method, int64_t timeout_ms)
     return call;
 }
 
-static inline void
+static void
 call_read(struct client_call *call, struct answer *ret_answer)
 {
     size_t bytes = GRPC_SLICE_LENGTH(call->message);
@@ -296,7 +254,7 @@ call_read(struct client_call *call, struct answer *ret_answer)
     call->received = NULL;
 }
 
-static inline void
+static void
 call_free(struct client_call *call)
 {
     grpc_slice_unref(call->message);
@@ -306,8 +264,7 @@ call_free(struct client_call *call)
     grpc_call_unref(call->grpc);
 }
 
-/* Starts a unary call; traceparent may be NULL. Its tag is the call. */
-static inline struct client_call *
+struct client_call *
 unary_start(const char *method, const uint8_t *bytes, size_t count, int64_t timeout_ms,
             const char *traceparent)
 {
@@ -337,7 +294,7 @@ unary_start(const char *method, const uint8_t *bytes, size_t count, int64_t time
     return call;
 }
 
-static inline void
+void
 unary_await(struct client_call *call, struct answer *ret_answer)
 {
     await(call);
@@ -345,13 +302,13 @@ unary_await(struct client_call *call, struct answer *ret_answer)
     call_free(call);
 }
 
-static inline void
+void
 unary(const char *method, const uint8_t *bytes, size_t count, struct answer *ret_answer)
 {
     unary_await(unary_start(method, bytes, count, 10000, NULL), ret_answer);
 }
 
-static inline size_t
+size_t
 restock_pack(const char *sku, int64_t quantity, uint8_t **ret_bytes)
 {
     Sagamesh__Storage__V1__RestockRequest request = SAGAMESH__STORAGE__V1__RESTOCK_REQUEST__INIT;
@@ -363,7 +320,7 @@ restock_pack(const char *sku, int64_t quantity, uint8_t **ret_bytes)
     return sagamesh__storage__v1__restock_request__pack(&request, *ret_bytes);
 }
 
-static inline struct client_call *
+struct client_call *
 restock_start(const char *sku, int64_t quantity, int64_t timeout_ms, const char *traceparent)
 {
     uint8_t *bytes;
@@ -372,8 +329,7 @@ restock_start(const char *sku, int64_t quantity, int64_t timeout_ms, const char 
     return unary_start(STORAGE "Restock", bytes, count, timeout_ms, traceparent);
 }
 
-/* The stub's product; freed with product_free. */
-static inline Sagamesh__Storage__V1__RestockResponse *
+Sagamesh__Storage__V1__RestockResponse *
 response_of(const uint8_t *bytes, size_t count)
 {
     Sagamesh__Storage__V1__RestockResponse *response =
@@ -386,8 +342,7 @@ response_of(const uint8_t *bytes, size_t count)
 
 /* ---- streams of the client ---- */
 
-/* Opens, with a first message; its status arrives under &call->code. */
-static inline struct client_call *
+struct client_call *
 stream_open(const char *method, const uint8_t *bytes, size_t count)
 {
     struct client_call *call = call_new(method, 30000);
@@ -412,7 +367,7 @@ stream_open(const char *method, const uint8_t *bytes, size_t count)
     return call;
 }
 
-static inline void
+void
 stream_send(struct client_call *call, const uint8_t *bytes, size_t count)
 {
     grpc_byte_buffer *message = buffer_of(bytes, count);
@@ -423,7 +378,7 @@ stream_send(struct client_call *call, const uint8_t *bytes, size_t count)
     await(call);
 }
 
-static inline void
+void
 stream_half_close(struct client_call *call)
 {
     grpc_op op = { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT };
@@ -432,8 +387,7 @@ stream_half_close(struct client_call *call)
     await(call);
 }
 
-/* The next message; NULL: there is none, the stream has ended. */
-static inline uint8_t *
+uint8_t *
 stream_receive(struct client_call *call, size_t *ret_count)
 {
     grpc_op op = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->received };
@@ -446,8 +400,7 @@ stream_receive(struct client_call *call, size_t *ret_count)
     return bytes_of(received, ret_count);
 }
 
-/* How it ended. */
-static inline void
+void
 stream_await(struct client_call *call, struct answer *ret_answer)
 {
     await(&call->code);
@@ -455,7 +408,7 @@ stream_await(struct client_call *call, struct answer *ret_answer)
     call_free(call);
 }
 
-static inline void
+void
 stream_cancel(struct client_call *call)
 {
     struct answer answer;
@@ -464,7 +417,7 @@ stream_cancel(struct client_call *call)
     stream_await(call, &answer);
 }
 
-static inline void
+void
 wait_submitted(int count)
 {
     int64_t until_us = clock_steady_us() + 10 * SECOND_US;
@@ -476,7 +429,7 @@ wait_submitted(int count)
 
 /* ---- set up, take down ---- */
 
-static inline void
+void
 client_open(void)
 {
     char address[32];
@@ -495,7 +448,7 @@ client_open(void)
     grpc_channel_credentials_release(plain);
 }
 
-static inline void
+void
 set_up(void)
 {
     static const struct rpc_service services[] = {
@@ -516,7 +469,7 @@ set_up(void)
     client_open();
 }
 
-static inline void
+void
 client_close(void)
 {
     grpc_channel_destroy(channel);
@@ -526,7 +479,7 @@ client_close(void)
     grpc_completion_queue_destroy(events);
 }
 
-static inline void
+static void
 server_end(void)
 {
     rpc_server_stop(server, 10000);
@@ -535,7 +488,7 @@ server_end(void)
     server = rpc_server_close(server);
 }
 
-static inline void
+void
 take_down(void)
 {
     client_close();
@@ -545,5 +498,3 @@ take_down(void)
     arena_free(arena);
     grpc_shutdown();
 }
-
-#endif

@@ -1,25 +1,10 @@
-/* engine_story.h -- A saga told by a script, for tables of machines and what becomes of them. In a script
- * "B=?,NO" means: the first call of B may have happened, every later one is refused with NO.
- *
- *   ok     done                         NAME   refused, the stored answer, reason NAME
- *   ?      it may have happened         (NAME) refused by a service that does not know the id
- *   !      nothing happened, ask again  cancel (before the answer) a caller wishes it undone
- *   crash  the orchestrator restarts while the call is under way
- *   days   it may have happened, until the budget is spent; the word after it is for an operator's retry
- *
- * Everything is static: each test is a program of one file.
- */
-#ifndef TESTS_UNIT_ENGINE_STORY_H
-#define TESTS_UNIT_ENGINE_STORY_H
+#include "tests/support/engine/story.h"
 
-#include "tests/unit/engine_driver.h"
+#include <string.h>
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
+struct definition *machine;
 
-static struct definition *machine;
-
-static struct definition *
+struct definition *
 load(const char *quoted)
 {
     static const struct definition_options options = { 0 };
@@ -60,11 +45,6 @@ script_word(const char *script, const char *method, int n, char *word, size_t si
     }
 }
 
-struct story {
-    const char *script;
-    int asked[9]; /* by the method */
-};
-
 static int *
 story_count(struct story *story, const char *method)
 {
@@ -84,7 +64,7 @@ tell(struct driver *driver, enum engine_event_kind kind)
     driver_tell(driver, &event, machine);
 }
 
-static void
+void
 story_answer(struct driver *driver, const struct call_due *call, struct answer *ret_answer)
 {
     struct story *story = driver->script;
@@ -121,7 +101,7 @@ story_answer(struct driver *driver, const struct call_due *call, struct answer *
         ret_answer->result = json_pack("{s:i}", "value", 1);
 }
 
-static void
+void
 print_end(const struct instance *instance, char *text, size_t size)
 {
     snprintf(text, size, "%s %s/%s%s%s", phase_text(instance_phase(instance)),
@@ -130,9 +110,7 @@ print_end(const struct instance *instance, char *text, size_t size)
              instance->error_code == NULL ? "" : instance->error_code);
 }
 
-/* What operators do, one after the other: r retries, c compensates, d, f, e settle as done, refused, ended;
- * upper case: they are told no. */
-static void
+void
 decide(struct driver *driver, const char *what, const char *operators)
 {
     static const char words[] = "rcdfe";
@@ -154,5 +132,3 @@ decide(struct driver *driver, const char *what, const char *operators)
             ;
     }
 }
-
-#endif

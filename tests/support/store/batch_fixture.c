@@ -1,43 +1,35 @@
-/* batch_fixture.h -- A test program about mesh/store/batch: the counter service on a database of its
- * own, calls over one connection, and a rival on a thread.
- *
- *     tcase_add_checked_fixture(cases, open_pg, close_pg);
- *     return batch_fixture_check("store_batch", cases);
- */
-#ifndef TESTS_STORE_BATCH_FIXTURE_H
-#define TESTS_STORE_BATCH_FIXTURE_H
+#include "tests/support/store/batch_fixture.h"
 
-#include "mesh/store/batch.h"
-#include "tests/store/counter_service.h"
-#include "tests/store/pg_fixture.h"
-#include "tests/support/check.h"
-
-#include <check.h>
+#include <libpq-fe.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
+struct pg_fixture fixture;
 
-static inline void
+struct pg *pg;
+
+void
 open_pg(void)
 {
     pg_fixture_run(fixture.conninfo, "TRUNCATE counter, note, op, event");
     pg = batch_pg_new(&counter_service, fixture.conninfo);
 }
 
-static inline void
+void
 close_pg(void)
 {
     pg = pg_free(pg);
 }
 
-static inline struct uuid
+struct uuid
 new_id(void)
 {
     return uuid_v7(clock_now_us());
 }
 
-static inline void
+void
 expect_value(const char *name, long long value)
 {
     long long is = pg_fixture_int(
@@ -46,7 +38,7 @@ expect_value(const char *name, long long value)
     ck_assert_msg(is == value, "'%s' is %lld and should be %lld", name, is, value);
 }
 
-static inline void
+void
 expect_answer(const struct test_call *test, enum error error)
 {
     ck_assert_int_eq(test->finished, 1);
@@ -55,8 +47,7 @@ expect_answer(const struct test_call *test, enum error error)
                   test->call.op->problem.text);
 }
 
-/* Decides one call, expects its answer and frees it. */
-static inline void
+void
 run_one(struct test_call *test, enum error error)
 {
     struct call *call = &test->call;
@@ -68,13 +59,7 @@ run_one(struct test_call *test, enum error error)
 
 /* ---- other writers ---- */
 
-struct rival {
-    struct pg *pg;
-    struct test_call *test;
-    pthread_t thread;
-};
-
-static inline void *
+static void *
 rival_main(void *context)
 {
     struct rival *rival = context;
@@ -84,15 +69,14 @@ rival_main(void *context)
     return NULL;
 }
 
-static inline void
+void
 rival_start(struct rival *rival, struct test_call *test)
 {
     rival->test = test;
     ck_assert_int_eq(pthread_create(&rival->thread, NULL, rival_main, rival), 0);
 }
 
-/* The pid of a backend of this database that is as the condition on pg_stat_activity says; 0: none. */
-static inline int
+int
 find_backend(PGconn *admin, const char *condition)
 {
     char sql[512], text[PG_FIXTURE_TEXT_BYTES];
@@ -104,8 +88,7 @@ find_backend(PGconn *admin, const char *condition)
     return atoi(text);
 }
 
-/* Waits for one. */
-static inline int
+int
 await_backend(PGconn *admin, const char *condition)
 {
     int64_t until_us = clock_steady_us() + patient_us(10 * SECOND_US);
@@ -117,10 +100,7 @@ await_backend(PGconn *admin, const char *condition)
     return pid;
 }
 
-/* As pg_fixture_check(): the tables are those of the counter service. */
-#define batch_fixture_check(name, ...)                                                             \
-    batch_fixture_check_all(name, (TCase *const[]){ __VA_ARGS__, NULL })
-static inline int
+int
 batch_fixture_check_all(const char *name, TCase *const *cases)
 {
     int status;
@@ -131,5 +111,3 @@ batch_fixture_check_all(const char *name, TCase *const *cases)
     pg_fixture_close(&fixture);
     return status;
 }
-
-#endif

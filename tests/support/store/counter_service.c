@@ -1,54 +1,23 @@
-/* counter_service.h -- A service of the tests' own, small enough to see through: counters and notes.
- *
- * Add changes one or two counters (which never fall below 0, a refusal; nor rise above
- * COUNTER_VALUE_MAX, which the method does not know and a CHECK does: a poison op), and may write to a
- * note, which is news. The table of text keys stands before one of uuid keys on purpose.
- */
-#ifndef TESTS_STORE_COUNTER_SERVICE_H
-#define TESTS_STORE_COUNTER_SERVICE_H
-
-#include "mesh/store/event.h"
-#include "mesh/store/op.h"
-#include "tests/store/call_fixture.h"
+#include "tests/support/store/counter_service.h"
 
 #include <string.h>
 
-enum { COUNTER_OP, COUNTER_COUNTER, COUNTER_NOTE };
-enum { COUNTER_VALUE_MAX = 1000000 };
-
-static const char counter_schema[] =
+const char counter_schema[] =
     "CREATE TABLE counter (name text COLLATE \"C\" PRIMARY KEY, value bigint NOT NULL"
     "   CHECK (value BETWEEN 0 AND 1000000)) WITH (fillfactor = 80);"
     "CREATE TABLE note (id uuid PRIMARY KEY, version int NOT NULL, written text)";
 
-struct counter {
-    const char *name;
-    int64_t value;
-};
+const struct pg_column counter_key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
 
-struct note {
-    struct uuid id;
-    int32_t version;
-    const char *written;
-};
+const struct pg_column counter_key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 
-struct add {
-    struct op op;
-    const char *name, *name_too; /* the second may be NULL */
-    int64_t amount;
-    struct uuid note_id; /* nil: none */
-    int64_t value;       /* result: of the first counter */
-    int decided;         /* how often */
-};
-
-static const struct pg_column counter_key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
-static const struct pg_column counter_key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
-static const struct pg_column counter_columns[] = {
+const struct pg_column counter_columns[] = {
     PG_COLUMN(struct counter, name, PG_TEXT),
     PG_COLUMN(struct counter, value, PG_INT8),
     { 0 },
 };
-static const struct pg_column note_columns[] = {
+
+const struct pg_column note_columns[] = {
     PG_COLUMN(struct note, id, PG_UUID),
     PG_COLUMN(struct note, version, PG_INT4),
     PG_COLUMN(struct note, written, PG_TEXT),
@@ -62,19 +31,23 @@ static const struct pg_statement counter_load = {
     .out = counter_columns,
     .out_bytes = sizeof(struct counter),
 };
+
 static BATCH_LOCKED(counter_locked, "counter", "name", TEXT);
+
 static const struct pg_statement counter_insert = {
     .name = "counter_insert",
     .sql = "INSERT INTO counter SELECT * FROM unnest($1::text[], $2::bigint[])"
            " ON CONFLICT DO NOTHING",
     .in = counter_columns,
 };
+
 static const struct pg_statement counter_update = {
     .name = "counter_update",
     .sql = "UPDATE counter c SET value = u.value FROM unnest($1::text[], $2::bigint[])"
            " AS u(name, value) WHERE c.name = u.name",
     .in = counter_columns,
 };
+
 static const struct pg_statement note_load = {
     .name = "note_load",
     .sql = "SELECT id, version, written FROM note WHERE id = ANY($1::uuid[])"
@@ -83,13 +56,16 @@ static const struct pg_statement note_load = {
     .out = note_columns,
     .out_bytes = sizeof(struct note),
 };
+
 static BATCH_LOCKED(note_locked, "note", "id", UUID);
-static const struct pg_statement note_insert = {
+
+const struct pg_statement note_insert = {
     .name = "note_insert",
     .sql = "INSERT INTO note SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[])"
            " ON CONFLICT DO NOTHING",
     .in = note_columns,
 };
+
 static const struct pg_statement note_update = {
     .name = "note_update",
     .sql = "UPDATE note n SET version = u.version, written = u.written"
@@ -118,14 +94,14 @@ static const struct batch_table counter_tables[] = {
                        .update = &note_update },
 };
 
-static const struct batch_service counter_service = {
+const struct batch_service counter_service = {
     .name = "counter-test",
     .tables = counter_tables,
     .table_count = sizeof counter_tables / sizeof *counter_tables,
     .has_events = true,
 };
 
-static inline void
+static void
 add_touch(const void *op, struct batch_touch *touch)
 {
     const struct add *add = op;
@@ -137,7 +113,7 @@ add_touch(const void *op, struct batch_touch *touch)
         batch_touch_uuid(touch, COUNTER_NOTE, add->note_id);
 }
 
-static inline void
+static void
 add_note(struct add *add, struct batch_rows *rows)
 {
     struct note *note = batch_find_uuid(rows, COUNTER_NOTE, add->note_id);
@@ -156,7 +132,7 @@ add_note(struct add *add, struct batch_rows *rows)
     batch_event(rows, &event);
 }
 
-static inline void
+static void
 add_to(struct add *add, const char *name, struct batch_rows *rows)
 {
     struct counter *counter = batch_find_text(rows, COUNTER_COUNTER, name);
@@ -167,7 +143,7 @@ add_to(struct add *add, const char *name, struct batch_rows *rows)
     batch_changed(rows, counter);
 }
 
-static inline void
+static void
 add_decide(void *op, struct batch_rows *rows)
 {
     struct add *add = op;
@@ -186,7 +162,7 @@ add_decide(void *op, struct batch_rows *rows)
     op_record(rows, COUNTER_OP, &add->op, "Add");
 }
 
-static inline void
+static void
 add_answer(void *op, struct batch_rows *rows)
 {
     struct add *add = op;
@@ -203,7 +179,7 @@ static const struct method counter_add = {
     .answer = add_answer,
 };
 
-static inline struct test_call *
+struct test_call *
 counter_call(struct uuid id, const char *name, const char *name_too, int64_t amount)
 {
     struct test_call *test = call_fixture_new(&counter_add);
@@ -218,10 +194,8 @@ counter_call(struct uuid id, const char *name, const char *name_too, int64_t amo
     return test;
 }
 
-static inline struct add *
+struct add *
 counter_op(struct test_call *test)
 {
     return (struct add *)test->call.op;
 }
-
-#endif

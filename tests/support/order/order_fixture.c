@@ -1,42 +1,28 @@
-/* order_fixture.h -- Calls of order-svc as a client would make them: messages, decoded.
- *
- * Memory    As in call_fixture.h. After order_do() an op's numbers can be read, its texts not.
- */
-#ifndef TESTS_STORE_ORDER_FIXTURE_H
-#define TESTS_STORE_ORDER_FIXTURE_H
+#include "tests/support/order/order_fixture.h"
 
-#include "order-svc/order.h"
-#include "tests/store/call_fixture.h"
-
-#include <check.h>
-#include <sagamesh/order/v1/order_service.pb-c.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define ORDER(name) Sagamesh__Order__V1__##name
-#define ORDER_INIT(name) SAGAMESH__ORDER__V1__##name##__INIT
-
-static inline struct uuid
+struct uuid
 order_id(void)
 {
     return uuid_v7(clock_now_us());
 }
 
-static inline void *
+static void *
 order_arena_take(void *arena, size_t bytes)
 {
     return arena_take(arena, bytes);
 }
 
-static inline void
+static void
 order_arena_leave(void *arena, void *memory)
 {
     (void)arena;
     (void)memory; /* goes with the arena */
 }
 
-/* The op of a request; the message is copied, so that it may live on the caller's stack. */
-static inline struct test_call *
+struct test_call *
 order_call(const char *name, const ProtobufCMessage *message)
 {
     const struct method *method = order_methods;
@@ -62,7 +48,7 @@ order_call(const char *name, const ProtobufCMessage *message)
     return test;
 }
 
-static inline struct test_call *
+struct test_call *
 order_place(struct uuid id, const char *customer, int64_t quantity)
 {
     ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
@@ -82,7 +68,7 @@ order_place(struct uuid id, const char *customer, int64_t quantity)
     return order_call("Place", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_place_external(struct uuid id, const char *provider, const char *return_url)
 {
     ORDER(PlaceRequest) request = ORDER_INIT(PLACE_REQUEST);
@@ -103,7 +89,7 @@ order_place_external(struct uuid id, const char *provider, const char *return_ur
     return order_call("Place", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_cancel(struct uuid request_id, struct uuid id)
 {
     ORDER(CancelRequest) request = ORDER_INIT(CANCEL_REQUEST);
@@ -114,7 +100,7 @@ order_cancel(struct uuid request_id, struct uuid id)
     return order_call("Cancel", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_waiting(struct uuid request_id, struct uuid id, int64_t total_minor)
 {
     ORDER(MarkWaitingRequest) request = ORDER_INIT(MARK_WAITING_REQUEST);
@@ -127,7 +113,7 @@ order_waiting(struct uuid request_id, struct uuid id, int64_t total_minor)
     return order_call("MarkWaiting", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_asked(struct uuid request_id, struct uuid id, const char *payment_id, const char *url,
             int64_t expires_at_us)
 {
@@ -144,7 +130,7 @@ order_asked(struct uuid request_id, struct uuid id, const char *payment_id, cons
     return order_call("MarkWaiting", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_paid(struct uuid request_id, struct uuid id, int64_t total_minor)
 {
     ORDER(MarkPaidRequest) request = ORDER_INIT(MARK_PAID_REQUEST);
@@ -158,7 +144,7 @@ order_paid(struct uuid request_id, struct uuid id, int64_t total_minor)
     return order_call("MarkPaid", &request.base);
 }
 
-static inline struct test_call *
+struct test_call *
 order_failed(struct uuid request_id, struct uuid id, const char *reason, const char *detail)
 {
     ORDER(MarkFailedRequest) request = ORDER_INIT(MARK_FAILED_REQUEST);
@@ -171,9 +157,7 @@ order_failed(struct uuid request_id, struct uuid id, const char *reason, const c
     return order_call("MarkFailed", &request.base);
 }
 
-/* Decides one call and frees it. *ret_problem, unless NULL, is its decision; *ret_order, unless NULL,
- * the numbers of the order it reports. */
-static inline enum error
+enum error
 order_do(const struct batch_service *service, struct pg *pg, struct test_call *test,
          struct problem *ret_problem, struct order *ret_order)
 {
@@ -194,5 +178,3 @@ order_do(const struct batch_service *service, struct pg *pg, struct test_call *t
     call_fixture_free(test);
     return error;
 }
-
-#endif
