@@ -2,6 +2,7 @@
  *
  *   ctl_audit.c        the word: walks through all there is, looks again, tells
  *   ctl_audit_look.c   asks the services for the facts of a page, and applies the rules
+ *   ctl_audit_tell.c   tells a finding
  *   ctl_audit_sums.c   has each service recompute what it holds
  *   audit_rules.c      the rules
  *
@@ -39,7 +40,7 @@ struct audit {
     struct json_writer json;
 };
 
-/* What is found: printed. */
+/* ctl_audit_tell.c: what is found, printed. */
 struct audit_finding {
     const char *code, *kind, *id, *what;
     const char *repair;   /* as in struct audit_rule */
