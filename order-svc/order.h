@@ -278,9 +278,8 @@ struct list_events {
 /* ---- the sweep's walks over orders as they were inserted (order_sweep.c) ---- */
 
 struct sweep_position {
-    int64_t floor;  /* all orders up to it are final */
-    int64_t last;   /* the number that was drawn last */
-    int64_t oldest; /* transaction that is open, after `last` was read */
+    int64_t floor; /* all orders up to it are final */
+    int64_t last;  /* the number that was drawn last */
 };
 
 struct sweep_range {

@@ -411,15 +411,12 @@ static const struct pg_column sweep_name_columns[] = { { "name", PG_TEXT, 0 }, {
 static const struct pg_column position_columns[] = {
     PG_COLUMN(struct sweep_position, floor, PG_INT8),
     PG_COLUMN(struct sweep_position, last, PG_INT8),
-    PG_COLUMN(struct sweep_position, oldest, PG_INT8),
     { 0 },
 };
 
-/* `oldest` serves a ticket that was drawn earlier: of `last` it says nothing. */
 const struct pg_statement order_position = {
     .name = "order_position",
-    .sql = "SELECT w.floor_seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END,"
-           " pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    .sql = "SELECT w.floor_seq, CASE WHEN s.is_called THEN s.last_value ELSE 0 END"
            " FROM order_seq s, sweep w WHERE w.name = $1",
     .in = sweep_name_columns,
     .is_single = true,
@@ -483,7 +480,7 @@ const struct pg_statement *const order_statements[] = {
     &order_page_open_end,
     &order_position,
     &order_open,
-    &horizon_ticket,
+    HORIZON_STATEMENTS,
     &idempotency_forget,
     NULL,
 };

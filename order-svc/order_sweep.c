@@ -54,6 +54,7 @@ order_sweep_new(size_t open_max)
 
     sweep->open_max = open_max;
     sweep->due_floor = -1;
+    horizon_init(&sweep->horizon, "order_seq");
     return sweep;
 }
 
@@ -68,8 +69,10 @@ order_sweep_free(struct order_sweep *sweep)
             sweep->buckets[i] = next;
         }
     }
-    if (sweep != NULL)
+    if (sweep != NULL) {
+        horizon_free(&sweep->horizon);
         heap_free(&sweep->due);
+    }
     free(sweep);
     return NULL;
 }
@@ -144,7 +147,8 @@ begin_anew(struct order_sweep *sweep, int64_t steady_us)
     sweep->is_round = false;
     sweep->due_floor = -1;
     sweep->round_run = sweep->runs;
-    sweep->horizon = (struct horizon){ 0 };
+    horizon_free(&sweep->horizon);
+    horizon_init(&sweep->horizon, "order_seq");
     sweep->whole = (struct walk){ 0 };
     sweep->front = (struct walk){ .range = { sweep->position.floor, sweep->position.last } };
     sweep->fresh_last = sweep->position.last;
@@ -162,14 +166,31 @@ move_front(struct order_sweep *sweep, int64_t steady_us)
     sweep->fresh_us = steady_us;
 }
 
+/* The horizon that was drawn last is not settled yet. */
+static bool
+is_aimed(const struct order_sweep *sweep)
+{
+    return sweep->horizon.settled < sweep->horizon.last;
+}
+
 static enum error
-begin_round(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
+look_for_horizon(struct order_sweep *sweep, struct pg *pg, struct arena *arena)
+{
+    struct horizon_writer oldest;
+    bool is_settled;
+
+    return is_aimed(sweep) ? horizon_look(&sweep->horizon, pg, arena, &is_settled, &oldest)
+                           : ERR_OK;
+}
+
+static enum error
+begin_round(struct order_sweep *sweep, struct pg *pg)
 {
     sweep->is_round = true;
     sweep->round_settled = sweep->horizon.settled;
     sweep->round = (struct walk){ .range = { sweep->position.floor, sweep->front.range.until },
                                   .oldest = INT64_MAX };
-    return horizon_aim(&sweep->horizon, pg, arena, sweep->position.last);
+    return is_aimed(sweep) ? ERR_OK : horizon_aim(&sweep->horizon, pg, false);
 }
 
 static enum error
@@ -187,10 +208,11 @@ begin(struct order_sweep *sweep, struct pg *pg, struct arena *arena, int64_t ste
     sweep->position = *(const struct sweep_position *)answer.rows;
     if (!sweep->has_begun || sweep->position.last < last)
         begin_anew(sweep, steady_us);
-    horizon_see(&sweep->horizon, sweep->position.oldest);
+    error = look_for_horizon(sweep, pg, arena);
+    if (error != ERR_OK)
+        return error;
     move_front(sweep, steady_us);
-    return !sweep->is_round && sweep->runs >= sweep->round_run ? begin_round(sweep, pg, arena)
-                                                               : ERR_OK;
+    return !sweep->is_round && sweep->runs >= sweep->round_run ? begin_round(sweep, pg) : ERR_OK;
 }
 
 /* Remembers what a page has and moves the walk behind it. *ret_has_more: false at the end. */

@@ -42,6 +42,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS orders_by_seq ON orders (seq);
 CREATE INDEX IF NOT EXISTS orders_by_customer_and_seq ON orders (customer_id, seq);
 SELECT setval('order_seq', max(seq)) FROM orders
 HAVING max(seq) > (SELECT last_value FROM order_seq);
+-- The sweep's horizon waits for those that insert orders, as the relay's does for those that write events.
+CREATE OR REPLACE TRIGGER order_write BEFORE INSERT ON orders
+    FOR EACH STATEMENT EXECUTE FUNCTION mesh_event_write();
 DROP INDEX IF EXISTS orders_by_placed_at, orders_by_customer;
 
 -- Idempotency-Keys of HTTP requests, claimed in the transaction that places the order. http_status 0:

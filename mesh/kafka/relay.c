@@ -7,7 +7,7 @@
 #include "mesh/base/queue.h"
 #include "mesh/base/time.h"
 #include "mesh/kafka/producer.h"
-#include "mesh/store/event_horizon.h"
+#include "mesh/store/horizon.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -16,16 +16,11 @@
 #include <string.h>
 
 enum {
-    ROUND_MAX = 1000,     /* events of one send */
     POLL_US = 200 * 1000, /* for what other replicas committed */
-    SETTLE_US = 2 * 1000, /* between looks whether writers have ended, at first */
-    SETTLE_US_MAX = 50 * 1000,
     HEARTBEAT_US = 1000 * 1000,
     SEND_MS = 10 * 1000,
-    ASK_MS = 3 * 1000, /* for Kafka's topics: shorter than what an owner may be silent */
-    LATE_US = 5 * 1000 * 1000,
-    LATE_AGAIN_US = 10 * 1000 * 1000, /* said again while it lasts */
-    CANDIDATE_US = 1000 * 1000,       /* how often one that is not the owner looks at who is */
+    ASK_MS = 3 * 1000,          /* for Kafka's topics: shorter than what an owner may be silent */
+    CANDIDATE_US = 1000 * 1000, /* how often one that is not the owner looks at who is */
     ROUTES_MAX = 8,
     PARTITIONS = 12, /* of a topic that was not there; the same for all, so that readers find an
                         order's news of every topic in one partition number */
@@ -36,13 +31,13 @@ struct relay {
     pthread_t thread;
     struct queue *queue; /* never filled: for waiting, waking and closing */
     struct pg *pg;
+    struct follower follower; /* over pg */
     struct kafka_producer *producer;
     struct arena *arena;
     bool is_owner;
     bool has_topics;
     int32_t partitions[ROUTES_MAX]; /* of each route's topic */
-    int64_t heartbeat_due_us, look_due_us, late_due_us;
-    bool is_late;
+    int64_t heartbeat_due_us, look_due_us;
 };
 
 /* ---- statements ---- */
@@ -54,34 +49,7 @@ struct evicted {
     bool is_done;
 };
 
-struct range {
-    int64_t after, until;
-};
-
-struct sent_event {
-    int64_t seq;
-    struct event event;
-};
-
 /* clang-format off */
-static const struct pg_column range_columns[] = {
-    PG_COLUMN(struct range, after, PG_INT8),
-    PG_COLUMN(struct range, until, PG_INT8),
-    { 0 },
-};
-static const struct pg_column cursor_columns[] = { PG_COLUMN(struct range, after, PG_INT8), { 0 } };
-static const struct pg_column event_columns[] = {
-    PG_COLUMN(struct sent_event, seq, PG_INT8),
-    PG_COLUMN(struct sent_event, event.id, PG_UUID),
-    PG_COLUMN(struct sent_event, event.aggregatetype, PG_TEXT),
-    PG_COLUMN(struct sent_event, event.aggregateid, PG_UUID),
-    PG_COLUMN(struct sent_event, event.version, PG_INT4),
-    PG_COLUMN(struct sent_event, event.type, PG_TEXT),
-    PG_COLUMN(struct sent_event, event.payload, PG_TEXT),
-    PG_COLUMN(struct sent_event, event.time_us, PG_INT8),
-    PG_COLUMN(struct sent_event, event.traceparent, PG_TEXT),
-    { 0 },
-};
 static const struct pg_column lock_columns[] = { { "owned", PG_BOOL, 0 }, { 0 } };
 static const struct pg_column evicted_columns[] = {
     PG_COLUMN(struct evicted, pid, PG_INT4),
@@ -125,26 +93,8 @@ static const struct pg_statement relay_alive = {
     .is_single = true,
 };
 
-static const struct pg_statement relay_read = {
-    .name = "relay_read",
-    .sql = "SELECT seq, id, aggregatetype, aggregateid, version, type, payload, time_us,"
-           " traceparent FROM event WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT 1000",
-    .in = range_columns,
-    .is_single = true,
-    .out = event_columns,
-    .out_bytes = sizeof(struct sent_event),
-};
-
-static const struct pg_statement relay_move = {
-    .name = "relay_move",
-    .sql = "UPDATE event_cursor SET seq = $1 WHERE name = 'kafka' AND seq < $1",
-    .in = cursor_columns,
-    .is_single = true,
-};
-
 const struct pg_statement *const relay_statements[] = {
-    &relay_lock,  &relay_evict,   &relay_alive,    &relay_read, &relay_move,
-    &event_clock, &event_writers, &event_position, NULL,
+    &relay_lock, &relay_evict, &relay_alive, FOLLOWER_STATEMENTS, NULL,
 };
 
 /* ---- records ---- */
@@ -195,7 +145,7 @@ header_add(struct kafka_record *record, const char *name, const char *value)
 }
 
 static struct kafka_record
-record_of(struct relay *relay, const struct sent_event *sent, const struct relay_route *route)
+record_of(struct relay *relay, const struct followed_event *sent, const struct relay_route *route)
 {
     const struct event *event = &sent->event;
     struct arena *arena = relay->arena;
@@ -222,7 +172,7 @@ record_of(struct relay *relay, const struct sent_event *sent, const struct relay
 
 static struct kafka_record
 heartbeat_of(struct relay *relay, const char *topic, int32_t partition,
-             const struct event_horizon *horizon)
+             const struct horizon *horizon)
 {
     struct arena *arena = relay->arena;
     struct kafka_record record = {
@@ -251,57 +201,19 @@ is_stopping(const struct relay *relay)
     return queue_is_closed(relay->queue);
 }
 
-static void
-pause_us(struct relay *relay, int64_t us)
+/* False: the relay is closed. */
+static bool
+pause_us(void *context, int64_t us)
 {
+    struct relay *relay = context;
     size_t count;
 
     queue_take(relay->queue, 1, us, &count);
-}
-
-/* What keeps the news, at a bounded rate: a person must be able to end it. */
-static void
-say_late(struct relay *relay, int64_t late_us, const struct event_writer *writer)
-{
-    if (clock_steady_us() < relay->late_due_us)
-        return;
-    relay->late_due_us = clock_steady_us() + LATE_AGAIN_US;
-    relay->is_late = true;
-    log_warn(
-        "relay=late source=%s seconds=%" PRId64 " backend=%d application=%s state=\"%s\""
-        " prepared=\"%s\" because=\"this transaction writes events and is open for that long\"",
-        relay->options.source, late_us / SECOND_US, (int)writer->pid, writer->application,
-        writer->state, writer->prepared);
-}
-
-/* Waits until all that may have drawn a number up to the horizon have ended. */
-static enum error
-wait_for_writers(struct relay *relay, const struct event_horizon *horizon)
-{
-    int64_t began_us = clock_steady_us(), settle_us = SETTLE_US;
-    struct event_writer oldest;
-    bool is_settled = false;
-    enum error error;
-
-    for (;;) {
-        error = event_horizon_look(relay->pg, horizon, relay->arena, &is_settled, &oldest);
-        if (error != ERR_OK || is_settled)
-            break;
-        if (is_stopping(relay))
-            return ERR_STOPPING;
-        if (clock_steady_us() - began_us > LATE_US)
-            say_late(relay, clock_steady_us() - began_us, &oldest);
-        pause_us(relay, settle_us);
-        settle_us = settle_us < SETTLE_US_MAX ? 2 * settle_us : SETTLE_US_MAX;
-    }
-    if (error == ERR_OK && relay->is_late)
-        log_info("relay=on_time source=%s", relay->options.source);
-    relay->is_late = relay->is_late && error != ERR_OK;
-    return error;
+    return !is_stopping(relay);
 }
 
 static enum error
-send_events(struct relay *relay, const struct sent_event *events, size_t count)
+send_events(struct relay *relay, const struct followed_event *events, size_t count)
 {
     struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
     size_t used = 0;
@@ -315,30 +227,24 @@ send_events(struct relay *relay, const struct sent_event *events, size_t count)
     return used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
 }
 
-/* Everything up to the horizon, in portions; the cursor follows each. */
+/* Everything up to the horizon, in pages; the cursor follows each. */
 static enum error
-send_range(struct relay *relay, const struct event_horizon *horizon)
+send_pages(struct relay *relay)
 {
-    struct range range = { horizon->cursor, horizon->last };
     enum error error = ERR_OK;
-    bool has_more = true;
 
-    while (error == ERR_OK && relay->is_owner && has_more && range.after < range.until &&
+    while (error == ERR_OK && relay->is_owner && follower_has_more(&relay->follower) &&
            !is_stopping(relay)) {
-        const struct sent_event *events;
-        struct pg_answer answer;
+        const struct followed_event *events;
+        size_t count = 0;
 
-        error = pg_ask(relay->pg, &relay_read, &range, relay->arena, &answer);
-        if (error != ERR_OK)
-            return error;
-        events = answer.rows;
-        has_more = answer.count == ROUND_MAX;
-        error = send_events(relay, events, answer.count);
+        error = follower_read(&relay->follower, relay->arena, &events, &count);
+        if (error == ERR_OK)
+            error = send_events(relay, events, count);
         if (error == ERR_OK) {
-            if (answer.count > 0)
+            if (count > 0)
                 crash_point("relay.after-send"); /* all of it comes once more */
-            range.after = has_more ? events[answer.count - 1].seq : range.until;
-            error = pg_ask(relay->pg, &relay_move, &range, relay->arena, NULL);
+            error = follower_move(&relay->follower, relay->arena);
         }
         arena_reset(relay->arena);
     }
@@ -370,7 +276,7 @@ find_topics(struct relay *relay)
 }
 
 static enum error
-send_heartbeats(struct relay *relay, const struct event_horizon *horizon)
+send_heartbeats(struct relay *relay)
 {
     enum error error = ERR_OK;
 
@@ -379,7 +285,8 @@ send_heartbeats(struct relay *relay, const struct event_horizon *horizon)
         struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
 
         for (int32_t n = 0; n < relay->partitions[i]; n++)
-            records[n] = heartbeat_of(relay, relay->options.routes[i].topic, n, horizon);
+            records[n] =
+                heartbeat_of(relay, relay->options.routes[i].topic, n, &relay->follower.horizon);
         error = kafka_send(relay->producer, records, count, SEND_MS);
     }
     relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
@@ -439,7 +346,6 @@ static enum error
 round_once(struct relay *relay)
 {
     bool has_time = clock_steady_us() >= relay->heartbeat_due_us;
-    struct event_horizon horizon;
     enum error error = ERR_OK;
 
     if (!relay->is_owner)
@@ -448,16 +354,11 @@ round_once(struct relay *relay)
         error = find_topics(relay);
     if (error != ERR_OK || !relay->is_owner)
         return error;
-    error = pg_connect(relay->pg);
+    error = follower_begin(&relay->follower, has_time, relay->arena);
     if (error == ERR_OK)
-        error = event_horizon_find(relay->pg, has_time, relay->arena, &horizon);
-    if (error == ERR_OK && horizon.last > horizon.cursor) {
-        error = wait_for_writers(relay, &horizon);
-        if (error == ERR_OK)
-            error = send_range(relay, &horizon);
-    }
+        error = send_pages(relay);
     if (error == ERR_OK && has_time)
-        error = send_heartbeats(relay, &horizon);
+        error = send_heartbeats(relay);
     return error;
 }
 
@@ -488,6 +389,13 @@ relay_open(const struct relay_options *options)
     relay->queue = queue_new(1);
     relay->arena = arena_new();
     relay->pg = pg_new(options->conninfo, options->source, relay_statements);
+    relay->follower = (struct follower){ .pg = relay->pg,
+                                         .name = "kafka",
+                                         .who = "relay",
+                                         .where = options->source,
+                                         .pause = pause_us,
+                                         .owner = relay };
+    follower_init(&relay->follower);
     relay->producer = kafka_producer_new(options->brokers, options->source);
     kafka_producer_on_wait(relay->producer, stay_owner, relay);
     thread_start(&relay->thread, relay_main, relay);
@@ -508,6 +416,7 @@ relay_close(struct relay *relay)
         return NULL;
     queue_close(relay->queue);
     pthread_join(relay->thread, NULL);
+    follower_free(&relay->follower);
     pg_free(relay->pg);
     kafka_producer_free(relay->producer);
     arena_free(relay->arena);

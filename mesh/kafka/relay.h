@@ -1,12 +1,8 @@
 /* relay.h -- From the event table to Kafka: everything, at least once, in the order of seq.
  *
- * A thread with a connection of its own. It holds an advisory lock, so that one relay runs per
- * database, and a cursor: everything up to it has been acknowledged by Kafka. One round:
- *   find the horizon S, and with it a time T (event_horizon.h)
- *   wait until all transactions that write events and may have drawn a number up to S have ended
- *   send (cursor, S] in seq order; then a heartbeat with T to every partition; the cursor follows
- * Reading the rows that are visible, by seq alone, would lose events: a transaction can draw a low seq
- * and commit late.
+ * A thread with a connection of its own, that follows the events (mesh/store/horizon.h): it reads a page, sends
+ * it, and its cursor follows when Kafka has acknowledged all of it; after a round, a heartbeat with the horizon's
+ * time goes to every partition. It holds an advisory lock, so that one relay runs per database.
  *
  * Of several replicas one has the lock. Where it is silent for 8 s (it hangs, its host is gone) another
  * one ends its session and takes over.

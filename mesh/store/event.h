@@ -5,7 +5,7 @@
  * transaction, under the locks; `version` is the aggregate's own, by which consumers order.
  *
  * Who writes events is a writer from before it takes its time until its transaction has ended: it holds
- * the shared advisory lock EVENT_LOCK_CLASS, EVENT_LOCK_WRITER (mesh/store/event_horizon.h says what for).
+ * the shared advisory lock EVENT_LOCK_CLASS, EVENT_LOCK_WRITER (mesh/store/horizon.h says what for).
  *
  * Memory    Texts are the caller's; batch_event() copies them.
  * Units     time_us: the batch's time (store_now_us), taken with the lock.

@@ -1,17 +1,18 @@
 /* How far the news may be sent: who holds it up, who does not, and what a heartbeat may promise. */
-#include "mesh/store/event_horizon.h"
+#include "mesh/store/horizon.h"
 #include "tests/support/check.h"
 #include "tests/support/store/batch_fixture.h"
 
 static struct pg *relay;
 static struct arena *arena;
 static PGconn *other;
+static struct horizon found[64]; /* by find(), of one test */
+static size_t found_count;
 
 static void
 open_relay(void)
 {
-    static const struct pg_statement *const statements[] = { &event_clock, &event_writers,
-                                                             &event_position, NULL };
+    static const struct pg_statement *const statements[] = { FOLLOWER_STATEMENTS, NULL };
 
     open_pg();
     pg_fixture_run(fixture.conninfo, "ALTER SEQUENCE event_seq RESTART");
@@ -25,6 +26,8 @@ static void
 close_relay(void)
 {
     PQfinish(other);
+    while (found_count > 0)
+        horizon_free(&found[--found_count]);
     arena = arena_free(arena);
     relay = pg_free(relay);
     close_pg();
@@ -38,23 +41,25 @@ other_says(const char *sql)
     pg_fixture_ask(other, sql, text);
 }
 
-static struct event_horizon
+static struct horizon
 find(void)
 {
-    struct event_horizon horizon;
+    struct horizon *horizon = &found[found_count++];
 
-    ck_assert_int_eq(event_horizon_find(relay, true, arena, &horizon), ERR_OK);
-    ck_assert_int_gt(horizon.time_us, 0);
-    ck_assert_int_le(horizon.time_us, horizon.now_us);
-    return horizon;
+    ck_assert_uint_le(found_count, sizeof found / sizeof *found);
+    horizon_init(horizon, "event_seq");
+    ck_assert_int_eq(horizon_aim(horizon, relay, true), ERR_OK);
+    ck_assert_int_gt(horizon->time_us, 0);
+    ck_assert_int_le(horizon->time_us, horizon->now_us);
+    return *horizon;
 }
 
 static bool
-is_settled(const struct event_horizon *horizon, struct event_writer *ret_oldest)
+is_settled(struct horizon *horizon, struct horizon_writer *ret_oldest)
 {
     bool is_settled;
 
-    ck_assert_int_eq(event_horizon_look(relay, horizon, arena, &is_settled, ret_oldest), ERR_OK);
+    ck_assert_int_eq(horizon_look(horizon, relay, arena, &is_settled, ret_oldest), ERR_OK);
     return is_settled;
 }
 
@@ -83,8 +88,8 @@ START_TEST(strangers_do_not_hold_the_news)
     PGconn *there = pg_fixture_connect(fixture.admin);
     PGconn *stranger = strangers[_i].is_elsewhere ? there : other;
     char text[PG_FIXTURE_TEXT_BYTES];
-    struct event_horizon horizon;
-    struct event_writer oldest;
+    struct horizon horizon;
+    struct horizon_writer oldest;
 
     pg_fixture_run(fixture.conninfo, "CREATE TABLE IF NOT EXISTS stranger (x int)");
     pg_fixture_ask(stranger, strangers[_i].begin, text);
@@ -101,8 +106,8 @@ END_TEST
 /* It has drawn a number, and its row cannot be seen yet. */
 START_TEST(a_writer_is_waited_for_and_named)
 {
-    struct event_horizon horizon;
-    struct event_writer oldest;
+    struct horizon horizon;
+    struct horizon_writer oldest;
 
     other_says("SET application_name = 'a person'; BEGIN");
     other_says(insert_event);
@@ -123,8 +128,8 @@ END_TEST
 
 START_TEST(a_prepared_writer_is_waited_for_and_named)
 {
-    struct event_horizon before, horizon;
-    struct event_writer oldest = { 0 };
+    struct horizon before, horizon;
+    struct horizon_writer oldest = { 0 };
     bool is_free;
 
     other_says("BEGIN");
@@ -143,8 +148,8 @@ END_TEST
 
 START_TEST(a_writer_that_came_later_is_not_waited_for)
 {
-    struct event_horizon horizon = find();
-    struct event_writer oldest;
+    struct horizon horizon = find();
+    struct horizon_writer oldest;
 
     other_says("BEGIN");
     other_says(insert_event);
@@ -160,7 +165,7 @@ START_TEST(no_heartbeat_is_ahead_of_a_batch_under_way)
     struct rival rival = { .pg = batch_pg_new(&counter_service, fixture.conninfo) };
     struct test_call *late = counter_call(new_id(), "a", NULL, 1);
     PGconn *admin = pg_fixture_connect(fixture.admin);
-    struct event_horizon horizon;
+    struct horizon horizon;
     int64_t time_us;
 
     counter_op(late)->note_id = new_id();
@@ -169,9 +174,9 @@ START_TEST(no_heartbeat_is_ahead_of_a_batch_under_way)
     other_says("BEGIN; LOCK TABLE op IN SHARE MODE");
     rival_start(&rival, late);
     await_backend(admin, "wait_event_type = 'Lock' AND application_name = 'counter-test'");
-    do {
-        horizon = find(); /* it gives up waiting now and then, and begins again */
-    } while (horizon.writer_count == 0);
+    horizon = find();
+    while (horizon.writer_count == 0) /* it gives up waiting now and then, and begins again */
+        ck_assert_int_eq(horizon_aim(&horizon, relay, true), ERR_OK);
     other_says("ROLLBACK");
     pthread_join(rival.thread, NULL);
     expect_answer(late, ERR_OK);
@@ -211,5 +216,5 @@ main(void)
     tcase_add_test(cases, a_writer_that_came_later_is_not_waited_for);
     tcase_add_test(cases, no_heartbeat_is_ahead_of_a_batch_under_way);
     tcase_add_test(cases, a_batch_is_later_than_a_heartbeat_before_it);
-    return batch_fixture_check("store_event_horizon", cases);
+    return batch_fixture_check("store_horizon", cases);
 }
