@@ -1,3 +1,5 @@
+/* A signal is a post (mesh/rpc/post.h) with all registers of a payment. Its answer goes by what was sent, and not by
+ * the payment, which may have moved on meanwhile: only a version that the saga has named is acknowledged. */
 #include "account-svc/payment/payment_signal.h"
 #include "mesh/base/log.h"
 
