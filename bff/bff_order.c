@@ -1,5 +1,4 @@
 #include "bff/bff_order.h"
-#include "bff/bff.h"
 #include "mesh/base/time.h"
 
 /* What an order's status says of it and of its payment. */

@@ -1,7 +1,10 @@
 /* bff_orders.c -- Orders that there are: one, many, the wish to cancel one, and its customer's return
  * from the checkout. */
-#include "bff/bff.h"
+#include "bff/bff_job.h"
 #include "bff/bff_order.h"
+#include "bff/bff_place.h"
+#include "bff/bff_routes.h"
+#include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
 
 #include <inttypes.h>
@@ -18,7 +21,9 @@ read_order_no(struct job *job)
 
     if (uuid_parse(order_no, strlen(order_no), &id))
         return true;
-    job_problem(job, 404, "NOT_FOUND", NULL, "no such order", NULL);
+    http_answer_problem(
+        job->exchange,
+        &(struct http_problem){ .status = 404, .code = "NOT_FOUND", .detail = "no such order" });
     return false;
 }
 
@@ -44,7 +49,9 @@ order_of(struct job *job, const struct rpc_result *result)
         (job->principal.is_operator ||
          strcmp(response->order->customer_id, job->principal.customer_id) == 0))
         return response->order;
-    job_problem(job, 404, "NOT_FOUND", NULL, "no such order", NULL);
+    http_answer_problem(
+        job->exchange,
+        &(struct http_problem){ .status = 404, .code = "NOT_FOUND", .detail = "no such order" });
     return NULL;
 }
 
@@ -83,19 +90,20 @@ order_shown(struct job *job, const struct rpc_result *result)
     if (order == NULL)
         return;
     if (order->status == ORDER_STATUS(WAITING_PAYMENT) && order->payment_id[0] != '\0')
-        watchers_look(job->bff, order->payment_id, job->exchange->traceparent);
+        watchers_look(job->bff->watchers, job->bff->clients[BFF_ACCOUNT], order->payment_id,
+                      job->exchange->traceparent);
     tag = arena_print(job->arena, "\"v%" PRId32 "\"", order->version);
     known = tag_find(http_header_find(job->exchange->request, "if-none-match"), tag, job->arena);
     headers[0] = arena_print(job->arena, "ETag: %s", known == NULL ? tag : known);
     if (known != NULL) {
-        job_answer_bytes(job, 304, NULL, NULL, 0, headers);
+        http_answer(job->exchange, 304, NULL, NULL, 0, headers);
         return;
     }
     order_write(&json, NULL, order);
-    job_answer(job, 200, &json, headers);
+    http_answer_json(job->exchange, 200, &json, headers);
 }
 
-void
+static void
 order_get(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
@@ -123,7 +131,7 @@ orders_shown(struct job *job, const struct rpc_result *result)
     if (list->next_page_token[0] != '\0')
         json_put_text(&json, "nextPageToken", list->next_page_token);
     json_close_object(&json);
-    job_answer(job, 200, &json, NULL);
+    http_answer_json(job->exchange, 200, &json, NULL);
 }
 
 /* clang-format off */
@@ -135,7 +143,7 @@ static const struct field_name list_names[] = {
 };
 /* clang-format on */
 
-void
+static void
 order_list(struct http_exchange *exchange)
 {
     static const char *const names[] = { "customerId", "pageSize", "pageToken", NULL };
@@ -144,21 +152,22 @@ order_list(struct http_exchange *exchange)
     const char *customer_id;
     struct problem problem;
 
-    if (!job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
+    if (!http_check_query(job->exchange, names) ||
+        !http_read_page_size(job->exchange, &list.page_size))
         return;
-    customer_id = job_read_query(job, "customerId");
+    customer_id = http_read_query(job->exchange, "customerId");
     if (customer_id[0] == '\0' && !job->principal.is_operator)
         customer_id = job->principal.customer_id;
     if (customer_id[0] != '\0' && check_customer(&problem, "customerId", customer_id) != ERR_OK) {
-        job_problem(job, 400, "BAD_REQUEST", NULL,
-                    arena_print(job->arena, "the parameter customerId %s", problem.text), NULL);
+        http_refuse(job->exchange, NULL,
+                    arena_print(job->arena, "the parameter customerId %s", problem.text));
         return;
     }
     if (customer_id[0] != '\0' && !job_may_act_for(job, customer_id, NULL))
         return;
     job->fields = list_names;
     list.customer_id = (char *)customer_id;
-    list.page_token = (char *)job_read_query(job, "pageToken");
+    list.page_token = (char *)http_read_query(job->exchange, "pageToken");
     job_send_alone(job, BFF_ORDER, ORDER_SERVICE "List", &list.base, orders_shown);
 }
 
@@ -178,7 +187,7 @@ canceled(struct job *job, const struct rpc_result *result)
     json_put_text(&json, "status", order_status_name(response->status));
     json_put_bool(&json, "cancelRequested", response->cancel_requested);
     json_close_object(&json);
-    job_answer(job, 202, &json, NULL);
+    http_answer_json(job->exchange, 202, &json, NULL);
 }
 
 /* A wish wished twice is one wish, so each request may have an id of its own. */
@@ -195,12 +204,12 @@ cancel_known(struct job *job, const struct rpc_result *result)
     job_send(job, BFF_ORDER, ORDER_SERVICE "Cancel", &cancel.base, canceled);
 }
 
-void
+static void
 order_cancel(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
 
-    if (read_order_no(job) && job_ignore_body(job))
+    if (read_order_no(job) && http_ignore_body(job->exchange))
         ask_for_order(job, cancel_known);
 }
 
@@ -215,7 +224,7 @@ returned_answer(struct job *job, const Sagamesh__Order__V1__Order *order)
     json_put_text(&json, "orderNo", order->order_id);
     json_put_text(&json, "status", order_status_name(order->status));
     json_close_object(&json);
-    job_answer(job, 202, &json, NULL);
+    http_answer_json(job->exchange, 202, &json, NULL);
 }
 
 static void
@@ -251,11 +260,24 @@ returned_known(struct job *job, const struct rpc_result *result)
              returned_observed);
 }
 
-void
+static void
 order_returned(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
 
-    if (read_order_no(job) && job_ignore_body(job))
+    if (read_order_no(job) && http_ignore_body(job->exchange))
         ask_for_order(job, returned_known);
 }
+
+/* ---- routes ---- */
+
+/* clang-format off */
+const struct http_route order_routes[] = {
+    { .method = "POST", .path = "/api/v1/orders",                    .handler = order_place,    .body_bytes_max = BODY_BYTES_MAX,    .content_type = JSON_TYPE, .deadline_ms = PLACE_MS, .without_redis = "works" },
+    { .method = "GET",  .path = "/api/v1/orders",                    .handler = order_list,     .without_redis = "works" },
+    { .method = "GET",  .path = "/api/v1/orders/{orderNo}",          .handler = order_get,      .without_redis = "works" },
+    { .method = "POST", .path = "/api/v1/orders/{orderNo}/cancel",   .handler = order_cancel,   .body_bytes_max = IGNORED_BYTES_MAX, .content_type = JSON_TYPE, .without_redis = "works" },
+    { .method = "POST", .path = "/api/v1/orders/{orderNo}/returned", .handler = order_returned, .body_bytes_max = IGNORED_BYTES_MAX, .content_type = JSON_TYPE, .without_redis = "works" },
+    { 0 },
+};
+/* clang-format on */

@@ -8,10 +8,10 @@
  * to come again need not wait for that: with such an answer the key is given back (ReleaseKey), and
  * where that cannot be done Retry-After is as long as the lock.
  */
-#include "bff/bff.h"
+#include "bff/bff_place.h"
+#include "bff/bff_job.h"
 #include "bff/bff_order.h"
 #include "mesh/base/clock.h"
-
 #include "mesh/pb/message.h"
 
 #include <openssl/sha.h>
@@ -152,7 +152,7 @@ check_wish(struct job *job, const struct wish *wish)
     if (error == ERR_OK)
         error = check_payment(wish->payment, &problem);
     if (error != ERR_OK)
-        job_problem(job, 400, "BAD_REQUEST", problem.field, problem.text, NULL);
+        http_refuse(job->exchange, problem.field, problem.text);
     return error == ERR_OK;
 }
 
@@ -237,14 +237,15 @@ order_place(struct http_exchange *exchange)
     struct placing *placing;
     const char *key;
 
-    if ((key = job_read_key(job)) == NULL || !job_read_body(job, wish_fields, &wish) ||
-        !check_wish(job, &wish) || !job_may_act_for(job, wish.customer_id, "/customerId"))
+    if ((key = http_read_key(job->exchange)) == NULL ||
+        !http_read_body(job->exchange, wish_fields, &wish) || !check_wish(job, &wish) ||
+        !job_may_act_for(job, wish.customer_id, "/customerId"))
         return;
     job->fields = place_names;
     placing = job->state = arena_take(job->arena, sizeof *placing);
     fill_order(job, &wish, &placing->request);
     fill_idempotency(job, placing, key);
-    placing->until_us = job->began_us + job->bff->place_wait_ms * 1000;
+    placing->until_us = job->exchange->began_us + job->bff->place_wait_ms * 1000;
     place_send(job);
 }
 
@@ -307,7 +308,6 @@ location_of(struct job *job, const char *order_id, bool is_replayed)
 static void
 claimed(struct job *job, const struct rpc_result *result)
 {
-    static const char *const again[] = { "Retry-After: 1", NULL };
     struct placing *placing = job->state;
     const Sagamesh__Order__V1__PlaceResponse *response;
 
@@ -320,17 +320,24 @@ claimed(struct job *job, const struct rpc_result *result)
         return;
     switch (response->idempotency_state) {
     case SAGAMESH__ORDER__V1__IDEMPOTENCY_STATE__IDEMPOTENCY_STATE_MISMATCH:
-        job_problem(job, 422, "IDEMPOTENCY_KEY_REUSED", NULL,
-                    "this Idempotency-Key came with another request before", NULL);
+        http_answer_problem(
+            job->exchange, &(struct http_problem){
+                               .status = 422,
+                               .code = "IDEMPOTENCY_KEY_REUSED",
+                               .detail = "this Idempotency-Key came with another request before" });
         return;
     case SAGAMESH__ORDER__V1__IDEMPOTENCY_STATE__IDEMPOTENCY_STATE_IN_FLIGHT:
-        job_problem(job, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", NULL,
-                    "a request with this Idempotency-Key is being answered", again);
+        http_answer_problem(job->exchange,
+                            &(struct http_problem){
+                                .status = 409,
+                                .code = "IDEMPOTENCY_KEY_IN_FLIGHT",
+                                .detail = "a request with this Idempotency-Key is being answered",
+                                .headers = http_retry_soon });
         return;
     case SAGAMESH__ORDER__V1__IDEMPOTENCY_STATE__IDEMPOTENCY_STATE_ANSWERED:
-        job_answer_bytes(job, response->http_status, "application/json",
-                         (const char *)response->body.data, response->body.len,
-                         location_of(job, response->order_id, true));
+        http_answer(job->exchange, response->http_status, "application/json",
+                    (const char *)response->body.data, response->body.len,
+                    location_of(job, response->order_id, true));
         return;
     default:
         placing->is_claimed = true;
@@ -366,7 +373,8 @@ stored(struct job *job, const struct rpc_result *result)
     }
     response = job_reply(job, result, &sagamesh__order__v1__store_answer_response__descriptor);
     if (response != NULL && (response->is_stored || placing->was_answered)) {
-        job_answer(job, placing->status, &answer, location_of(job, placing->order_id, false));
+        http_answer_json(job->exchange, placing->status, &answer,
+                         location_of(job, placing->order_id, false));
         return;
     }
     json_writer_free(&answer);

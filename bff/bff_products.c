@@ -1,5 +1,6 @@
 /* bff_products.c -- What there is to buy. */
-#include "bff/bff.h"
+#include "bff/bff_job.h"
+#include "bff/bff_routes.h"
 
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
 
@@ -26,7 +27,7 @@ products_shown(struct job *job, const struct rpc_result *result)
     if (list->next_page_token[0] != '\0')
         json_put_text(&json, "nextPageToken", list->next_page_token);
     json_close_object(&json);
-    job_answer(job, 200, &json, NULL);
+    http_answer_json(job->exchange, 200, &json, NULL);
 }
 
 /* clang-format off */
@@ -37,7 +38,7 @@ static const struct field_name list_names[] = {
 };
 /* clang-format on */
 
-void
+static void
 product_list(struct http_exchange *exchange)
 {
     static const char *const names[] = { "pageSize", "pageToken", NULL };
@@ -45,10 +46,18 @@ product_list(struct http_exchange *exchange)
     Sagamesh__Storage__V1__ListProductsRequest list =
         SAGAMESH__STORAGE__V1__LIST_PRODUCTS_REQUEST__INIT;
 
-    if (!job_check_query(job, names) || !job_read_page_size(job, &list.page_size))
+    if (!http_check_query(job->exchange, names) ||
+        !http_read_page_size(job->exchange, &list.page_size))
         return;
     job->fields = list_names;
-    list.page_token = (char *)job_read_query(job, "pageToken");
+    list.page_token = (char *)http_read_query(job->exchange, "pageToken");
     job_send_alone(job, BFF_STORAGE, "sagamesh.storage.v1.StorageService/ListProducts", &list.base,
                    products_shown);
 }
+
+/* clang-format off */
+const struct http_route product_routes[] = {
+    { .method = "GET", .path = "/api/v1/products", .handler = product_list, .without_redis = "works" },
+    { 0 },
+};
+/* clang-format on */

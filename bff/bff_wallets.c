@@ -6,7 +6,8 @@
  * when it came first; so the time has to come with the key. The transfer's id is made of both, and
  * then the ledger itself sees to once and only once.
  */
-#include "bff/bff.h"
+#include "bff/bff_job.h"
+#include "bff/bff_routes.h"
 #include "mesh/base/clock.h"
 
 #include <sagamesh/ledger/v1/ledger_service.pb-c.h>
@@ -25,8 +26,8 @@ read_customer(struct job *job)
     struct problem problem;
 
     if (check_customer(&problem, "customerId", customer_id) != ERR_OK) {
-        job_problem(job, 400, "BAD_REQUEST", NULL,
-                    arena_print(job->arena, "the customer id in the path %s", problem.text), NULL);
+        http_refuse(job->exchange, NULL,
+                    arena_print(job->arena, "the customer id in the path %s", problem.text));
         return NULL;
     }
     return job_may_act_for(job, customer_id, NULL) ? customer_id : NULL;
@@ -48,7 +49,7 @@ balance_shown(struct job *job, const struct rpc_result *result)
     json_put_text(&json, "currency", balance->currency);
     json_put_int(&json, "balance", balance->balance_minor);
     json_close_object(&json);
-    job_answer(job, 200, &json, NULL);
+    http_answer_json(job->exchange, 200, &json, NULL);
 }
 
 /* clang-format off */
@@ -58,7 +59,7 @@ static const struct field_name balance_names[] = {
 };
 /* clang-format on */
 
-void
+static void
 wallet_get(struct http_exchange *exchange)
 {
     static const char *const names[] = { "currency", NULL };
@@ -67,14 +68,14 @@ wallet_get(struct http_exchange *exchange)
     struct problem problem;
     const char *customer_id;
 
-    if (!job_check_query(job, names) || (customer_id = read_customer(job)) == NULL)
+    if (!http_check_query(job->exchange, names) || (customer_id = read_customer(job)) == NULL)
         return;
     job->fields = balance_names;
     balance.customer_id = (char *)customer_id;
-    balance.currency = (char *)job_read_query(job, "currency");
+    balance.currency = (char *)http_read_query(job->exchange, "currency");
     if (check_currency(&problem, "currency", balance.currency) != ERR_OK)
-        job_problem(job, 400, "BAD_REQUEST", NULL,
-                    arena_print(job->arena, "the parameter currency %s", problem.text), NULL);
+        http_refuse(job->exchange, NULL,
+                    arena_print(job->arena, "the parameter currency %s", problem.text));
     else
         job_send(job, BFF_ACCOUNT, LEDGER "Balance", &balance.base, balance_shown);
 }
@@ -113,8 +114,11 @@ topped_up(struct job *job, const struct rpc_result *result)
     struct json_writer json = { 0 };
 
     if (result->meaning == RPC_REFUSED && result->code == WIRE_ALREADY_EXISTS) {
-        job_problem(job, 422, "IDEMPOTENCY_KEY_REUSED", NULL,
-                    "this Idempotency-Key came with another request before", NULL);
+        http_answer_problem(
+            job->exchange, &(struct http_problem){
+                               .status = 422,
+                               .code = "IDEMPOTENCY_KEY_REUSED",
+                               .detail = "this Idempotency-Key came with another request before" });
         return;
     }
     response = job_reply(job, result, &sagamesh__ledger__v1__top_up_response__descriptor);
@@ -126,7 +130,7 @@ topped_up(struct job *job, const struct rpc_result *result)
     json_put_int(&json, "amount", top_up->amount);
     json_put_text(&json, "currency", top_up->currency);
     json_close_object(&json);
-    job_answer(job, 201, &json, NULL);
+    http_answer_json(job->exchange, 201, &json, NULL);
 }
 
 static void
@@ -155,8 +159,12 @@ make_ids(struct job *job, const char *key, struct top_up *top_up)
     const char *seed;
 
     if (id_check(key, "Idempotency-Key", clock_now_us(), &problem, &id) != ERR_OK) {
-        job_problem(job, error_http_status(problem.error), problem.reason, NULL,
-                    arena_print(job->arena, "the header Idempotency-Key %s", problem.text), NULL);
+        http_answer_problem(
+            job->exchange,
+            &(struct http_problem){
+                .status = error_http_status(problem.error),
+                .code = problem.reason,
+                .detail = arena_print(job->arena, "the header Idempotency-Key %s", problem.text) });
         return false;
     }
     seed = arena_print(job->arena, "%s\n%s\ntop-up", job->principal.customer_id, key);
@@ -178,11 +186,11 @@ check_top_up(struct job *job, const struct top_up *top_up)
     if (error == ERR_OK && top_up->reference != NULL)
         error = check_text(&problem, "/reference", top_up->reference, 0, REFERENCE_BYTES_MAX);
     if (error != ERR_OK)
-        job_problem(job, 400, "BAD_REQUEST", problem.field, problem.text, NULL);
+        http_refuse(job->exchange, problem.field, problem.text);
     return error == ERR_OK;
 }
 
-void
+static void
 wallet_top_up(struct http_exchange *exchange)
 {
     struct job *job = job_open_with_token(exchange);
@@ -193,13 +201,17 @@ wallet_top_up(struct http_exchange *exchange)
     if ((customer_id = read_customer(job)) == NULL)
         return;
     if (!job->principal.is_operator) {
-        job_problem(job, 403, "OPERATORS_ONLY", NULL,
-                    "only an operator can say that money has arrived", NULL);
+        http_answer_problem(
+            job->exchange,
+            &(struct http_problem){ .status = 403,
+                                    .code = "OPERATORS_ONLY",
+                                    .detail = "only an operator can say that money has arrived" });
         return;
     }
     top_up = job->state = arena_take(job->arena, sizeof *top_up);
-    if ((key = job_read_key(job)) == NULL || !job_read_body(job, top_up_fields, top_up) ||
-        !check_top_up(job, top_up) || !make_ids(job, key, top_up))
+    if ((key = http_read_key(job->exchange)) == NULL ||
+        !http_read_body(job->exchange, top_up_fields, top_up) || !check_top_up(job, top_up) ||
+        !make_ids(job, key, top_up))
         return;
     job->fields = top_up_names;
     open.request_id = top_up->open_id;
@@ -207,3 +219,13 @@ wallet_top_up(struct http_exchange *exchange)
     open.currency = (char *)top_up->currency;
     job_send(job, BFF_ACCOUNT, LEDGER "OpenWallet", &open.base, wallet_opened);
 }
+
+/* ---- routes ---- */
+
+/* clang-format off */
+const struct http_route wallet_routes[] = {
+    { .method = "GET",  .path = "/api/v1/wallets/{customerId}",        .handler = wallet_get,    .without_redis = "works" },
+    { .method = "POST", .path = "/api/v1/wallets/{customerId}/topups", .handler = wallet_top_up, .body_bytes_max = BODY_BYTES_MAX, .content_type = JSON_TYPE, .without_redis = "works" },
+    { 0 },
+};
+/* clang-format on */

@@ -3,9 +3,10 @@
  * account-svc then asks the provider every few seconds for a while. A hint may be lost, and one in a
  * few seconds is enough for each payment, however many look.
  */
-#include "bff/bff.h"
+#include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
 #include "mesh/observe/trace.h"
+#include "mesh/rpc/post.h"
 
 #include <pthread.h>
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
@@ -60,13 +61,14 @@ is_due(struct watchers *watchers, const char *payment_id)
 }
 
 void
-watchers_look(struct bff *bff, const char *payment_id, const char *traceparent)
+watchers_look(struct watchers *watchers, struct rpc_client *account, const char *payment_id,
+              const char *traceparent)
 {
     Sagamesh__Payment__V1__ObserveRequest observe = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
     Sagamesh__Payment__V1__PaymentHint hint = SAGAMESH__PAYMENT__V1__PAYMENT_HINT__INIT;
     char id[UUID_TEXT_BYTES + 1], child[TRACEPARENT_BYTES + 1];
 
-    if (!is_due(bff->watchers, payment_id))
+    if (!is_due(watchers, payment_id))
         return;
     hint.payment_id = (char *)payment_id;
     hint.hint = SAGAMESH__PAYMENT__V1__HINT__HINT_WATCHED;
@@ -75,10 +77,9 @@ watchers_look(struct bff *bff, const char *payment_id, const char *traceparent)
     observe.hint = &hint;
     trace_child(traceparent, child);
     /* Its answer does not matter: the next look hints again. */
-    rpc_post(bff->clients[BFF_ACCOUNT],
-             &(struct rpc_post){ .method = "sagamesh.payment.v1.PaymentService/Observe",
-                                 .message = &observe.base,
-                                 .timeout_us = HINT_TIMEOUT_US,
-                                 .attempts_max = 1,
-                                 .traceparent = child });
+    rpc_post(account, &(struct rpc_post){ .method = "sagamesh.payment.v1.PaymentService/Observe",
+                                          .message = &observe.base,
+                                          .timeout_us = HINT_TIMEOUT_US,
+                                          .attempts_max = 1,
+                                          .traceparent = child });
 }

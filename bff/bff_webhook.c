@@ -3,12 +3,20 @@
  * Nothing is read here: the signature is over the raw bytes, and only account-svc knows the secrets.
  * A provider that gets a 2xx forgets, so it gets one only when account-svc has stored it.
  */
-#include "bff/bff.h"
+#include "bff/bff_job.h"
+#include "bff/bff_routes.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/utf8.h"
+#include "mesh/observe/metrics.h"
 
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
 #include <string.h>
+
+enum { WEBHOOK_BYTES_MAX = 256 * 1024, WEBHOOK_MS = 10000 };
+
+/* clang-format off */
+static const struct metric_row webhooks = { "_webhooks_total", METRIC_COUNTER, METRIC_NUMBER, "Webhooks of known providers by what they came to; IGNORED: of a type that says nothing about a payment.", { "provider", "outcome" } };
+/* clang-format on */
 
 static const char *
 outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
@@ -27,6 +35,23 @@ outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
     }
 }
 
+/* A provider that is heard of for the first time shows all outcomes, so that the first of a kind is seen as
+ * one more. */
+static void
+webhook_count(struct metrics *metrics, const char *provider, const char *outcome)
+{
+    static const char *const outcomes[] = { "STORED", "DUPLICATE", "IGNORED", "QUERY",
+                                            "BAD_SIGNATURE" };
+
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        struct metric_series *series =
+            metrics_series(metrics, &webhooks, (const char *const[]){ provider, outcomes[i] });
+
+        if (strcmp(outcomes[i], outcome) == 0)
+            metric_add(series, 1);
+    }
+}
+
 static void
 observed(struct job *job, const struct rpc_result *result)
 {
@@ -35,15 +60,15 @@ observed(struct job *job, const struct rpc_result *result)
     struct json_writer json = { 0 };
 
     if (result->meaning == RPC_REFUSED && strcmp(result->reason, "BAD_SIGNATURE") == 0)
-        metrics_count_webhook(job->bff->metrics, provider, result->reason);
+        webhook_count(job->bff->metrics, provider, result->reason);
     response = job_reply(job, result, &sagamesh__payment__v1__observe_response__descriptor);
     if (response == NULL)
         return;
-    metrics_count_webhook(job->bff->metrics, provider, outcome_name(response->outcome));
+    webhook_count(job->bff->metrics, provider, outcome_name(response->outcome));
     json_open_object(&json, NULL);
     json_put_text(&json, "outcome", outcome_name(response->outcome));
     json_close_object(&json);
-    job_answer(job, 200, &json, NULL);
+    http_answer_json(job->exchange, 200, &json, NULL);
 }
 
 /* HTTP lets a value be Latin-1 or anything else; a message's text must be UTF-8. What is not is left
@@ -68,7 +93,7 @@ headers_copy(struct job *job, Sagamesh__Payment__V1__Webhook *webhook)
     }
 }
 
-void
+static void
 webhook_take(struct http_exchange *exchange)
 {
     struct job *job = job_open(exchange);
@@ -87,3 +112,10 @@ webhook_take(struct http_exchange *exchange)
     job_send(job, BFF_ACCOUNT, "sagamesh.payment.v1.PaymentService/Observe", &observe.base,
              observed);
 }
+
+/* clang-format off */
+const struct http_route webhook_routes[] = {
+    { .method = "POST", .path = "/webhooks/{provider}", .handler = webhook_take, .body_bytes_max = WEBHOOK_BYTES_MAX, .deadline_ms = WEBHOOK_MS, .without_redis = "works" },
+    { 0 },
+};
+/* clang-format on */

@@ -1,19 +1,16 @@
-/* main.c -- bff: HTTP for frontends on one port, webhooks of providers on another.
- *
- *     bff_routes.c    what can be asked        bff_job.c       one request at work
- *     bff_place.c     placing an order         bff_orders.c    orders that there are
- *     bff_products.c, bff_wallets.c            bff_webhook.c   what providers say
- *     bff_auth.c      who is asking            bff_body.c      JSON, strictly
- *     bff_problem.c   failures as HTTP has them
- *     bff_health.c, bff_metrics.c, bff_openapi.c, bff_watch.c
+/* main.c -- bff: HTTP for frontends on one port, webhooks of providers on another (bff.h).
  *
  * It holds nothing that could be lost: the services do, before a 2xx leaves.
  */
-#include "bff/bff.h"
+#include "bff/bff_observe.h"
+#include "bff/bff_routes.h"
+#include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/program.h"
+#include "mesh/rpc/client.h"
 
 #define CLOCK_BEGIN_US SECOND_US /* for the services to say what the time is; ids are made by it */
 
@@ -60,12 +57,14 @@ open_clients(struct bff *bff, const struct settings *settings)
 }
 
 static enum error
-open_server(struct bff *bff, const struct settings *settings, const char *listen,
-            const struct http_route *routes, struct http_server **ret_server)
+open_server(const struct bff *bff, const struct settings *settings, const char *name,
+            const char *listen, const struct bff_tables *tables, struct http_server **ret_server)
 {
     struct http_server_options options = { .listen = listen,
-                                           .routes = routes,
-                                           .owner = bff,
+                                           .tables = tables->of,
+                                           .metrics = bff->metrics,
+                                           .name = name,
+                                           .has_gzip = true,
                                            .connections_max = (size_t)settings->connections_max,
                                            .share_max = settings->share_max };
 
@@ -73,29 +72,53 @@ open_server(struct bff *bff, const struct settings *settings, const char *listen
 }
 
 static enum error
-open_parts(struct bff *bff, const struct settings *settings)
+open_servers(struct bff *bff, const struct settings *settings)
+{
+    struct bff_tables api = bff_api_tables(bff), webhooks = bff_webhook_tables(bff);
+    enum error error =
+        open_server(bff, settings, "webhooks", settings->webhook_listen, &webhooks, &bff->webhooks);
+
+    if (error == ERR_OK)
+        error = open_server(bff, settings, "api", settings->listen, &api, &bff->server);
+    return error;
+}
+
+static bool
+is_time_sure(void *owner)
+{
+    return clock_watch_is_compared(owner);
+}
+
+static enum error
+open_auth(struct bff *bff, const struct settings *settings)
 {
     struct problem problem;
     enum error error = auth_open_file(settings->jwks, &problem, &bff->auth);
 
-    if (error != ERR_OK) {
+    if (error == ERR_OK)
+        auth_expect(bff->auth, settings->issuer, settings->audience);
+    else
         log_error("jwks=%s field=%s because=\"%s\"", settings->jwks, problem.field, problem.text);
-        return error;
-    }
-    auth_expect(bff->auth, settings->issuer, settings->audience);
-    bff->metrics = metrics_new();
-    bff->watchers = watchers_new();
-    error = clock_watch_open(settings->addresses, BFF_SERVICE_COUNT, &bff->clock);
-    if (error == ERR_OK) {
-        clock_watch_begin(bff->clock, CLOCK_BEGIN_US);
-        error = open_clients(bff, settings);
-    }
-    if (error == ERR_OK)
-        error = open_server(bff, settings, settings->webhook_listen, bff_webhook_routes,
-                            &bff->webhooks);
-    if (error == ERR_OK)
-        error = open_server(bff, settings, settings->listen, bff_routes, &bff->server);
     return error;
+}
+
+static enum error
+open_parts(struct bff *bff, const struct settings *settings)
+{
+    enum error error = open_auth(bff, settings);
+
+    if (error == ERR_OK)
+        error = clock_watch_open(settings->addresses, BFF_SERVICE_COUNT, &bff->clock);
+    if (error != ERR_OK)
+        return error;
+    bff->gate = (struct auth_gate){ bff->auth, is_time_sure, bff->clock };
+    bff->watchers = watchers_new();
+    clock_watch_begin(bff->clock, CLOCK_BEGIN_US);
+    error = open_clients(bff, settings);
+    if (error != ERR_OK)
+        return error;
+    observe_open(bff);
+    return open_servers(bff, settings);
 }
 
 static void
@@ -105,10 +128,12 @@ close_parts(struct bff *bff, int drain_ms)
     http_server_stop(bff->webhooks, drain_ms);
     bff->server = http_server_close(bff->server);
     bff->webhooks = http_server_close(bff->webhooks);
+    observe_close(bff);
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         bff->clients[i] = rpc_client_close(bff->clients[i]);
     bff->clock = clock_watch_close(bff->clock);
     bff->watchers = watchers_free(bff->watchers);
+    bff->health = health_free(bff->health);
     bff->metrics = metrics_free(bff->metrics);
     bff->auth = auth_free(bff->auth);
 }
@@ -163,13 +188,13 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 static void
 tick(void *owner)
 {
-    health_probe(&((struct life *)owner)->bff);
+    observe_ask(&((struct life *)owner)->bff);
 }
 
 static void
 unready(void *owner)
 {
-    atomic_store(&((struct life *)owner)->bff.is_stopping, true);
+    health_stop(((struct life *)owner)->bff.health);
 }
 
 static void

@@ -37,6 +37,8 @@ server_unreference(struct http_server *server)
     if (atomic_fetch_sub(&server->references, 1) > 1)
         return;
     pthread_mutex_destroy(&server->lock);
+    http_routes_free(server->routes);
+    free(server->counts);
     free(server);
 }
 
@@ -51,7 +53,7 @@ server_wake(struct http_server *server)
         continue;
 }
 
-static void
+void
 work_answer(struct work *work, struct reply *reply)
 {
     struct http_server *server = work->server;
@@ -74,34 +76,6 @@ work_answer(struct work *work, struct reply *reply)
         work_free(work);
         server_unreference(server);
     }
-}
-
-static struct work *
-work_of(struct http_exchange *exchange)
-{
-    return (struct work *)((char *)exchange - offsetof(struct work, exchange));
-}
-
-void
-http_answer(struct http_exchange *exchange, int status, const char *content_type, const char *body,
-            size_t body_bytes, const char *const *headers)
-{
-    work_answer(work_of(exchange),
-                reply_new(exchange->request, status, content_type, body, body_bytes, headers));
-}
-
-void
-http_answer_problem(struct http_exchange *exchange, int status, const char *code,
-                    const char *detail, const char *const *headers)
-{
-    work_answer(work_of(exchange), reply_problem(exchange->request, exchange->traceparent, status,
-                                                 code, detail, headers));
-}
-
-void
-http_drop(struct http_exchange *exchange)
-{
-    work_answer(work_of(exchange), NULL);
 }
 
 static void
@@ -198,7 +172,6 @@ make_room(struct http_server *server, int fd)
 static void
 conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
 {
-    static const char *const later[] = { "Retry-After: 1", NULL };
     int yes = 1;
     struct conn *conn;
 
@@ -218,7 +191,7 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
         return;
     conn->is_refusal = true;
     server->refusal_count++;
-    conn_refuse(conn, 503, "too many connections are open", later);
+    conn_refuse(conn, 503, "too many connections are open", http_retry_soon);
     conn_turn(conn);
 }
 
@@ -452,6 +425,17 @@ options_set(struct http_server *server, const struct http_server_options *option
         own->bodies_bytes_max = BODIES_BYTES;
 }
 
+static enum error
+routes_open(struct http_server *server)
+{
+    struct problem problem;
+    enum error error = http_routes_join(server->options.tables, &problem, &server->routes);
+
+    if (error != ERR_OK)
+        log_error("listen=%s because=\"%s\"", server->options.listen, problem.text);
+    return error;
+}
+
 static void
 loop_start(struct http_server *server)
 {
@@ -470,7 +454,9 @@ http_server_open(const struct http_server_options *options, struct http_server *
     atomic_store(&server->references, 1);
     pthread_mutex_init(&server->lock, NULL);
     options_set(server, options);
-    error = listen_open(options->listen, &server->listen);
+    error = routes_open(server);
+    if (error == ERR_OK)
+        error = listen_open(options->listen, &server->listen);
     if (error == ERR_OK)
         error = descriptors_open(server);
     if (error != ERR_OK) {
@@ -478,6 +464,7 @@ http_server_open(const struct http_server_options *options, struct http_server *
         server_unreference(server);
         return error;
     }
+    server_metrics_open(server);
     clock_read(server);
     loop_start(server);
     *ret_server = server;
@@ -509,25 +496,8 @@ http_server_close(struct http_server *server)
         return NULL;
     http_server_stop(server, 0);
     pthread_join(server->loop, NULL);
+    server_metrics_close(server);
     descriptors_close(server);
     server_unreference(server);
     return NULL;
-}
-
-void
-http_server_count(const struct http_server *server, struct http_server_counters *ret_counters)
-{
-    ret_counters->connections = atomic_load(&server->connections);
-    ret_counters->requests = atomic_load(&server->requests);
-    ret_counters->refused = atomic_load(&server->refused);
-    ret_counters->timeouts = atomic_load(&server->timeouts);
-    ret_counters->dropped = atomic_load(&server->dropped);
-    ret_counters->open = atomic_load(&server->open);
-    ret_counters->bodies_bytes = atomic_load(&server->bodies_bytes);
-}
-
-uint64_t
-http_server_count_own(const struct http_server *server, int status)
-{
-    return atomic_load(&server->own_answers[status - HTTP_OWN_STATUS_MIN]);
 }

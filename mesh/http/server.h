@@ -1,4 +1,4 @@
-/* server.h -- HTTP/1.1 on epoll: a table of routes, answers from any thread.
+/* server.h -- HTTP/1.1 on epoll: tables of routes, answers from any thread.
  *
  * One loop thread owns all connections. A request that matches a route is handed to its handler on the
  * loop thread; the handler must not block: it answers at once, or later from any thread. An answer
@@ -10,7 +10,7 @@
  *           the server has gone meanwhile; the request's texts too.
  * Errors    What the server answers by itself is application/problem+json: 400, 404, 405 with Allow,
  *           408, 413, 414, 415, 417, 431, 501, 503 with Retry-After (too many connections, or bodies
- *           beyond the budget), 504, 505; and what a route's admission says.
+ *           beyond the budget), 504, 505; and what a table's gate says.
  * Units     *_ms milliseconds, *_bytes bytes. Deadlines are absolute per phase, never renewed per byte.
  */
 #ifndef MESH_HTTP_SERVER_H
@@ -18,49 +18,33 @@
 
 #include "mesh/base/error.h"
 #include "mesh/http/http1.h"
+#include "mesh/http/problem.h"
+#include "mesh/http/route.h"
 
 struct http_server;
+struct metrics;
 
 /* A request being answered. */
 struct http_exchange {
     const struct http_request *request;
     const struct http_route *route;
-    struct arena *arena;        /* of the exchange: the handler's to use until it answers */
-    const char *parameters[4];  /* of {braces} in the route's path, %-decoded */
-    const char *remote_address; /* "127.0.0.1" */
-    char traceparent[56];       /* the client's when valid, else a new one */
-    void *owner;                /* http_server_options.owner */
-    void *admitted;             /* what the route's admission left for its handler */
-};
-
-typedef void (*http_handler)(struct http_exchange *exchange);
-
-/* Why a request is not let in. Texts are literals, or in the exchange's arena. */
-struct http_refusal {
-    int status;
-    const char *code, *detail;
-    const char *const *headers;
-};
-
-/* Asked on the loop thread when the head is there, before a body is read. A refusal's answer does not
- * wait for the body: where one was announced, the connection ends. */
-typedef bool (*http_admission)(struct http_exchange *exchange, struct http_refusal *ret_refusal);
-
-struct http_route {
-    const char *method;
-    const char *path; /* "/api/v1/orders/{orderNo}"; GET answers HEAD, OPTIONS answers itself */
-    http_handler handler;
-    size_t body_bytes_max;     /* 0: no body is accepted */
-    const char *content_type;  /* of a request with a body; another is 415. NULL: any */
-    int deadline_ms;           /* for the handler; then the server answers 504. 0: 30 s */
-    const char *without_redis; /* what happens without Redis: "works", "503" */
-    http_admission admission;  /* NULL: everybody may come in */
+    struct arena *arena; /* of the exchange: the handler's to use until it answers */
+    const char *parameters[HTTP_PARAMETERS_MAX]; /* of {braces} in the route's path, %-decoded */
+    const char *remote_address;                  /* "127.0.0.1" */
+    char traceparent[56];                        /* the client's when valid, else a new one */
+    void *owner;                                 /* the table's */
+    void *admitted;                              /* what the table's gate left for the handler */
+    int64_t began_us;                            /* clock_steady_us() when the handler got it */
 };
 
 struct http_server_options {
     const char *listen;              /* "127.0.0.1:8080"; port 0 picks a free one */
-    const struct http_route *routes; /* ends with a row of zeros */
-    void *owner;
+    const struct http_table *tables; /* ends with one of zeros */
+    struct metrics *metrics;         /* that it counts in, and outlives it; NULL: it does not */
+    const char *name;                /* its port's among the metrics' labels */
+    bool
+        has_gzip; /* JSON of handlers is coded for those who take gzip, from GZIP_BYTES_MIN on; with
+                                a "Vary" in any case */
     size_t connections_max; /* one more is answered 503 and closed; 0: 10,000 */
     size_t share_max; /* beyond it one more takes an idle one's place, or is closed; 0: none */
     size_t bodies_bytes_max; /* of all bodies in memory; what comes beyond it is 503. 0: 64 MiB */
@@ -69,7 +53,8 @@ struct http_server_options {
     int idle_timeout_ms;     /* between requests; 0: 60 s */
 };
 
-/* ERR_BAD_REQUEST: listen is no address. ERR_UNREACHABLE: it cannot be listened on. Both are logged. */
+/* ERR_BAD_REQUEST: listen is no address, or the tables are refused (route.h). ERR_UNREACHABLE: it cannot be
+ * listened on. All are logged. */
 enum error http_server_open(const struct http_server_options *options,
                             struct http_server **ret_server);
 int http_server_port(const struct http_server *server);
@@ -80,10 +65,11 @@ int http_server_port(const struct http_server *server);
 void http_answer(struct http_exchange *exchange, int status, const char *content_type,
                  const char *body, size_t body_bytes, const char *const *headers);
 
-/* The same with an RFC 9457 problem: code is for programs ("NO_SUCH_ORDER"; NULL: the status in
- * capitals), detail names the rule or the reason. */
-void http_answer_problem(struct http_exchange *exchange, int status, const char *code,
-                         const char *detail, const char *const *headers);
+/* The same with what was written, which is freed. */
+void http_answer_json(struct http_exchange *exchange, int status, struct json_writer *json,
+                      const char *const *headers);
+
+void http_answer_problem(struct http_exchange *exchange, const struct http_problem *problem);
 
 /* Instead of an answer: the connection is closed without a word. For those who play a broken peer. */
 void http_drop(struct http_exchange *exchange);
@@ -100,7 +86,7 @@ struct http_server_counters {
     uint64_t requests; /* all that were answered, or are with a handler */
     uint64_t refused;  /* answered before any handler; connections that were closed at once, too */
     uint64_t timeouts, dropped;
-    size_t open, bodies_bytes; /* now */
+    uint64_t open, bodies_bytes; /* now */
 };
 void http_server_count(const struct http_server *server, struct http_server_counters *ret_counters);
 

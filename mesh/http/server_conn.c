@@ -155,22 +155,24 @@ own_count(struct conn *conn, int status)
         atomic_fetch_add(&server->requests, 1);
 }
 
-/* The server's own no. Where a body was announced it is not waited for: the connection ends. */
+/* The server's own no, or its gate's. Where a body was announced it is not waited for: the connection ends. */
 static void
-conn_problem(struct conn *conn, int status, const char *because, bool keeps_alive,
-             const char *const *headers)
+conn_problem(struct conn *conn, const struct http_problem *problem, const char *traceparent,
+             bool keeps_alive)
 {
     const struct http_request *request =
         conn->work == NULL ? NULL : http1_request(conn->work->http1);
 
-    own_count(conn, status);
-    conn_answer(conn, reply_problem(request, NULL, status, NULL, because, headers), keeps_alive);
+    own_count(conn, problem->status);
+    conn_answer(conn, reply_problem(request, traceparent, problem), keeps_alive);
 }
 
 void
 conn_refuse(struct conn *conn, int status, const char *because, const char *const *headers)
 {
-    conn_problem(conn, status, because, false, headers);
+    conn_problem(conn,
+                 &(struct http_problem){ .status = status, .detail = because, .headers = headers },
+                 NULL, false);
 }
 
 /* The parts of the reply that are not sent yet. */
@@ -235,16 +237,16 @@ conn_send(struct conn *conn)
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static void
-exchange_fill(struct work *work, const struct http_route *route)
+exchange_fill(struct work *work)
 {
     struct http_exchange *exchange = &work->exchange;
     const struct http_request *request = http1_request(work->http1);
     const char *parent = http_header_find(request, "traceparent");
 
     exchange->request = request;
-    exchange->route = route;
+    exchange->route = work->place->route;
     exchange->arena = work->arena;
-    exchange->owner = work->server->options.owner;
+    exchange->owner = work->place->owner;
     exchange->remote_address =
         arena_copy(work->arena, work->conn->remote_address, strlen(work->conn->remote_address));
     if (!trace_parse(parent, strlen(parent), exchange->traceparent))
@@ -257,18 +259,19 @@ conn_unrouted(struct conn *conn, int status, const char *allow)
 {
     const struct http_request *request = http1_request(conn->work->http1);
     const char *lines[2] = { NULL, NULL };
+    struct http_problem problem = { .status = status };
     bool keeps_alive = request->keeps_alive && !request->has_body;
 
     if (allow != NULL)
         lines[0] = arena_print(conn->work->arena, "Allow: %s", allow);
-    if (status == 204)
+    if (status == 204) {
         atomic_fetch_add(&conn->server->requests, 1);
-    if (status == 204)
         conn_answer(conn, reply_new(request, 204, NULL, NULL, 0, lines), keeps_alive);
-    else if (status == 405)
-        conn_problem(conn, 405, "this path has other methods, see Allow", keeps_alive, lines);
-    else
-        conn_problem(conn, 404, "no such path here", keeps_alive, NULL);
+        return;
+    }
+    problem.headers = lines;
+    problem.detail = status == 405 ? "this path has other methods, see Allow" : "no such path here";
+    conn_problem(conn, &problem, NULL, keeps_alive);
 }
 
 static void
@@ -284,19 +287,16 @@ conn_refuse_type(struct conn *conn, const struct http_route *route)
 
 /* False: answered. */
 static bool
-conn_admit(struct conn *conn, const struct http_route *route)
+conn_admit(struct conn *conn)
 {
     struct http_exchange *exchange = &conn->work->exchange;
+    const struct http_gate *gate = &conn->work->place->gate;
     const struct http_request *request = exchange->request;
-    struct http_refusal refusal;
+    struct http_problem problem = { 0 };
 
-    if (route->admission == NULL || route->admission(exchange, &refusal))
+    if (gate->admit == NULL || gate->admit(gate->owner, exchange, &problem))
         return true;
-    own_count(conn, refusal.status);
-    conn_answer(conn,
-                reply_problem(request, exchange->traceparent, refusal.status, refusal.code,
-                              refusal.detail, refusal.headers),
-                request->keeps_alive && !request->has_body);
+    conn_problem(conn, &problem, exchange->traceparent, request->keeps_alive && !request->has_body);
     return false;
 }
 
@@ -316,19 +316,21 @@ conn_head(struct conn *conn, bool has_more)
 {
     struct work *work = conn->work;
     const struct http_request *request = http1_request(work->http1);
+    const struct http_route *route;
     const char *allow, *because;
     int status;
-    const struct http_route *route = route_find(conn->server->options.routes, request, work->arena,
-                                                work->exchange.parameters, &status, &allow);
 
-    if (route == NULL) {
+    work->place = http_route_find(conn->server->routes, request, work->arena,
+                                  work->exchange.parameters, &status, &allow);
+    if (work->place == NULL) {
         conn_unrouted(conn, status, allow);
         return;
     }
-    exchange_fill(work, route);
-    if (!conn_admit(conn, route))
+    route = work->place->route;
+    exchange_fill(work);
+    if (!conn_admit(conn))
         return;
-    if (request->has_body && route->body_bytes_max > 0 && !route_takes_type(route, request)) {
+    if (request->has_body && route->body_bytes_max > 0 && !http_route_takes_type(route, request)) {
         conn_refuse_type(conn, route);
         return;
     }
@@ -354,6 +356,7 @@ conn_dispatch(struct conn *conn)
     work->is_handed = true;
     atomic_fetch_add(&conn->server->references, 1);
     atomic_fetch_add(&conn->server->requests, 1);
+    work->exchange.began_us = clock_steady_us();
     route->handler(&work->exchange);
 }
 
@@ -361,7 +364,6 @@ conn_dispatch(struct conn *conn)
 static size_t
 conn_feed(struct conn *conn, const char *bytes, size_t count)
 {
-    static const char *const later[] = { "Retry-After: 1", NULL };
     size_t used, more = 0;
     enum http1_state state;
     const char *because;
@@ -380,7 +382,7 @@ conn_feed(struct conn *conn, const char *bytes, size_t count)
         state = http1_read(conn->work->http1, bytes + used, count - used, &more);
     }
     if (state != HTTP1_REFUSED && !work_measure(conn->work)) {
-        conn_refuse(conn, 503, "too many bodies are being read", later);
+        conn_refuse(conn, 503, "too many bodies are being read", http_retry_soon);
     } else if (state == HTTP1_HAS_REQUEST) {
         conn_dispatch(conn);
     } else if (state == HTTP1_REFUSED) {
@@ -497,9 +499,10 @@ conn_expire(struct conn *conn)
                     NULL);
     } else if (conn->state == CONN_WAIT) {
         const struct http_exchange *exchange = &conn->work->exchange;
-        struct reply *reply =
-            reply_problem(exchange->request, exchange->traceparent, 504, NULL,
-                          "no answer was ready in time; it may have happened", NULL);
+        const struct http_problem late = {
+            .status = 504, .detail = "no answer was ready in time; it may have happened"
+        };
+        struct reply *reply = reply_problem(exchange->request, exchange->traceparent, &late);
 
         atomic_fetch_add(&server->own_answers[504 - HTTP_OWN_STATUS_MIN], 1);
         conn_answer(conn, reply, exchange->request->keeps_alive);

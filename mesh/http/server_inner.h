@@ -27,6 +27,7 @@ enum {
     LINGER_BYTES_MAX = 256 * 1024,
     HANDLER_MS = 30000,
     POOL_MAX = 64, /* works kept for the next requests */
+    HTTP_STATUS_END = 600,
 };
 
 enum conn_state {
@@ -54,6 +55,7 @@ struct work {
     struct reply *reply; /* of http_answer() */
     size_t body_bytes;   /* of the server's budget */
     bool is_handed;      /* to the handler */
+    const struct http_place *place;
     struct http_exchange exchange;
 };
 
@@ -72,8 +74,16 @@ struct conn {
     char remote_address[INET6_ADDRSTRLEN];
 };
 
+/* What is counted of a route; series are found once. */
+struct route_count {
+    _Atomic(struct metric_series *) answers[HTTP_STATUS_END]; /* by status */
+    struct metric_series *duration;
+};
+
 struct http_server {
     struct http_server_options options;
+    struct http_routes *routes;
+    struct route_count *counts; /* of each of them; NULL without metrics */
     struct listen listen;
     int epoll_fd, event_fd;
     pthread_t loop, self; /* the same thread: main's to join, the loop's to know itself */
@@ -118,19 +128,15 @@ void conn_expire(struct conn *conn);
 /* http_server_reply.c; a reply is one block for free() */
 struct reply *reply_new(const struct http_request *request, int status, const char *content_type,
                         const char *body, size_t body_bytes, const char *const *headers);
-struct reply *reply_problem(const struct http_request *request, const char *traceparent, int status,
-                            const char *code, const char *detail, const char *const *headers);
+struct reply *reply_problem(const struct http_request *request, const char *traceparent,
+                            const struct http_problem *problem);
 
-/* http_server_route.c */
+/* http_server.c */
+void work_answer(struct work *work, struct reply *reply); /* reply NULL: http_drop() */
 
-/* The route of the request, its parameters in the exchange. NULL: *ret_status (404, 405, or 204 for
- * OPTIONS) answers, with *ret_allow in the arena, NULL for 404. */
-const struct http_route *route_find(const struct http_route *routes,
-                                    const struct http_request *request, struct arena *arena,
-                                    const char **ret_parameters, int *ret_status,
-                                    const char **ret_allow);
-
-/* May the body have this type and coding? */
-bool route_takes_type(const struct http_route *route, const struct http_request *request);
+/* http_server_metrics.c */
+void server_metrics_open(struct http_server *server);
+void server_metrics_close(struct http_server *server); /* before the counters go */
+void server_count_answer(struct work *work, int status);
 
 #endif

@@ -1,8 +1,6 @@
 /* server_reply.c -- Answers as bytes, made on the thread that answers. */
 #include "mesh/base/arena.h"
-#include "mesh/base/json.h"
 #include "mesh/http/server_inner.h"
-#include "mesh/observe/trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,38 +58,17 @@ reply_new(const struct http_request *request, int status, const char *content_ty
     return reply;
 }
 
-/* "Not Found" -> NOT_FOUND */
-static void
-code_of(int status, char code[64])
-{
-    snprintf(code, 64, "%s", http_status_text(status));
-    for (; *code != '\0'; code++) {
-        if (*code >= 'a' && *code <= 'z')
-            *code = (char)(*code - 32);
-        else if (*code < 'A' || *code > 'Z')
-            *code = '_';
-    }
-}
-
 struct reply *
-reply_problem(const struct http_request *request, const char *traceparent, int status,
-              const char *code, const char *detail, const char *const *headers)
+reply_problem(const struct http_request *request, const char *traceparent,
+              const struct http_problem *problem)
 {
     struct json_writer json = { 0 };
-    char made_code[64], trace[TRACE_ID_BYTES + 1];
     struct reply *reply;
 
-    code_of(status, made_code);
-    json_open_object(&json, NULL);
-    json_put_text(&json, "type", "about:blank");
-    json_put_text(&json, "title", http_status_text(status));
-    json_put_int(&json, "status", status);
-    json_put_text(&json, "detail", detail);
-    json_put_text(&json, "code", code == NULL ? made_code : code);
-    if (traceparent != NULL && trace_id(traceparent, trace))
-        json_put_text(&json, "trace_id", trace);
+    http_problem_open(&json, problem, traceparent);
     json_close_object(&json);
-    reply = reply_new(request, status, "application/problem+json", json.text, json.bytes, headers);
+    reply = reply_new(request, problem->status, HTTP_PROBLEM_TYPE, json.text, json.bytes,
+                      problem->headers);
     json_writer_free(&json);
     return reply;
 }

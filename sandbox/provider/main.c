@@ -96,9 +96,8 @@ open_server(struct sandbox *sandbox)
 {
     const struct settings *settings = &sandbox->settings;
     struct desk *desk = &sandbox->provider.desk;
-    struct http_server_options options = { .listen = settings->listen,
-                                           .routes = provider_routes(),
-                                           .owner = &sandbox->provider };
+    struct provider_tables tables = provider_tables(&sandbox->provider);
+    struct http_server_options options = { .listen = settings->listen, .tables = tables.of };
     enum error error;
 
     desk->books = books_new(settings->seed, settings->fault_rate, settings->webhook_url);

@@ -242,7 +242,10 @@ desk_take(struct desk *desk, struct http_exchange *exchange, bool is_api,
     call->is_api = is_api;
     call->act = act;
     if (!queue_push(desk->calls, &call->item))
-        http_answer_problem(exchange, 503, "BUSY", "too many requests wait", NULL);
+        http_answer_problem(exchange, &(struct http_problem){ .status = 503,
+                                                              .code = "BUSY",
+                                                              .detail = "too many requests wait",
+                                                              .headers = NULL });
 }
 
 void
@@ -277,15 +280,15 @@ call_refuse(struct desk *desk, struct call *call, const struct problem *problem,
             const struct payment *payment)
 {
     call->status = error_http_status(problem->error);
-    call->content_type = "application/problem+json";
+    call->content_type = HTTP_PROBLEM_TYPE;
     json_writer_reset(&call->body);
-    json_open_object(&call->body, NULL);
-    json_put_text(&call->body, "title", error_text(problem->error));
-    json_put_int(&call->body, "status", call->status);
-    json_put_text(&call->body, "code", problem->reason);
+    http_problem_open(&call->body,
+                      &(struct http_problem){ .status = call->status,
+                                              .code = problem->reason,
+                                              .detail = problem->text },
+                      call->exchange->traceparent);
     if (problem->field[0] != '\0')
         json_put_text(&call->body, "field", problem->field);
-    json_put_text(&call->body, "detail", problem->text);
     if (payment != NULL && payment->is_made)
         payment_answer_write(&call->body, "payment", payment, desk->base_url);
     json_close_object(&call->body);

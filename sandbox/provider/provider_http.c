@@ -1,7 +1,6 @@
 /* provider_http.c -- The routes of the provider, and what each asks of the books.
  *
- * A row of api[] is the life of a request: `needs_key` is asked on the server's loop, `act` runs at the
- * desk and fills the answer, which leaves once the journal is on disk.
+ * A request goes to the desk as its route's act, which fills the answer; it leaves once the journal is on disk.
  */
 #include "sandbox/provider/provider_http.h"
 #include "mesh/base/arena.h"
@@ -15,53 +14,26 @@
 
 enum { BODY_BYTES_MAX = 16 * 1024, AUTOPAY_MS_MAX = 24 * 3600 * 1000 };
 
-static void create_act(struct desk *desk, struct call *call);
-static void query_act(struct desk *desk, struct call *call);
-static void cancel_act(struct desk *desk, struct call *call);
-static void refund_act(struct desk *desk, struct call *call);
-static void page_act(struct desk *desk, struct call *call);
-static void payer_act(struct desk *desk, struct call *call);
-static void faults_act(struct desk *desk, struct call *call);
-static void books_act(struct desk *desk, struct call *call);
-static void record_act(struct desk *desk, struct call *call);
-static void live_act(struct desk *desk, struct call *call);
-
-struct api_row {
-    const char *method, *path;
+/* What is done at the desk for a route. */
+struct act {
     void (*act)(struct desk *desk, struct call *call);
-    size_t body_bytes_max;
-    bool needs_key, is_api;
-    const char *what;
+    bool is_api; /* the faults of API calls strike it */
 };
-
-/* clang-format off */
-static const struct api_row api[] = {
-    /* method  path                        act         body            key    faults what */
-    { "POST", "/v1/payments",              create_act, BODY_BYTES_MAX, true,  true,  "makes a payment, once for each id" },
-    { "GET",  "/v1/payments/{id}",         query_act,  0,              true,  true,  "how it stands" },
-    { "POST", "/v1/payments/{id}/cancel",  cancel_act, BODY_BYTES_MAX, true,  true,  "nobody shall pay it any more" },
-    { "POST", "/v1/payments/{id}/refunds", refund_act, BODY_BYTES_MAX, true,  true,  "gives money back, once for each refund id" },
-    { "GET",  "/checkout/{id}",            page_act,   0,              false, false, "what the payer sees" },
-    { "POST", "/checkout/{id}/{event}",    payer_act,  BODY_BYTES_MAX, false, false, "pay, fail, pend, authorize, decline" },
-    { "POST", "/faults",                   faults_act, BODY_BYTES_MAX, true,  false, "what shall go wrong" },
-    { "GET",  "/books",                    books_act,  0,              true,  false, "every payment with its history" },
-    { "GET",  "/books/{id}",               record_act, 0,              true,  false, "one of them" },
-    { "GET",  "/livez",                    live_act,   0,              false, false, "the desk works" },
-};
-/* clang-format on */
-
-enum { API_COUNT = sizeof api / sizeof *api };
-
-static struct http_route routes[API_COUNT + 1];
 
 /* ---- the server's loop ----------------------------------------------------------------------- */
 
 static bool
-has_key(const struct provider *provider, const struct http_request *request)
+key_admit(void *owner, struct http_exchange *exchange, struct http_problem *ret_problem)
 {
-    const char *authorization = http_header_find(request, "authorization");
+    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
+    const struct provider *provider = owner;
+    const char *authorization = http_header_find(exchange->request, "authorization");
     size_t bytes = strlen(provider->api_key);
 
+    *ret_problem = (struct http_problem){ .status = 401,
+                                          .code = "UNAUTHENTICATED",
+                                          .detail = "the API key is missing or wrong",
+                                          .headers = challenge };
     return strncmp(authorization, "Bearer ", 7) == 0 && strlen(authorization + 7) == bytes &&
            CRYPTO_memcmp(authorization + 7, provider->api_key, bytes) == 0;
 }
@@ -69,29 +41,10 @@ has_key(const struct provider *provider, const struct http_request *request)
 static void
 take(struct http_exchange *exchange)
 {
-    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
     struct provider *provider = exchange->owner;
-    const struct api_row *row = &api[exchange->route - routes];
+    const struct act *act = exchange->route->own;
 
-    if (row->needs_key && !has_key(provider, exchange->request)) {
-        http_answer_problem(exchange, 401, "UNAUTHENTICATED", "the API key is missing or wrong",
-                            challenge);
-        return;
-    }
-    desk_take(&provider->desk, exchange, row->is_api, row->act);
-}
-
-const struct http_route *
-provider_routes(void)
-{
-    for (size_t i = 0; i < API_COUNT; i++)
-        routes[i] = (struct http_route){ .method = api[i].method,
-                                         .path = api[i].path,
-                                         .handler = take,
-                                         .body_bytes_max = api[i].body_bytes_max,
-                                         .deadline_ms = 2 * FAULT_MS_MAX,
-                                         .without_redis = "works" };
-    return routes;
+    desk_take(&provider->desk, exchange, act->is_api, act->act);
 }
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
@@ -505,4 +458,47 @@ live_act(struct desk *desk, struct call *call)
     call->status = 200;
     call->content_type = "text/plain";
     json_put_raw(&call->body, NULL, "ok\n", 3);
+}
+
+/* ---- routes ---------------------------------------------------------------------------------- */
+
+enum { DEADLINE_MS = 2 * FAULT_MS_MAX };
+
+#define ACT(function)                                                                              \
+    &(const struct act)                                                                            \
+    {                                                                                              \
+        .act = (function)                                                                          \
+    }
+#define API(function)                                                                              \
+    &(const struct act)                                                                            \
+    {                                                                                              \
+        .act = (function), .is_api = true                                                          \
+    }
+
+/* clang-format off */
+static const struct http_route key_routes[] = { /* for those who show the API key */
+    { .method = "POST", .path = "/v1/payments",              .handler = take, .own = API(create_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* makes a payment, once for each id */
+    { .method = "GET",  .path = "/v1/payments/{id}",         .handler = take, .own = API(query_act),  .deadline_ms = DEADLINE_MS },                                   /* how it stands */
+    { .method = "POST", .path = "/v1/payments/{id}/cancel",  .handler = take, .own = API(cancel_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* nobody shall pay it any more */
+    { .method = "POST", .path = "/v1/payments/{id}/refunds", .handler = take, .own = API(refund_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* gives money back, once for each refund id */
+    { .method = "POST", .path = "/faults",                   .handler = take, .own = ACT(faults_act), .body_bytes_max = BODY_BYTES_MAX },                             /* what shall go wrong */
+    { .method = "GET",  .path = "/books",                    .handler = take, .own = ACT(books_act) },                                                                /* every payment with its history */
+    { .method = "GET",  .path = "/books/{id}",               .handler = take, .own = ACT(record_act) },                                                               /* one of them */
+    { 0 },
+};
+static const struct http_route open_routes[] = {
+    { .method = "GET",  .path = "/checkout/{id}",            .handler = take, .own = ACT(page_act) },                                                                 /* what the payer sees */
+    { .method = "POST", .path = "/checkout/{id}/{event}",    .handler = take, .own = ACT(payer_act),  .body_bytes_max = BODY_BYTES_MAX },                             /* pay, fail, pend, authorize, decline */
+    { .method = "GET",  .path = "/livez",                    .handler = take, .own = ACT(live_act) },                                                                 /* the desk works */
+    { 0 },
+};
+/* clang-format on */
+
+struct provider_tables
+provider_tables(struct provider *provider)
+{
+    return (struct provider_tables){ {
+        { .routes = key_routes, .owner = provider, .gate = { key_admit, provider } },
+        { .routes = open_routes, .owner = provider },
+    } };
 }

@@ -14,7 +14,10 @@ struct provider {
     char api_key[API_KEY_BYTES_MAX];
 };
 
-/* Ends with a row of zeros; lives for ever. */
-const struct http_route *provider_routes(void);
+/* Ended by one of zeros. */
+struct provider_tables {
+    struct http_table of[3];
+};
+struct provider_tables provider_tables(struct provider *provider);
 
 #endif

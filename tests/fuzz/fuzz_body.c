@@ -3,10 +3,11 @@
  * The first byte chooses. What is refused must say so in UTF-8, with a pointer; no token is good, since
  * nobody has the key.
  */
-#include "bff/bff_auth.h"
-#include "bff/bff_body.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/utf8.h"
+#include "mesh/http/auth.h"
+#include "mesh/http/body.h"
+#include "mesh/http/read.h"
 
 #include <assert.h>
 #include <stdlib.h>

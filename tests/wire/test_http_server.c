@@ -606,7 +606,8 @@ END_TEST
 
 START_TEST(a_bad_address_is_an_error)
 {
-    struct http_server_options options = { .routes = routes };
+    const struct http_table tables[] = { { .routes = routes }, { 0 } };
+    struct http_server_options options = { .tables = tables };
     struct http_server *other = NULL;
     char taken[64];
 

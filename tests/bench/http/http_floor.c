@@ -39,10 +39,9 @@ constant_answer(struct http_exchange *exchange)
 
 /* clang-format off */
 static const struct http_route floor_routes[] = {
-    /* method  path                        handler          body_bytes_max  content_type        deadline_ms  without_redis admission */
-    { "POST",  "/api/v1/orders",           constant_answer, 65536,          "application/json", 0,           "works", NULL },
-    { "GET",   "/api/v1/orders/{orderNo}", constant_answer, 0,              NULL,               0,           "works", NULL },
-    { "POST",  "/webhooks/{provider}",     constant_answer, 65536,          NULL,               0,           "works", NULL },
+    { .method = "POST", .path = "/api/v1/orders",           .handler = constant_answer, .body_bytes_max = 65536, .content_type = "application/json" },
+    { .method = "GET",  .path = "/api/v1/orders/{orderNo}", .handler = constant_answer },
+    { .method = "POST", .path = "/webhooks/{provider}",     .handler = constant_answer, .body_bytes_max = 65536 },
     { 0 },
 };
 /* clang-format on */
@@ -51,9 +50,8 @@ int
 http_floor_main(int argc, char **argv)
 {
     struct constant constant = { 0 };
-    struct http_server_options options = { .listen = "127.0.0.1:0",
-                                           .routes = floor_routes,
-                                           .owner = &constant };
+    const struct http_table tables[] = { { .routes = floor_routes, .owner = &constant }, { 0 } };
+    struct http_server_options options = { .listen = "127.0.0.1:0", .tables = tables };
     struct http_server *server;
     ssize_t count;
     char byte;

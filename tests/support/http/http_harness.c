@@ -57,7 +57,9 @@ handle_no_content(struct http_exchange *exchange)
 static void
 handle_problem(struct http_exchange *exchange)
 {
-    http_answer_problem(exchange, 409, "NO_STOCK", "nothing is \"left\"", NULL);
+    http_answer_problem(exchange, &(struct http_problem){ .status = 409,
+                                                          .code = "NO_STOCK",
+                                                          .detail = "nothing is \"left\"" });
 }
 
 static void
@@ -83,13 +85,16 @@ handle_later(struct http_exchange *exchange)
 
 /* Who shows a pass may come in. */
 static bool
-admit(struct http_exchange *exchange, struct http_refusal *ret_refusal)
+admit(void *owner, struct http_exchange *exchange, struct http_problem *ret_problem)
 {
     static const char *const challenge[] = { "WWW-Authenticate: Pass", NULL };
     const char *pass = http_header_find(exchange->request, "pass");
 
+    ck_assert_ptr_eq(owner, exchange->owner);
     exchange->admitted = arena_print(exchange->arena, "%s is in", pass);
-    *ret_refusal = (struct http_refusal){ 401, "NO_PASS", "a pass is needed", challenge };
+    *ret_problem = (struct http_problem){
+        .status = 401, .code = "NO_PASS", .detail = "a pass is needed", .headers = challenge
+    };
     return pass[0] != '\0';
 }
 
@@ -109,13 +114,16 @@ const struct http_route routes[] = {
     { .method = "POST",   .path = "/echo",          .handler = handle_echo,  .body_bytes_max = 65536, .content_type = "application/json" },
     { .method = "PUT",    .path = "/any",           .handler = handle_echo,  .body_bytes_max = 64 },
     { .method = "POST",   .path = "/bodyless",      .handler = handle_no_content },
-    { .method = "POST",   .path = "/guarded",       .handler = handle_guarded, .body_bytes_max = 65536, .content_type = "text/plain", .admission = admit },
     { .method = "POST",   .path = "/keep",          .handler = handle_later, .body_bytes_max = 65536 },
     { .method = "GET",    .path = "/trace",         .handler = handle_trace },
     { .method = "GET",    .path = "/problem",       .handler = handle_problem },
     { .method = "GET",    .path = "/big",           .handler = handle_big },
     { .method = "GET",    .path = "/later",         .handler = handle_later },
     { .method = "GET",    .path = "/soon",          .handler = handle_later, .deadline_ms = 100 },
+    { 0 },
+};
+static const struct http_route guarded_routes[] = {
+    { .method = "POST",   .path = "/guarded",       .handler = handle_guarded, .body_bytes_max = 65536, .content_type = "text/plain" },
     { 0 },
 };
 /* clang-format on */
@@ -131,8 +139,11 @@ server_start(struct http_server_options options)
     pthread_mutex_init(&pending.lock, NULL);
     pthread_cond_init(&pending.filled, NULL);
     options.listen = "127.0.0.1:0";
-    options.routes = routes;
-    options.owner = &pending;
+    options.tables = (const struct http_table[]){
+        { .routes = routes, .owner = &pending },
+        { .routes = guarded_routes, .owner = &pending, .gate = { admit, &pending } },
+        { 0 }
+    };
     ck_assert_int_eq(http_server_open(&options, &server), ERR_OK);
 }
 

@@ -1,4 +1,5 @@
-#include "bff/bff_field.h"
+/* field.c -- A service says "lines[7].sku"; the pattern "lines[].sku" knows that as "/items/7/sku". */
+#include "mesh/http/field.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,7 +1,14 @@
-#include "bff/bff_auth.h"
+/* auth.c -- A set of keys, each with one algorithm. A token is checked step by step, and the first rule that it
+ * breaks is the answer:
+ *
+ *     shape -> key and algorithm -> signature -> issuer, audience -> sub and times that are well formed
+ *     -> the times themselves, last: a refusal by them alone may be this machine's clock's fault
+ */
+#include "mesh/http/auth.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
+#include "mesh/http/server.h"
 
 #include <cjose/cjose.h>
 #include <stdio.h>
@@ -49,6 +56,7 @@ text_of(const json_t *object, const char *name)
     return text == NULL ? "" : text;
 }
 
+/* The one algorithm that tokens of this key may have; NULL: it is no kind of ours, or too short. */
 static const char *
 key_algorithm(const json_t *json)
 {
@@ -94,6 +102,7 @@ key_add(struct auth *auth, const json_t *json, size_t index, struct problem *pro
     return ERR_OK;
 }
 
+/* Keys for other uses than signing (RFC 7517, 4.2) are passed over. */
 static enum error
 keys_add(struct auth *auth, struct problem *problem)
 {
@@ -182,6 +191,7 @@ key_find(const struct auth *auth, const char *kid)
     return NULL;
 }
 
+/* NULL: it is good. "crit" is refused whatever it names: no extension is understood here (RFC 7515, 4.1.11). */
 static const char *
 check_signature(const struct auth *auth, cjose_jws_t *jws)
 {
@@ -348,4 +358,30 @@ auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
     if (ret_refusal->because == NULL)
         *ret_principal = principal;
     return ret_refusal->because == NULL;
+}
+
+bool
+auth_admit(void *owner, struct http_exchange *exchange, struct http_problem *ret_problem)
+{
+    static const char *const challenge[] = { "WWW-Authenticate: Bearer", NULL };
+    const struct auth_gate *gate = owner;
+    struct principal *principal = arena_take(exchange->arena, sizeof *principal);
+    struct auth_refusal refusal;
+    /* Asked before the time is read: then that is right. */
+    bool is_sure = gate->is_time_sure == NULL || gate->is_time_sure(gate->owner);
+
+    exchange->admitted = principal;
+    if (auth_check(gate->auth, http_header_find(exchange->request, "authorization"), clock_now_us(),
+                   principal, &refusal))
+        return true;
+    *ret_problem = (struct http_problem){
+        .status = 401, .code = "UNAUTHENTICATED", .detail = refusal.because, .headers = challenge
+    };
+    if (refusal.is_by_time && !is_sure)
+        *ret_problem = (struct http_problem){
+            .status = 503,
+            .code = "UNAVAILABLE",
+            .detail = "no other clock could be asked yet what time it is; ask again",
+        };
+    return false;
 }

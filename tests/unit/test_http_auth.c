@@ -1,8 +1,8 @@
 /* Tokens: whose they are, and every way to be refused. */
-#include "bff/bff_auth.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
+#include "mesh/http/auth.h"
 #include "tests/support/check.h"
 
 #include <cjose/cjose.h>
@@ -308,5 +308,5 @@ main(void)
     tcase_add_loop_test(tests, token_is_malformed, 0, ROWS(malformed));
     tcase_add_test(tests, token_may_be_named_in_any_case);
     tcase_add_loop_test(tests, set_is_refused, 0, ROWS(bad_sets));
-    return check_run("bff tokens", tests);
+    return check_run("http tokens", tests);
 }

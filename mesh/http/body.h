@@ -1,4 +1,4 @@
-/* bff_body.h -- JSON bodies of requests, read by tables and strictly.
+/* body.h -- JSON bodies of requests, read by tables and strictly.
  *
  * What is not in the table is refused by name, and so is what is missing, of another type, or there
  * twice. A member is a text, an integer, an object or a list of objects.
@@ -7,8 +7,8 @@
  * Memory    What is read lives in the arena.
  * Errors    False, and a body_problem: where (RFC 6901), and the rule in a sentence.
  */
-#ifndef BFF_BODY_H
-#define BFF_BODY_H
+#ifndef MESH_HTTP_BODY_H
+#define MESH_HTTP_BODY_H
 
 #include "mesh/base/arena.h"
 
@@ -41,10 +41,5 @@ struct body_problem {
 /* *values is zeroed before: an absent text is NULL, an absent integer 0, an absent object NULL. */
 bool body_read(const uint8_t *text, size_t bytes, const struct body_field *fields, void *values,
                struct arena *arena, struct body_problem *ret_problem);
-
-/* Idempotency-Key: a quoted string of RFC 8941, or bare as many clients send it. 1 to 255 printable
- * characters. NULL, with the rule in *ret_because, when it is none. */
-enum { IDEMPOTENCY_KEY_BYTES_MAX = 255 };
-const char *idempotency_key_read(const char *header, struct arena *arena, const char **ret_because);
 
 #endif

@@ -1,5 +1,5 @@
 /* Fields that services refuse, as the one who asked over HTTP knows them. */
-#include "bff/bff_field.h"
+#include "mesh/http/field.h"
 #include "tests/support/check.h"
 
 #include <stdbool.h>
@@ -69,5 +69,5 @@ main(void)
 
     tcase_add_loop_test(tests, fields_are_found, 0, ROWS(fields));
     tcase_add_test(tests, without_a_table_nothing_is_known);
-    return check_run("bff fields", tests);
+    return check_run("http fields", tests);
 }

@@ -1,4 +1,9 @@
-#include "bff/bff_body.h"
+/* body.c -- One walk over the tree that jansson made, guided by the table.
+ *
+ * jansson names what it refuses by a position in the text; where a member is there twice, the text is read
+ * once more up to that position to say which.
+ */
+#include "mesh/http/body.h"
 #include "mesh/base/json.h"
 #include "mesh/base/utf8.h"
 
@@ -296,54 +301,4 @@ body_read(const uint8_t *text, size_t bytes, const struct body_field *fields, vo
     is_read = read_object(&reading, json, fields, "", values);
     json_decref(json);
     return is_read;
-}
-
-/* ---- Idempotency-Key ---- */
-
-static const char *
-key_unquote(const char *header, size_t bytes, struct arena *arena, const char **ret_because)
-{
-    char *key = arena_take(arena, bytes + 1);
-    size_t count = 0;
-
-    for (size_t i = 1; i + 1 < bytes; i++) {
-        if (header[i] == '"') {
-            *ret_because = "ends at its second quote; what follows is not understood";
-            return NULL;
-        }
-        if (header[i] == '\\' && (i + 2 >= bytes || strchr("\"\\", header[++i]) == NULL)) {
-            *ret_because = "a backslash may only stand before a quote or a backslash";
-            return NULL;
-        }
-        key[count++] = header[i];
-    }
-    return key;
-}
-
-const char *
-idempotency_key_read(const char *header, struct arena *arena, const char **ret_because)
-{
-    size_t bytes = strlen(header);
-    const char *key = header;
-
-    if (header[0] == '"' && (bytes < 2 || header[bytes - 1] != '"')) {
-        *ret_because = "begins with a quote and does not end with one";
-        return NULL;
-    }
-    if (header[0] == '"')
-        key = key_unquote(header, bytes, arena, ret_because);
-    if (key == NULL)
-        return NULL;
-    bytes = strlen(key);
-    if (bytes == 0 || bytes > IDEMPOTENCY_KEY_BYTES_MAX) {
-        *ret_because = bytes == 0 ? "is empty" : "has more than 255 characters";
-        return NULL;
-    }
-    for (size_t i = 0; i < bytes; i++) {
-        if (key[i] < ' ' || key[i] > '~') {
-            *ret_because = "has characters that are not printable ASCII";
-            return NULL;
-        }
-    }
-    return arena_copy(arena, key, bytes);
 }

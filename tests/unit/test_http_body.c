@@ -1,6 +1,7 @@
 /* Bodies by tables: what is read, and every way to be refused, with the place and the rule. */
-#include "bff/bff_body.h"
 #include "mesh/base/utf8.h"
+#include "mesh/http/body.h"
+#include "mesh/http/read.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -216,5 +217,5 @@ main(void)
     tcase_add_test(tests, body_long_name);
     tcase_add_loop_test(tests, key_is_read, 0, ROWS(keys));
     tcase_add_test(tests, key_has_a_limit);
-    return check_run("bff bodies", tests);
+    return check_run("http bodies", tests);
 }

@@ -1,6 +1,6 @@
 /* gzip: who takes it, and that it comes back as it was. */
-#include "bff/bff_gzip.h"
 #include "mesh/base/arena.h"
+#include "mesh/http/gzip.h"
 #include "tests/support/check.h"
 
 #include <stdint.h>
@@ -71,5 +71,5 @@ main(void)
 
     tcase_add_loop_test(tests, who_takes_it, 0, ROWS(headers));
     tcase_add_test(tests, it_comes_back_as_it_was);
-    return check_run("bff gzip", tests);
+    return check_run("http gzip", tests);
 }

@@ -1,9 +1,9 @@
-/* bff_field.h -- Fields of gRPC requests as the one who asked over HTTP knows them.
+/* field.h -- Fields of gRPC requests as the one who asked over HTTP knows them.
  *
  * Thread    Plain data.
  */
-#ifndef BFF_FIELD_H
-#define BFF_FIELD_H
+#ifndef MESH_HTTP_FIELD_H
+#define MESH_HTTP_FIELD_H
 
 #include "mesh/base/arena.h"
 

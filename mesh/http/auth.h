@@ -1,19 +1,19 @@
-/* bff_auth.h -- Who is asking: bearer tokens (JWT, RFC 7519) checked against a set of keys.
+/* auth.h -- Who is asking: bearer tokens (JWT, RFC 7519) checked against a set of keys.
  *
  * A key has one algorithm, by its kind: oct HS256, RSA RS256, P-256 ES256. A token is checked by the
  * key that its header names and only if its header names that key's algorithm too, so neither "none"
  * nor a public key used as a secret gets through.
  *
- * Thread    auth_check: any, at once; the set does not change.
+ * Thread    auth_check, auth_admit: any, at once; the set does not change.
  * Memory    The set is the caller's to free.
  * Errors    auth_open: ERR_BAD_REQUEST, the problem says which key and why.
  * Units     *_us microseconds since 1970 UTC.
  */
-#ifndef BFF_AUTH_H
-#define BFF_AUTH_H
+#ifndef MESH_HTTP_AUTH_H
+#define MESH_HTTP_AUTH_H
 
 #include "mesh/base/check.h"
-#include "mesh/base/error.h"
+#include "mesh/http/route.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -49,5 +49,15 @@ struct auth_refusal {
 /* authorization is the header, or "". False: *ret_refusal says why. */
 bool auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
                 struct principal *ret_principal, struct auth_refusal *ret_refusal);
+
+/* A gate's admit(), with such a gate: 401, or 503 for what only its times are against while nobody is sure of
+ * this machine's time. The handler finds its struct principal in exchange->admitted. */
+struct auth_gate {
+    const struct auth *auth;
+    bool (*is_time_sure)(void *owner); /* NULL: it is */
+    void *owner;
+};
+
+bool auth_admit(void *gate, struct http_exchange *exchange, struct http_problem *ret_problem);
 
 #endif

@@ -1,5 +1,5 @@
-/* bff_problem.c -- What a failed call behind us is to the one who asked over HTTP. */
-#include "bff/bff.h"
+/* bff_fail.c -- What a failed call behind us is to the one who asked over HTTP. */
+#include "bff/bff_job.h"
 #include "mesh/base/log.h"
 #include "mesh/base/utf8.h"
 #include "mesh/rpc/status.h"
@@ -94,6 +94,12 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
     }
     if (name != NULL && name->parameter != NULL)
         detail = arena_print(job->arena, "the parameter %s %s", name->parameter, detail);
-    job_problem(job, status, code, pointer, detail,
-                status == 429 || status == 503 || status == 504 ? again : NULL);
+    http_answer_problem(
+        job->exchange,
+        &(struct http_problem){
+            .status = status,
+            .code = code,
+            .detail = detail,
+            .pointer = pointer,
+            .headers = status == 429 || status == 503 || status == 504 ? again : NULL });
 }

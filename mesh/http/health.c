@@ -1,0 +1,123 @@
+/* health.c -- Conditions in the order they were added; each is asked once for an answer, so that status and
+ * reasons are of one moment. */
+#include "mesh/http/health.h"
+#include "mesh/base/arena.h"
+#include "mesh/http/server.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct health {
+    struct health_condition *conditions;
+    size_t count;
+    atomic_bool is_stopping;
+};
+
+struct health *
+health_new(void)
+{
+    return memory_take(sizeof(struct health));
+}
+
+struct health *
+health_free(struct health *health)
+{
+    if (health != NULL)
+        free(health->conditions);
+    free(health);
+    return NULL;
+}
+
+void
+health_add(struct health *health, const struct health_condition *condition)
+{
+    health->conditions =
+        memory_grow(health->conditions, (health->count + 1) * sizeof *health->conditions);
+    health->conditions[health->count++] = *condition;
+}
+
+void
+health_stop(struct health *health)
+{
+    atomic_store(&health->is_stopping, true);
+}
+
+/* ---- routes ---- */
+
+static void
+show_live(struct http_exchange *exchange)
+{
+    struct json_writer json = { 0 };
+
+    json_open_object(&json, NULL);
+    json_put_text(&json, "status", "alive");
+    json_close_object(&json);
+    http_answer_json(exchange, 200, &json, NULL);
+}
+
+/* Two that have none are in the same: the answer itself. */
+static bool
+is_same_group(const char *group, const char *other)
+{
+    return group == other || (group != NULL && other != NULL && strcmp(group, other) == 0);
+}
+
+/* Asks each condition once. True when all hold. */
+static bool
+ask_all(const struct health *health, bool *ret_holds)
+{
+    bool all_hold = true;
+
+    for (size_t i = 0; i < health->count; i++) {
+        ret_holds[i] = health->conditions[i].holds(health->conditions[i].owner);
+        all_hold = all_hold && ret_holds[i];
+    }
+    return all_hold;
+}
+
+static void
+write_all(struct json_writer *json, const struct health *health, const bool *holds)
+{
+    const char *group = NULL;
+
+    for (size_t i = 0; i < health->count; i++) {
+        const struct health_condition *condition = &health->conditions[i];
+        const char *said = holds[i] ? condition->good : condition->bad;
+        bool is_another = !is_same_group(group, condition->group);
+
+        if (is_another && group != NULL)
+            json_close_object(json);
+        if (is_another && condition->group != NULL)
+            json_open_object(json, condition->group);
+        group = condition->group;
+        if (said != NULL)
+            json_put_text(json, condition->name, said);
+    }
+    if (group != NULL)
+        json_close_object(json);
+}
+
+static void
+show_ready(struct http_exchange *exchange)
+{
+    const struct health *health = exchange->owner;
+    bool *holds = arena_take(exchange->arena, health->count * sizeof *holds);
+    bool is_stopping = atomic_load(&health->is_stopping);
+    bool is_ready = ask_all(health, holds) && !is_stopping;
+    struct json_writer json = { 0 };
+
+    json_open_object(&json, NULL);
+    json_put_text(&json, "status", is_stopping ? "stopping" : is_ready ? "ready" : "not ready");
+    write_all(&json, health, holds);
+    json_close_object(&json);
+    http_answer_json(exchange, is_ready ? 200 : 503, &json, is_ready ? NULL : http_retry_soon);
+}
+
+/* clang-format off */
+const struct http_route health_routes[] = {
+    { .method = "GET", .path = "/livez",  .handler = show_live,  .without_redis = "works" },
+    { .method = "GET", .path = "/readyz", .handler = show_ready, .without_redis = "works" },
+    { 0 },
+};
+/* clang-format on */

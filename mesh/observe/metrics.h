@@ -1,0 +1,67 @@
+/* metrics.h -- Numbers of a program for Prometheus (text format 0.0.4).
+ *
+ * A metric is a constant row; each combination of its labels' values is a series, which exists from its first
+ * use on and starts at 0. Hot paths keep the series and add to it: an atomic, no lock. Numbers that are
+ * counted elsewhere are set by readers, which metrics_show() calls before it writes.
+ *
+ * Thread    All calls: any thread. metrics_series() takes a lock; metric_add/set/observe take none.
+ * Memory    Series live as long as their metrics. A row outlives the metrics it is in.
+ * Errors    A series beyond METRIC_SERIES_MAX of a metric, or with a label of more than METRIC_LABEL_BYTES_MAX,
+ *           is NULL, and what is added to it is not counted: labels may be a stranger's.
+ * Units     METRIC_SECONDS: values are microseconds and shown as seconds.
+ */
+#ifndef MESH_OBSERVE_METRICS_H
+#define MESH_OBSERVE_METRICS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { METRIC_LABELS_MAX = 3, METRIC_LABEL_BYTES_MAX = 128, METRIC_SERIES_MAX = 1000 };
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_unit { METRIC_NUMBER, METRIC_SECONDS };
+
+/* A name that begins with "_" gets the program's before it: "_http_requests_total" of bff is
+ * bff_http_requests_total. A histogram's buckets are those of the semantic conventions for durations, so
+ * it is in METRIC_SECONDS. */
+struct metric_row {
+    const char *name;
+    enum metric_type type;
+    enum metric_unit unit;
+    const char *help;
+    const char *labels[METRIC_LABELS_MAX]; /* their names; as many as there are */
+};
+
+struct metrics;
+struct metric_series;
+
+struct metrics *metrics_new(const char *program);
+
+/* NULL is fine. Returns NULL. */
+struct metrics *metrics_free(struct metrics *metrics);
+
+/* values: one for each label, in order. */
+struct metric_series *metrics_series(struct metrics *metrics, const struct metric_row *row,
+                                     const char *const *values);
+
+/* NULL is fine for all three. */
+void metric_add(struct metric_series *series, int64_t by);
+void metric_set(struct metric_series *series, int64_t value);
+void metric_observe(struct metric_series *series, int64_t us); /* a histogram's */
+
+/* The series of the row are not shown until they are set again: of gauges for things that go. */
+void metrics_forget(struct metrics *metrics, const struct metric_row *row);
+
+/* read() is called, one at a time, before each text is written. After metrics_read_end() no read() with this
+ * owner is under way or will be. */
+void metrics_read(struct metrics *metrics, void (*read)(void *owner, struct metrics *metrics),
+                  void *owner);
+void metrics_read_end(struct metrics *metrics, const void *owner);
+
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* The text; the caller frees. */
+char *metrics_show(struct metrics *metrics, size_t *ret_bytes);
+
+#endif

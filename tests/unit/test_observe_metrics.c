@@ -1,0 +1,236 @@
+/* Metrics as text, and added to by many threads at once. */
+#include "mesh/observe/metrics.h"
+#include "tests/support/check.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct metric_row asked = { "_asked_total",  METRIC_COUNTER,   METRIC_NUMBER,  "Asked.",  { "method", "route" } };
+static const struct metric_row took  = { "took_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Took.",   { "route" } };
+static const struct metric_row bare  = { "bare_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Bare.",   { NULL } };
+static const struct metric_row off   = { "_off_seconds",  METRIC_GAUGE,     METRIC_SECONDS, "Off.",    { "clock" } };
+static const struct metric_row fit   = { "_fit",          METRIC_GAUGE,     METRIC_NUMBER,  "Fit.",    { NULL } };
+/* clang-format on */
+
+static struct metrics *metrics;
+
+static void
+set_up(void)
+{
+    metrics = metrics_new("shop");
+}
+
+static void
+tear_down(void)
+{
+    metrics = metrics_free(metrics);
+}
+
+static struct metric_series *
+one(const struct metric_row *row, const char *value)
+{
+    return metrics_series(metrics, row, &value);
+}
+
+static void
+expect(const char *wanted)
+{
+    size_t bytes;
+    char *text = metrics_show(metrics, &bytes);
+
+    ck_assert_uint_eq(bytes, strlen(text));
+    ck_assert_str_eq(text, wanted);
+    free(text);
+}
+
+START_TEST(nothing_is_an_empty_text)
+{
+    expect("");
+}
+END_TEST
+
+START_TEST(counters_and_labels)
+{
+    const char *const get[] = { "GET", "/a" }, *const odd[] = { "P\"\\", "/\n" };
+
+    metric_add(metrics_series(metrics, &asked, get), 2);
+    metric_add(metrics_series(metrics, &asked, odd), 1);
+    metric_add(metrics_series(metrics, &asked, get), 3);
+    ck_assert_ptr_eq(metrics_series(metrics, &asked, get), metrics_series(metrics, &asked, get));
+    expect("# HELP shop_asked_total Asked.\n"
+           "# TYPE shop_asked_total counter\n"
+           "shop_asked_total{method=\"GET\",route=\"/a\"} 5\n"
+           "shop_asked_total{method=\"P\\\"\\\\\",route=\"/\\n\"} 1\n");
+}
+END_TEST
+
+START_TEST(gauges_go_when_they_are_forgotten)
+{
+    metric_set(one(&off, "own"), -1500000);
+    metric_set(one(&off, "peer"), 3000000);
+    metric_set(metrics_series(metrics, &fit, NULL), 0);
+    expect("# HELP shop_off_seconds Off.\n"
+           "# TYPE shop_off_seconds gauge\n"
+           "shop_off_seconds{clock=\"own\"} -1.5\n"
+           "shop_off_seconds{clock=\"peer\"} 3\n"
+           "# HELP shop_fit Fit.\n"
+           "# TYPE shop_fit gauge\n"
+           "shop_fit 0\n");
+    metrics_forget(metrics, &off);
+    metric_set(one(&off, "peer"), -1);
+    expect("# HELP shop_off_seconds Off.\n"
+           "# TYPE shop_off_seconds gauge\n"
+           "shop_off_seconds{clock=\"peer\"} -0.000001\n"
+           "# HELP shop_fit Fit.\n"
+           "# TYPE shop_fit gauge\n"
+           "shop_fit 0\n");
+}
+END_TEST
+
+/* A value on a bound is in its bucket; buckets hold those before them. */
+START_TEST(histogram_is_shown)
+{
+    static const int64_t values[] = { 0, 5000, 5001, 10000000, 10000001 };
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        metric_observe(one(&took, "/a"), values[i]);
+    expect("# HELP took_seconds Took.\n"
+           "# TYPE took_seconds histogram\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.005\"} 2\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.01\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.025\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.05\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.075\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.1\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.25\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.5\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"0.75\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"1\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"2.5\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"5\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"7.5\"} 3\n"
+           "took_seconds_bucket{route=\"/a\",le=\"10\"} 4\n"
+           "took_seconds_bucket{route=\"/a\",le=\"+Inf\"} 5\n"
+           "took_seconds_sum{route=\"/a\"} 20.010002\n"
+           "took_seconds_count{route=\"/a\"} 5\n");
+}
+END_TEST
+
+START_TEST(histogram_without_labels)
+{
+    size_t bytes;
+    char *text;
+
+    metric_observe(metrics_series(metrics, &bare, NULL), 1000000);
+    text = metrics_show(metrics, &bytes);
+    ck_assert_ptr_nonnull(strstr(text, "bare_seconds_bucket{le=\"+Inf\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "bare_seconds_sum 1\nbare_seconds_count 1\n"));
+    free(text);
+}
+END_TEST
+
+/* Labels may be a stranger's: there is an end to their number and their length. */
+START_TEST(series_have_a_limit)
+{
+    char name[METRIC_LABEL_BYTES_MAX + 2];
+
+    memset(name, '"', sizeof name); /* each is escaped */
+    name[METRIC_LABEL_BYTES_MAX] = '\0';
+    ck_assert_ptr_nonnull(one(&off, name));
+    name[METRIC_LABEL_BYTES_MAX] = '"';
+    name[METRIC_LABEL_BYTES_MAX + 1] = '\0';
+    ck_assert_ptr_null(one(&off, name));
+    for (int i = 1; i < METRIC_SERIES_MAX; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        ck_assert_ptr_nonnull(one(&off, name));
+    }
+    ck_assert_ptr_null(one(&off, "one more"));
+    ck_assert_ptr_nonnull(one(&off, "1")); /* one that is there already */
+    metric_add(NULL, 1);
+    metric_set(NULL, 1);
+    metric_observe(NULL, 1);
+}
+END_TEST
+
+static void
+read_counter(void *owner, struct metrics *of)
+{
+    int64_t *count = owner;
+
+    metric_set(metrics_series(of, &fit, NULL), ++*count);
+}
+
+START_TEST(readers_are_asked_until_they_end)
+{
+    int64_t count = 0, other = 0;
+
+    metrics_read(metrics, read_counter, &count);
+    expect("# HELP shop_fit Fit.\n# TYPE shop_fit gauge\nshop_fit 1\n");
+    expect("# HELP shop_fit Fit.\n# TYPE shop_fit gauge\nshop_fit 2\n");
+    metrics_read(metrics, read_counter, &other);
+    metrics_read_end(metrics, &count);
+    expect("# HELP shop_fit Fit.\n# TYPE shop_fit gauge\nshop_fit 1\n");
+    ck_assert_int_eq(count, 2);
+}
+END_TEST
+
+enum { THREADS = 4, TIMES = 10000 };
+
+static void *
+add_many(void *unused)
+{
+    static const char *const names[] = { "a", "b", "c" };
+
+    (void)unused;
+    for (int i = 0; i < TIMES; i++) {
+        const char *const values[] = { "GET", names[i % 3] };
+
+        metric_add(metrics_series(metrics, &asked, values), 1);
+        metric_observe(one(&took, names[i % 3]), 1);
+        if (i % 1000 == 0) {
+            size_t bytes;
+
+            free(metrics_show(metrics, &bytes));
+        }
+    }
+    return NULL;
+}
+
+START_TEST(threads_lose_nothing)
+{
+    pthread_t threads[THREADS];
+    int64_t sum = 0;
+    size_t bytes;
+    char *text;
+
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, add_many, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    text = metrics_show(metrics, &bytes);
+    for (const char *at = text; (at = strstr(at, "shop_asked_total{")) != NULL; at++)
+        sum += atoi(strchr(at, ' '));
+    ck_assert_int_eq(sum, THREADS * TIMES);
+    free(text);
+}
+END_TEST
+
+int
+main(void)
+{
+    TCase *tests = check_case("all");
+
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, nothing_is_an_empty_text);
+    tcase_add_test(tests, counters_and_labels);
+    tcase_add_test(tests, gauges_go_when_they_are_forgotten);
+    tcase_add_test(tests, histogram_is_shown);
+    tcase_add_test(tests, histogram_without_labels);
+    tcase_add_test(tests, series_have_a_limit);
+    tcase_add_test(tests, readers_are_asked_until_they_end);
+    tcase_add_test(tests, threads_lose_nothing);
+    return check_run("observe_metrics", tests);
+}
