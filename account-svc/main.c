@@ -102,6 +102,12 @@ submit_op(void *owner, const struct method *method, const void *op,
     batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
+static bool
+is_served(const struct provider_set *providers, const char *name)
+{
+    return provider_find(providers, name) != NULL;
+}
+
 /* As its adapter says. Of one that is not configured any more nothing can be asked. */
 static const struct pace *
 pace_of(const struct provider_set *providers, const char *name)
@@ -140,6 +146,7 @@ start(void *owner, struct service *service)
         return error;
     parts->payments.providers = parts->providers;
     parts->payments.pace_of = pace_of;
+    parts->payments.is_served = is_served;
     options.providers = parts->providers;
     parts->thread = provider_thread_open(&options);
     return ERR_OK;
@@ -156,34 +163,6 @@ stop(void *owner)
     parts->providers = provider_set_free(parts->providers);
 }
 
-static enum error
-end_abandons(void *owner, struct pg *pg, struct arena *arena)
-{
-    return payment_sweep_abandons(((struct parts *)owner)->batch, pg, arena);
-}
-
-static enum error
-forget_webhooks(void *owner, struct pg *pg, struct arena *arena)
-{
-    return payment_sweep_inbox(((struct parts *)owner)->batch, pg, arena);
-}
-
-static enum error
-sweep_signals(void *owner, struct pg *pg, struct arena *arena)
-{
-    struct parts *parts = owner;
-
-    return parts->signal == NULL ? ERR_OK : payment_sweep_signals(parts->batch, pg, arena);
-}
-
-static enum error
-sweep_late_signals(void *owner, struct pg *pg, struct arena *arena)
-{
-    struct parts *parts = owner;
-
-    return parts->signal == NULL ? ERR_OK : payment_sweep_late_signals(parts->batch, pg, arena);
-}
-
 static void
 log_counters(void *owner)
 {
@@ -192,46 +171,35 @@ log_counters(void *owner)
 
 /* Has this program the provider in its configuration? */
 static bool
-is_served(void *owner, const char *name)
+has_signal(const void *owner)
 {
-    return provider_find(((struct parts *)owner)->providers, name) != NULL;
-}
-
-static enum error
-find_unserved(void *owner, struct pg *pg, struct arena *arena)
-{
-    return payment_sweep_unserved(pg, arena, is_served, owner);
-}
-
-static enum error
-expire_holds(void *owner, struct pg *pg, struct arena *arena)
-{
-    const int64_t program_us = clock_now_us();
-    struct pg_answer answer;
-    enum error error = pg_ask(pg, &funds_due, &program_us, arena, &answer);
-    const struct uuid *due = answer.rows;
-    struct expire_funds *ops = arena_take(arena, answer.count * sizeof *ops);
-
-    if (error != ERR_OK)
-        return error;
-    for (size_t i = 0; i < answer.count; i++) {
-        ops[i].op.id = uuid_v7(clock_now_us());
-        ops[i].hold_id = due[i];
-    }
-    if (answer.count > 0)
-        batch_own_run(((struct parts *)owner)->batch, &ledger_expire_method, ops, answer.count);
-    return ERR_OK;
+    return ((const struct parts *)owner)->signal != NULL;
 }
 
 static const struct keeper_task tasks[] = {
-    { .name = "expire-holds", .period_us = SECOND_US / 2, .run = expire_holds },
-    { .name = "end-abandons", .period_us = SECOND_US, .run = end_abandons },
-    { .name = "signal-sagas", .period_us = SECOND_US, .run = sweep_signals },
-    { .name = "late-signals", .period_us = 60 * SECOND_US, .run = sweep_late_signals },
-    { .name = "find-unserved", .period_us = 600 * SECOND_US, .run = find_unserved },
+    { .name = "expire-holds",
+      .period_us = SECOND_US / 2,
+      .sweep = { SWEEP_OPS(&funds_due, &ledger_expire_method, struct expire_funds, hold_id) } },
+    { .name = "end-abandons",
+      .period_us = SECOND_US,
+      .sweep = { SWEEP_OPS(&payment_give_ups_due, &payment_give_up_method, struct give_up,
+                           payment_id) } },
+    { .name = "signal-sagas", /* by the COMMIT of the ops */
+      .period_us = SECOND_US,
+      .sweep = { SWEEP_OPS(&payment_signals_due, &payment_signal_again_method, struct signal_again,
+                           due),
+                 .is_wanted = has_signal, .is_paced = true } },
+    { .name = "late-signals",
+      .period_us = 60 * SECOND_US,
+      .sweep = { .statement = &payment_signals_late,
+                 .report = payment_report_late,
+                 .is_wanted = has_signal } },
+    { .name = "find-unserved",
+      .period_us = 600 * SECOND_US,
+      .sweep = { .statement = &payment_overdue_providers, .report = payment_report_unserved } },
     { .name = "forget-webhooks",
-      .period_us = 3600 * SECOND_US,
-      .run = forget_webhooks,
+      .period_us = 10 * SECOND_US,
+      .sweep.statement = &payment_inbox_purge,
       .has_own_thread = true },
     { 0 },
 };

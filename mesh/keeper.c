@@ -20,8 +20,8 @@
 /* A task and when it is due. */
 struct turn {
     const struct keeper_task *task;
-    void *owner;
-    int64_t due_us; /* 0: at once */
+    struct sweeper sweeper; /* of a sweep; of a function only its owner */
+    int64_t due_us;         /* 0: at once */
 };
 
 struct worker {
@@ -83,7 +83,8 @@ run_turn(struct turn *turn, struct pg *pg)
     enum error error = pg_connect(pg);
 
     if (error == ERR_OK)
-        error = turn->task->run(turn->owner, pg, arena);
+        error = turn->task->run != NULL ? turn->task->run(turn->sweeper.owner, pg, arena)
+                                        : sweep_run(&turn->sweeper, pg, arena);
     if (error != ERR_OK && error != ERR_STORE_DOWN)
         log_error("task=%s answer=%s", turn->task->name, error_name(error));
     arena_free(arena);
@@ -132,8 +133,12 @@ worker_main(void *context)
 static void
 worker_add_turn(struct worker *worker, const struct keeper_task *task, void *owner)
 {
+    const struct sweeper sweeper = { .sweep = &task->sweep,
+                                     .batch = worker->keeper->options.batch,
+                                     .owner = owner };
+
     worker->turns = memory_grow(worker->turns, (worker->turn_count + 1) * sizeof *worker->turns);
-    worker->turns[worker->turn_count++] = (struct turn){ .task = task, .owner = owner };
+    worker->turns[worker->turn_count++] = (struct turn){ .task = task, .sweeper = sweeper };
     worker->is_rare = (worker->turn_count == 1 || worker->is_rare) && task->period_us > RARE_US;
 }
 
@@ -160,7 +165,6 @@ worker_start(struct keeper *keeper, struct worker *worker)
 {
     const struct keeper_options *options = &keeper->options;
 
-    worker->keeper = keeper;
     worker->queue = queue_new(1);
     worker->pg = pg_new(options->conninfo, options->application, options->statements);
     pg_be_patient(worker->pg, PG_ROUND_US_MAX, &keeper->is_over);
@@ -180,6 +184,8 @@ keeper_open(const struct keeper_options *options)
     keeper->options = *options;
     keeper->workers = memory_take(most * sizeof *keeper->workers);
     keeper->worker_count = 1;
+    for (size_t i = 0; i < most; i++)
+        keeper->workers[i].keeper = keeper;
     share_out(keeper);
     for (size_t i = 0; i < keeper->worker_count; i++)
         worker_start(keeper, &keeper->workers[i]);

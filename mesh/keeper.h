@@ -4,7 +4,8 @@
  * keeps the partitions. A task that may take long has a thread and a connection of its own, and holds up
  * no other. All of them rest while may_run says no (the database is away), but for what is under way.
  *
- * A task reads over the connection that it is given, and changes rows only by ops (store/batch_own.h).
+ * A task is a sweep (store/sweep.h), or a function: that reads over the connection that it is given, and
+ * changes rows only by ops (store/batch_own.h).
  *
  * Thread    keeper_open/close: one. may_run: any of the keeper's.
  * Memory    Tables, texts and owners must outlive the keeper. What a task takes from its arena goes when it
@@ -17,12 +18,13 @@
 #define MESH_KEEPER_H
 
 #include "mesh/store/partition.h"
-#include "mesh/store/pg.h"
+#include "mesh/store/sweep.h"
 
 struct keeper_task {
     const char *name;
     int64_t period_us; /* from the end of a run to the begin of the next */
-    enum error (*run)(void *owner, struct pg *pg, struct arena *arena);
+    struct sweep sweep;
+    enum error (*run)(void *owner, struct pg *pg, struct arena *arena); /* NULL: it is the sweep */
     bool has_own_thread; /* for one that may take longer than the others should wait */
 };
 
@@ -32,6 +34,7 @@ struct keeper_options {
     const struct partitions *partitions;          /* ends with a row of zeros; or NULL */
     const struct keeper_task *tasks;              /* ends with a row of zeros; or NULL */
     void *owner;                                  /* of the tasks */
+    struct batch *batch; /* takes the ops of sweeps; or NULL: there are none */
     bool (*may_run)(void *owner);
     void *may_run_owner;
 };

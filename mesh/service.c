@@ -323,6 +323,7 @@ open_keeper(struct service *service)
                                             .partitions = spec->partitions,
                                             .tasks = spec->tasks,
                                             .owner = spec->owner,
+                                            .batch = service->batch,
                                             .may_run = is_up,
                                             .may_run_owner = service };
 

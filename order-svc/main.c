@@ -124,26 +124,19 @@ log_counters(void *owner)
 }
 
 static enum error
-sweep_run(void *owner, struct pg *pg, struct arena *arena)
+start_sagas(void *owner, struct pg *pg, struct arena *arena)
 {
     struct parts *parts = owner;
-    struct swept swept = { .op.id = uuid_v7(clock_now_us()),
-                           .table = ORDER_SWEEP,
-                           .name = ORDER_SWEEP_NAME };
+    struct floor_move move = { .op.id = uuid_v7(clock_now_us()),
+                               .table = ORDER_FLOOR,
+                               .name = ORDER_SWEEP_NAME };
     enum error error =
         order_sweep_run(parts->sweep, pg, arena, clock_steady_us(), send_again, parts);
 
-    if (error == ERR_OK && order_sweep_floor(parts->sweep, &swept.floor_seq, &swept.is_lower))
-        batch_own_run(parts->batch, &swept_method, &swept, 1);
+    if (error == ERR_OK && order_sweep_floor(parts->sweep, &move.floor_seq, &move.is_lower))
+        batch_own_run(parts->batch, &floor_move_method, &move, 1);
     look_for_overdue(parts);
     return error;
-}
-
-static enum error
-forget_run(void *owner, struct pg *pg, struct arena *arena)
-{
-    (void)owner;
-    return order_forget_keys(pg, arena);
 }
 
 static enum error
@@ -171,10 +164,10 @@ stop(void *owner)
 }
 
 static const struct keeper_task tasks[] = {
-    { .name = "start-sagas", .period_us = SWEEP_PERIOD_US, .run = sweep_run },
+    { .name = "start-sagas", .period_us = SWEEP_PERIOD_US, .run = start_sagas },
     { .name = "forget-keys",
-      .period_us = FORGET_PERIOD_US,
-      .run = forget_run,
+      .period_us = SECOND_US,
+      .sweep.statement = &idempotency_forget,
       .has_own_thread = true },
     { 0 },
 };

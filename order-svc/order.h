@@ -11,11 +11,11 @@
 #define ORDER_H
 
 #include "mesh/store/event.h"
+#include "mesh/store/floor.h"
 #include "mesh/store/horizon.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
-#include "mesh/store/sweep.h"
 
 enum {
     SKU_BYTES_MAX = 64,
@@ -36,7 +36,6 @@ enum {
     KEY_FINGERPRINT_BYTES_MAX = 64,
     LOCK_MS_MAX = 60000,
     ANSWER_BYTES_MAX = 64 * 1024,
-    KEYS_FORGOTTEN_MAX = 500, /* in one statement */
     PAGE_BYTES_MAX = 1 << 20, /* of a List, as a message; an order with 100 lines has up to 8 KiB */
     EVENTS_LISTED_MAX = 1000, /* of one order; its life has five at most */
 };
@@ -46,7 +45,7 @@ enum {
 #define PAYMENT_EXTERNAL "external"
 
 /* Tables in the order of loading, locking and saving. */
-enum order_table { ORDER_OP, ORDER_IDEMPOTENCY, ORDER_ORDER, ORDER_SWEEP };
+enum order_table { ORDER_OP, ORDER_IDEMPOTENCY, ORDER_ORDER, ORDER_FLOOR };
 
 /* ---- the life of an order ---- */
 

@@ -1,6 +1,7 @@
 /* order_store.c -- Rows of order-svc's tables to structs and back: all of its SQL. */
 #include "mesh/store/page.h"
 #include "mesh/store/store_clock.h"
+#include "mesh/store/sweep.h"
 #include "order-svc/order.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
@@ -174,7 +175,7 @@ static const struct batch_table tables[] = {
                       .insert = &order_insert,
                       .update = &order_update,
                       .is_record = true },
-    [ORDER_SWEEP] = SWEEP_TABLE,
+    [ORDER_FLOOR] = FLOOR_TABLE,
 };
 
 const struct batch_service order_service = {
@@ -459,17 +460,16 @@ const struct pg_statement order_open = {
 _Static_assert(ORDER_PENDING == 1 && ORDER_WAITING == 2 && ORDER_PAID == 3 && ORDER_FAILED == 4,
                "as in order_open");
 
-/* ---- keys of yesterday ---- */
+/* ---- keys of yesterday: a sweep ---- */
 
 const struct pg_statement idempotency_forget = {
     .name = "idempotency_forget",
     .sql = "DELETE FROM idempotency WHERE key = ANY(ARRAY(SELECT key FROM idempotency"
            " WHERE created_at_us < mesh_now_us($1) - 86400000000"
-           " ORDER BY created_at_us LIMIT 500 FOR UPDATE SKIP LOCKED))",
+           " ORDER BY created_at_us" SWEEP_LIMIT " FOR UPDATE SKIP LOCKED))",
     .in = store_clock_program,
     .is_single = true,
 };
-_Static_assert(KEYS_FORGOTTEN_MAX == 500, "as in idempotency_forget");
 
 const struct pg_statement *const order_statements[] = {
     &order_get,

@@ -411,20 +411,3 @@ order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t 
         }
     }
 }
-
-/* ---- keys of yesterday ---- */
-
-enum error
-order_forget_keys(struct pg *pg, struct arena *arena)
-{
-    const int64_t program_us = clock_now_us();
-    struct pg_answer answer;
-    enum error error = ERR_OK;
-
-    for (int i = 0; error == ERR_OK && i < FORGET_ROUNDS_MAX; i++) {
-        error = pg_ask(pg, &idempotency_forget, &program_us, arena, &answer);
-        if (answer.changed < KEYS_FORGOTTEN_MAX)
-            break;
-    }
-    return error;
-}

@@ -33,8 +33,6 @@ enum {
     SWEEP_SENDS_MAX = 2000, /* of one run: after an outage the orchestrator gets them in portions */
     SWEEP_BACKOFF_MIN_US = 2 * 1000 * 1000,
     SWEEP_BACKOFF_MAX_US = 60 * 1000 * 1000,
-    FORGET_PERIOD_US = 1000 * 1000,
-    FORGET_ROUNDS_MAX = 20, /* of a run: more keys a second than orders come */
 };
 
 struct order_sweep;
@@ -64,9 +62,6 @@ struct order_overdue {
  * first. Looks at all of them. */
 void order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t now_us,
                          int64_t long_us, struct order_overdue *ret_overdue);
-
-/* Deletes the idempotency keys of more than 24 hours ago, FORGET_ROUNDS_MAX portions at most. */
-enum error order_forget_keys(struct pg *pg, struct arena *arena);
 
 size_t order_sweep_open_count(const struct order_sweep *sweep);
 

@@ -1,3 +1,8 @@
+/* storage.c -- The rules of stock: ops and rows in, changed rows or a refusal out. No I/O here.
+ *
+ * Every piece of a product is free, held or sold, and on_hand is their sum. A hold has its pieces counted where
+ * its state says (pieces_of), and every move between two states moves all of its lines or none.
+ */
 #include "storage-svc/storage.h"
 
 #include <assert.h>
@@ -38,6 +43,7 @@ lines_print(struct arena *arena, const struct line *lines, size_t count)
     return text;
 }
 
+/* What must hold after each change; schema.sql says the same. */
 static void
 product_check(const struct product *product)
 {
@@ -53,6 +59,7 @@ put_product_touch(const void *op, struct batch_touch *touch)
     batch_touch_text(touch, STORAGE_PRODUCT, ((const struct put_product *)op)->sku);
 }
 
+/* Makes a product or changes its price. Its currency stays: holds and orders were priced in it. */
 void
 put_product_decide(void *op, struct batch_rows *rows)
 {
@@ -87,6 +94,7 @@ restock_touch(const void *op, struct batch_touch *touch)
     batch_touch_text(touch, STORAGE_PRODUCT, ((const struct restock *)op)->sku);
 }
 
+/* Pieces come in, or go out when quantity is below 0; only free ones can go. */
 void
 restock_decide(void *op, struct batch_rows *rows)
 {
@@ -174,6 +182,7 @@ price_line(struct reserve *reserve, size_t i, struct batch_rows *rows, const cha
     return ERR_OK;
 }
 
+/* price_line() has seen that they are free. */
 static void
 hold_lines(struct reserve *reserve, struct batch_rows *rows)
 {
@@ -187,6 +196,7 @@ hold_lines(struct reserve *reserve, struct batch_rows *rows)
     }
 }
 
+/* All lines or none. The hold is the record of its op, so a refused one is a row too. */
 void
 reserve_decide(void *op, struct batch_rows *rows)
 {
@@ -228,6 +238,7 @@ reserve_answer(void *op, struct batch_rows *rows)
 
 /* ---- the ends of a hold ---- */
 
+/* A loaded hold names the products of its lines, which its end will change. */
 void
 hold_follow(const void *row, struct batch_touch *touch)
 {
@@ -294,6 +305,7 @@ confirm_touch(const void *op, struct batch_touch *touch)
     batch_touch_uuid(touch, STORAGE_HOLD, ((const struct confirm *)op)->hold_id);
 }
 
+/* One that expired is confirmed all the same while its pieces are still free. */
 void
 confirm_decide(void *op, struct batch_rows *rows)
 {
@@ -331,6 +343,7 @@ hold_bury(struct batch_rows *rows, struct uuid id)
     hold->reference = hold->lines = hold->currency = "";
 }
 
+/* Also of a confirmed hold: the order was undone. One that is too old to arrive needs no tombstone. */
 void
 release_decide(void *op, struct batch_rows *rows)
 {

@@ -9,9 +9,9 @@
 #ifndef STORAGE_H
 #define STORAGE_H
 
+#include "mesh/keeper.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
-#include "mesh/store/sweep.h"
 
 enum {
     SKU_BYTES_MAX = 64,
@@ -22,13 +22,12 @@ enum {
     HOLD_SECONDS_MAX = 7 * 24 * 3600,
     CURRENCY_BYTES = 3,
 };
-#define STORAGE_SWEEP_NAME "expire" /* no hold that ended before its floor is HELD */
 #define PRICE_MINOR_MAX INT64_C(1000000000000)
 #define TOTAL_MINOR_MAX INT64_C(1000000000000000) /* what the ledger and payments take */
 #define ON_HAND_MAX INT64_C(1000000000000000)
 
 /* Tables in the order of loading, locking and saving. */
-enum storage_table { STORAGE_OP, STORAGE_HOLD, STORAGE_PRODUCT, STORAGE_SWEEP };
+enum storage_table { STORAGE_OP, STORAGE_HOLD, STORAGE_PRODUCT, STORAGE_FLOOR };
 
 struct product {
     const char *sku;
@@ -58,22 +57,6 @@ struct line {
 
 /* Reads the next line at *at and moves on; false at the end. */
 bool line_next(const char **at, struct line *ret_line);
-
-/* The sweep's walk over holds by `until`: from from_us up to to_us, both included. */
-struct sweep_range {
-    int64_t from_us, to_us;
-};
-
-/* The slow walk over all holds: those after this id whose time is over. */
-struct sweep_page {
-    struct uuid after_id;
-    int64_t until_us;
-};
-
-struct expire_candidate {
-    struct uuid id;
-    int64_t until_us;
-};
 
 /* ---- ops ---- */
 
@@ -189,7 +172,7 @@ struct get_hold {
 extern const struct batch_service storage_service; /* storage_store.c */
 extern const struct read storage_reads[];
 extern const struct pg_statement *const storage_statements[];
-extern const struct pg_statement storage_expired, storage_held;
+extern const struct keeper_task storage_tasks[];
 extern const struct method storage_methods[];     /* storage_rpc.c */
 extern const struct method storage_expire_method; /* storage.c */
 

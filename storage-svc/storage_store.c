@@ -1,4 +1,9 @@
-/* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL. */
+/* storage_store.c -- Rows of storage's tables to structs and back: all of its SQL.
+ *
+ * The batch loads, locks and saves by the table of tables; the read thread answers by storage_reads; the keeper
+ * goes by storage_tasks. A hold is looked up by its id alone, whose time says in which weekly partition it is.
+ */
+#include "mesh/base/clock.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
 #include "storage-svc/storage.h"
@@ -128,7 +133,7 @@ static const struct batch_table tables[] = {
                           .locked = &product_locked,
                           .insert = &product_insert,
                           .update = &product_update },
-    [STORAGE_SWEEP] = SWEEP_TABLE,
+    [STORAGE_FLOOR] = FLOOR_TABLE,
 };
 
 const struct batch_service storage_service = {
@@ -189,6 +194,7 @@ list_products_read(struct pg *pg, struct op *const *ops, size_t count, struct ar
     return error;
 }
 
+/* A hold that was refused is the record of its op, and no hold to a reader. */
 static const struct pg_statement hold_get = {
     .name = "hold_get",
     .sql = "SELECT " HOLD_COLUMNS_H " FROM unnest($1::uuid[]) AS k(id) JOIN hold h ON h.id = k.id"
@@ -261,52 +267,44 @@ const struct read storage_reads[] = {
     { 0 },
 };
 
-/* ---- the expiry sweep: walks `until`, and asks for the state only of what it finds ---- */
+/* ---- what the program does by itself ---- */
 
-static const struct pg_column range_columns[] = {
-    PG_COLUMN(struct sweep_range, from_us, PG_INT8),
-    PG_COLUMN(struct sweep_range, to_us, PG_INT8),
-    { 0 },
-};
-
-static const struct pg_column candidate_columns[] = {
-    PG_COLUMN(struct expire_candidate, id, PG_UUID),
-    PG_COLUMN(struct expire_candidate, until_us, PG_INT8),
-    { 0 },
-};
-
-const struct pg_statement storage_expired = {
+/* Walks `until_us`, and asks for the state only of what it finds: an index of what is held would cost each
+ * Confirm its HOT update. */
+static const struct pg_statement hold_expired = {
     .name = "hold_expired",
-    .sql = "SELECT id, until_us FROM hold"
-           " WHERE until_us >= $1 AND until_us <= $2 AND state = 1 ORDER BY until_us LIMIT 1000",
-    .in = range_columns,
+    .sql = "SELECT id, until_us FROM hold WHERE until_us >= $1 AND until_us <= $2 AND state = 1"
+           " ORDER BY until_us" SWEEP_LIMIT,
+    .in = walk_range_columns,
     .is_single = true,
-    .out = candidate_columns,
-    .out_bytes = sizeof(struct expire_candidate),
+    .out = walk_row_columns,
+    .out_bytes = sizeof(struct walk_row),
 };
 
-/* ---- the slow walk over all holds, by their ids ---- */
-
-static const struct pg_column held_columns[] = {
-    PG_COLUMN(struct sweep_page, after_id, PG_UUID),
-    PG_COLUMN(struct sweep_page, until_us, PG_INT8),
-    { 0 },
-};
-
-/* A page is a number of holds looked at; its last one comes as the last row, in any state. */
-const struct pg_statement storage_held = {
+static const struct pg_statement hold_held = {
     .name = "hold_held",
     .sql = "WITH page AS MATERIALIZED (SELECT id, until_us, state FROM hold WHERE id > $1"
            " ORDER BY id LIMIT 5000)"
            " SELECT id, until_us FROM page WHERE state = 1 AND until_us <= $2 UNION ALL"
            " (SELECT id, until_us FROM page ORDER BY id DESC LIMIT 1)",
-    .in = held_columns,
+    .in = walk_page_columns,
     .is_single = true,
-    .out = candidate_columns,
-    .out_bytes = sizeof(struct expire_candidate),
+    .out = walk_row_columns,
+    .out_bytes = sizeof(struct walk_row),
+};
+
+/* No hold that ended before the floor is HELD. */
+static const struct sweep_walk expiry_walk = { "expire", STORAGE_FLOOR, &hold_held };
+
+const struct keeper_task storage_tasks[] = {
+    { .name = "expire-holds",
+      .period_us = SECOND_US / 2,
+      .sweep = { SWEEP_OPS(&hold_expired, &storage_expire_method, struct expire, hold_id),
+                 .walk = &expiry_walk } },
+    { 0 },
 };
 
 const struct pg_statement *const storage_statements[] = {
-    &product_get,     &product_page, &hold_get,    &hold_page,
-    &storage_expired, &storage_held, &sweep_floor, NULL,
+    &product_get,  &product_page, &hold_get,   &hold_page,
+    &hold_expired, &hold_held,    &floor_find, NULL,
 };

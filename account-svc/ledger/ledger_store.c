@@ -3,6 +3,7 @@
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
 #include "mesh/store/store_clock.h"
+#include "mesh/store/sweep.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -329,7 +330,7 @@ static const struct pg_column due_columns[] = { { "id", PG_UUID, 0 }, { 0 } };
 const struct pg_statement funds_due = {
     .name = "funds_due",
     .sql = "SELECT id FROM ledger_hold WHERE state = 1"
-           " AND until_us <= mesh_now_us($1) ORDER BY until_us LIMIT 1000",
+           " AND until_us <= mesh_now_us($1) ORDER BY until_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,
     .out = due_columns,

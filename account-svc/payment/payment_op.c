@@ -554,7 +554,7 @@ const struct method payment_signaled_method = { .name = "Signaled",
 static void
 signal_again_touch(const void *op, struct batch_touch *touch)
 {
-    batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct signal_again *)op)->payment_id);
+    batch_touch_uuid(touch, PAYMENT_PAYMENT, ((const struct signal_again *)op)->due.payment_id);
 }
 
 /* Of two replicas that found it due, one sends it. */
@@ -562,9 +562,9 @@ static void
 signal_again_decide(void *op, struct batch_rows *rows)
 {
     const struct signal_again *again = op;
-    struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, again->payment_id);
+    struct payment *payment = batch_find_uuid(rows, PAYMENT_PAYMENT, again->due.payment_id);
 
-    if (payment == NULL || payment->version != again->version ||
+    if (payment == NULL || payment->version != again->due.version ||
         payment->signaled_version >= payment->version || payment->signal_due_us > again->op.now_us)
         return;
     payment->signal_due_us = payment_signal_due_us(payment, again->op.now_us);

@@ -42,6 +42,8 @@ struct payment_owner {
     const struct provider_set *providers; /* that are configured */
     /* Whose pace is kept. NULL, or an answer of NULL: payment_pace. */
     const struct pace *(*pace_of)(const struct provider_set *providers, const char *name);
+    bool (*is_served)(const struct provider_set *providers,
+                      const char *name); /* it is one of them */
     /* Webhooks of each that were answered so since the start; OBSERVE_NONE: those that were refused. */
     atomic_uint_fast64_t webhooks[PROVIDERS_MAX][OBSERVE_COUNT];
 };
@@ -129,12 +131,16 @@ struct signaled {
     int32_t known_version; /* the highest that the saga has heard of; 0: it hears no more */
 };
 
+struct signal_due {
+    struct uuid payment_id;
+    int32_t version;
+};
+
 /* The saga has not acknowledged this version in time: it is told again, as after every COMMIT that
  * leaves a payment unsignaled. */
 struct signal_again {
     struct op op;
-    struct uuid payment_id;
-    int32_t version;
+    struct signal_due due;
 };
 
 extern const struct method payment_lease_method, payment_learn_method, payment_give_up_method,
@@ -183,20 +189,9 @@ struct task_found {
     int32_t lane, errand;
     struct uuid payment_id;
 };
-struct task_due {
-    struct uuid payment_id;
-};
-struct signal_due {
-    struct uuid payment_id;
-    int32_t version;
-};
-enum { SIGNALS_LATE_MAX = 1000 }; /* that are looked at */
 struct signal_late {
     struct uuid payment_id, order_id;
     int64_t late_us;
-};
-struct inbox_range {
-    int64_t received_before_us;
 };
 struct overdue_provider {
     const char *provider;

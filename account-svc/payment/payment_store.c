@@ -3,6 +3,7 @@
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
 #include "mesh/store/store_clock.h"
+#include "mesh/store/sweep.h"
 
 static const struct pg_column key_uuid[] = { { "id", PG_UUID, 0 }, { 0 } };
 static const struct pg_column key_text[] = { { "key", PG_TEXT, 0 }, { 0 } };
@@ -158,18 +159,15 @@ const struct pg_statement inbox_insert = {
     .in = inbox_columns,
 };
 
-static const struct pg_column purge_columns[] = {
-    PG_COLUMN(struct inbox_range, received_before_us, PG_INT8),
-    { 0 },
-};
-
 const struct pg_statement payment_inbox_purge = {
     .name = "inbox_purge",
     .sql = "DELETE FROM payment_inbox WHERE key IN (SELECT key FROM payment_inbox"
-           " WHERE received_at_us < $1 ORDER BY received_at_us LIMIT 1000)",
-    .in = purge_columns,
+           " WHERE received_at_us < mesh_now_us($1) - 3888000000000"
+           " ORDER BY received_at_us" SWEEP_LIMIT ")",
+    .in = store_clock_program,
     .is_single = true,
 };
+_Static_assert(ID_DAYS_KEPT *DAY_US == 3888000000000, "as in inbox_purge");
 
 /* ---- provider_task ---- */
 
@@ -405,19 +403,14 @@ const struct pg_statement payment_tasks_due = {
 };
 _Static_assert(TASKS_FOUND_MAX == 64, "as in payment_tasks_due");
 
-static const struct pg_column due_out_columns[] = {
-    PG_COLUMN(struct task_due, payment_id, PG_UUID),
-    { 0 },
-};
-
 const struct pg_statement payment_give_ups_due = {
     .name = "give_ups_due",
     .sql = "SELECT payment_id FROM provider_task WHERE give_up_us > 0"
-           " AND give_up_us <= mesh_now_us($1) ORDER BY give_up_us LIMIT 1000",
+           " AND give_up_us <= mesh_now_us($1) ORDER BY give_up_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,
-    .out = due_out_columns,
-    .out_bytes = sizeof(struct task_due),
+    .out = key_uuid,
+    .out_bytes = sizeof(struct uuid),
 };
 
 static const struct pg_column overdue_columns[] = {
@@ -453,7 +446,7 @@ static const struct pg_column signal_due_columns[] = {
 const struct pg_statement payment_signals_due = {
     .name = "signals_due",
     .sql = "SELECT id, version FROM payment WHERE signaled_version < version"
-           " AND signal_due_us <= mesh_now_us($1) ORDER BY signal_due_us LIMIT 1000",
+           " AND signal_due_us <= mesh_now_us($1) ORDER BY signal_due_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,
     .out = signal_due_columns,
@@ -474,13 +467,13 @@ const struct pg_statement payment_signals_late = {
            " (SELECT mesh_now_us($1) AS now_us)"
            " SELECT id, order_id, now_us - changed_at_us FROM clock, payment"
            " WHERE signaled_version < version AND signal_due_us > now_us + 2000000"
-           " AND changed_at_us < now_us - 600000000 ORDER BY changed_at_us LIMIT 1000",
+           " AND changed_at_us < now_us - 600000000 ORDER BY changed_at_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .out = signal_late_columns,
     .is_single = true,
     .out_bytes = sizeof(struct signal_late),
 };
-_Static_assert(SIGNALS_LATE_MAX == 1000 && SIGNAL_FRESH_US == 2000000, "as in signals_late");
+_Static_assert(SIGNAL_FRESH_US == 2000000, "as in signals_late");
 
 const struct pg_statement *const payment_statements[] = {
     &payment_get,

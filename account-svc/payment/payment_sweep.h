@@ -1,24 +1,18 @@
-/* payment_sweep.h -- What time does to payments: Abandons whose time is over, signals that were lost,
- * webhooks that may be forgotten. Tasks of the keeper (mesh/keeper.h), whose owner is the batch.
+/* payment_sweep.h -- What sweeps report of payments that an operator must see to (mesh/store/sweep.h). Their owner
+ * is a struct payment_owner.
+ *
+ * Thread    The keeper's.
  */
 #ifndef PAYMENT_SWEEP_H
 #define PAYMENT_SWEEP_H
 
 #include "account-svc/payment/payment_op.h"
-#include "mesh/store/batch_own.h"
 
-enum error payment_sweep_abandons(void *batch, struct pg *pg, struct arena *arena);
+/* Of payment_signals_late: payments whose sagas go unheard for long. */
+void payment_report_late(void *owner, const void *rows, size_t count);
 
-/* What was not acknowledged and is due is told again, a thousand at a time. */
-enum error payment_sweep_signals(void *batch, struct pg *pg, struct arena *arena);
-/* Says which go unheard for long. */
-enum error payment_sweep_late_signals(void *batch, struct pg *pg, struct arena *arena);
-
-/* Payments of a provider that no program has in its configuration wait for ever, perhaps with money. */
-enum error payment_sweep_unserved(struct pg *pg, struct arena *arena,
-                                  bool (*is_served)(void *owner, const char *provider),
-                                  void *owner);
-
-enum error payment_sweep_inbox(void *batch, struct pg *pg, struct arena *arena);
+/* Of payment_overdue_providers: payments of a provider that no program has in its configuration wait for ever,
+ * perhaps with money. */
+void payment_report_unserved(void *owner, const void *rows, size_t count);
 
 #endif

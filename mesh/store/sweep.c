@@ -1,118 +1,179 @@
 #include "mesh/store/sweep.h"
 #include "mesh/base/clock.h"
 
-static const struct pg_column key_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
+#include <string.h>
 
-static const struct pg_column columns[] = {
-    PG_COLUMN(struct sweep, name, PG_TEXT),
-    PG_COLUMN(struct sweep, floor_us, PG_INT8),
-    PG_COLUMN(struct sweep, floor_seq, PG_INT8),
+enum {
+    LOOK_BACK_EVERY = 60, /* runs of a walk; the others walk only what is new */
+    ALL_EVERY = 10,       /* runs between two pages of the walk over all */
+    /* A transaction takes its now() before its rows can be seen, and session time-outs end it long
+     * before this: no row appears further behind. */
+    LOOK_BACK_US = 60 * 1000 * 1000,
+};
+
+const struct pg_column walk_range_columns[] = {
+    PG_COLUMN(struct walk_range, from_us, PG_INT8),
+    PG_COLUMN(struct walk_range, to_us, PG_INT8),
+    { 0 },
+};
+const struct pg_column walk_page_columns[] = {
+    PG_COLUMN(struct walk_page, after_id, PG_UUID),
+    PG_COLUMN(struct walk_page, to_us, PG_INT8),
+    { 0 },
+};
+const struct pg_column walk_row_columns[] = {
+    PG_COLUMN(struct walk_row, id, PG_UUID),
+    PG_COLUMN(struct walk_row, at_us, PG_INT8),
     { 0 },
 };
 
-const struct pg_statement sweep_load = {
-    .name = "sweep_load",
-    .sql = "SELECT name, floor_us, floor_seq FROM sweep WHERE name = ANY($1::text[])"
-           " ORDER BY name FOR UPDATE",
-    .in = key_columns,
-    .out = columns,
-    .out_bytes = sizeof(struct sweep),
-};
-
-BATCH_LOCKED(sweep_locked, "sweep", "name", TEXT);
-
-const struct pg_statement sweep_update = {
-    .name = "sweep_update",
-    .sql = "UPDATE sweep s SET floor_us = u.floor_us, floor_seq = u.floor_seq"
-           " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS u(name, floor_us, floor_seq)"
-           " WHERE s.name = u.name",
-    .in = columns,
-};
-
-struct asked {
-    const char *name;
-    int64_t program_us;
-};
-
-static const struct pg_column asked_columns[] = {
-    PG_COLUMN(struct asked, name, PG_TEXT),
-    PG_COLUMN(struct asked, program_us, PG_INT8),
-    { 0 },
-};
-
-struct reading {
-    int64_t floor_us, now_us;
-};
-
-static const struct pg_column reading_columns[] = {
-    PG_COLUMN(struct reading, floor_us, PG_INT8),
-    PG_COLUMN(struct reading, now_us, PG_INT8),
-    { 0 },
-};
-
-const struct pg_statement sweep_floor = {
-    .name = "sweep_floor",
-    .sql = "SELECT floor_us, mesh_now_us($2) FROM sweep WHERE name = $1",
-    .in = asked_columns,
-    .is_single = true,
-    .out = reading_columns,
-    .out_bytes = sizeof(struct reading),
-};
-
-enum error
-sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
-           int64_t *ret_now_us)
+/* STORE_DOWN: not all of them were done. */
+static enum error
+do_rows(const struct sweeper *sweeper, const void *rows, size_t count, struct arena *arena)
 {
-    const struct asked asked = { name, clock_now_us() };
+    const struct sweep *sweep = sweeper->sweep;
+    size_t op_bytes = sweep->method->op_bytes, row_bytes = sweep->statement->out_bytes;
+    size_t room = op_bytes - sweep->row_offset;
+    char *ops = arena_take(arena, count * op_bytes);
+
+    for (size_t i = 0; i < count; i++) {
+        struct op *op = (struct op *)(void *)(ops + i * op_bytes);
+
+        op->id = uuid_v7(clock_now_us());
+        memcpy((char *)op + sweep->row_offset, (const char *)rows + i * row_bytes,
+               row_bytes < room ? row_bytes : room);
+    }
+    return count == 0 || batch_own_run(sweeper->batch, sweep->method, ops, count) == 0
+               ? ERR_OK
+               : ERR_STORE_DOWN;
+}
+
+/* ---- what is due ---- */
+
+static enum error
+page_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena, bool *ret_is_full)
+{
+    const struct sweep *sweep = sweeper->sweep;
+    const struct pg_statement *statement = sweep->statement;
+    int64_t program_us = clock_now_us();
     struct pg_answer answer;
-    enum error error = pg_ask(pg, &sweep_floor, &asked, arena, &answer);
-    const struct reading *reading = answer.rows;
+    enum error error =
+        pg_ask(pg, statement, statement->in == NULL ? NULL : &program_us, arena, &answer);
+
+    if (error == ERR_OK && sweep->method != NULL)
+        error = do_rows(sweeper, answer.rows, answer.count, arena);
+    if (sweep->report != NULL && answer.count > 0)
+        sweep->report(sweeper->owner, answer.rows, answer.count);
+    *ret_is_full = (statement->out == NULL ? answer.changed : answer.count) >= SWEEP_PAGE;
+    return error;
+}
+
+static enum error
+pages_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena)
+{
+    const struct sweep *sweep = sweeper->sweep;
+    int pages = sweep->is_paced || sweep->report != NULL ? 1 : SWEEP_PAGES_MAX;
+    bool is_full = true;
+    enum error error = ERR_OK;
+
+    for (int i = 0; error == ERR_OK && is_full && i < pages; i++) {
+        arena_reset(arena);
+        error = page_run(sweeper, pg, arena, &is_full);
+    }
+    return error;
+}
+
+/* ---- walks ---- */
+
+/* Rows come in order of their time; what was done is found no more, so the next page may begin at the same
+ * microsecond. */
+static enum error
+walk_by_time(const struct sweeper *sweeper, struct walk_range range, struct pg *pg,
+             struct arena *arena)
+{
+    struct pg_answer answer;
+    enum error error;
+
+    do {
+        const struct walk_row *rows;
+
+        arena_reset(arena);
+        error = pg_ask(pg, sweeper->sweep->statement, &range, arena, &answer);
+        rows = answer.rows;
+        if (error == ERR_OK)
+            error = do_rows(sweeper, rows, answer.count, arena);
+        if (error == ERR_OK && answer.count > 0)
+            range.from_us = rows[answer.count - 1].at_us;
+    } while (error == ERR_OK && answer.count > 0);
+    return error;
+}
+
+/* One page, whose last row only says where it ends; at the end of all the next walk begins. Where an op fails, the
+ * same page comes again. */
+static enum error
+walk_all(struct sweeper *sweeper, int64_t now_us, struct pg *pg, struct arena *arena)
+{
+    const struct walk_page page = { sweeper->after_id, now_us };
+    struct pg_answer answer;
+    enum error error = pg_ask(pg, sweeper->sweep->walk->all, &page, arena, &answer);
+    const struct walk_row *rows = answer.rows;
+
+    if (error == ERR_OK && answer.count > 0)
+        error = do_rows(sweeper, rows, answer.count - 1, arena);
+    if (error == ERR_OK)
+        sweeper->after_id = answer.count > 0 ? rows[answer.count - 1].id : (struct uuid){ 0 };
+    return error;
+}
+
+/* Twice a minute, and when the floor must sink: a restart begins there. */
+static void
+store_floor(const struct sweeper *sweeper, int64_t floor_us, bool is_lower)
+{
+    const struct floor_move move = { .op.id = uuid_v7(clock_now_us()),
+                                     .table = sweeper->sweep->walk->floor_table,
+                                     .name = sweeper->sweep->walk->floor,
+                                     .floor_us = floor_us,
+                                     .is_lower = is_lower };
+
+    batch_own_run(sweeper->batch, &floor_move_method, &move, 1);
+}
+
+/* When an op failed (the database went away), the next walk begins where this one did, and the stored floor
+ * stays. */
+static enum error
+walk_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena)
+{
+    int64_t floor_us = 0, now_us = 0, latest_us;
+    bool is_whole = sweeper->runs % LOOK_BACK_EVERY == 0, is_behind;
+    enum error error = floor_read(pg, sweeper->sweep->walk->floor, arena, &floor_us, &now_us);
+    struct walk_range range = { floor_us, now_us };
 
     if (error != ERR_OK)
         return error;
-    if (answer.count != 1)
-        return ERR_INTERNAL;
-    *ret_floor_us = reading->floor_us;
-    *ret_now_us = reading->now_us;
+    latest_us = now_us - LOOK_BACK_US;
+    is_behind = floor_us > latest_us;
+    if (!is_whole && sweeper->seen_us > range.from_us)
+        range.from_us = sweeper->seen_us;
+    if (is_behind || range.from_us > now_us)
+        range.from_us = latest_us;
+    error = walk_by_time(sweeper, range, pg, arena);
+    if (error == ERR_OK && sweeper->runs % ALL_EVERY == 0)
+        error = walk_all(sweeper, now_us, pg, arena);
+    if (error != ERR_OK)
+        return error;
+    sweeper->seen_us = now_us;
+    if (is_whole || is_behind)
+        store_floor(sweeper, latest_us, is_behind);
+    sweeper->runs++;
     return ERR_OK;
 }
 
-static void
-swept_touch(const void *op, struct batch_touch *touch)
+enum error
+sweep_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena)
 {
-    const struct swept *swept = op;
+    const struct sweep *sweep = sweeper->sweep;
 
-    batch_touch_text(touch, swept->table, swept->name);
+    if (sweep->is_wanted != NULL && !sweep->is_wanted(sweeper->owner))
+        return ERR_OK;
+    return sweep->walk == NULL ? pages_run(sweeper, pg, arena) : walk_run(sweeper, pg, arena);
 }
-
-/* True when the floor moved. */
-static bool
-floor_move(int64_t *floor, int64_t to, bool is_lower)
-{
-    if (is_lower ? to >= *floor : to <= *floor)
-        return false;
-    *floor = to;
-    return true;
-}
-
-static void
-swept_decide(void *op, struct batch_rows *rows)
-{
-    const struct swept *swept = op;
-    struct sweep *sweep = batch_find_text(rows, swept->table, swept->name);
-    bool is_moved;
-
-    if (sweep == NULL)
-        return;
-    is_moved = floor_move(&sweep->floor_us, swept->floor_us, swept->is_lower);
-    is_moved = floor_move(&sweep->floor_seq, swept->floor_seq, swept->is_lower) || is_moved;
-    if (is_moved)
-        batch_changed(rows, sweep);
-}
-
-const struct method swept_method = {
-    .name = "Swept",
-    .op_bytes = sizeof(struct swept),
-    .touch = swept_touch,
-    .decide = swept_decide,
-};

@@ -1,48 +1,88 @@
-/* sweep.h -- How far a service's sweep has come: a stored floor, below which nothing is left to do.
+/* sweep.h -- Sweeps: what time does to rows, as rows of a table.
  *
- * A sweep walks rows along an index, in the order of time or of a sequence. It begins at its floor, so
- * that a restart does not walk all of history, and raises the floor now and then behind itself. A floor
- * only saves work: it can be wrong, after a clock was, so what is below it is looked at too, slowly,
- * again and again. The table is in mesh.sql; a service's schema.sql inserts a row for each sweep that it
- * has, at 0.
+ *     { .name = "expire-holds", .period_us = SECOND_US / 2,
+ *       .sweep = { SWEEP_OPS(&funds_due, &ledger_expire_method, struct expire_funds, hold_id) } },
  *
- * Thread    sweep_read: the keeper. The op: the store thread, as all ops.
- * Errors    sweep_read: those of pg_round(); INTERNAL when the schema has no such row.
+ * A statement finds the rows whose time has come, a page of SWEEP_PAGE at a time, and an op of each is decided
+ * by the batch, as a caller's is. What was done is not found again; so the next page is asked for while one
+ * was full, SWEEP_PAGES_MAX times in a run, and while no op failed. What was left comes in the next run.
+ *
+ * Without a method, rows are reported (once in a run), or the statement does it all by itself: it deletes a
+ * page.
+ *
+ * A walk goes by time from a stored floor (mesh/store/floor.h), for tables in which no index can hold what is
+ * due alone: see struct sweep_walk.
+ *
+ * Thread    A sweeper is its keeper's. report, is_wanted: that thread. The ops: the store thread.
+ * Memory    Rows of tables are static. The arena is the sweep's alone: it is emptied for each page.
+ * Errors    Those of pg_ask(); STORE_DOWN where an op failed, whatever of.
  * Units     *_us microseconds since 1970 UTC.
  */
 #ifndef MESH_STORE_SWEEP_H
 #define MESH_STORE_SWEEP_H
 
-#include "mesh/store/batch.h"
+#include "mesh/store/batch_own.h"
+#include "mesh/store/floor.h"
+
+enum { SWEEP_PAGE = 1000, SWEEP_PAGES_MAX = 20 };
+#define SWEEP_LIMIT " LIMIT 1000" /* of a sweep's statement: SWEEP_PAGE */
 
 struct sweep {
-    const char *name;
-    int64_t floor_us, floor_seq; /* of one that walks by time, or by a sequence; the other is 0 */
+    /* Its one parameter is the program's time (store_clock_program), or it has none; a walk's: walk_by_time. */
+    const struct pg_statement *statement;
+    const struct method *method; /* NULL: no ops */
+    size_t
+        row_offset; /* in the op, which has an id of its own: the row is copied there, as far as the op goes */
+    void (*report)(void *owner, const void *rows,
+                   size_t count);         /* of rows that were found; or NULL */
+    bool (*is_wanted)(const void *owner); /* NULL: always */
+    bool is_paced; /* a page a run: what the ops set off must not come faster */
+    const struct sweep_walk
+        *walk; /* NULL: the statement finds what is due from the start of its index */
 };
 
-extern const struct pg_statement sweep_load, sweep_locked, sweep_update;
-extern const struct pg_statement sweep_floor; /* for the list of the keeper's statements */
-
+/* Columns of a row: an op of this type for each row found, which is copied to the member. */
 /* clang-format off */
-#define SWEEP_TABLE { \
-    .name = "sweep", .row_bytes = sizeof(struct sweep), .key = BATCH_KEY_TEXT, \
-    .key_offset = offsetof(struct sweep, name), .load = &sweep_load, .locked = &sweep_locked, .update = &sweep_update, \
-}
+#define SWEEP_OPS(found, op_method, type, member) \
+    .statement = (found), .method = (op_method), .row_offset = offsetof(type, member)
 /* clang-format on */
 
-/* Of the program itself: the sweep has come this far. A floor never sinks, unless it is to: is_lower.
- * Leaves no record: doing it again changes nothing. */
-struct swept {
-    struct op op;
-    size_t table; /* number of the service's SWEEP_TABLE */
-    const char *name;
-    int64_t floor_us, floor_seq;
-    bool is_lower;
+/* Goes over rows in the order of a time: each run from where the last one came to; once in a while from the
+ * stored floor. The database's clock may step back: then what is new ends before what was walked already.
+ * Where a run came to that is later than now, or a floor that is less than a minute ago, shows it, and both go
+ * back. And should the floor be wrong, another walk goes over all rows by their ids, slowly, again and again. */
+struct sweep_walk {
+    const char *floor;
+    size_t floor_table; /* number of the service's FLOOR_TABLE */
+    /* A page is a number of rows looked at, after an id; those whose time is over, and at the end the last one
+     * looked at, whatever it is. */
+    const struct pg_statement *all;
 };
-extern const struct method swept_method;
 
-/* The stored floor, and the time to go by (mesh/store/store_clock.h). */
-enum error sweep_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_floor_us,
-                      int64_t *ret_now_us);
+/* Parameters of a walk's statements, and their rows. */
+struct walk_range {
+    int64_t from_us, to_us; /* both included */
+};
+struct walk_page {
+    struct uuid after_id;
+    int64_t to_us;
+};
+struct walk_row {
+    struct uuid id;
+    int64_t at_us;
+};
+extern const struct pg_column walk_range_columns[], walk_page_columns[], walk_row_columns[];
+
+/* A sweep that is made, from run to run. Zeros but for the first three: it begins. */
+struct sweeper {
+    const struct sweep *sweep;
+    struct batch *batch;
+    void *owner;          /* of report and is_wanted */
+    int64_t seen_us;      /* where the last walk by time came to */
+    struct uuid after_id; /* as the walk over all */
+    unsigned runs;
+};
+
+enum error sweep_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena);
 
 #endif

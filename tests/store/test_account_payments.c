@@ -1,5 +1,6 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
 #include "account-svc/payment/payment_sweep.h"
+#include "mesh/store/sweep.h"
 #include "tests/support/check.h"
 #include "tests/support/store/call_fixture.h"
 #include "tests/support/store/pg_fixture.h"
@@ -680,9 +681,9 @@ END_TEST
 static int unserved;
 
 static bool
-is_served(void *unused, const char *provider)
+is_served(const struct provider_set *providers, const char *provider)
 {
-    (void)unused;
+    (void)providers;
     unserved += strcmp(provider, "gone") == 0;
     return strcmp(provider, "sandbox") == 0;
 }
@@ -691,6 +692,9 @@ is_served(void *unused, const char *provider)
 START_TEST(unserved_is_found)
 {
     static const struct pg_statement *statements[] = { &payment_overdue_providers, NULL };
+    const struct sweep sweep = { .statement = &payment_overdue_providers,
+                                 .report = payment_report_unserved };
+    struct sweeper sweeper = { .sweep = &sweep, .owner = &owner };
     struct pg *looker = pg_new(fixture.conninfo, "test", statements);
     struct arena *arena = arena_new();
 
@@ -700,12 +704,12 @@ START_TEST(unserved_is_found)
         ((struct create_payment *)test->call.op)->provider = i == 0 ? "gone" : "sandbox";
         expect(test, "");
     }
-    ck_assert_int_eq(pg_connect(looker), ERR_OK);
-    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served, NULL), ERR_OK);
+    owner.is_served = is_served;
+    ck_assert_int_eq(sweep_run(&sweeper, looker, arena), ERR_OK);
     ck_assert_int_eq(unserved, 0); /* it may be leased in a moment */
     pg_fixture_run(fixture.conninfo,
                    "UPDATE provider_task SET due_us = 1 WHERE provider IN ('gone', 'sandbox')");
-    ck_assert_int_eq(payment_sweep_unserved(looker, arena, is_served, NULL), ERR_OK);
+    ck_assert_int_eq(sweep_run(&sweeper, looker, arena), ERR_OK);
     ck_assert_int_eq(unserved, 1);
     pg_fixture_run(fixture.conninfo, "DELETE FROM provider_task WHERE provider = 'gone'");
     arena_free(arena);
@@ -728,8 +732,7 @@ START_TEST(signal_is_due_again)
         pg_fixture_run(fixture.conninfo, "UPDATE payment SET signal_due_us = 1");
         ck_assert_uint_eq(due_of(&payment_signals_due), 1);
         op->op.id = new_id();
-        op->payment_id = id;
-        op->version = version;
+        op->due = (struct signal_due){ id, version };
         expect(test, "");
         /* Of an older version there is nothing to say: the newest is due by itself. */
         ck_assert_uint_eq(due_of(&payment_signals_due), version == 1 ? 0 : 1);
@@ -764,15 +767,13 @@ END_TEST
 
 START_TEST(inbox_forgets_what_is_old)
 {
-    struct inbox_range old = { .received_before_us = clock_now_us() - 45 * DAY_US };
-
     ck_assert_int_eq(outcome_of(webhook("old", new_id(), OBSERVED_PENDING, 1)),
                      OBSERVE_UNKNOWN_PAYMENT);
     ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)),
                      OBSERVE_UNKNOWN_PAYMENT);
     pg_fixture_run(fixture.conninfo,
                    "UPDATE payment_inbox SET received_at_us = 1 WHERE key = 'sandbox old'");
-    ck_assert_uint_eq(rows_of(&payment_inbox_purge, &old), 1);
+    ck_assert_uint_eq(due_of(&payment_inbox_purge), 1);
     ck_assert_int_eq(outcome_of(webhook("new", new_id(), OBSERVED_PENDING, 1)), OBSERVE_DUPLICATE);
 }
 END_TEST

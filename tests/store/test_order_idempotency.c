@@ -1,6 +1,7 @@
 /* Idempotency-Keys on a real PostgreSQL: two servers with one key at the same moment make one order, a
  * server that dies before it answers is gone on for, the first answer stays, and yesterday's keys go. */
-#include "order-svc/order_sweep.h"
+#include "mesh/store/sweep.h"
+#include "order-svc/order.h"
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
 #include "tests/support/store/hot_fixture.h"
@@ -358,6 +359,8 @@ END_TEST
 START_TEST(the_keys_of_yesterday_are_forgotten)
 {
     struct pg *keeper = pg_new(fixture.conninfo, "keeper-test", order_statements);
+    const struct sweep forget = { .statement = &idempotency_forget };
+    struct sweeper sweeper = { .sweep = &forget };
     struct arena *arena = arena_new();
     struct uuid id = order_id();
     struct told told;
@@ -372,7 +375,7 @@ START_TEST(the_keys_of_yesterday_are_forgotten)
                    " INSERT INTO idempotency SELECT 'x' || i, '', gen_random_uuid(),"
                    " gen_random_uuid(), 0, 0, '', i FROM generate_series(1, 1234) AS i");
     ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(order_forget_keys(keeper, arena), ERR_OK);
+    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), ERR_OK);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM idempotency"), 1);
     ck_assert_int_eq(orders(), 2);
     ck_assert_int_eq(place(order_id(), "young", "g", 0).claim, CLAIM_MISMATCH);

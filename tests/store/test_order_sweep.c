@@ -96,12 +96,14 @@ swept(void)
 static int64_t
 store_floor(void)
 {
-    struct swept swept = { .op.id = order_id(), .table = ORDER_SWEEP, .name = ORDER_SWEEP_NAME };
+    struct floor_move move = { .op.id = order_id(),
+                               .table = ORDER_FLOOR,
+                               .name = ORDER_SWEEP_NAME };
 
-    if (order_sweep_floor(sweep, &swept.floor_seq, &swept.is_lower)) {
-        struct test_call *test = call_fixture_new(&swept_method);
+    if (order_sweep_floor(sweep, &move.floor_seq, &move.is_lower)) {
+        struct test_call *test = call_fixture_new(&floor_move_method);
 
-        *(struct swept *)test->call.op = swept;
+        *(struct floor_move *)test->call.op = move;
         run(test);
     }
     return pg_fixture_int(fixture.conninfo, "SELECT floor_seq FROM sweep WHERE name = 'start'");
@@ -539,16 +541,16 @@ static const struct {
 
 START_TEST(the_floor_goes_back_only_when_it_is_to)
 {
-    struct test_call *test = call_fixture_new(&swept_method);
+    struct test_call *test = call_fixture_new(&floor_move_method);
 
     pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_seq = %lld",
                    (long long)floors[_i].stored);
     test->call.op->id = order_id();
-    *(struct swept *)test->call.op = (struct swept){ .op = *test->call.op,
-                                                     .table = ORDER_SWEEP,
-                                                     .name = ORDER_SWEEP_NAME,
-                                                     .floor_seq = floors[_i].said,
-                                                     .is_lower = floors[_i].is_lower };
+    *(struct floor_move *)test->call.op = (struct floor_move){ .op = *test->call.op,
+                                                               .table = ORDER_FLOOR,
+                                                               .name = ORDER_SWEEP_NAME,
+                                                               .floor_seq = floors[_i].said,
+                                                               .is_lower = floors[_i].is_lower };
     run(test);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT floor_seq FROM sweep"),
                      floors[_i].then);

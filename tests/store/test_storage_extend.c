@@ -1,6 +1,5 @@
 /* Extend on a real PostgreSQL: a hold that was extended outlives the time it was made with, for the
  * sweep too, and the same request twice is one. */
-#include "storage-svc/storage_sweep.h"
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
 #include "tests/support/store/hot_fixture.h"
@@ -10,7 +9,8 @@
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;
-static struct storage_sweep walks; /* goes on from test to test */
+static struct sweeper sweeper = { .sweep =
+                                      &storage_tasks[0].sweep }; /* goes on from test to test */
 
 /* In the service the ops go through its queue; here they are done at once. */
 size_t
@@ -37,7 +37,7 @@ sweep(void)
     struct arena *arena = arena_new();
 
     ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(storage_sweep_run(&walks, keeper, arena), ERR_OK);
+    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), ERR_OK);
     arena_free(arena);
 }
 

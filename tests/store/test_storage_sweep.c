@@ -1,5 +1,4 @@
 /* The sweep that ends holds: thousands that end at once, and a database that goes away meanwhile. */
-#include "storage-svc/storage_sweep.h"
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
 #include "tests/support/store/pg_fixture.h"
@@ -9,8 +8,9 @@
 
 static struct pg_fixture fixture;
 static struct pg *store, *keeper;
-static struct storage_sweep walks; /* goes on from test to test */
-static size_t fail_from;           /* ops after so many of the run are answered STORE_DOWN */
+static struct sweeper sweeper = { .sweep =
+                                      &storage_tasks[0].sweep }; /* goes on from test to test */
+static size_t fail_from; /* ops after so many of the run are answered STORE_DOWN */
 static size_t ops_run;
 
 /* In the service the ops go through its queue; here they are done at once. */
@@ -42,7 +42,7 @@ sweep(enum error expected)
 
     ops_run = 0;
     ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(storage_sweep_run(&walks, keeper, arena), expected);
+    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), expected);
     arena_free(arena);
 }
 
