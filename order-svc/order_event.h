@@ -1,12 +1,12 @@
-/* order_event.h -- What the events of an order say, and the order that they add up to.
+/* order_event.h -- What the events of an order say.
  *
  * A payload has all registers of the order as they are after the event, so that a reader needs no
  * earlier one; those of an external payment (paymentId, paymentUrl, paymentExpiresAtUs) once it has
  * one. order.placed also has what never changes: the lines, the flow, the fingerprint of the request,
- * and the provider and returnUrl of an external payment. Folding the events of an order from the first on gives its row again, column by column.
+ * and the provider and returnUrl of an external payment. Applying the events of an order from the first on
+ * gives its row again, column by column (tests/support/order/order_fold.h).
  *
  * Thread    Plain data.
- * Memory    Texts of a folded order live in the arena.
  * Units     *_us microseconds since 1970 UTC.
  */
 #ifndef ORDER_EVENT_H
@@ -21,10 +21,5 @@ void order_event_write(const struct order *order, struct json_writer *writer);
 
 /* Adds the lines: "lines":[{"sku","quantity"}]. */
 void order_lines_write(const char *lines, struct json_writer *writer);
-
-/* Applies an event to *order (zeroed before the first). A payload that is not of an order, or not of
- * the next version, is a BAD_REQUEST. */
-enum error order_event_fold(const struct event *event, struct arena *arena, struct order *order,
-                            struct problem *problem);
 
 #endif

@@ -144,7 +144,4 @@ uint64_t start_fingerprint(const char *definition, const json_t *input);
  * Members that are empty, 0 or false are left out; times are numbers. */
 void instance_history(const struct instance *instance, struct json_writer *writer);
 
-/* Same in everything that folding makes? For tests. */
-bool instance_equal(const struct instance *a, const struct instance *b);
-
 #endif

@@ -194,17 +194,3 @@ instance_read(const char *text, size_t bytes, definition_find find, void *find_c
     *ret_instance = instance;
     return ERR_OK;
 }
-
-bool
-instance_equal(const struct instance *a, const struct instance *b)
-{
-    struct json_writer left = { 0 }, right = { 0 };
-    bool is_equal;
-
-    instance_write(a, &left);
-    instance_write(b, &right);
-    is_equal = left.bytes == right.bytes && memcmp(left.text, right.text, left.bytes) == 0;
-    json_writer_free(&left);
-    json_writer_free(&right);
-    return is_equal;
-}

@@ -3,6 +3,7 @@
 #include "order-svc/order_event.h"
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
+#include "tests/support/order/order_fold.h"
 #include "tests/support/store/hot_fixture.h"
 #include "tests/support/store/pg_fixture.h"
 

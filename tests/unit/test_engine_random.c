@@ -7,6 +7,7 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
+#include "tests/support/engine/equal.h"
 #include "tests/support/engine/random.h"
 
 #include <stdio.h>

@@ -10,6 +10,7 @@
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"
+#include "tests/support/engine/equal.h"
 #include "tests/support/engine/shipped.h"
 #include "tests/support/engine/world.h"
 

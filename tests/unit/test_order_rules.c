@@ -6,6 +6,7 @@
 #include "order-svc/order_event.h"
 #include "order-svc/order_saga.h"
 #include "tests/support/check.h"
+#include "tests/support/order/order_fold.h"
 
 #include <stdlib.h>
 #include <string.h>

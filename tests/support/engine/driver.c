@@ -1,4 +1,5 @@
 #include "tests/support/engine/driver.h"
+#include "tests/support/engine/equal.h"
 
 #include <jansson.h>
 #include <stdio.h>
