@@ -102,6 +102,7 @@ submit_op(void *owner, const struct method *method, const void *op,
     batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
+/* Has this program the provider in its configuration? */
 static bool
 is_served(const struct provider_set *providers, const char *name)
 {
@@ -169,7 +170,7 @@ log_counters(void *owner)
     payment_rpc_log_counts(&((struct parts *)owner)->payments);
 }
 
-/* Has this program the provider in its configuration? */
+/* Without an orchestrator nobody is told, and nobody is missed. */
 static bool
 has_signal(const void *owner)
 {

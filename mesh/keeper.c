@@ -2,6 +2,7 @@
  * and the partitions, which are a task like the others; each task with its own thread is one worker more.
  *
  * The thread sleeps in queue_take() on a queue that nobody fills: closing it wakes and ends the thread. */
+#define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "mesh/keeper.h"
 
 #include "mesh/base/clock.h"
@@ -10,11 +11,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define LOOK_US                                                                                    \
     (SECOND_US / 2) /* while may_run says no; and how late a jump of the clock is seen */
 #define PARTITIONS_US (3600 * SECOND_US)
 #define PARTITIONS_AGAIN_US (10 * SECOND_US)
+enum { END_SECONDS = 1 };        /* a statement that takes longer is broken off at the end */
 #define RARE_US (60 * SECOND_US) /* a connection that is used no more often is closed in between */
 
 /* A task and when it is due. */
@@ -192,18 +195,35 @@ keeper_open(const struct keeper_options *options)
     return keeper;
 }
 
+/* Most rounds take some milliseconds: they may end by themselves, which is no trouble to speak of. */
+static void
+workers_join(struct keeper *keeper)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_SECONDS;
+    for (size_t i = 0; i < keeper->worker_count; i++) {
+        pthread_t thread = keeper->workers[i].thread;
+
+        if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+            continue;
+        atomic_store(&keeper->is_over, true);
+        pthread_join(thread, NULL);
+    }
+}
+
 struct keeper *
 keeper_close(struct keeper *keeper)
 {
     if (keeper == NULL)
         return NULL;
-    atomic_store(&keeper->is_over, true);
     for (size_t i = 0; i < keeper->worker_count; i++)
         queue_close(keeper->workers[i].queue);
+    workers_join(keeper);
     for (size_t i = 0; i < keeper->worker_count; i++) {
         struct worker *worker = &keeper->workers[i];
 
-        pthread_join(worker->thread, NULL);
         worker->pg = pg_free(worker->pg);
         worker->queue = queue_free(worker->queue);
         free(worker->turns);

@@ -46,7 +46,7 @@ extern const struct pg_statement *const keeper_statements[];
 
 struct keeper *keeper_open(const struct keeper_options *options);
 
-/* Breaks off a statement that is under way; ops that are, it waits for. NULL is fine. Returns NULL. */
+/* A statement that goes on for a second more is broken off; for ops that are under way it waits. NULL is fine. Returns NULL. */
 struct keeper *keeper_close(struct keeper *keeper);
 
 #endif
