@@ -1,3 +1,4 @@
+/* utf8.c -- One character at a time: its length by its first byte, then what its bytes make together. */
 #include "mesh/base/utf8.h"
 #include "mesh/base/arena.h"
 
@@ -35,6 +36,7 @@ utf8_bytes(const char *text, size_t bytes)
             return 0;
         point = point << 6 | ((unsigned char)text[i] & 0x3f);
     }
+    /* Overlong forms, what is beyond Unicode, and surrogates, which are UTF-16's alone. */
     if (point < least || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
         return 0;
     return count;
