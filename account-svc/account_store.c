@@ -3,12 +3,11 @@
 #include "account-svc/ledger/ledger_hold.h"
 #include "account-svc/payment/payment_op.h"
 
-static const struct batch_table tables[] = {
-    [LEDGER_OP] = OP_TABLE,        [LEDGER_TRANSFER] = TRANSFER_TABLE,
-    [LEDGER_HOLD] = FUNDS_TABLE,   [LEDGER_ACCOUNT] = ACCOUNT_TABLE,
-    [PAYMENT_INBOX] = INBOX_TABLE, [PAYMENT_PAYMENT] = PAYMENT_TABLE,
-    [PAYMENT_TASK] = TASK_TABLE,
-};
+_Static_assert((int)PAYMENT_TABLES_BEGIN == (int)LEDGER_TABLES_END, "one noun behind the other");
+
+static const struct batch_table tables[] = { [TABLE_OF_OPS] = OP_TABLE, /* of both */
+                                             LEDGER_TABLES,
+                                             PAYMENT_TABLES };
 
 const struct batch_service account_service = {
     .name = "account-svc",

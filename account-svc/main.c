@@ -3,8 +3,9 @@
  *   ledger_rpc.c      the ledger's requests as callers see them: the table of methods
  *   ledger.c          its rules: Transfer, TopUp, Charge, Refund
  *   ledger_hold.c     two-phase: HoldFunds, PostHold, VoidHold
- *   ledger_chart.def  the chart of accounts
+ *   account_chart.c   the chart of accounts: the ledger is a library and knows none
  *   ledger_store.c    its tables, all SQL
+ *   ledger.sql        what must hold always of them, and ledger_check(), which recomputes all balances
  *
  *   payment_rpc.c     payments' requests: the table of methods
  *   payment.c         the registers of a payment and the one reducer that moves them
@@ -23,11 +24,12 @@
  *   provider_lane.c   how much may be asked of one: its rate, its health
  *
  *   account_store.c   all tables in one order: both services share one batch
- *   schema.sql        what must hold always, and ledger_check(), which recomputes all balances
+ *   schema.sql        what must hold always of payments, behind ledger.sql
  *
  * After each COMMIT the sagas of changed payments are told, and the provider thread is woken when a
  * task has become due.
  */
+#include "account-svc/account.h"
 #include "account-svc/ledger/ledger_hold.h"
 #include "account-svc/payment/payment_rpc.h"
 #include "account-svc/payment/payment_signal.h"

@@ -213,7 +213,7 @@ cancel_decide(void *op, struct batch_rows *rows)
         order_news(order, "order.cancel-requested", &cancel->op, rows);
         batch_changed(rows, order);
     }
-    op_record(rows, ORDER_OP, &cancel->op, "Cancel");
+    op_record(rows, &cancel->op, "Cancel");
 }
 
 void
@@ -250,7 +250,7 @@ ask_saga_decide(void *op, struct batch_rows *rows)
         order->is_saga_wanted = true;
         batch_changed(rows, order);
     }
-    op_record(rows, ORDER_OP, &ask->op, "AskSaga");
+    op_record(rows, &ask->op, "AskSaga");
 }
 
 void
@@ -314,7 +314,7 @@ mark_waiting_decide(void *op, struct batch_rows *rows)
         order->payment_expires_at_us = mark->payment_expires_at_us;
         mark_save(mark, order, rows);
     }
-    op_record(rows, ORDER_OP, &mark->op, "MarkWaiting");
+    op_record(rows, &mark->op, "MarkWaiting");
 }
 
 void
@@ -330,7 +330,7 @@ mark_paid_decide(void *op, struct batch_rows *rows)
             problem_set(&mark->op.problem, ERR_TOO_LATE, "order_id", "this order is %s: %s",
                         order_status_name(order->status), order->failure_reason);
     }
-    op_record(rows, ORDER_OP, &mark->op, "MarkPaid");
+    op_record(rows, &mark->op, "MarkPaid");
 }
 
 /* Moves the order to FAILED, if it can still fail. */
@@ -358,7 +358,7 @@ mark_failed_decide(void *op, struct batch_rows *rows)
             order->total_minor = mark->total_minor;
         order_fail(order, mark->failure_reason, mark->failure_detail, &mark->op, rows);
     }
-    op_record(rows, ORDER_OP, &mark->op, "MarkFailed");
+    op_record(rows, &mark->op, "MarkFailed");
 }
 
 void

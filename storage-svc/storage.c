@@ -77,7 +77,7 @@ put_product_decide(void *op, struct batch_rows *rows)
         product->currency = batch_keep(rows, put->currency);
         product->unit_price_minor = put->unit_price_minor;
     }
-    op_record(rows, STORAGE_OP, &put->op, "PutProduct");
+    op_record(rows, &put->op, "PutProduct");
 }
 
 void
@@ -117,7 +117,7 @@ restock_decide(void *op, struct batch_rows *rows)
         product_check(product);
         batch_changed(rows, product);
     }
-    op_record(rows, STORAGE_OP, &restock->op, "Restock");
+    op_record(rows, &restock->op, "Restock");
 }
 
 void
@@ -322,7 +322,7 @@ confirm_decide(void *op, struct batch_rows *rows)
                        "this hold expired, and what it held was taken since");
     else if (hold->state != HOLD_CONFIRMED)
         hold_move(hold, HOLD_CONFIRMED, rows);
-    op_record(rows, STORAGE_OP, &confirm->op, "Confirm");
+    op_record(rows, &confirm->op, "Confirm");
 }
 
 void
@@ -354,7 +354,7 @@ release_decide(void *op, struct batch_rows *rows)
         hold_bury(rows, release->hold_id);
     else if (hold != NULL && hold->state != HOLD_RELEASED && hold->state != HOLD_REFUSED)
         hold_move(hold, HOLD_RELEASED, rows);
-    op_record(rows, STORAGE_OP, &release->op, "Release");
+    op_record(rows, &release->op, "Release");
 }
 
 /* ---- Extend ---- */
@@ -385,7 +385,7 @@ extend_decide(void *op, struct batch_rows *rows)
         hold->until_us = extend->until_us;
         batch_changed(rows, hold);
     }
-    op_record(rows, STORAGE_OP, &extend->op, "Extend");
+    op_record(rows, &extend->op, "Extend");
 }
 
 void

@@ -8,19 +8,14 @@
 
 /* ---- accounts ---- */
 
-static const struct account_kind chart[] = {
-#define ACCOUNT_KIND(kind, normal, overdraft) { kind, ACCOUNT_##normal, OVERDRAFT_##overdraft },
-#include "account-svc/ledger/ledger_chart.def"
-};
-
 const struct account_kind *
 account_kind_find(const char *name)
 {
     size_t bytes = strcspn(name, "/");
 
-    for (size_t i = 0; i < sizeof chart / sizeof *chart; i++) {
-        if (strlen(chart[i].kind) == bytes && memcmp(chart[i].kind, name, bytes) == 0)
-            return &chart[i];
+    for (const struct account_kind *kind = ledger_chart; kind->kind != NULL; kind++) {
+        if (strlen(kind->kind) == bytes && memcmp(kind->kind, name, bytes) == 0)
+            return kind;
     }
     return NULL;
 }
@@ -102,7 +97,7 @@ open_account_decide(void *op, struct batch_rows *rows)
     struct open_account *open = op;
 
     account_find_or_make(rows, open->key);
-    op_record(rows, LEDGER_OP, &open->op, "OpenAccount");
+    op_record(rows, &open->op, "OpenAccount");
 }
 
 void
@@ -111,7 +106,7 @@ open_wallet_decide(void *op, struct batch_rows *rows)
     struct open_account *open = op;
 
     account_find_or_make(rows, open->key);
-    op_record(rows, LEDGER_OP, &open->op, "OpenWallet");
+    op_record(rows, &open->op, "OpenWallet");
 }
 
 void
@@ -394,7 +389,7 @@ refund_decide(void *op, struct batch_rows *rows)
                        charge->kind);
     else if (charge == NULL && !id_is_too_old(refund->charge_id, refund->op.now_us))
         charge_bury(rows, refund);
-    op_record(rows, LEDGER_OP, &refund->op, "Refund");
+    op_record(rows, &refund->op, "Refund");
 }
 
 void

@@ -8,13 +8,26 @@
  * Accounts are found by one key, name and currency: "wallet/alice JPY". The currency is always the
  * last three bytes, whatever the owner is called.
  *
+ * It is a library. A program that links it has LEDGER_TABLES behind its table of ops, its own tables from
+ * LEDGER_TABLES_END on, ledger/ledger.sql in its schema, and defines its chart of accounts. Wallets, top-ups and
+ * charges need the kinds of their accounts in the chart; where one is not, they are refused.
+ *
  * Thread    touch, decide, answer: the store thread (mesh/store/batch.h).
  * Units     *_minor minor units of the account's currency; *_us microseconds since 1970 UTC.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
 
-#include "account-svc/account.h"
+#include "mesh/store/op.h"
+#include "mesh/store/reader.h"
+
+/* The numbers of its tables, in the order of loading, locking and saving. */
+enum ledger_table {
+    LEDGER_TRANSFER = TABLE_OF_OPS + 1,
+    LEDGER_HOLD, /* names accounts */
+    LEDGER_ACCOUNT,
+    LEDGER_TABLES_END
+};
 
 enum {
     ACCOUNT_BYTES_MAX = 96,
@@ -31,13 +44,23 @@ enum {
 
 /* As in the account table. */
 enum account_side { ACCOUNT_DEBIT = 1, ACCOUNT_CREDIT = 2 };
-enum account_overdraft { OVERDRAFT_NEVER, OVERDRAFT_BY_UNDO, OVERDRAFT_ALWAYS };
+enum account_overdraft {
+    OVERDRAFT_NEVER, /* not even to undo something */
+    OVERDRAFT_BY_UNDO, /* Transfer is refused, a Refund is not: an undo is never refused for business reasons */
+    OVERDRAFT_ALWAYS, /* it stands for what is outside of these books */
+};
 
+/* An account takes both with it into its row when it is made, where a constraint reads them; a later
+ * change of the chart goes for accounts made later. */
 struct account_kind {
-    const char *kind;
+    const char
+        *kind; /* of 31 bytes at most: with "/" and an owner of 64 that makes the 96 of a name */
     enum account_side normal;
     enum account_overdraft overdraft;
 };
+
+/* The program's: it defines this table, which ends with a row of zeros. */
+extern const struct account_kind ledger_chart[];
 
 /* The kind of an account by its name or key; NULL: the chart has none such. */
 const struct account_kind *account_kind_find(const char *name);
@@ -175,7 +198,7 @@ enum error move_check(struct move *move, struct batch_rows *rows, struct side de
 void ledger_post(struct batch_rows *rows, struct account *debit, struct account *credit,
                  int64_t amount_minor);
 
-/* ---- tables, for account_store.c ---- */
+/* ---- tables, for the program's list ---- */
 
 extern const struct pg_statement transfer_load, transfer_locked, transfer_insert, transfer_update;
 extern const struct pg_statement account_load, account_locked, account_insert, account_update;

@@ -71,7 +71,7 @@ hold_funds_decide(void *op, struct batch_rows *rows)
     else if (move_check(move, rows, (struct side){ .field = "debit_account" },
                         (struct side){ .field = "credit_account" }) == ERR_OK)
         funds_make(hold, rows);
-    op_record(rows, LEDGER_OP, &move->op, "HoldFunds");
+    op_record(rows, &move->op, "HoldFunds");
 }
 
 void
@@ -165,7 +165,7 @@ post_funds_decide(void *op, struct batch_rows *rows)
     }
     if (post_check(post, funds, amount_minor) != ERR_OK ||
         !funds_post(post, funds, amount_minor, rows)) {
-        op_record(rows, LEDGER_OP, &post->op, "PostHold");
+        op_record(rows, &post->op, "PostHold");
         return;
     }
     transfer_make(rows, post, funds, amount_minor); /* which is the record */
@@ -209,7 +209,7 @@ void_funds_decide(void *op, struct batch_rows *rows)
                        "the money has moved: a Transfer moves it back");
     else if (funds != NULL && funds->state != FUNDS_VOIDED)
         funds_free(funds, FUNDS_VOIDED, rows);
-    op_record(rows, LEDGER_OP, &end->op, "VoidHold");
+    op_record(rows, &end->op, "VoidHold");
 }
 
 void

@@ -78,6 +78,10 @@ extern const struct pg_statement funds_load, funds_locked, funds_insert, funds_u
     .key_offset = offsetof(struct funds, id), .load = &funds_load, .locked = &funds_locked, .insert = &funds_insert, \
     .update = &funds_update, .follow = funds_follow, \
 }
+
+/* All of them; for a program's list of tables. */
+#define LEDGER_TABLES \
+    [LEDGER_TRANSFER] = TRANSFER_TABLE, [LEDGER_HOLD] = FUNDS_TABLE, [LEDGER_ACCOUNT] = ACCOUNT_TABLE
 /* clang-format on */
 
 #endif

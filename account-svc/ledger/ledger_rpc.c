@@ -68,6 +68,9 @@ wallet_decode(struct problem *problem, const char *customer_id, const char *curr
     if (check_customer(problem, "customer_id", customer_id) != ERR_OK ||
         check_currency(problem, "currency", currency) != ERR_OK)
         return problem->error;
+    if (account_kind_find("wallet") == NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, "customer_id",
+                           "'wallet' is no kind of account in the chart");
     *ret_key = account_key(arena, "wallet", customer_id, currency);
     return ERR_OK;
 }
@@ -228,9 +231,11 @@ topup_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         wallet_decode(problem, request->customer_id, request->currency, arena,
                       &topup->credit_key) != ERR_OK ||
         check_range(problem, "amount_minor", topup->amount_minor, 1, AMOUNT_MINOR_MAX) != ERR_OK ||
-        check_text(problem, "reference", topup->reference, 0, LEDGER_REFERENCE_BYTES_MAX) != ERR_OK)
+        check_text(problem, "reference", topup->reference, 0, LEDGER_REFERENCE_BYTES_MAX) !=
+            ERR_OK ||
+        account_decode(problem, "", "world/topups", request->currency, arena, &topup->debit_key) !=
+            ERR_OK)
         return problem->error;
-    topup->debit_key = account_key(arena, "world", "topups", request->currency);
     topup->op.fingerprint = move_fingerprint(topup, SEED_TOPUP);
     return ERR_OK;
 }
@@ -259,9 +264,11 @@ charge_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
         wallet_decode(problem, request->customer_id, request->currency, arena,
                       &charge->debit_key) != ERR_OK ||
         check_range(problem, "amount_minor", charge->amount_minor, 0, AMOUNT_MINOR_MAX) != ERR_OK ||
-        check_text(problem, "order_id", charge->reference, 0, LEDGER_REFERENCE_BYTES_MAX) != ERR_OK)
+        check_text(problem, "order_id", charge->reference, 0, LEDGER_REFERENCE_BYTES_MAX) !=
+            ERR_OK ||
+        account_decode(problem, "", "clearing/orders", request->currency, arena,
+                       &charge->credit_key) != ERR_OK)
         return problem->error;
-    charge->credit_key = account_key(arena, "clearing", "orders", request->currency);
     charge->op.fingerprint = move_fingerprint(charge, SEED_CHARGE);
     return ERR_OK;
 }

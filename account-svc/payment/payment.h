@@ -23,9 +23,18 @@
 #ifndef PAYMENT_H
 #define PAYMENT_H
 
-#include "account-svc/account.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
+#include "mesh/store/op.h"
+#include "mesh/store/reader.h"
+
+/* The numbers of its tables in the program's list, in the order of loading, locking and saving. */
+enum payment_table {
+    PAYMENT_TABLES_BEGIN = 4, /* the ledger's are before */
+    PAYMENT_INBOX = PAYMENT_TABLES_BEGIN,
+    PAYMENT_PAYMENT,
+    PAYMENT_TASK,
+};
 
 enum {
     PAYMENT_DESCRIPTION_BYTES_MAX = 200,

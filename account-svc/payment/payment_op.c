@@ -168,7 +168,7 @@ create_payment_decide(void *op, struct batch_rows *rows)
     if (batch_find_uuid(rows, PAYMENT_PAYMENT, create->op.id) != NULL)
         problem_refuse(&create->op.problem, "PAYMENT_ABANDONED", NULL,
                        "this was abandoned before it arrived");
-    op_record(rows, LEDGER_OP, &create->op, "CreatePayment");
+    op_record(rows, &create->op, "CreatePayment");
     if (create->op.problem.error != ERR_OK)
         return;
     payment = payment_make(create, rows);
@@ -339,14 +339,14 @@ void
 abandon_payment_decide(void *op, struct batch_rows *rows)
 {
     undo_decide(op, rows, payment_abandon);
-    op_record(rows, LEDGER_OP, op, "AbandonPayment");
+    op_record(rows, op, "AbandonPayment");
 }
 
 void
 refund_payment_decide(void *op, struct batch_rows *rows)
 {
     undo_decide(op, rows, payment_return);
-    op_record(rows, LEDGER_OP, op, "RefundPayment");
+    op_record(rows, op, "RefundPayment");
 }
 
 /* False: with the reason. */
@@ -383,7 +383,7 @@ settle_payment_decide(void *op, struct batch_rows *rows)
         changes |= payment_replan(subject.payment, subject.task, subject.arena, settle->op.now_us);
         subject_end(&subject, changes);
     }
-    op_record(rows, LEDGER_OP, op, "SettlePayment");
+    op_record(rows, op, "SettlePayment");
 }
 
 /* What is older than records are kept can no longer arrive: it is abandoned. */
@@ -419,7 +419,7 @@ tell_payment_decide(void *op, struct batch_rows *rows)
         payment_tell_again(payment, tell->op.now_us);
         batch_changed(rows, payment);
     }
-    op_record(rows, LEDGER_OP, &tell->op, "TellPayment");
+    op_record(rows, &tell->op, "TellPayment");
 }
 
 void

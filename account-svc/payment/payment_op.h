@@ -226,6 +226,10 @@ extern const struct pg_statement task_load, task_locked, task_insert, task_updat
     .key_offset = offsetof(struct task, payment_id), .load = &task_load, .locked = &task_locked, \
     .insert = &task_insert, .update = &task_update, \
 }
+
+/* All of them; for the program's list of tables. */
+#define PAYMENT_TABLES \
+    [PAYMENT_INBOX] = INBOX_TABLE, [PAYMENT_PAYMENT] = PAYMENT_TABLE, [PAYMENT_TASK] = TASK_TABLE
 /* clang-format on */
 
 #endif

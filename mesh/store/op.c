@@ -31,9 +31,9 @@ const struct pg_statement op_insert = {
 };
 
 void
-op_record(struct batch_rows *rows, size_t table, const struct op *op, const char *method)
+op_record(struct batch_rows *rows, const struct op *op, const char *method)
 {
-    struct op_row *row = batch_add_uuid(rows, table, op->id);
+    struct op_row *row = batch_add_uuid(rows, TABLE_OF_OPS, op->id);
 
     batch_record_fill(rows, &row->record, op);
     row->method = method;

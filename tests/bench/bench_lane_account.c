@@ -1,3 +1,4 @@
+#include "account-svc/account.h"
 #include "account-svc/ledger/ledger.h"
 #include "mesh/base/clock.h"
 #include "tests/bench/bench_lane.h"

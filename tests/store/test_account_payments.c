@@ -1,4 +1,5 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
+#include "account-svc/account.h"
 #include "account-svc/payment/payment_sweep.h"
 #include "mesh/store/sweep.h"
 #include "tests/support/check.h"

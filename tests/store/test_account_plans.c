@@ -1,5 +1,6 @@
 /* How PostgreSQL does account-svc's statements, the ledger's and the payments': by their keys, whatever
  * the statistics say. */
+#include "account-svc/account.h"
 #include "account-svc/payment/payment_op.h"
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/store/plan_fixture.h"

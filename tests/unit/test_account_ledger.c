@@ -1,4 +1,5 @@
 /* test_account_ledger.c -- The rules by which money moves, without a database. */
+#include "account-svc/account.h"
 #include "account-svc/ledger/ledger.h"
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
@@ -165,8 +166,8 @@ START_TEST(account_is_opened_once)
     ck_assert_int_eq(again.account.credits_minor, 7);
     ck_assert_int_eq(again.account.normal, ACCOUNT_CREDIT);
     ck_assert_int_eq(again.account.overdraft, OVERDRAFT_NEVER);
-    ck_assert_ptr_nonnull(batch_find_uuid(rows, LEDGER_OP, open.op.id));
-    ck_assert_ptr_nonnull(batch_find_uuid(rows, LEDGER_OP, again.op.id));
+    ck_assert_ptr_nonnull(batch_find_uuid(rows, TABLE_OF_OPS, open.op.id));
+    ck_assert_ptr_nonnull(batch_find_uuid(rows, TABLE_OF_OPS, again.op.id));
 }
 END_TEST
 
@@ -346,7 +347,7 @@ START_TEST(refund_is_decided)
     made = transfer_of(refund.op.id);
     ck_assert_msg((made != NULL) == refunds[_i].reverses, "%s: reversal", refunds[_i].what);
     /* The reversal is the record, and otherwise there is one in op. */
-    ck_assert_msg((batch_find_uuid(rows, LEDGER_OP, refund.op.id) != NULL) == (made == NULL),
+    ck_assert_msg((batch_find_uuid(rows, TABLE_OF_OPS, refund.op.id) != NULL) == (made == NULL),
                   "%s: record", refunds[_i].what);
     if (made != NULL) {
         const struct transfer *charge = transfer_of(charge_id);

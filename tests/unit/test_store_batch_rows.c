@@ -100,7 +100,7 @@ START_TEST(record_tells_the_decision)
     batch_rows_touch_records(rows, op.id);
     ck_assert_ptr_null(batch_rows_record(rows, op.id));
     problem_refuse(&op.problem, "TOO_LOW", NULL, "it is %d", 3);
-    op_record(rows, COUNTER_OP, &op, "Add");
+    op_record(rows, &op, "Add");
     record = batch_rows_record(rows, op.id);
     ck_assert_uint_eq(record->fingerprint, 7);
     ck_assert_str_eq(record->reason, "TOO_LOW");

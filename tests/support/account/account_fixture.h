@@ -5,6 +5,7 @@
 #ifndef TESTS_SUPPORT_ACCOUNT_ACCOUNT_FIXTURE_H
 #define TESTS_SUPPORT_ACCOUNT_ACCOUNT_FIXTURE_H
 
+#include "account-svc/account.h"
 #include "account-svc/ledger/ledger.h"
 #include "tests/support/check.h"
 #include "tests/support/store/call_fixture.h"

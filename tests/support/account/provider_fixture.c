@@ -1,4 +1,5 @@
 #include "tests/support/account/provider_fixture.h"
+#include "account-svc/account.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

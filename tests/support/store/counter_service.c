@@ -159,7 +159,7 @@ add_decide(void *op, struct batch_rows *rows)
         if (!uuid_is_nil(add->note_id))
             add_note(add, rows);
     }
-    op_record(rows, COUNTER_OP, &add->op, "Add");
+    op_record(rows, &add->op, "Add");
 }
 
 static void
