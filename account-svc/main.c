@@ -7,7 +7,6 @@
  *   ledger_store.c    its tables, all SQL
  *   ledger.sql        what must hold always of them, and ledger_check(), which recomputes all balances
  *
- *   payment_rpc.c     payments' requests: the table of methods
  *   payment.c         the registers of a payment and the one reducer that moves them
  *   payment_plan.c    what is to be asked of its provider next: a table of rules
  *   payment_learn.c   leases of such tasks, and what they bring: a table of what follows no answer
@@ -23,6 +22,7 @@
  *   provider_thread.c does the tasks: asks providers over HTTP
  *   provider_lane.c   how much may be asked of one: its rate, its health
  *
+ *   payment_rpc.c     payments' requests: the table of methods; knows payments and providers
  *   account_store.c   all tables in one order: both services share one batch
  *   schema.sql        what must hold always of payments, behind ledger.sql
  *
@@ -30,8 +30,8 @@
  * task has become due.
  */
 #include "account-svc/account.h"
+#include "account-svc/edge/payment_rpc.h"
 #include "account-svc/ledger/ledger_hold.h"
-#include "account-svc/payment/payment_rpc.h"
 #include "account-svc/payment/payment_signal.h"
 #include "account-svc/payment/payment_sweep.h"
 #include "account-svc/provider/provider_thread.h"
@@ -44,7 +44,7 @@
 
 /* What the program has beside a service's usual parts. */
 struct parts {
-    struct payment_owner payments; /* first: ops go by it, and the ledger's by nothing */
+    struct payment_edge payments; /* first: ops go by it, and the ledger's by nothing */
     const char *provider_config, *saga_address; /* flags */
     int64_t signals_max;
     struct batch *batch;
@@ -104,22 +104,6 @@ submit_op(void *owner, const struct method *method, const void *op,
     batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
-/* Has this program the provider in its configuration? */
-static bool
-is_served(const struct provider_set *providers, const char *name)
-{
-    return provider_find(providers, name) != NULL;
-}
-
-/* As its adapter says. Of one that is not configured any more nothing can be asked. */
-static const struct pace *
-pace_of(const struct provider_set *providers, const char *name)
-{
-    const struct provider *provider = provider_find(providers, name);
-
-    return provider == NULL ? NULL : provider->adapter->pace;
-}
-
 /* Without an orchestrator nobody is told; payments go on. */
 static enum error
 open_signal(struct parts *parts)
@@ -147,9 +131,7 @@ start(void *owner, struct service *service)
         error = open_signal(parts);
     if (error != ERR_OK)
         return error;
-    parts->payments.providers = parts->providers;
-    parts->payments.pace_of = pace_of;
-    parts->payments.is_served = is_served;
+    payment_edge_init(&parts->payments, parts->providers);
     options.providers = parts->providers;
     parts->thread = provider_thread_open(&options);
     return ERR_OK;
@@ -169,7 +151,7 @@ stop(void *owner)
 static void
 log_counters(void *owner)
 {
-    payment_rpc_log_counts(&((struct parts *)owner)->payments);
+    payment_edge_log_counts(&((struct parts *)owner)->payments);
 }
 
 /* Without an orchestrator nobody is told, and nobody is missed. */

@@ -21,8 +21,7 @@ pace_of(const struct op *op, const char *provider)
 {
     const struct payment_owner *owner = op->owner;
 
-    return owner == NULL || owner->pace_of == NULL ? NULL
-                                                   : owner->pace_of(owner->providers, provider);
+    return owner == NULL || owner->pace_of == NULL ? NULL : owner->pace_of(owner, provider);
 }
 
 static bool

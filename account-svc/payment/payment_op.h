@@ -8,10 +8,6 @@
 
 #include "account-svc/payment/payment.h"
 
-#include <stdatomic.h>
-
-struct provider_set; /* account-svc/provider/provider.h */
-
 /* ---- ops of callers ---- */
 
 struct create_payment {
@@ -36,16 +32,13 @@ enum observe_outcome {
 };
 const char *observe_outcome_word(enum observe_outcome outcome);
 
-/* The owner of all these ops (op.owner); it outlives the last one. Where it is NULL, as in tests, no pace is
- * known. */
+/* What these ops ask their owner (op.owner), which begins with it and outlives the last one. Where there is none,
+ * as in tests, no pace is known. */
 struct payment_owner {
-    const struct provider_set *providers; /* that are configured */
     /* Whose pace is kept. NULL, or an answer of NULL: payment_pace. */
-    const struct pace *(*pace_of)(const struct provider_set *providers, const char *name);
-    bool (*is_served)(const struct provider_set *providers,
-                      const char *name); /* it is one of them */
-    /* Webhooks of each that were answered so since the start; OBSERVE_NONE: those that were refused. */
-    atomic_uint_fast64_t webhooks[PROVIDERS_MAX][OBSERVE_COUNT];
+    const struct pace *(*pace_of)(const struct payment_owner *owner, const char *provider);
+    /* Is the provider one of those that are configured? */
+    bool (*is_served)(const struct payment_owner *owner, const char *provider);
 };
 
 struct observe_payment {
@@ -201,7 +194,6 @@ extern const struct pg_statement payment_tasks_due, payment_give_ups_due, paymen
     payment_signals_late, payment_inbox_purge, payment_overdue_providers;
 extern const struct read payment_reads[];
 extern const struct pg_statement *const payment_statements[];
-extern const struct method payment_methods[]; /* payment_rpc.c */
 
 /* ---- tables, for account_store.c ---- */
 

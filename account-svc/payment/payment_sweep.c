@@ -25,7 +25,7 @@ payment_report_unserved(void *owner, const void *rows, size_t count)
     const struct overdue_provider *overdue = rows;
 
     for (size_t i = 0; i < count; i++) {
-        if (!payments->is_served(payments->providers, overdue[i].provider))
+        if (!payments->is_served(payments, overdue[i].provider))
             log_error("provider=%s event=PROVIDER_NOT_CONFIGURED"
                       " because=\"its payments are overdue to be asked about, and this program "
                       "does not know it\""

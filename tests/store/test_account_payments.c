@@ -1,5 +1,6 @@
 /* Payments on a real PostgreSQL: what the tables hold after each op, and after its repeat. */
 #include "account-svc/account.h"
+#include "account-svc/edge/payment_rpc.h"
 #include "account-svc/payment/payment_sweep.h"
 #include "mesh/store/sweep.h"
 #include "tests/support/check.h"
@@ -236,12 +237,12 @@ START_TEST(create_pay_and_return)
 END_TEST
 
 static const struct pace *
-pace_of_slow(const struct provider_set *providers, const char *provider)
+pace_of_slow(const struct payment_owner *payments, const char *provider)
 {
     static const struct poll_step overdue[] = { { .count = 0, .gap_us = 7000 * SECOND_US } };
     static const struct pace slow = { .watched_gap_us = SECOND_US, .overdue = overdue };
 
-    (void)providers;
+    (void)payments;
     return strcmp(provider, "slow") == 0 ? &slow : NULL;
 }
 
@@ -682,9 +683,9 @@ END_TEST
 static int unserved;
 
 static bool
-is_served(const struct provider_set *providers, const char *provider)
+is_served(const struct payment_owner *payments, const char *provider)
 {
-    (void)providers;
+    (void)payments;
     unserved += strcmp(provider, "gone") == 0;
     return strcmp(provider, "sandbox") == 0;
 }

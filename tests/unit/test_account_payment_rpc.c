@@ -1,5 +1,5 @@
 /* test_account_payment_rpc.c -- Webhooks as they come from the wire: who is believed, and how they are counted. */
-#include "account-svc/payment/payment_rpc.h"
+#include "account-svc/edge/payment_rpc.h"
 #include "account-svc/provider/provider_webhook.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
@@ -18,7 +18,7 @@
 
 static struct arena *arena;
 static struct provider_set set;
-static struct payment_owner owner;
+static struct payment_edge edge;
 
 static void
 set_up(void)
@@ -32,7 +32,7 @@ set_up(void)
     set.providers[1].adapter = &provider_sandbox;
     ck_assert(webhook_secret_read(SECRET, &set.providers[1].secrets[0]));
     set.providers[1].secret_count = 1;
-    owner = (struct payment_owner){ .providers = &set };
+    payment_edge_init(&edge, &set);
 }
 
 static void
@@ -98,7 +98,7 @@ decode(const char *provider, const char *signature, const char *body,
     request.request_id = ID;
     request.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_WEBHOOK;
     request.webhook = &webhook;
-    *ret_observe = (struct observe_payment){ .op.owner = &owner };
+    *ret_observe = (struct observe_payment){ .op.owner = &edge };
     return method_find("Observe")->decode(&request.base, arena, ret_observe);
 }
 
@@ -116,7 +116,7 @@ answer(struct observe_payment *observe, enum observe_outcome outcome)
 /* A verified event of a type unheard of is taken (so that it is not sent again) and counted. */
 START_TEST(webhooks_are_counted)
 {
-    atomic_uint_fast64_t *other = owner.webhooks[0], *shop = owner.webhooks[1];
+    atomic_uint_fast64_t *other = edge.webhooks[0], *shop = edge.webhooks[1];
     struct observe_payment observe;
 
     ck_assert_int_eq(decode("shop", GOOD, BODY, &observe), ERR_OK);
@@ -132,7 +132,7 @@ START_TEST(webhooks_are_counted)
     ck_assert_uint_eq(atomic_load(&other[OBSERVE_NONE]), 1);
     ck_assert_uint_eq(atomic_load(&other[OBSERVE_IGNORED]), 0);
     ck_assert_int_eq(decode("nobody", GOOD, BODY, &observe), ERR_NOT_FOUND);
-    payment_rpc_log_counts(&owner);
+    payment_edge_log_counts(&edge);
 }
 END_TEST
 
@@ -140,13 +140,13 @@ END_TEST
 START_TEST(owners_are_apart)
 {
     static struct provider_set nobody;
-    struct payment_owner first = owner;
+    struct payment_edge first = edge;
     struct observe_payment observe;
 
     ck_assert_int_eq(decode("shop", "v1,AAAA", BODY, &observe), ERR_BAD_SIGNATURE);
-    ck_assert_uint_eq(atomic_load(&owner.webhooks[1][OBSERVE_NONE]), 1);
+    ck_assert_uint_eq(atomic_load(&edge.webhooks[1][OBSERVE_NONE]), 1);
     ck_assert_uint_eq(atomic_load(&first.webhooks[1][OBSERVE_NONE]), 0);
-    owner.providers = &nobody;
+    edge.providers = &nobody;
     ck_assert_int_eq(decode("shop", GOOD, BODY, &observe), ERR_NOT_FOUND);
 }
 END_TEST
@@ -257,7 +257,7 @@ static const struct {
 START_TEST(currency_of_a_provider)
 {
     Sagamesh__Payment__V1__CreateRequest request = SAGAMESH__PAYMENT__V1__CREATE_REQUEST__INIT;
-    struct create_payment create = { .op.owner = &owner };
+    struct create_payment create = { .op.owner = &edge };
     enum error error;
 
     request.request_id = ID;

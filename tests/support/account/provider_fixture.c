@@ -1,5 +1,6 @@
 #include "tests/support/account/provider_fixture.h"
 #include "account-svc/account.h"
+#include "account-svc/edge/payment_rpc.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

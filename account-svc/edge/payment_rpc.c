@@ -3,7 +3,7 @@
  * A webhook is verified where it is decoded: that is computing, not waiting, and what does not verify
  * never reaches the store.
  */
-#include "account-svc/payment/payment_rpc.h"
+#include "account-svc/edge/payment_rpc.h"
 #include "mesh/base/check.h"
 #include "mesh/base/log.h"
 
@@ -24,25 +24,47 @@ enum {
 
 enum { PAYMENT_PAGE_BYTES = 1 << 20 };
 
-static void
-count_webhook(struct payment_owner *owner, const struct provider *provider,
-              enum observe_outcome outcome)
+/* As its adapter says. Of one that is not configured any more nothing can be asked. */
+static const struct pace *
+pace_of(const struct payment_owner *owner, const char *name)
 {
-    atomic_fetch_add(&owner->webhooks[provider - owner->providers->providers][outcome], 1);
+    const struct provider *provider =
+        provider_find(((const struct payment_edge *)owner)->providers, name);
+
+    return provider == NULL ? NULL : provider->adapter->pace;
+}
+
+static bool
+is_served(const struct payment_owner *owner, const char *name)
+{
+    return provider_find(((const struct payment_edge *)owner)->providers, name) != NULL;
 }
 
 void
-payment_rpc_log_counts(const struct payment_owner *owner)
+payment_edge_init(struct payment_edge *edge, const struct provider_set *providers)
+{
+    *edge = (struct payment_edge){ .owner = { pace_of, is_served }, .providers = providers };
+}
+
+static void
+count_webhook(struct payment_edge *edge, const struct provider *provider,
+              enum observe_outcome outcome)
+{
+    atomic_fetch_add(&edge->webhooks[provider - edge->providers->providers][outcome], 1);
+}
+
+void
+payment_edge_log_counts(const struct payment_edge *edge)
 {
     struct arena *arena = arena_new();
 
-    for (size_t i = 0; i < owner->providers->count; i++) {
-        const struct provider *provider = &owner->providers->providers[i];
+    for (size_t i = 0; i < edge->providers->count; i++) {
+        const struct provider *provider = &edge->providers->providers[i];
         const char *text = "";
 
         for (enum observe_outcome outcome = 0; outcome < OBSERVE_COUNT; outcome++)
             text = arena_print(arena, "%s %s=%llu", text, observe_outcome_word(outcome),
-                               (unsigned long long)atomic_load(&owner->webhooks[i][outcome]));
+                               (unsigned long long)atomic_load(&edge->webhooks[i][outcome]));
         log_info("counters provider=%s webhooks%s", provider->name, text);
     }
     arena_free(arena);
@@ -144,7 +166,7 @@ static enum error
 create_check(struct create_payment *create, const Sagamesh__Payment__V1__CreateRequest *request)
 {
     const struct provider_set *configured =
-        ((const struct payment_owner *)create->op.owner)->providers;
+        ((const struct payment_edge *)create->op.owner)->providers;
     struct problem *problem = &create->op.problem;
 
     if (check_id(problem, "request_id", request->request_id, &create->op.id) != ERR_OK ||
@@ -254,8 +276,8 @@ static enum error
 webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Webhook *message,
                struct arena *arena)
 {
-    struct payment_owner *owner = observe->op.owner;
-    const struct provider *provider = provider_find(owner->providers, message->provider);
+    struct payment_edge *edge = observe->op.owner;
+    const struct provider *provider = provider_find(edge->providers, message->provider);
     struct problem *problem = &observe->op.problem;
     struct provider_webhook webhook;
     struct provider_heard heard;
@@ -271,7 +293,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     if (provider_source_check(provider, &webhook, problem) != ERR_OK ||
         provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
             ERR_OK) {
-        count_webhook(owner, provider, OBSERVE_NONE);
+        count_webhook(edge, provider, OBSERVE_NONE);
         log_warn("provider=%s from=%.64s forwarded=\"%s\" webhook=refused because=\"%s\"",
                  provider->name, message->remote_address, forwarded_text(&webhook, arena),
                  problem->text);
@@ -311,11 +333,11 @@ static ProtobufCMessage *
 observe_encode(const void *op, struct arena *arena)
 {
     const struct observe_payment *observe = op;
-    struct payment_owner *owner = observe->op.owner;
+    struct payment_edge *edge = observe->op.owner;
     Sagamesh__Payment__V1__ObserveResponse *response = arena_take(arena, sizeof *response);
 
     if (observe->provider != NULL)
-        count_webhook(owner, provider_find(owner->providers, observe->provider), observe->outcome);
+        count_webhook(edge, provider_find(edge->providers, observe->provider), observe->outcome);
     sagamesh__payment__v1__observe_response__init(response);
     response->outcome = (Sagamesh__Payment__V1__ObserveOutcome)observe->outcome;
     return &response->base;
