@@ -1,3 +1,8 @@
+/* bff_routes.c -- Which tables each port has, with their owners; those with bff's gate ask for a token.
+ *
+ * A route that is new is a row in its subject's file and an operation in openapi.json; test_bff_routes
+ * says where the two differ. A subject that is new is a table, and a row here.
+ */
 #include "bff/bff_routes.h"
 #include "mesh/http/metrics.h"
 
@@ -13,6 +18,7 @@ bff_api_tables(struct bff *bff)
         { .routes = health_routes, .owner = bff->health },
         { .routes = metrics_routes, .owner = bff->metrics },
         { .routes = openapi_routes },
+        { 0 },
     } };
 }
 
@@ -20,5 +26,5 @@ bff_api_tables(struct bff *bff)
 struct bff_tables
 bff_webhook_tables(struct bff *bff)
 {
-    return (struct bff_tables){ { { .routes = webhook_routes, .owner = bff } } };
+    return (struct bff_tables){ { { .routes = webhook_routes, .owner = bff }, { 0 } } };
 }

@@ -23,7 +23,7 @@ extern const struct http_route wallet_routes[];
 extern const struct http_route webhook_routes[];
 extern const struct http_route openapi_routes[];
 
-enum { BFF_TABLES_MAX = 8 };
+enum { BFF_TABLES_MAX = 8 }; /* with the one of zeros: one more does not compile */
 
 /* The tables of a port, ended by one of zeros. */
 struct bff_tables {

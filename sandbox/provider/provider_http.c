@@ -500,5 +500,6 @@ provider_tables(struct provider *provider)
     return (struct provider_tables){ {
         { .routes = key_routes, .owner = provider, .gate = { key_admit, provider } },
         { .routes = open_routes, .owner = provider },
+        { 0 },
     } };
 }
