@@ -22,13 +22,13 @@ row_of(Sagamesh__Order__V1__OrderStatus status)
 }
 
 const char *
-order_status_name(Sagamesh__Order__V1__OrderStatus status)
+order_status_word(Sagamesh__Order__V1__OrderStatus status)
 {
     return names[row_of(status)].order;
 }
 
-bool
-order_is_final(const Sagamesh__Order__V1__Order *order)
+static bool
+is_final(const Sagamesh__Order__V1__Order *order)
 {
     return order->status == ORDER_STATUS(PAID) || order->status == ORDER_STATUS(FAILED);
 }
@@ -58,7 +58,7 @@ payment_write(struct json_writer *json, const Sagamesh__Order__V1__Order *order)
     put_text(json, "id", order->payment_id);
     json_put_text(json, "status", names[row_of(order->status)].payment);
     /* Once it is decided, nobody is to be sent to the checkout any more. */
-    if (!order_is_final(order))
+    if (!is_final(order))
         put_text(json, "url", order->payment_url);
     put_time(json, "expiresAt", order->payment_expires_at_us);
     put_text(json, "reference", order->payment_reference);
@@ -71,7 +71,7 @@ order_write(struct json_writer *json, const char *key, const Sagamesh__Order__V1
     json_open_object(json, key);
     json_put_text(json, "orderNo", order->order_id);
     json_put_text(json, "customerId", order->customer_id);
-    json_put_text(json, "status", order_status_name(order->status));
+    json_put_text(json, "status", order_status_word(order->status));
     json_put_int(json, "version", order->version);
     json_put_text(json, "currency", order->currency);
     if (order->total_minor != 0 || order->status == ORDER_STATUS(PAID) ||

@@ -12,8 +12,7 @@
 #define ORDER_SERVICE "sagamesh.order.v1.OrderService/"
 #define ORDER_STATUS(name) SAGAMESH__ORDER__V1__ORDER_STATUS__ORDER_STATUS_##name
 
-const char *order_status_name(Sagamesh__Order__V1__OrderStatus status);
-bool order_is_final(const Sagamesh__Order__V1__Order *order);
+const char *order_status_word(Sagamesh__Order__V1__OrderStatus status);
 void order_write(struct json_writer *json, const char *key,
                  const Sagamesh__Order__V1__Order *order);
 

@@ -184,7 +184,7 @@ canceled(struct job *job, const struct rpc_result *result)
         return;
     json_open_object(&json, NULL);
     json_put_text(&json, "orderNo", job->exchange->parameters[0]);
-    json_put_text(&json, "status", order_status_name(response->status));
+    json_put_text(&json, "status", order_status_word(response->status));
     json_put_bool(&json, "cancelRequested", response->cancel_requested);
     json_close_object(&json);
     http_answer_json(job->exchange, 202, &json, NULL);
@@ -222,7 +222,7 @@ returned_answer(struct job *job, const Sagamesh__Order__V1__Order *order)
 
     json_open_object(&json, NULL);
     json_put_text(&json, "orderNo", order->order_id);
-    json_put_text(&json, "status", order_status_name(order->status));
+    json_put_text(&json, "status", order_status_word(order->status));
     json_close_object(&json);
     http_answer_json(job->exchange, 202, &json, NULL);
 }

@@ -416,7 +416,7 @@ answer_later(struct job *job)
 
     json_open_object(&json, NULL);
     json_put_text(&json, "orderNo", placing->order_id);
-    json_put_text(&json, "status", order_status_name(ORDER_STATUS(PENDING)));
+    json_put_text(&json, "status", order_status_word(ORDER_STATUS(PENDING)));
     json_close_object(&json);
     answer_store(job, 202, &json);
 }

@@ -52,8 +52,17 @@ def exports(texts, defined, taken):
 
 
 def circles(texts, defined, taken):
-    home = {name: file for file in texts for name in defined.get(file, ())}
-    calls = {file: {home[name] for name in taken[file] if name in home} - {file} for file in texts}
+    homes = collections.defaultdict(set)
+    for file in texts:
+        for name in defined.get(file, ()):
+            homes[name].add(file)
+
+    def home(name, file):
+        """Of a name that stands twice, the caller's own program's."""
+        own = {at for at in homes[name] if at.split('/')[0] == file.split('/')[0]}
+        return own or homes[name]
+    calls = {file: set().union(*(home(name, file) for name in taken[file] if name in homes)) - {file}
+             for file in texts}
 
     def reach(file, seen):
         for other in calls[file] - seen:
