@@ -104,7 +104,7 @@ submit_op(void *owner, const struct method *method, const void *op,
     batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
-/* Without an orchestrator nobody is told; payments go on. */
+/* Without an orchestrator no saga is told; payments go on. */
 static enum error
 open_signal(struct parts *parts)
 {
@@ -154,7 +154,7 @@ log_counters(void *owner)
     payment_edge_log_counts(&((struct parts *)owner)->payments);
 }
 
-/* Without an orchestrator nobody is told, and nobody is missed. */
+/* Without an orchestrator no saga is told, and no signal is late. */
 static bool
 has_signal(const void *owner)
 {

@@ -1,4 +1,4 @@
-/* bff_watch.h -- Hints to account-svc that somebody is looking at an order that waits for its payment.
+/* bff_watch.h -- Hints to account-svc that a customer looks at an order that waits for its payment.
  *
  * Thread    Any.
  */

@@ -1,7 +1,7 @@
 /* A worker is a thread, a connection and the tasks that it runs in turn. Worker 0 has the tasks that share,
  * and the partitions, which are a task like the others; each task with its own thread is one worker more.
  *
- * The thread sleeps in queue_take() on a queue that nobody fills: closing it wakes and ends the thread. */
+ * The thread sleeps in queue_take() on a queue that stays empty: closing it wakes and ends the thread. */
 #define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "mesh/keeper.h"
 

@@ -29,7 +29,7 @@ static const struct config_key common_keys[] = {
 static const struct config_key descriptors_key =
     { "descriptors-max", CONFIG_INT,  NULL, 64, 1 << 20, "open files and connections, as far as the hard limit allows; a quarter, 1024 at most, is kept from clients", offsetof(struct settings, descriptors_max) };
 static const struct config_key unready_key =
-    { "unready-ms",      CONFIG_INT,  NULL, 0,  600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that nobody is sent here any more", offsetof(struct settings, unready_ms) };
+    { "unready-ms",      CONFIG_INT,  NULL, 0,  600000,  "milliseconds after SIGTERM in which /readyz is 503 and all else goes on, so that no client is sent here any more", offsetof(struct settings, unready_ms) };
 static const struct config_key drain_key =
     { "drain-ms",        CONFIG_INT,  NULL, 0,  600000,  "milliseconds after SIGTERM for what is in flight to end", offsetof(struct settings, drain_ms) };
 /* clang-format on */

@@ -1,5 +1,5 @@
 /* Each look is due by the steady clock, and the thread sleeps in queue_take() until the next one, on a queue
- * that nobody fills: closing it ends the sleep. */
+ * that stays empty: closing it ends the sleep. */
 #include "mesh/service_health.h"
 
 #include "mesh/base/clock.h"

@@ -1,7 +1,7 @@
 /* text.h -- Texts of ASCII: sets of characters, whole numbers, hexadecimal digits, base64.
  *
  * Thread    Plain data.
- * Memory    What is printed goes where the caller has room for it.
+ * Memory    Functions print where the caller has room.
  * Errors    Readers answer false and leave what they return alone.
  */
 #ifndef MESH_BASE_TEXT_H

@@ -2,7 +2,7 @@
  *
  * Thread    Plain data.
  * Errors    time_read() answers false and leaves *ret_time_us alone.
- * Units     *_us microseconds since 1970 UTC. What is printed is UTC, of years 1970 to 9999: a moment
+ * Units     *_us microseconds since 1970 UTC. Printed times are UTC, of years 1970 to 9999: a moment
  *           before or after is printed as the first or the last of them.
  */
 #ifndef MESH_BASE_TIME_H

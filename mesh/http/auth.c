@@ -191,7 +191,7 @@ key_find(const struct auth *auth, const char *kid)
     return NULL;
 }
 
-/* NULL: it is good. "crit" is refused whatever it names: no extension is understood here (RFC 7515, 4.1.11). */
+/* NULL: it is good. "crit" is refused with any name in it: no extension is understood here (RFC 7515, 4.1.11). */
 static const char *
 check_signature(const struct auth *auth, cjose_jws_t *jws)
 {

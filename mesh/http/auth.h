@@ -50,8 +50,8 @@ struct auth_refusal {
 bool auth_check(const struct auth *auth, const char *authorization, int64_t now_us,
                 struct principal *ret_principal, struct auth_refusal *ret_refusal);
 
-/* A gate's admit(), with such a gate: 401, or 503 for what only its times are against while nobody is sure of
- * this machine's time. The handler finds its struct principal in exchange->admitted. */
+/* A gate's admit(), with such a gate: 401, or 503 for what only its times are against while this machine's time
+ * is in doubt. The handler finds its struct principal in exchange->admitted. */
 struct auth_gate {
     const struct auth *auth;
     bool (*is_time_sure)(void *owner); /* NULL: it is */

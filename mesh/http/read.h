@@ -17,7 +17,7 @@ void http_refuse(struct http_exchange *exchange, const char *pointer, const char
 /* Reads the body by a table into *values. */
 bool http_read_body(struct http_exchange *exchange, const struct body_field *fields, void *values);
 
-/* For requests that say all by their path: nothing, or a JSON object, whatever is in it. */
+/* For requests that say all by their path: nothing, or a JSON object with any members. */
 bool http_ignore_body(struct http_exchange *exchange);
 
 /* The Idempotency-Key, which is required. */

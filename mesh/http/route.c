@@ -19,7 +19,7 @@ parameters_of(const char *path)
     return count;
 }
 
-/* Whatever the parameters are called: "/a/{b}" and "/a/{c}" are asked by the same requests. */
+/* The names of parameters make no difference: "/a/{b}" and "/a/{c}" are asked by the same requests. */
 static bool
 is_same_path(const char *path, const char *other)
 {

@@ -54,7 +54,7 @@ struct http_routes {
 
 /* tables ends with one of zeros. Refused: no route at all, a route without a handler, a path that does not
  * begin with "/" or has more than HTTP_PARAMETERS_MAX parameters, and a method and path that stand twice
- * (whatever their parameters are called). */
+ * (with any names of their parameters). */
 enum error http_routes_join(const struct http_table *tables, struct problem *problem,
                             struct http_routes **ret_routes);
 

@@ -74,7 +74,7 @@ struct conn {
     char remote_address[INET6_ADDRSTRLEN];
 };
 
-/* What is counted of a route; series are found once. */
+/* The counters of a route; its series are found once. */
 struct route_count {
     _Atomic(struct metric_series *) answers[HTTP_STATUS_END]; /* by status */
     struct metric_series *duration;

@@ -1,7 +1,7 @@
 /* server_metrics.c -- What a server counts, for metrics.
  *
  * Answers are added where they are made: a route's series are looked up once for each status, and then added
- * to without a lock. The server's own counters are copied when somebody reads.
+ * to without a lock. The server's own counters are copied when a reader asks.
  */
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"

@@ -1,6 +1,6 @@
 /* post.h -- A message is posted, and its sender goes on: packed, counted, answered, freed.
  *
- * What client.h sends belongs to its caller until it is answered. A post belongs to nobody: the message and
+ * What client.h sends belongs to its caller until it is answered. A post has no owner: the message and
  * what done() needs to know are copied in, and freed when the answer was read. Who sends so often that a
  * copy costs too much keeps requests of its own and calls rpc_client_send() (the bench).
  *

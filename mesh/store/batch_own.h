@@ -15,7 +15,7 @@
 size_t batch_own_run(struct batch *batch, const struct method *method, const void *ops,
                      size_t count);
 
-/* Submits one and returns. answered() is called on the store thread; NULL: nobody wants to know. */
+/* Submits one and returns. answered() is called on the store thread; NULL: it is not told. */
 void batch_own_submit(struct batch *batch, const struct method *method, const void *op,
                       void (*answered)(const void *op));
 

@@ -3,7 +3,7 @@
  * A row draws its number before its transaction ends, so a smaller number may appear after a larger one.
  * Who reads rows by their number alone loses those. He may read up to the horizon.
  *
- * A transaction that writes events, or whatever else is followed, holds a shared advisory lock from before
+ * A transaction that writes events, or other rows that are followed, holds a shared advisory lock from before
  * it takes its time and draws a number until it has ended: batches take it by themselves, for others a
  * trigger of the table does (mesh_event_write). Such a transaction is a writer. Nothing else on the server
  * is waited for.

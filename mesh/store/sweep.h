@@ -15,7 +15,7 @@
  *
  * Thread    A sweeper is its keeper's. report, is_wanted: that thread. The ops: the store thread.
  * Memory    Rows of tables are static. The arena is the sweep's alone: it is emptied for each page.
- * Errors    Those of pg_ask(); STORE_DOWN where an op failed, whatever of.
+ * Errors    Those of pg_ask(); STORE_DOWN where an op failed, of any error.
  * Units     *_us microseconds since 1970 UTC.
  */
 #ifndef MESH_STORE_SWEEP_H
@@ -55,7 +55,7 @@ struct sweep_walk {
     const char *floor;
     size_t floor_table; /* number of the service's FLOOR_TABLE */
     /* A page is a number of rows looked at, after an id; those whose time is over, and at the end the last one
-     * looked at, whatever it is. */
+     * looked at, also one that is not due. */
     const struct pg_statement *all;
 };
 

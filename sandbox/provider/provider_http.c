@@ -479,7 +479,7 @@ enum { DEADLINE_MS = 2 * FAULT_MS_MAX };
 static const struct http_route key_routes[] = { /* for those who show the API key */
     { .method = "POST", .path = "/v1/payments",              .handler = take, .own = API(create_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* makes a payment, once for each id */
     { .method = "GET",  .path = "/v1/payments/{id}",         .handler = take, .own = API(query_act),  .deadline_ms = DEADLINE_MS },                                   /* how it stands */
-    { .method = "POST", .path = "/v1/payments/{id}/cancel",  .handler = take, .own = API(cancel_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* nobody shall pay it any more */
+    { .method = "POST", .path = "/v1/payments/{id}/cancel",  .handler = take, .own = API(cancel_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* it must not be paid any more */
     { .method = "POST", .path = "/v1/payments/{id}/refunds", .handler = take, .own = API(refund_act), .body_bytes_max = BODY_BYTES_MAX, .deadline_ms = DEADLINE_MS }, /* gives money back, once for each refund id */
     { .method = "POST", .path = "/faults",                   .handler = take, .own = ACT(faults_act), .body_bytes_max = BODY_BYTES_MAX },                             /* what shall go wrong */
     { .method = "GET",  .path = "/books",                    .handler = take, .own = ACT(books_act) },                                                                /* every payment with its history */

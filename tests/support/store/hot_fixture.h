@@ -8,7 +8,7 @@
  * An update is HOT when no index mentions a column that it changes, and when there is room on its
  * row's page. The room depends on pruning, which any open transaction of the server puts off: those
  * of other tests, too. So the table begins empty here, and a test makes no more versions of rows than
- * one page of 8 KB holds without pruning. Then every update must be HOT, whatever runs beside it.
+ * one page of 8 KB holds without pruning. Then every update must be HOT, with any transaction beside it.
  *
  * Thread    The test's. pg is the connection that makes the changes: it tells its own counts first.
  */
