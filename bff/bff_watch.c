@@ -5,6 +5,7 @@
  */
 #include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
 #include "mesh/observe/trace.h"
 #include "mesh/rpc/post.h"
 
@@ -15,7 +16,8 @@
 
 enum { SLOTS = 4096, HINT_US = 3 * SECOND_US, HINT_TIMEOUT_US = 2 * SECOND_US };
 
-/* A payment has one slot, by its hash; two that share one hint a little more often. */
+/* A payment has one slot, by its hash; two that share one hint a little more often. Which two do so is
+ * another matter in each process: nobody can have payments that take each other's place. */
 struct slot {
     uint64_t payment;
     int64_t hinted_us;
@@ -47,7 +49,7 @@ watchers_free(struct watchers *watchers)
 static bool
 is_due(struct watchers *watchers, const char *payment_id)
 {
-    uint64_t payment = hash_end(hash_text(HASH_SEED, payment_id));
+    uint64_t payment = hash_in_memory(payment_id, strlen(payment_id));
     struct slot *slot = &watchers->slots[payment % SLOTS];
     int64_t now_us = clock_steady_us();
     bool due;

@@ -2,7 +2,8 @@
 
 PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev
     protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
-    libcjose-dev librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev'
+    libcjose-dev librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev
+    libxxhash-dev uthash-dev'
 PACKAGES_RUN='postgresql'
 PACKAGES_DEMO='curl jq'
 PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc

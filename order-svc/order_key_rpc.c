@@ -1,6 +1,7 @@
 /* order_key_rpc.c -- StoreAnswer and ReleaseKey as their callers see them. */
 #include "order-svc/order_key_rpc.h"
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "order-svc/order.h"
 
 #include "sagamesh/order/v1/order_service.pb-c.h"

@@ -1,6 +1,7 @@
 /* order_operator_rpc.c -- What operators ask of order-svc: AskSaga, ListOpen. */
 #include "order-svc/order_operator_rpc.h"
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "order-svc/order_message.h"
 
 /* What sets the fingerprints of methods with the same fields apart; order_key_rpc.c's come before. */

@@ -9,6 +9,7 @@
  * Reads have no touch, decide and answer; order_reads (order_store.c) has theirs.
  */
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/utf8.h"
 #include "order-svc/order.h"
 #include "order-svc/order_key_rpc.h"

@@ -2,12 +2,12 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/heap.h"
 #include "mesh/base/log.h"
+#include "mesh/base/map.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    BUCKETS = 16384,
     ROUND_EVERY = 30,           /* runs from the end of a round to the next one */
     ROUND_PAGES_MAX = 10,       /* of a run: the round must not be felt */
     WHOLE_EVERY = 5,            /* runs between two pages: a hundred million orders in a day */
@@ -19,7 +19,7 @@ enum {
 
 /* An order that had something to be said for it when it was last looked at. */
 struct open_order {
-    struct open_order *next; /* of the same bucket */
+    UT_hash_handle by_id;
     struct uuid id;
     struct heap_item due; /* by clock_steady_us(), as met_us */
     int64_t backoff_us;
@@ -42,9 +42,8 @@ struct order_sweep {
     int64_t round_settled;        /* the horizon as the round began */
     int64_t due_floor;            /* -1: none */
     uint64_t runs, round_run;     /* when the next round may begin */
-    struct open_order *buckets[BUCKETS];
-    struct heap due; /* those that are being looked at are not in it */
-    size_t open_count;
+    struct open_order *open;      /* a map */
+    struct heap due;              /* those that are being looked at are not in it */
 };
 
 struct order_sweep *
@@ -58,21 +57,23 @@ order_sweep_new(size_t open_max)
     return sweep;
 }
 
+static void
+forget(struct order_sweep *sweep, struct open_order *gone)
+{
+    HASH_DELETE(by_id, sweep->open, gone);
+    heap_remove(&sweep->due, &gone->due);
+    free(gone);
+}
+
 struct order_sweep *
 order_sweep_free(struct order_sweep *sweep)
 {
-    for (size_t i = 0; sweep != NULL && i < BUCKETS; i++) {
-        while (sweep->buckets[i] != NULL) {
-            struct open_order *next = sweep->buckets[i]->next;
-
-            free(sweep->buckets[i]);
-            sweep->buckets[i] = next;
-        }
-    }
-    if (sweep != NULL) {
-        horizon_free(&sweep->horizon);
-        heap_free(&sweep->due);
-    }
+    if (sweep == NULL)
+        return NULL;
+    while (sweep->open != NULL)
+        forget(sweep, sweep->open);
+    heap_free(&sweep->due);
+    horizon_free(&sweep->horizon);
     free(sweep);
     return NULL;
 }
@@ -80,24 +81,17 @@ order_sweep_free(struct order_sweep *sweep)
 size_t
 order_sweep_open_count(const struct order_sweep *sweep)
 {
-    return sweep->open_count;
+    return HASH_CNT(by_id, sweep->open);
 }
 
 /* ---- what is open: by id, and by when it is due ---- */
 
-static struct open_order **
-bucket_of(struct order_sweep *sweep, struct uuid id)
-{
-    return &sweep->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % BUCKETS];
-}
-
 static void
 remember(struct order_sweep *sweep, const struct sweep_candidate *found, int64_t steady_us)
 {
-    struct open_order **bucket = bucket_of(sweep, found->id), *open = *bucket;
+    struct open_order *open;
 
-    while (open != NULL && !uuid_equal(open->id, found->id))
-        open = open->next;
+    HASH_FIND(by_id, sweep->open, &found->id, sizeof found->id, open);
     if (open != NULL)
         return;
     open = memory_take(sizeof *open);
@@ -105,23 +99,8 @@ remember(struct order_sweep *sweep, const struct sweep_candidate *found, int64_t
     open->placed_at_us = found->placed_at_us;
     open->met_us = steady_us;
     open->backoff_us = SWEEP_BACKOFF_MIN_US;
-    open->next = *bucket;
-    *bucket = open;
-    sweep->open_count++;
+    HASH_ADD(by_id, sweep->open, id, sizeof open->id, open);
     heap_set(&sweep->due, &open->due, 0);
-}
-
-/* It is not due. */
-static void
-forget(struct order_sweep *sweep, struct open_order *gone)
-{
-    struct open_order **link = bucket_of(sweep, gone->id);
-
-    while (*link != gone)
-        link = &(*link)->next;
-    *link = gone->next;
-    free(gone);
-    sweep->open_count--;
 }
 
 /* ---- the walks ---- */
@@ -129,11 +108,11 @@ forget(struct order_sweep *sweep, struct open_order *gone)
 static bool
 has_room(struct order_sweep *sweep)
 {
-    bool is_full = sweep->open_count >= sweep->open_max;
+    bool is_full = order_sweep_open_count(sweep) >= sweep->open_max;
 
     if (is_full && !sweep->is_full)
         log_warn("sweep=%s orders=%zu because=\"so many have no saga: the walk waits for them\"",
-                 ORDER_SWEEP_NAME, sweep->open_count);
+                 ORDER_SWEEP_NAME, order_sweep_open_count(sweep));
     sweep->is_full = is_full;
     return !is_full;
 }
@@ -318,7 +297,8 @@ is_to_send(const struct order *order, int64_t waited_us)
 static void
 put_off(struct order_sweep *sweep, struct open_order *open, int64_t steady_us)
 {
-    if (open->backoff_us == SWEEP_BACKOFF_MAX_US && sweep->open_count >= sweep->open_max) {
+    if (open->backoff_us == SWEEP_BACKOFF_MAX_US &&
+        order_sweep_open_count(sweep) >= sweep->open_max) {
         forget(sweep, open);
         return;
     }
@@ -395,19 +375,17 @@ order_sweep_overdue(const struct order_sweep *sweep, int64_t steady_us, int64_t 
                     int64_t long_us, struct order_overdue *ret_overdue)
 {
     *ret_overdue = (struct order_overdue){ 0 };
-    for (size_t i = 0; i < BUCKETS; i++) {
-        for (const struct open_order *open = sweep->buckets[i]; open != NULL; open = open->next) {
-            int64_t age_us = now_us - open->placed_at_us;
+    for (const struct open_order *open = sweep->open; open != NULL; open = open->by_id.next) {
+        int64_t age_us = now_us - open->placed_at_us;
 
-            if (age_us < steady_us - open->met_us)
-                age_us = steady_us - open->met_us;
-            if (age_us <= long_us)
-                continue;
-            ret_overdue->count++;
-            if (age_us > ret_overdue->age_us) {
-                ret_overdue->age_us = age_us;
-                ret_overdue->oldest = open->id;
-            }
+        if (age_us < steady_us - open->met_us)
+            age_us = steady_us - open->met_us;
+        if (age_us <= long_us)
+            continue;
+        ret_overdue->count++;
+        if (age_us > ret_overdue->age_us) {
+            ret_overdue->age_us = age_us;
+            ret_overdue->oldest = open->id;
         }
     }
 }

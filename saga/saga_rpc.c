@@ -1,6 +1,7 @@
 /* saga_rpc.c -- The orchestrator as its callers see it: wire messages to ops and back. What an op does
  * is decided by the shard of its saga (shard_requests.c). */
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/json.h"
 #include "saga/saga.h"
 

@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/die.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
@@ -432,6 +433,7 @@ shard_main(void *context)
     struct shard *shard = context;
     struct arena *arena = arena_new();
 
+    arena_keep(arena, ARENA_KEPT_BYTES);
     if (shard_recover(shard)) {
         atomic_store(&shard->is_recovered, true);
         while (!queue_is_closed(shard->queue) || queue_count(shard->queue) > 0 ||

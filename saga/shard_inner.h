@@ -3,6 +3,7 @@
 #define SAGA_SHARD_INNER_H
 
 #include "mesh/base/heap.h"
+#include "mesh/base/map.h"
 #include "mesh/store/journal.h"
 #include "saga/engine/engine.h"
 #include "saga/saga.h"
@@ -13,7 +14,6 @@
 #include <stdatomic.h>
 
 enum {
-    SHARD_BUCKETS = 1 << 14,
     TICK_EVENTS_MAX = 512,
     TICK_BYTES_MAX = JOURNAL_PAGE_BYTES_MAX - 256 * 1024, /* one event more always fits */
     PLACES_A_PAGE = 4096,
@@ -37,7 +37,7 @@ struct unread;
 
 /* A saga that has not ended: in memory, or parked, or set aside (instance is NULL). */
 struct live {
-    struct live *next; /* of the same bucket */
+    UT_hash_handle by_id;
     struct uuid id;
     struct instance *instance;
     struct unread *unread; /* it cannot be read; NULL: it can, as far as is known */
@@ -85,10 +85,9 @@ struct shard {
     struct queue *queue;
     pthread_t thread;
     /* the shard's thread only, from here on */
-    struct live *buckets[SHARD_BUCKETS];
-    size_t live_count;
-    struct live_block *blocks; /* where all struct live are */
-    struct live *spare;
+    struct live *lives;                    /* a map by id, in the order they came */
+    struct live_block *blocks;             /* where all struct live are */
+    struct live *spare;                    /* linked by awake_after */
     struct live *awake_first, *awake_last; /* those in memory, as they came there */
     size_t awake_count, awake_most;        /* now, and since memory was given back */
     struct live *park_next;                /* where the round goes on; NULL: the next one begins */

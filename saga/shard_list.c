@@ -128,11 +128,9 @@ list_open(struct shard *shard, struct tick *tick, struct saga_list *list, struct
     struct journal_row *rows = NULL;
     enum error error;
 
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (is_listed(list, live))
-                last_add(&last, live);
-        }
+    for (struct live *live = shard->lives; live != NULL; live = live->by_id.next) {
+        if (is_listed(list, live))
+            last_add(&last, live);
     }
     count = last_take(&last, found);
     error = list_rows(shard, found, count, tick->arena, &rows, &row_count);

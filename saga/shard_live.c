@@ -26,12 +26,12 @@ live_take(struct shard *shard)
         block->next = shard->blocks;
         shard->blocks = block;
         for (size_t i = 0; i < LIVES_A_BLOCK; i++) {
-            block->items[i].next = shard->spare;
+            block->items[i].awake_after = shard->spare;
             shard->spare = &block->items[i];
         }
         live = shard->spare;
     }
-    shard->spare = live->next;
+    shard->spare = live->awake_after;
     memset(live, 0, sizeof *live);
     return live;
 }
@@ -39,10 +39,8 @@ live_take(struct shard *shard)
 void
 live_free_all(struct shard *shard)
 {
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        while (shard->buckets[i] != NULL)
-            live_remove(shard, shard->buckets[i]);
-    }
+    while (shard->lives != NULL)
+        live_remove(shard, shard->lives);
     shard->spare = NULL;
     while (shard->blocks != NULL) {
         struct live_block *block = shard->blocks;
@@ -52,50 +50,35 @@ live_free_all(struct shard *shard)
     }
 }
 
-static struct live **
-bucket_of(struct shard *shard, struct uuid id)
-{
-    return &shard->buckets[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % SHARD_BUCKETS];
-}
-
 struct live *
 live_find(struct shard *shard, struct uuid id)
 {
-    struct live *live = *bucket_of(shard, id);
+    struct live *live;
 
-    while (live != NULL && !uuid_equal(live->id, id))
-        live = live->next;
+    HASH_FIND(by_id, shard->lives, &id, sizeof id, live);
     return live;
 }
 
 struct live *
 live_add(struct shard *shard, struct uuid id)
 {
-    struct live **bucket = bucket_of(shard, id);
     struct live *live = live_take(shard);
 
     live->id = id;
-    live->next = *bucket;
-    *bucket = live;
-    shard->live_count++;
+    HASH_ADD(by_id, shard->lives, id, sizeof live->id, live);
     return live;
 }
 
 void
 live_remove(struct shard *shard, struct live *live)
 {
-    struct live **link = bucket_of(shard, live->id);
-
-    while (*link != live)
-        link = &(*link)->next;
-    *link = live->next;
+    HASH_DELETE(by_id, shard->lives, live);
     if (live->instance != NULL)
         live_rest(shard, live);
     unread_free(shard, live);
     timer_stop(shard, live);
-    live->next = shard->spare;
+    live->awake_after = shard->spare;
     shard->spare = live;
-    shard->live_count--;
 }
 
 int64_t

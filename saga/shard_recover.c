@@ -299,7 +299,7 @@ static enum error
 fold_pages(struct shard *shard, int64_t from)
 {
     struct arena *arena = arena_new();
-    bool has_parked = shard->live_count > 0;
+    bool has_parked = HASH_CNT(by_id, shard->lives) > 0;
     size_t count = 0;
     enum error error;
 
@@ -417,19 +417,17 @@ static enum error
 check_folded(struct shard *shard)
 {
     struct arena *arena = arena_new();
-    struct uuid *ids = arena_take(arena, shard->live_count * sizeof *ids);
+    struct uuid *ids = arena_take(arena, HASH_CNT(by_id, shard->lives) * sizeof *ids);
     size_t count = 0;
     enum error error;
 
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            const char *because = live->instance == NULL ? NULL : instance_limbo(live->instance);
+    for (struct live *live = shard->lives; live != NULL; live = live->by_id.next) {
+        const char *because = live->instance == NULL ? NULL : instance_limbo(live->instance);
 
-            if (because != NULL)
-                unread_begin(shard, live, because);
-            if (unread_is_to_be_saved(live))
-                ids[count++] = live->id;
-        }
+        if (because != NULL)
+            unread_begin(shard, live, because);
+        if (unread_is_to_be_saved(live))
+            ids[count++] = live->id;
     }
     error = drop_ended(shard, ids, count, arena);
     arena_free(arena);
@@ -457,17 +455,15 @@ load(struct shard *shard)
     return error;
 }
 
-/* All that are in memory, in no order; their number in *ret_count. The caller frees the list. */
+/* All that there are; their number in *ret_count. The caller frees the list. */
 static struct live **
 list_all(struct shard *shard, size_t *ret_count)
 {
-    struct live **list = memory_take(shard->live_count * sizeof *list);
+    struct live **list = memory_take(HASH_CNT(by_id, shard->lives) * sizeof *list);
 
     *ret_count = 0;
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next)
-            list[(*ret_count)++] = live;
-    }
+    for (struct live *live = shard->lives; live != NULL; live = live->by_id.next)
+        list[(*ret_count)++] = live;
     return list;
 }
 
@@ -549,12 +545,8 @@ resume(struct shard *shard)
 static int64_t
 newest_us(struct shard *shard)
 {
-    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
-        for (const struct live *live = shard->buckets[i]; live != NULL; live = live->next) {
-            if (live->instance != NULL)
-                see_time(shard, live->instance->changed_us);
-        }
-    }
+    for (const struct live *live = shard->awake_first; live != NULL; live = live->awake_after)
+        see_time(shard, live->instance->changed_us);
     return shard->written_us > shard->now_us ? shard->written_us : shard->now_us;
 }
 
@@ -588,7 +580,7 @@ shard_recover(struct shard *shard)
     }
     shard->park_due_us = shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
     log_info("shard=%d recovered=%zu parked=%zu floor=%lld next=%lld ms=%lld", shard->number,
-             shard->awake_count, shard->live_count - shard->awake_count,
+             shard->awake_count, HASH_CNT(by_id, shard->lives) - shard->awake_count,
              (long long)shard->floor_page, (long long)shard->next_page,
              (long long)((clock_steady_us() - started_us) / 1000));
     return true;

@@ -86,10 +86,9 @@ watch_expire(struct shard *shard)
     if (shard->watch_due_us == 0 || (!is_over && shard->watch_due_us > shard->now_us))
         return;
     shard->watch_due_us = 0;
-    for (size_t i = 0; i < SHARD_BUCKETS && shard->watcher_count > 0; i++) {
-        for (struct live *live = shard->buckets[i]; live != NULL; live = live->next)
-            expire_some(shard, live, is_over);
-    }
+    for (struct live *live = shard->lives; live != NULL && shard->watcher_count > 0;
+         live = live->by_id.next)
+        expire_some(shard, live, is_over);
     /* Looking through all of them is done so often at most. */
     if (shard->watch_due_us != 0 && shard->watch_due_us < shard->now_us + WATCH_GRAIN_US)
         shard->watch_due_us = shard->now_us + WATCH_GRAIN_US;

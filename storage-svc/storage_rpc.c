@@ -9,6 +9,7 @@
  * Reads have no touch, decide and answer; storage_reads (storage_store.c) has theirs.
  */
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "storage-svc/storage.h"
 
 #include "sagamesh/storage/v1/storage_service.pb-c.h"

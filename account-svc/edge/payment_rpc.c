@@ -5,6 +5,7 @@
  */
 #include "account-svc/edge/payment_rpc.h"
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/log.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"

@@ -10,6 +10,7 @@
  */
 #include "account-svc/ledger/ledger_hold.h"
 #include "mesh/base/check.h"
+#include "mesh/base/hash.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
 
@@ -174,6 +175,7 @@ open_wallet_encode(const void *op, struct arena *arena)
 
 /* ---- Transfer, TopUp, Charge ---- */
 
+/* It is stored: each field joins in the order of ever (hash.h). */
 static uint64_t
 move_fingerprint(const struct move *move, uint64_t seed)
 {

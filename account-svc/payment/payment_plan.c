@@ -8,6 +8,7 @@
  * backoff is counted, so hints, which any stranger can send, put off neither a cancel nor a refund.
  */
 #include "account-svc/payment/payment.h"
+#include "mesh/base/hash.h"
 
 #include <assert.h>
 #include <string.h>

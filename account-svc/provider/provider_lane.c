@@ -1,5 +1,6 @@
 #include "account-svc/provider/provider_lane.h"
 #include "mesh/base/log.h"
+#include "mesh/base/random.h"
 
 #include <assert.h>
 

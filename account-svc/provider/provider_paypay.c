@@ -6,6 +6,7 @@
  * Webhooks are not signed: they are a reason to query and never more.
  */
 #include "account-svc/provider/provider_paypay.h"
+#include "mesh/base/random.h"
 #include "mesh/base/text.h"
 
 #include <openssl/evp.h>

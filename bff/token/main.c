@@ -7,7 +7,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
 #include "mesh/base/json.h"
-#include "mesh/base/uuid.h"
+#include "mesh/base/random.h"
 
 #include <cjose/cjose.h>
 #include <errno.h>

@@ -17,6 +17,8 @@ struct block {
 struct arena {
     struct block *newest; /* allocations come from here */
     struct block *first;  /* kept by arena_reset */
+    struct block *spare;  /* as are these, of BLOCK_BYTES each */
+    size_t spare_count, spare_max;
 };
 
 void *
@@ -43,7 +45,7 @@ memory_grow(void *memory, size_t bytes)
 }
 
 static struct block *
-block_new(size_t bytes, struct block *next)
+block_new(size_t bytes)
 {
     struct block *block = malloc(sizeof *block + bytes);
 
@@ -51,8 +53,19 @@ block_new(size_t bytes, struct block *next)
         fprintf(stderr, "out of memory: %zu bytes\n", bytes);
         abort();
     }
-    block->next = next;
+    block->next = NULL;
     block->size = bytes;
+    block->used = 0;
+    return block;
+}
+
+static struct block *
+spare_take(struct arena *arena)
+{
+    struct block *block = arena->spare;
+
+    arena->spare = block->next;
+    arena->spare_count--;
     block->used = 0;
     return block;
 }
@@ -62,7 +75,7 @@ arena_new(void)
 {
     struct arena *arena = memory_take(sizeof *arena);
 
-    arena->first = arena->newest = block_new(BLOCK_BYTES, NULL);
+    arena->first = arena->newest = block_new(BLOCK_BYTES);
     return arena;
 }
 
@@ -71,7 +84,10 @@ arena_free(struct arena *arena)
 {
     if (arena == NULL)
         return NULL;
+    arena->spare_max = 0;
     arena_reset(arena);
+    while (arena->spare != NULL)
+        free(spare_take(arena));
     free(arena->first);
     free(arena);
     return NULL;
@@ -81,12 +97,24 @@ void
 arena_reset(struct arena *arena)
 {
     while (arena->newest != arena->first) {
-        struct block *next = arena->newest->next;
+        struct block *block = arena->newest;
 
-        free(arena->newest);
-        arena->newest = next;
+        arena->newest = block->next;
+        if (block->size != BLOCK_BYTES || arena->spare_count >= arena->spare_max) {
+            free(block);
+            continue;
+        }
+        block->next = arena->spare;
+        arena->spare = block;
+        arena->spare_count++;
     }
     arena->first->used = 0;
+}
+
+void
+arena_keep(struct arena *arena, size_t bytes)
+{
+    arena->spare_max = bytes / BLOCK_BYTES;
 }
 
 void *
@@ -97,7 +125,10 @@ arena_take(struct arena *arena, size_t bytes)
 
     bytes = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (block->size - block->used < bytes) {
-        block = block_new(bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES, block);
+        block = bytes > BLOCK_BYTES || arena->spare == NULL
+                    ? block_new(bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES)
+                    : spare_take(arena);
+        block->next = arena->newest;
         arena->newest = block;
     }
     memory = block->data + block->used;

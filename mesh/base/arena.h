@@ -20,6 +20,11 @@ struct arena *arena_free(struct arena *arena);
 /* Keeps the first block for the next use and forgets everything else. */
 void arena_reset(struct arena *arena);
 
+/* From now on arena_reset() keeps about so much more. For a thread's own arena, which is filled again at once: what it
+ * gives back malloc gives back to the kernel, whose zeroed pages then cost more than the work on them. */
+void arena_keep(struct arena *arena, size_t bytes);
+enum { ARENA_KEPT_BYTES = 1 << 20 }; /* enough for a batch, a tick, a round of reads */
+
 /* Zeroed, aligned for any type; bytes may be 0. Never NULL. */
 void *arena_take(struct arena *arena, size_t bytes);
 

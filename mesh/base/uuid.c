@@ -1,25 +1,11 @@
 #include "mesh/base/uuid.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
+#include "mesh/base/random.h"
 #include "mesh/base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-void
-random_bytes(void *data, size_t bytes)
-{
-    static _Thread_local unsigned char pool[256]; /* getrandom() answers up to 256 bytes whole */
-    static _Thread_local size_t left;
-
-    if (bytes > left) {
-        if (bytes > sizeof pool || getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool)
-            abort();
-        left = sizeof pool;
-    }
-    left -= bytes;
-    memcpy(data, pool + left, bytes);
-}
 
 static void
 stamp(struct uuid *id, int64_t time_us, unsigned version)
@@ -160,36 +146,4 @@ bool
 id_is_too_old(struct uuid id, int64_t now_us)
 {
     return uuid_time_us(id) < now_us - ID_DAYS_KEPT * DAY_US;
-}
-
-uint64_t
-hash_bytes(uint64_t seed, const void *data, size_t bytes)
-{
-    const unsigned char *at = data;
-
-    for (size_t i = 0; i < bytes; i++)
-        seed = (seed ^ at[i]) * UINT64_C(0x100000001b3);
-    return seed;
-}
-
-uint64_t
-hash_text(uint64_t seed, const char *text)
-{
-    return hash_bytes(seed, text, strlen(text) + 1);
-}
-
-uint64_t
-hash_int(uint64_t seed, int64_t value)
-{
-    return hash_bytes(seed, &value, sizeof value);
-}
-
-uint64_t
-hash_end(uint64_t hash)
-{
-    hash ^= hash >> 33;
-    hash *= UINT64_C(0xff51afd7ed558ccd);
-    hash ^= hash >> 33;
-    hash *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return hash ^ hash >> 33;
 }

@@ -4,7 +4,7 @@
  * On the wire and in JSON an id is the 36-character lower-case text; here it is 16 bytes, and byte
  * order is time order.
  *
- * Thread    Any. uuid_v7() keeps its random bytes per thread.
+ * Thread    Any.
  */
 #ifndef MESH_BASE_UUID_H
 #define MESH_BASE_UUID_H
@@ -48,16 +48,5 @@ int64_t uuid_time_us(struct uuid id); /* of a v7 or v8 id */
 enum error id_check(const char *text, const char *field, int64_t now_us, struct problem *problem,
                     struct uuid *ret_id);
 bool id_is_too_old(struct uuid id, int64_t now_us);
-
-/* 64-bit FNV-1a with a final mix: fingerprints and hash tables, never security. Chain by passing the
- * last result as seed; start with HASH_SEED. */
-#define HASH_SEED UINT64_C(0xcbf29ce484222325)
-uint64_t hash_bytes(uint64_t seed, const void *data, size_t bytes);
-uint64_t hash_text(uint64_t seed, const char *text); /* with its NUL, so "ab","c" is not "a","bc" */
-uint64_t hash_int(uint64_t seed, int64_t value);
-uint64_t hash_end(uint64_t hash);
-
-/* size random bytes from the kernel, buffered per thread. */
-void random_bytes(void *data, size_t bytes);
 
 #endif

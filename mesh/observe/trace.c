@@ -1,6 +1,6 @@
 #include "mesh/observe/trace.h"
+#include "mesh/base/random.h"
 #include "mesh/base/text.h"
-#include "mesh/base/uuid.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 #include "mesh/rpc/client_wait.h"
+#include "mesh/base/random.h"
 
 enum {
     BACKOFF_FIRST_US = 20 * 1000,

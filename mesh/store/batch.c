@@ -29,6 +29,7 @@ struct batch {
     struct aside *aside;
     const struct partitions *partitions;
     struct pg *pg;
+    struct arena *arena; /* the store thread's: of one transaction after the other */
     pthread_t thread;
     void (*news)(void *owner);
     void *news_owner;
@@ -41,6 +42,8 @@ struct batch {
 struct run {
     const struct batch_service *service;
     struct pg *pg;
+    struct arena
+        *arena; /* of the last transaction; its parts, which run in its place, have the same */
     struct call **calls;
     size_t count;
     struct call **behind; /* not begun: they wait for this run to end */
@@ -389,7 +392,6 @@ judge(struct run *run, enum error error, int attempts)
 static void
 run_calls(struct run *run)
 {
-    struct arena *arena = arena_new();
     int64_t doubt_until_us = 0; /* 0: no COMMIT is in doubt */
     int attempts = 0;
 
@@ -397,8 +399,8 @@ run_calls(struct run *run)
         enum error error = pg_connect(run->pg);
 
         if (error == ERR_OK) {
-            arena_reset(arena);
-            error = apply(run, arena);
+            arena_reset(run->arena);
+            error = apply(run, run->arena);
         }
         if (error == ERR_OK) {
             crash_point("store.before-reply");
@@ -419,7 +421,7 @@ run_calls(struct run *run)
         else
             judge(run, error, attempts);
     }
-    arena_free(arena);
+    arena_reset(run->arena);
 }
 
 /* ---- the store thread ---- */
@@ -427,8 +429,11 @@ run_calls(struct run *run)
 static struct run
 run_new(struct batch *batch, struct call **calls)
 {
-    return (
-        struct run){ .service = batch->service, .pg = batch->pg, .calls = calls, .counted = batch };
+    return (struct run){ .service = batch->service,
+                         .pg = batch->pg,
+                         .arena = batch->arena,
+                         .calls = calls,
+                         .counted = batch };
 }
 
 /* One of the calls that can only be tried alone, between the batches of the others. */
@@ -517,6 +522,8 @@ batch_open(const struct batch_options *options)
     batch->queue = queue_new(options->queue_max);
     batch->aside = aside_new();
     batch->pg = batch_pg_new(options->service, options->conninfo);
+    batch->arena = arena_new();
+    arena_keep(batch->arena, ARENA_KEPT_BYTES);
     thread_start(&batch->thread, batch_main, batch);
     return batch;
 }
@@ -552,6 +559,7 @@ batch_close(struct batch *batch)
     if (batch == NULL)
         return NULL;
     batch->pg = pg_free(batch->pg);
+    batch->arena = arena_free(batch->arena);
     batch->queue = queue_free(batch->queue);
     batch->aside = aside_free(batch->aside);
     free(batch);
@@ -574,7 +582,10 @@ batch_count(const struct batch *batch, struct batch_counters *ret_counters)
 void
 batch_run(const struct batch_service *service, struct pg *pg, struct call **calls, size_t count)
 {
-    struct run run = { .service = service, .pg = pg, .calls = calls, .count = count };
+    struct run run = {
+        .service = service, .pg = pg, .arena = arena_new(), .calls = calls, .count = count
+    };
 
     run_calls(&run);
+    arena_free(run.arena);
 }

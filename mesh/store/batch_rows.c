@@ -1,9 +1,16 @@
+#include "mesh/base/hash.h"
 #include "mesh/store/batch_rows_inner.h"
 #include "mesh/store/event.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The maps go with the rows: their memory is the arena's. */
+#undef uthash_malloc
+#undef uthash_free
+#define uthash_malloc(bytes) arena_take(rows->arena, bytes)
+#define uthash_free(memory, bytes) ((void)(memory))
 
 struct batch_rows *
 batch_rows_new(const struct batch_service *service, struct arena *arena)
@@ -48,45 +55,22 @@ key_bytes(enum batch_key type, const void *key)
     return type == BATCH_KEY_UUID ? sizeof(struct uuid) : strlen(key) + 1;
 }
 
-static struct slot **
-bucket_of(struct batch_rows *rows, size_t table, const void *key)
-{
-    size_t bytes = key_bytes(table_of(rows, table)->key, key);
-    uint64_t hash = hash_end(hash_bytes(HASH_SEED + table, key, bytes));
-
-    return &rows->buckets[hash % BUCKETS];
-}
-
 struct slot *
 slot_find(struct batch_rows *rows, size_t table, const void *key)
 {
-    size_t bytes = key_bytes(table_of(rows, table)->key, key);
+    struct slot *slot;
 
-    for (struct slot *slot = *bucket_of(rows, table, key); slot != NULL; slot = slot->next) {
-        if (slot->table == table &&
-            (slot->key == key || (key_bytes(table_of(rows, table)->key, slot->key) == bytes &&
-                                  memcmp(slot->key, key, bytes) == 0)))
-            return slot;
-    }
-    return NULL;
-}
-
-static struct slot **
-row_bucket_of(struct batch_rows *rows, const void *row)
-{
-    return &rows->by_row[hash_end((uint64_t)(uintptr_t)row) % BUCKETS];
+    HASH_FIND(by_key, rows->by_key[table], key, key_bytes(table_of(rows, table)->key, key), slot);
+    return slot;
 }
 
 /* From here on the slot has its row. */
 void
 slot_fill(struct batch_rows *rows, struct slot *slot, void *row, enum batch_row_state state)
 {
-    struct slot **bucket = row_bucket_of(rows, row);
-
     slot->row = row;
     slot->state = state;
-    slot->next_by_row = *bucket;
-    *bucket = slot;
+    HASH_ADD(by_row, rows->by_row, row, sizeof slot->row, slot);
 }
 
 static void
@@ -120,17 +104,18 @@ static void
 touch(struct batch_rows *rows, size_t table, const void *key)
 {
     size_t bytes = key_bytes(table_of(rows, table)->key, key);
-    struct slot *slot, **bucket;
+    struct slot *slot;
+    unsigned hash;
 
-    if (slot_find(rows, table, key) != NULL)
+    HASH_VALUE(key, bytes, hash);
+    HASH_FIND_BYHASHVALUE(by_key, rows->by_key[table], key, bytes, hash, slot);
+    if (slot != NULL)
         return;
     assert(table >= rows->loaded_up_to);
-    bucket = bucket_of(rows, table, key);
     slot = arena_take(rows->arena, sizeof *slot);
     slot->table = table;
     slot->key = arena_copy(rows->arena, key, bytes);
-    slot->next = *bucket;
-    *bucket = slot;
+    HASH_ADD_KEYPTR_BYHASHVALUE(by_key, rows->by_key[table], slot->key, bytes, hash, slot);
     slots_add(rows, &rows->tables[table], slot);
 }
 
@@ -293,10 +278,9 @@ row_key(const struct batch_table *kind, const void *row)
 void
 batch_changed(struct batch_rows *rows, void *row)
 {
-    struct slot *slot = *row_bucket_of(rows, row);
+    struct slot *slot;
 
-    while (slot != NULL && slot->row != row)
-        slot = slot->next_by_row;
+    HASH_FIND(by_row, rows->by_row, &row, sizeof row, slot);
     assert(slot != NULL); /* else it is no row of this batch */
     if (slot->state == BATCH_ROW_NEW)
         return;

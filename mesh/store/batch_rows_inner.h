@@ -3,20 +3,18 @@
 #ifndef MESH_STORE_BATCH_ROWS_INNER_H
 #define MESH_STORE_BATCH_ROWS_INNER_H
 
+#include "mesh/base/map.h"
 #include "mesh/store/batch_rows.h"
 
-/* A key that was touched, with its row once there is one. Keys of all tables share one hash table. */
+/* A key that was touched, with its row once there is one. */
 struct slot {
-    struct slot *next;        /* of the same bucket */
-    struct slot *next_by_row; /* the same, of the buckets by row */
+    UT_hash_handle by_key, by_row;
     size_t table;
     const void *key; /* struct uuid or char */
     void *row;       /* NULL: touched, and there is none */
     enum batch_row_state state;
     bool is_locked; /* by another transaction: it was not loaded */
 };
-
-enum { BUCKETS = 1024 };
 
 struct slots {
     struct slot **items;
@@ -34,8 +32,8 @@ struct batch_touch {
 struct batch_rows {
     const struct batch_service *service;
     struct arena *arena;
-    struct slot *buckets[BUCKETS];
-    struct slot *by_row[BUCKETS]; /* slots with a row, by its address */
+    struct slot *by_key[BATCH_TABLES_MAX]; /* maps, which live in the arena too */
+    struct slot *by_row;                   /* slots with a row, by its address */
     struct slots tables[BATCH_TABLES_MAX];
     struct slots events; /* row = struct event */
     int64_t added;       /* records */

@@ -1,7 +1,9 @@
 #include "mesh/store/reader.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
+#include "mesh/base/heap.h"
 #include "mesh/base/log.h"
+#include "mesh/base/map.h"
 #include "mesh/store/lookup.h"
 
 #include <assert.h>
@@ -10,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARKED_BUCKETS = 1024 };
-
 /* A call that waits for its row to change. */
 struct parked {
-    struct parked *next; /* of the same bucket */
+    UT_hash_handle by_id; /* of the first one of an id */
+    struct uuid id;
+    struct parked *next; /* of the same id */
     struct call *call;
-    int64_t until_us, look_at_us;
+    int64_t until_us;
+    struct heap_item look; /* when its row is read, if nothing was heard of it */
 };
 
 /* What was saved last of the ids that share this place of the table. */
@@ -33,11 +36,10 @@ struct reader {
     pthread_t thread;
     atomic_size_t saved_count; /* rows on their way in wakes */
     struct arena *arena;       /* the reader thread's, as all below */
-    struct parked *buckets[PARKED_BUCKETS];
-    size_t parked_count;
-    int64_t look_at_us;      /* no parked call is due before this */
-    struct call **round;     /* calls to be read now */
-    int64_t *round_until_us; /* 0: has not waited yet */
+    struct parked *parked;     /* a map */
+    struct heap looks;         /* of all that are parked */
+    struct call **round;       /* calls to be read now */
+    int64_t *round_until_us;   /* 0: has not waited yet */
     size_t round_count, round_size;
     struct recent recent[READER_RECENT_MAX];
 };
@@ -52,22 +54,19 @@ struct wake {
     size_t count;
 };
 
-static uint64_t
-hash_of(struct uuid id)
+static struct parked *
+parked_find(struct reader *reader, struct uuid id)
 {
-    return hash_end(hash_bytes(HASH_SEED, &id, sizeof id));
-}
+    struct parked *first;
 
-static struct parked **
-bucket_of(struct reader *reader, struct uuid id)
-{
-    return &reader->buckets[hash_of(id) % PARKED_BUCKETS];
+    HASH_FIND(by_id, reader->parked, &id, sizeof id, first);
+    return first;
 }
 
 static struct recent *
 recent_of(struct reader *reader, struct uuid id)
 {
-    return &reader->recent[hash_of(id) % READER_RECENT_MAX];
+    return &reader->recent[hash_in_memory(&id, sizeof id) % READER_RECENT_MAX];
 }
 
 static void
@@ -83,49 +82,56 @@ round_add(struct reader *reader, struct call *call, int64_t until_us)
     reader->round_until_us[reader->round_count++] = until_us;
 }
 
-/* Takes it off its list; the caller has the call. */
-static struct call *
-parked_remove(struct reader *reader, struct parked **link)
+static void
+parked_add(struct reader *reader, struct parked *parked)
 {
-    struct parked *parked = *link;
+    struct parked *first = parked_find(reader, parked->id);
+
+    if (first == NULL) {
+        HASH_ADD(by_id, reader->parked, id, sizeof parked->id, parked);
+        return;
+    }
+    parked->next = first->next;
+    first->next = parked;
+}
+
+/* The caller has the call. */
+static struct call *
+parked_remove(struct reader *reader, struct parked *parked)
+{
+    struct parked *before = parked_find(reader, parked->id), *next = parked->next;
     struct call *call = parked->call;
 
-    *link = parked->next;
-    reader->parked_count--;
+    if (before == parked) {
+        HASH_DELETE(by_id, reader->parked, parked);
+        if (next != NULL)
+            HASH_ADD(by_id, reader->parked, id, sizeof next->id, next);
+    } else {
+        while (before->next != parked)
+            before = before->next;
+        before->next = next;
+    }
+    heap_remove(&reader->looks, &parked->look);
     free(parked);
     return call;
 }
 
 static void
-unpark(struct reader *reader, struct parked **link)
+unpark(struct reader *reader, struct parked *parked)
 {
-    int64_t until_us = (*link)->until_us;
+    int64_t until_us = parked->until_us;
 
-    round_add(reader, parked_remove(reader, link), until_us);
+    round_add(reader, parked_remove(reader, parked), until_us);
 }
 
 /* Puts into the round what is due to be looked at. */
 static void
-unpark_due(struct reader *reader, int64_t now_us, bool all)
+unpark_due(struct reader *reader, int64_t now_us)
 {
-    int64_t next_us = INT64_MAX;
+    struct heap_item *due;
 
-    if (!all && now_us < reader->look_at_us)
-        return;
-    for (size_t i = 0; reader->parked_count > 0 && i < PARKED_BUCKETS; i++) {
-        struct parked **link = &reader->buckets[i];
-
-        while (*link != NULL) {
-            if (all || (*link)->look_at_us <= now_us) {
-                unpark(reader, link);
-                continue;
-            }
-            if ((*link)->look_at_us < next_us)
-                next_us = (*link)->look_at_us;
-            link = &(*link)->next;
-        }
-    }
-    reader->look_at_us = next_us;
+    while ((due = heap_pop_due(&reader->looks, now_us)) != NULL)
+        unpark(reader, HEAP_OWNER(due, struct parked, look));
 }
 
 static const struct read *
@@ -144,8 +150,8 @@ static bool
 park(struct reader *reader, const struct read *read, struct call *call, int64_t until_us,
      int64_t heard_at_us)
 {
-    struct parked *parked, **bucket;
-    int64_t now_us = clock_steady_us();
+    struct parked *parked;
+    int64_t now_us = clock_steady_us(), look_us = heard_at_us + READER_POLL_US;
 
     if (read->wait_us == NULL || queue_is_closed(reader->queue))
         return false;
@@ -153,20 +159,14 @@ park(struct reader *reader, const struct read *read, struct call *call, int64_t 
         until_us = now_us + read->wait_us(call->op);
     if (until_us > call->deadline_us)
         until_us = call->deadline_us;
-    if (until_us <= now_us || reader->parked_count >= reader->options.parked_max)
+    if (until_us <= now_us || reader->looks.count >= reader->options.parked_max)
         return false;
     parked = memory_take(sizeof *parked);
+    parked->id = call->op->id;
     parked->call = call;
     parked->until_us = until_us;
-    parked->look_at_us = heard_at_us + READER_POLL_US;
-    if (parked->look_at_us > until_us)
-        parked->look_at_us = until_us;
-    if (parked->look_at_us < reader->look_at_us)
-        reader->look_at_us = parked->look_at_us;
-    bucket = bucket_of(reader, call->op->id);
-    parked->next = *bucket;
-    *bucket = parked;
-    reader->parked_count++;
+    parked_add(reader, parked);
+    heap_set(&reader->looks, &parked->look, look_us < until_us ? look_us : until_us);
     return true;
 }
 
@@ -188,20 +188,16 @@ park_unread(struct reader *reader, struct call *call)
 static void
 wake_id(struct reader *reader, const struct wake *wake, const struct read_saved *saved)
 {
-    struct parked **link = bucket_of(reader, saved->id);
-
-    while (*link != NULL) {
-        struct call *call = (*link)->call;
+    for (struct parked *parked = parked_find(reader, saved->id), *next; parked != NULL;
+         parked = next) {
+        struct call *call = parked->call;
         const struct read *read = read_of(reader, call);
 
-        if (!uuid_equal(call->op->id, saved->id)) {
-            link = &(*link)->next;
-        } else if (read->row != wake->layout) {
-            unpark(reader, link);
-        } else if (saved->version <= read->known_version(call->op)) {
-            link = &(*link)->next;
-        } else {
-            parked_remove(reader, link);
+        next = parked->next;
+        if (read->row != wake->layout) {
+            unpark(reader, parked);
+        } else if (saved->version > read->known_version(call->op)) {
+            parked_remove(reader, parked);
             memset(&call->op->problem, 0, sizeof call->op->problem);
             read->take(call->op, saved->row);
             call->finish(call);
@@ -321,10 +317,12 @@ take_item(struct reader *reader, struct call *call)
 static int64_t
 wait_of(const struct reader *reader)
 {
-    int64_t left_us = reader->look_at_us - clock_steady_us();
+    const struct heap_item *first = heap_first(&reader->looks);
+    int64_t left_us;
 
-    if (reader->parked_count == 0)
+    if (first == NULL)
         return -1;
+    left_us = first->key - clock_steady_us();
     return left_us > 0 ? left_us : 0;
 }
 
@@ -346,9 +344,9 @@ reader_main(void *context)
             next = item->next;
             take_item(reader, (struct call *)item);
         }
-        unpark_due(reader, clock_steady_us(), is_closed);
+        unpark_due(reader, is_closed ? INT64_MAX : clock_steady_us());
         read_round(reader);
-        if (is_closed && reader->parked_count == 0)
+        if (is_closed && reader->looks.count == 0)
             return NULL;
     }
 }
@@ -361,7 +359,7 @@ reader_open(const struct reader_options *options)
     reader->options = *options;
     reader->queue = queue_new(options->queue_max);
     reader->arena = arena_new();
-    reader->look_at_us = INT64_MAX;
+    arena_keep(reader->arena, ARENA_KEPT_BYTES);
     reader->pg = pg_new(options->conninfo, options->application, options->statements);
     thread_start(&reader->thread, reader_main, reader);
     return reader;
@@ -431,6 +429,7 @@ reader_close(struct reader *reader)
     pg_free(reader->pg);
     arena_free(reader->arena);
     queue_free(reader->queue);
+    heap_free(&reader->looks);
     free(reader->round);
     free(reader->round_until_us);
     free(reader);

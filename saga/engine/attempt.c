@@ -1,4 +1,5 @@
 /* attempt.c -- What an attempt comes to: its answer, or that there is none; and when the next is due. */
+#include "mesh/base/hash.h"
 #include "saga/engine/turn.h"
 
 #include <assert.h>

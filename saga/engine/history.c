@@ -1,4 +1,5 @@
 /* history.c -- An instance for people: what `show` prints and final rows keep. */
+#include "mesh/base/hash.h"
 #include "saga/engine/instance.h"
 
 #include <stdio.h>

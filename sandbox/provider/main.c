@@ -113,7 +113,8 @@ open_server(struct sandbox *sandbox)
     else
         snprintf(desk->base_url, sizeof desk->base_url, "http://127.0.0.1:%d",
                  http_server_port(sandbox->server));
-    log_info("serving=%s payments=%zu", desk->base_url, desk->books->payment_count);
+    log_info("serving=%s payments=%zu", desk->base_url,
+             (size_t)HASH_CNT(by_id, desk->books->payments));
     desk_start(desk, &sandbox->secrets);
     return ERR_OK;
 }

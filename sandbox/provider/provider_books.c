@@ -49,8 +49,6 @@ static void notices_write(struct books *books, struct payment *payment, enum pay
 
 /* ---- the books ------------------------------------------------------------------------------- */
 
-enum { BUCKETS_FIRST = 1024 };
-
 struct books *
 books_new(int64_t seed, int64_t fault_percent, const char *webhook_url)
 {
@@ -59,8 +57,6 @@ books_new(int64_t seed, int64_t fault_percent, const char *webhook_url)
     books->seed = seed;
     books->fault_percent = fault_percent;
     books->webhook_url = webhook_url;
-    books->bucket_count = BUCKETS_FIRST;
-    books->buckets = memory_take(BUCKETS_FIRST * sizeof(struct payment *));
     return books;
 }
 
@@ -79,54 +75,24 @@ payment_free(struct payment *payment)
 struct books *
 books_free(struct books *books)
 {
+    struct payment *payment, *next;
+
     if (books == NULL)
         return NULL;
-    for (size_t i = 0; i < books->bucket_count; i++) {
-        while (books->buckets[i] != NULL) {
-            struct payment *payment = books->buckets[i];
-
-            books->buckets[i] = payment->next_in_bucket;
-            payment_free(payment);
-        }
+    HASH_ITER (by_id, books->payments, payment, next) {
+        HASH_DELETE(by_id, books->payments, payment);
+        payment_free(payment);
     }
-    free(books->buckets);
     free(books);
     return NULL;
-}
-
-static struct payment **
-bucket_of(const struct books *books, const char *id)
-{
-    return &books->buckets[hash_end(hash_text(HASH_SEED, id)) % books->bucket_count];
-}
-
-static void
-books_grow(struct books *books)
-{
-    struct payment **old = books->buckets;
-    size_t old_count = books->bucket_count;
-
-    books->bucket_count *= 2;
-    books->buckets = memory_take(books->bucket_count * sizeof(struct payment *));
-    for (size_t i = 0; i < old_count; i++) {
-        for (struct payment *payment = old[i], *next; payment != NULL; payment = next) {
-            struct payment **bucket = bucket_of(books, payment->id);
-
-            next = payment->next_in_bucket;
-            payment->next_in_bucket = *bucket;
-            *bucket = payment;
-        }
-    }
-    free(old);
 }
 
 struct payment *
 books_find(const struct books *books, const char *id)
 {
-    struct payment *payment = *bucket_of(books, id);
+    struct payment *payment;
 
-    while (payment != NULL && strcmp(payment->id, id) != 0)
-        payment = payment->next_in_bucket;
+    HASH_FIND(by_id, books->payments, id, strlen(id), payment);
     return payment;
 }
 
@@ -148,13 +114,11 @@ faults_first(struct books *books, struct payment *payment)
 struct payment *
 books_meet(struct books *books, const char *id)
 {
-    struct payment *payment = books_find(books, id), **bucket;
+    struct payment *payment = books_find(books, id);
 
     assert(payment_id_is_valid(id));
-    if (payment != NULL || books->payment_count == PAYMENTS_MAX)
+    if (payment != NULL || HASH_CNT(by_id, books->payments) == PAYMENTS_MAX)
         return payment;
-    if (books->payment_count == books->bucket_count)
-        books_grow(books);
     payment = memory_take(sizeof *payment);
     memcpy(payment->id, id, strlen(id) + 1);
     payment->description = strdup("");
@@ -163,10 +127,7 @@ books_meet(struct books *books, const char *id)
     payment->late_us = payment->autopay_us = NEVER_US;
     payment->autopay = PAYMENT_EVENT_COUNT;
     faults_first(books, payment);
-    bucket = bucket_of(books, id);
-    payment->next_in_bucket = *bucket;
-    *bucket = payment;
-    books->payment_count++;
+    HASH_ADD_KEYPTR(by_id, books->payments, payment->id, strlen(id), payment);
     payment_changed(books, payment);
     return payment;
 }

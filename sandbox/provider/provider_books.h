@@ -15,6 +15,7 @@
 
 #include "mesh/base/error.h"
 #include "mesh/base/heap.h"
+#include "mesh/base/map.h"
 #include "sandbox/provider/provider_fault.h"
 
 enum {
@@ -96,7 +97,8 @@ struct payment {
     struct notice *notices;
     size_t refund_count, change_count, notice_count;
 
-    struct payment *next_in_bucket, *next_changed;
+    UT_hash_handle by_id;
+    struct payment *next_changed;
     bool is_changed;
     struct heap_item timer; /* the desk's */
 };
@@ -114,9 +116,8 @@ struct books {
     const char *webhook_url;   /* when the payment names none; "": no webhooks */
     struct faults next_faults; /* of "*" */
     int64_t next_faults_left;  /* how many new payments get them; -1 all */
-    struct payment **buckets;
-    size_t bucket_count, payment_count;
-    struct payment *changed; /* since books_changed() */
+    struct payment *payments;  /* a map by id, in the order they came */
+    struct payment *changed;   /* since books_changed() */
 };
 
 struct books *books_new(int64_t seed, int64_t fault_percent, const char *webhook_url);

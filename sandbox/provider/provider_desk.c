@@ -218,11 +218,9 @@ desk_open(struct desk *desk)
 {
     desk->calls = queue_new(CALLS_MAX);
     desk->delivered = queue_new(CALLS_MAX);
-    for (size_t i = 0; i < desk->books->bucket_count; i++) {
-        for (struct payment *payment = desk->books->buckets[i]; payment != NULL;
-             payment = payment->next_in_bucket)
-            timer_set(desk, payment);
-    }
+    for (struct payment *payment = desk->books->payments; payment != NULL;
+         payment = payment->by_id.next)
+        timer_set(desk, payment);
 }
 
 void

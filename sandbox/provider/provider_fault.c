@@ -1,5 +1,6 @@
 /* provider_fault.c -- The table of faults, their texts and the seeded choice. */
 #include "sandbox/provider/provider_fault.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/uuid.h"
 
 #include <assert.h>

@@ -428,12 +428,10 @@ books_act(struct desk *desk, struct call *call)
     call->content_type = "application/json";
     json_open_object(&call->body, NULL);
     json_open_array(&call->body, "payments");
-    for (size_t i = 0; i < books->bucket_count; i++) {
-        for (const struct payment *payment = books->buckets[i]; payment != NULL;
-             payment = payment->next_in_bucket) {
-            if (payment->is_made)
-                payment_record_write(&call->body, NULL, payment);
-        }
+    for (const struct payment *payment = books->payments; payment != NULL;
+         payment = payment->by_id.next) {
+        if (payment->is_made)
+            payment_record_write(&call->body, NULL, payment);
     }
     json_close_array(&call->body);
     json_close_object(&call->body);

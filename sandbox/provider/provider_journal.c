@@ -125,12 +125,10 @@ file_rewrite(struct journal *journal, const struct books *books)
     journal->bytes = 0;
     books_record_write(&journal->line, books);
     line_end(journal, fd);
-    for (size_t i = 0; i < books->bucket_count; i++) {
-        for (struct payment *payment = books->buckets[i]; payment != NULL;
-             payment = payment->next_in_bucket) {
-            payment_record_write(&journal->line, NULL, payment);
-            line_end(journal, fd);
-        }
+    for (const struct payment *payment = books->payments; payment != NULL;
+         payment = payment->by_id.next) {
+        payment_record_write(&journal->line, NULL, payment);
+        line_end(journal, fd);
     }
     if (fdatasync(fd) != 0 || rename(path, journal->path) != 0)
         disk_failed(journal);

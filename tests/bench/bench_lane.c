@@ -1,5 +1,6 @@
 #include "tests/bench/bench_lane.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* Orders, each from Place until Get answers that it has ended. A slot is an order under way; it goes
  * round on the client's own thread: Place -> Get (which waits at the server) -> the next order. */
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
 #include "mesh/pb/message.h"
 #include "tests/bench/bench.h"
 

@@ -5,6 +5,7 @@
  * cancelled, retried, undone and recovered; each of its records is read back and folded, and so is its
  * row. No definition may crash the engine.
  */
+#include "mesh/base/hash.h"
 #include "tests/support/engine/equal.h"
 #include "tests/support/engine/random.h"
 

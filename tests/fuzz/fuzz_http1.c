@@ -6,6 +6,7 @@
  * The first byte of the input chooses the pieces. What is read whole and in pieces must be the same
  * requests and the same refusal: a difference is a request that a proxy sees and we do not.
  */
+#include "mesh/base/hash.h"
 #include "mesh/base/uuid.h"
 #include "mesh/http/http1.h"
 

@@ -1,5 +1,6 @@
 /* Holds on money on a real PostgreSQL: what may be spent beside them, and how each ends. */
 #include "account-svc/ledger/ledger_hold.h"
+#include "mesh/base/hash.h"
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
 #include "tests/support/store/pg_fixture.h"

@@ -2,6 +2,7 @@
 #include "account-svc/account.h"
 #include "account-svc/edge/payment_rpc.h"
 #include "account-svc/payment/payment_sweep.h"
+#include "mesh/base/hash.h"
 #include "mesh/store/sweep.h"
 #include "tests/support/check.h"
 #include "tests/support/store/call_fixture.h"

@@ -11,6 +11,7 @@
  *   the provider was not asked without end.
  */
 #include "account-svc/payment/payment.h"
+#include "mesh/base/hash.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>

@@ -6,6 +6,7 @@
  * Then the same with pages and rows that were damaged: what is not refused can be gone on with.
  */
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
 #include "tests/support/check.h"
 #include "tests/support/engine/equal.h"
 #include "tests/support/engine/random.h"

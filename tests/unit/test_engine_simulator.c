@@ -9,6 +9,7 @@
  * A failing seed is printed, and `--seed N` plays it again exactly; MESH_SEED does the same.
  */
 #include "mesh/base/clock.h"
+#include "mesh/base/hash.h"
 #include "tests/support/check.h"
 #include "tests/support/engine/equal.h"
 #include "tests/support/engine/shipped.h"

@@ -1,5 +1,6 @@
 /* JSON to wire and back: a message of every type, made here, whose bytes are what protoc --encode
  * makes of the same values; the storage service's messages against protobuf-c; and garbage. */
+#include "mesh/base/hash.h"
 #include "mesh/base/json.h"
 #include "mesh/base/uuid.h"
 #include "mesh/pb/pbjson.h"

@@ -1,4 +1,5 @@
 #include "tests/support/account/account_fixture.h"
+#include "mesh/base/hash.h"
 
 #include <unistd.h>
 

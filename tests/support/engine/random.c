@@ -1,4 +1,5 @@
 #include "tests/support/engine/random.h"
+#include "mesh/base/hash.h"
 
 #include <jansson.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
 #include "tests/support/store/counter_service.h"
+#include "mesh/base/hash.h"
 
 #include <string.h>
 
