@@ -4,9 +4,9 @@ PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotob
     protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
     libcjose-dev librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev
     libxxhash-dev uthash-dev'
-PACKAGES_RUN='postgresql'
+PACKAGES_RUN='postgresql python3'
 PACKAGES_DEMO='curl jq'
-PACKAGES_E2E='python3 python3-grpcio python3-protobuf protobuf-compiler-grpc
+PACKAGES_E2E='python3-grpcio python3-protobuf protobuf-compiler-grpc
     python3-jsonschema kcat'
 PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='git clang-format-14'

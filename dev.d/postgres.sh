@@ -40,15 +40,8 @@ postgres_conninfo() {
     echo "host=$(postgres_socket_directory "$1") port=$(cat "$1/port") user=mesh"
 }
 
-postgres_psql() {
-    local directory=$1 database=$2
-    shift 2
-    PGOPTIONS='-c client_min_messages=warning' psql -X -q -v ON_ERROR_STOP=1 \
-        -d "$(postgres_conninfo "$directory") dbname=$database" "$@"
-}
-
 postgres_is_up() {
-    postgres_psql "$1" postgres -Atc 'SELECT 1' >/dev/null 2>&1
+    psql -X -q -Atc 'SELECT 1' -d "$(postgres_conninfo "$1") dbname=postgres" >/dev/null 2>&1
 }
 
 # postgres_start DIRECTORY: nothing to do when it runs; makes what is missing otherwise.
@@ -167,27 +160,6 @@ postgres_remove() {
     rm -rf "$directory" "$socket" "$socket-home"
 }
 
-# postgres_database DIRECTORY NAME SCHEMA: makes the database, and applies the schema when its text
-# is not the one that was applied last. One transaction: all of it or nothing.
-postgres_database() {
-    local directory=$1 name=$2 schema=$3 digest mark
-    mark=$directory/schema-$name
-    [[ -e $schema ]] || die "the schema $schema is missing." "See git status; git checkout $schema"
-    digest=$({
-        cat "$schema"
-        find mesh/store -name '*.sql' | sort | xargs -r cat
-    } | sha256sum | cut -d' ' -f1)
-    [[ $(cat "$mark" 2>/dev/null) != "$digest" ]] || return 0
-    [[ -n $(postgres_psql "$directory" postgres -Atc \
-        "SELECT 1 FROM pg_database WHERE datname = '$name'") ]] ||
-        postgres_psql "$directory" postgres -c "CREATE DATABASE $name"
-    postgres_psql "$directory" "$name" --single-transaction -f "$schema" >/dev/null ||
-        die "the schema $schema could not be applied to the database $name." \
-            "PostgreSQL's words are above." "To begin with empty databases: ./dev clean, ./dev up"
-    echo "$digest" >"$mark"
-    say "  database $name: schema applied"
-}
-
 # Servers made by tests are below the state directory, each beside the identity of the process that
 # asked for it. Those whose owner is gone (it was killed) are ended and removed. One at a time: a
 # directory that has no owner yet must not be taken for one that has lost it.
@@ -246,7 +218,7 @@ word_scratch() {
 word_postgres() {
     local verb=${1:-} directory=${2:-}
     [[ $verb =~ ^(start|stop)$ && -n $directory ]] || die "usage: ./dev postgres start|stop DIRECTORY"
-    packages_need $PACKAGES_RUN
+    packages_need postgresql
     state_open
     directory=$(readlink -m "$directory")
     if [[ $verb == start ]]; then

@@ -405,33 +405,22 @@ word_bench() {
     SCRATCH=$(scratch_new)
     mesh_use "$SCRATCH" "$SCRATCH/pids"
     # Orders that are paid at the provider are measured, not how often it may be asked.
-    SANDBOX_REQUESTS_PER_SECOND=5000
-    mesh_start >&2
-    local name database programs='' arguments=()
-    for name in $(programs_names); do
-        database=$(program_column "$name" 3)
-        [[ $database == - ]] || arguments+=("--$name=$(program_address "$name")")
-        programs+=${programs:+,}$name:$(record_pid "$(program_record "$name")")
-    done
+    mesh_start 5000 >&2
+    local arguments
+    readarray -t arguments < <(programs services)
     "bench_$what"
-    "build/bench-$what" "${arguments[@]}" --programs="$programs" \
+    "build/bench-$what" "${arguments[@]}" --programs="$(programs processes)" \
         --postgres="$(postgres_conninfo "$SCRATCH/pg")" \
         --postgres-pid="$(record_pid "$(postgres_record "$SCRATCH/pg")")" "$@"
 }
 
 # What a benchmark needs besides a mesh; they add to the caller's arguments.
 bench_orders() {
-    local name database
-    for name in $(programs_names); do
-        database=$(program_column "$name" 3)
-        # The floor writes the same rows into databases of its own.
-        [[ $database == - ]] ||
-            postgres_database "$SCRATCH/pg" "floor_$database" "$(program_column "$name" 4)" >&2
-    done
+    # The floor writes the same rows into databases of its own.
+    programs databases "$(postgres_conninfo "$SCRATCH/pg")" floor_ >&2
 }
 
 bench_http() {
-    [[ -n $(program_column bff 1) ]] || die "bff is not among the programs."
     (umask 077 && build/bff-token --jwks="$SCRATCH/secrets/jwks.json" --operator >"$SCRATCH/token")
     arguments+=(--bff="$(program_address bff)" --webhook="$(program_address webhook)"
         --token-file="$SCRATCH/token" --webhook-secret="$SCRATCH/secrets/webhook-secret")

@@ -1,4 +1,4 @@
-"""A whole mesh for tests: a private PostgreSQL, the programs of dev.d/programs.table, and a client.
+"""A whole mesh for tests: a private PostgreSQL, the programs as dev.d/programs.py starts them, and a client.
 
     with Mesh() as mesh:
         mesh.put_product("tea", 500, pieces=10)
@@ -22,7 +22,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,10 @@ from clock import Clocks
 from patience import PATIENCE, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "dev.d"))
+import programs  # noqa: E402
+from programs import process_identity  # noqa: E402
+
 STUBS = ROOT / "build" / "py"
 
 # While calls fail at once because a program is away, no thread looks whether a new connection has come about,
@@ -53,11 +56,11 @@ from sagamesh.payment.v1 import payment_service_pb2, payment_service_pb2_grpc  #
 from sagamesh.saga.v1 import saga_service_pb2, saga_service_pb2_grpc  # noqa: E402
 from sagamesh.storage.v1 import storage_service_pb2, storage_service_pb2_grpc  # noqa: E402
 
+PORTS = range(12000, 20000)  # others than those of ./dev up
 READY_SECONDS = 60
 # bff's default, or more: where the machine is slow, an order that is too is not one that waits.
 PLACE_WAIT_SECONDS = 1 + round(PATIENCE)
 PATIENT_FLAGS = {"bff": [f"--place-wait-ms={PLACE_WAIT_SECONDS}000"]}
-STOP_SECONDS = 30
 LAST_WORDS = 200  # lines of a log
 # What a careful caller asks again after, with the same id.
 ASK_AGAIN = (
@@ -124,24 +127,10 @@ def refusal(call, *arguments, **options):
 
 # Called when all tests are over: what they shared is closed.
 at_end = []
-ports_kept = []
 
 
 def free_port():
-    """A loopback port below the range that the kernel hands out, so that nobody gets it by chance. It is
-    kept while this process lives: a socket that is bound and does not listen keeps others out, who
-    look for a port as we do, but not a program of ours, which says SO_REUSEADDR. So what is away for
-    a while finds its port again."""
-    while True:
-        keeper = socket.socket()
-        try:
-            keeper.bind(("127.0.0.1", random.SystemRandom().randrange(12000, 20000)))
-        except OSError:
-            keeper.close()
-            continue
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ports_kept.append(keeper)
-        return keeper.getsockname()[1]
+    return programs.free_port(PORTS)
 
 
 def dev(*words, **environment):
@@ -156,61 +145,23 @@ def dev(*words, **environment):
     return done.stdout.strip()
 
 
-# ---- programs --------------------------------------------------------------------------------------
+# ---- a mesh ----------------------------------------------------------------------------------------
 
 
-class Program:
-    """A row of dev.d/programs.table, and its process while there is one."""
+class Mesh(programs.Programs):
+    ports = PORTS
+    ready_seconds = READY_SECONDS * PATIENCE
+    stop_seconds = 30
 
-    def __init__(self, row):
-        name, binary, database, schema, *flags = row.split()
-        self.name = name
-        self.binary = binary
-        self.database = None if database == "-" else database
-        self.schema = None if schema == "-" else schema
-        self.flags = [flag for flag in flags if flag != "-"]
-        self.port = 0
-        self.process = None
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self):
-        return self.process.pid if self.process else None
-
-    def is_alive(self):
-        return self.process is not None and self.process.poll() is None
-
-
-def read_table():
-    lines = (ROOT / "dev.d" / "programs.table").read_text().splitlines()
-    return [Program(line) for line in lines if line.strip() and not line.startswith("#")]
-
-
-def process_identity(pid):
-    """As dev.d/base.sh writes it: pid, start time, boot."""
-    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    start = stat.rsplit(")", 1)[1].split()[19]
-    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{pid} {start} {boot}"
-
-
-class Mesh:
     def __init__(self, build=None, flags=None, environment=None, clocks=()):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
         {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
         can be moved (clock.py)."""
-        self.build = ROOT / (build or os.environ.get("MESH_BUILD", "build"))
+        super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")))
         self.flags = flags or {}
         self.environment = environment or {}
         self.clock_names = clocks
         self.clocks = None
-        self.programs = {program.name: program for program in read_table()}
-        self.webhook_port = 0  # of bff, beside its port for frontends
-        self.conninfo = None
-        self.conninfos = {}  # of programs whose database is on another server than the others'
         self.channels = {}
         self.order_pb = order_service_pb2
         self.storage_pb = storage_service_pb2
@@ -218,8 +169,6 @@ class Mesh:
         self.saga_pb = saga_service_pb2
         self.payment_pb = payment_service_pb2
         self.batch_pb = batch_service_pb2
-        self.directory = None
-        self.logs = None
 
     def __enter__(self):
         self.open()
@@ -234,24 +183,15 @@ class Mesh:
         """Makes everything and returns when all programs are ready."""
         results = ROOT / ".run" / "results"
         results.mkdir(parents=True, exist_ok=True)
-        self.logs = pathlib.Path(tempfile.mkdtemp(prefix="mesh-", dir=results))
-        again.log_folders.add(self.logs)
-        self.directory = pathlib.Path(dev("scratch", "new", str(os.getpid())))
+        logs = pathlib.Path(tempfile.mkdtemp(prefix="mesh-", dir=results))
+        again.log_folders.add(logs)
+        directory = pathlib.Path(dev("scratch", "new", str(os.getpid())))
+        self.settle_in(directory, directory / "pids", logs)
         if self.clock_names:
             self.clocks = Clocks(self.clock_names)
         try:
             self.start("postgres")
-            for program in self.programs.values():
-                program.port = free_port()
-                self._make_database(program)
-            self.webhook_port = free_port()
-            dev("secrets", str(self.secrets), self.address("provider"), self.address("webhook"))
-            # Else the first crash would replay the making of every database, for seconds.
-            self.psql("postgres", "CHECKPOINT")
-            for name in self.programs:
-                self.start(name, wait=False)
-            for name in self.programs:
-                self.wait_ready(name)
+            self.start_all()
         except BaseException:
             self.close(keep_logs=True)
             raise
@@ -309,17 +249,6 @@ class Mesh:
         if self.clocks:
             self.clocks.close()
 
-    @property
-    def secrets(self):
-        """What the sandbox's programs share, as dev.d/secrets.sh makes it."""
-        return self.directory / "secrets"
-
-    def _make_database(self, program):
-        if not program.database:
-            return
-        self.psql("postgres", f"CREATE DATABASE {program.database}")
-        self._psql_run(program.database, "--single-transaction", "-f", str(ROOT / program.schema))
-
     # -- processes, by name
 
     def start(self, name, wait=True, environment=None):
@@ -331,46 +260,22 @@ class Mesh:
             return
         program = self.programs[name]
         assert not program.is_alive(), f"{name} runs already"
-        ready = self._ready_file(name)
-        ready.unlink(missing_ok=True)
         settings = {
             **os.environ,
             **self.own_clock(name),
             **self.environment.get(name, {}),
             **(environment or {}),
         }
-        with open(self.logs / f"{name}.log", "ab") as log:
-            program.process = subprocess.Popen(
-                self.command(name),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=settings,
-                start_new_session=True,
-            )
+        self.launch(name, settings)
         again.programs.append(program.process)
-        # So that ./dev ends it, should this process be killed.
-        record = self.directory / "pids" / name
-        record.write_text(process_identity(program.pid) + " test\n")
         if wait:
             self.wait_ready(name)
 
-    def command(self, name):
-        program = self.programs[name]
-        words = [
-            str(self.build / program.binary),
-            f"--listen={program.address}",
-            f"--ready-file={self._ready_file(name)}",
-        ]
-        if program.database:
-            conninfo = self.conninfos.get(name, self.conninfo)
-            words.append(f"--database={conninfo} dbname={program.database}")
-        flags = program.flags + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
-        for flag in flags:
-            flag = flag.replace("{root}", str(ROOT)).replace("{run}", str(self.directory))
-            flag = flag.replace("{kafka}", os.environ.get("MESH_KAFKA", "{broker}"))
-            words.append(re.sub(r"\{(\w+)\}", lambda m: self.address(m[1]), flag))
-        return words
+    def start_one(self, name):
+        self.start(name, wait=False)
+
+    def flags_of(self, name):
+        return super().flags_of(name) + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
 
     def own_clock(self, name):
         """What a program is started with, so that its clock can be moved."""
@@ -388,29 +293,6 @@ class Mesh:
     def set_clocks_right(self):
         if self.clocks:
             self.clocks.set_right()
-
-    def _ready_file(self, name):
-        return self.directory / f"ready-{name}"
-
-    def wait_ready(self, name, seconds=READY_SECONDS):
-        program = self.programs[name]
-        ready = self._ready_file(name)
-
-        def is_ready():
-            if not program.is_alive():
-                raise AssertionError(
-                    f"{name} ended with {program.process.returncode}:\n{self.log_tail(name)}"
-                )
-            return ready.exists() and ready.stat().st_size > 0
-
-        try:
-            wait_until(is_ready, seconds, f"{name} ready")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log_tail(name)}") from None
-
-    def log_tail(self, name, lines=20):
-        log = self.logs / f"{name}.log"
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
     def pid(self, name):
         if name == "postgres":
@@ -434,9 +316,9 @@ class Mesh:
         if program.is_alive():
             program.process.send_signal(number)
         try:
-            status = program.process.wait(STOP_SECONDS)
+            status = program.process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{name} did not end within {STOP_SECONDS} s of {number}") from None
+            raise AssertionError(f"{name} did not end within {self.stop_seconds} s of {number}") from None
         program.process = None
         return status
 
@@ -444,15 +326,7 @@ class Mesh:
         pid = self.pid("postgres")
         identity = process_identity(pid)
         os.kill(pid, number)
-
-        def is_gone():
-            try:
-                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-                return stat.rsplit(")", 1)[1].split()[0] == "Z" or process_identity(pid) != identity
-            except FileNotFoundError:
-                return True
-
-        wait_until(is_gone, STOP_SECONDS, "PostgreSQL gone")
+        wait_until(lambda: process_identity(pid) != identity, self.stop_seconds, "PostgreSQL gone")
 
     def restart(self, name):
         """kill -9 and start."""
@@ -475,24 +349,11 @@ class Mesh:
 
     # -- SQL
 
-    def _psql_run(self, database, *arguments):
-        owners = [p.name for p in self.programs.values() if p.database == database]
-        conninfo = self.conninfos.get(owners[0], self.conninfo) if owners else self.conninfo
-        done = subprocess.run(
-            ["psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
-            + ["-d", f"{conninfo} dbname={database}", *arguments],
-            env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise AssertionError(f"psql {database} {arguments}: {done.stderr.strip()}")
-        return done.stdout
-
     def psql(self, database, statement):
         """Rows as lists of text. database: orders, storage, account, saga."""
-        lines = self._psql_run(database, "-c", statement).splitlines()
+        owners = [p.name for p in self.programs.values() if p.database == database]
+        conninfo = self.conninfos.get(owners[0], self.conninfo) if owners else self.conninfo
+        lines = self.psql_run(conninfo, database, "-c", statement).splitlines()
         return [line.split("\t") for line in lines if line]
 
     def kill_backend(self, database, rng=random):
@@ -509,12 +370,6 @@ class Mesh:
         return pid
 
     # -- calls
-
-    def address(self, name):
-        """"webhook" is the second port of bff."""
-        if name == "webhook":
-            return f"127.0.0.1:{self.webhook_port}"
-        return self.programs[name].address
 
     def channel(self, name):
         if name not in self.channels:

@@ -102,7 +102,7 @@ class Open(unittest.TestCase):
             wait_until(lambda: self.sessions(looked), 60, "the keeper has looked")
             wait_until(lambda: self.sessions("wait_event_type = 'Lock'"), 60, "the shard waits")
             self.assertEqual(self.health(), health_pb2.HealthCheckResponse.NOT_SERVING)
-            self.assertFalse(self.mesh._ready_file("saga").exists())
+            self.assertFalse(self.mesh.ready_file("saga").exists())
         self.mesh.wait_ready("saga")
         self.assertEqual(self.health(), health_pb2.HealthCheckResponse.SERVING)
         lines = [line for line in self.log_lines() if "recovered=" in line or "serving=yes" in line]

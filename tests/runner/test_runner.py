@@ -14,7 +14,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REAL = ("dev", "dev.d/base.sh", "dev.d/test.sh", "tests/e2e/run.py", "tests/e2e/again.py")
 # The other parts of ./dev, which would install, build and start things.
-OTHER_PARTS = "packages postgres build secrets programs demo_http kafka fuzz bare".split()
+OTHER_PARTS = "packages postgres build programs demo_http kafka fuzz bare".split()
 NO_OTHER_PARTS = """
 STATE=$ROOT/state PACKAGES_BUILD= PACKAGES_RUN= PACKAGES_E2E= PACKAGES_FORMAT=
 packages_need() { :; }
