@@ -4,11 +4,8 @@
 #include "mesh/base/log.h"
 #include "tests/bench/bench.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     WARM_PERCENT = 30, /* of the time that counts */
@@ -44,46 +41,6 @@ static const struct config_key keys[] = {
     { 0 },
 };
 /* clang-format on */
-
-void
-bench_fail(const char *format, ...)
-{
-    va_list values;
-
-    fputs("bench-orders: ", stderr);
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-void
-bench_say(const char *format, ...)
-{
-    va_list values;
-
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-}
-
-void
-bench_pause_until_us(int64_t until_us)
-{
-    struct timespec until = { .tv_sec = (time_t)(until_us / SECOND_US),
-                              .tv_nsec = (long)(until_us % SECOND_US * 1000) };
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-        continue;
-}
-
-void
-bench_pause_us(int64_t span_us)
-{
-    bench_pause_until_us(clock_steady_us() + span_us);
-}
 
 /* What is read at both ends of the time that counts. */
 struct meter {

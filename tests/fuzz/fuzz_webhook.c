@@ -9,6 +9,7 @@
  * jansson can hold is read as jansson reads it.
  */
 #include "account-svc/provider/provider_webhook.h"
+#include "tests/support/account/payment_fixture.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -24,22 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct payment
 payment_new(void)
 {
-    struct payment payment = { .record.fingerprint = 1,
-                               .provider = "sandbox",
-                               .amount_minor = 500,
-                               .currency = "JPY",
-                               .observed = OBSERVED_CREATED,
-                               .claim = CLAIM_OPEN,
-                               .version = 1,
-                               .url = "",
-                               .reference = "",
-                               .refunds = "",
-                               .booked_currency = "",
-                               .failure_reason = "",
-                               .failure_detail = "" };
+    struct uuid id;
 
-    uuid_parse(ID, strlen(ID), &payment.record.id);
-    return payment;
+    uuid_parse(ID, strlen(ID), &id);
+    return payment_created(id, 0);
 }
 
 /* Twice is once, and only the whole amount takes a claim. */

@@ -2,6 +2,7 @@
 #include "account-svc/payment/payment_op.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
+#include "tests/support/account/payment_fixture.h"
 #include "tests/support/check.h"
 
 #include <ctype.h>
@@ -28,23 +29,11 @@ tear_down(void)
 static struct payment
 payment_of(int32_t observed, int32_t claim)
 {
-    return (struct payment){ .record = { .id = uuid_v7(NOW_US), .fingerprint = 1 },
-                             .provider = "sandbox",
-                             .amount_minor = 500,
-                             .currency = "JPY",
-                             .observed = observed,
-                             .claim = claim,
-                             .version = 1,
-                             .description = "",
-                             .return_url = "",
-                             .url = "",
-                             .reference = "",
-                             .refunds = "",
-                             .booked_currency = "",
-                             .failure_reason = "",
-                             .failure_detail = "",
-                             .traceparent = "",
-                             .expires_at_us = NOW_US + 600 * SECOND_US };
+    struct payment payment = payment_created(uuid_v7(NOW_US), NOW_US + 600 * SECOND_US);
+
+    payment.observed = observed;
+    payment.claim = claim;
+    return payment;
 }
 
 /* ---- words and numbers ---- */

@@ -1,6 +1,7 @@
 /* test_account_payment_unsure.c -- What follows a request of which nothing certain was heard, one kind by one,
  * and what a hint does in between. test_account_payment_orders.c plays the same in all orders. */
 #include "account-svc/payment/payment.h"
+#include "tests/support/account/payment_fixture.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
@@ -17,23 +18,7 @@ static void
 set_up(void)
 {
     arena = arena_new();
-    payment = (struct payment){ .record = { .id = uuid_v7(NOW_US), .fingerprint = 1 },
-                                .provider = "sandbox",
-                                .amount_minor = 500,
-                                .currency = "JPY",
-                                .observed = OBSERVED_CREATED,
-                                .claim = CLAIM_OPEN,
-                                .version = 1,
-                                .description = "",
-                                .return_url = "",
-                                .url = "",
-                                .reference = "",
-                                .refunds = "",
-                                .booked_currency = "",
-                                .failure_reason = "",
-                                .failure_detail = "",
-                                .traceparent = "",
-                                .expires_at_us = AFTER(600) };
+    payment = payment_created(uuid_v7(NOW_US), AFTER(600));
     task = (struct task){ .payment_id = payment.record.id, .provider = "sandbox" };
 }
 

@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
 #define REASON "'Input':[{'why':'$.[_error_]?.reason ?: \"none\"'}]"
 
 /* clang-format off */
@@ -75,26 +73,6 @@ struct asked {
     char line[512];
     int count;
 };
-
-static struct definition *
-load(const char *quoted)
-{
-    static const struct definition_options options = { 0 };
-    struct definition *definition;
-    struct problem problem;
-    char *text = strdup(quoted);
-    bool is_inside = false;
-
-    /* '...' is a JSON text; "..." inside one is an expression's literal. */
-    for (char *at = text; *at != '\0'; at++) {
-        is_inside = *at == '\'' ? !is_inside : is_inside;
-        *at = *at == '\'' ? '"' : *at == '"' && is_inside ? '\'' : *at;
-    }
-    ck_assert_msg(definition_read(text, strlen(text), &options, &problem, &definition) == ERR_OK,
-                  "%s: %s %s", text, problem.field, problem.text);
-    free(text);
-    return definition;
-}
 
 static void
 note(struct asked *asked, const struct call_due *call)

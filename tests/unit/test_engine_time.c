@@ -7,36 +7,10 @@
 
 #include <string.h>
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-
 static const char machine_text[] = "{'Name':'m','StartState':'A','States':{'A':{" TASK(
     "A") ",'IsForUpdate':true,'Next':'W'},"
          "'W':{'Type':'WaitForEvent','Event':'pay','Until':'[pay] != null','TimeoutSeconds':60,"
          "'Next':'E'},'E':{'Type':'Succeed'}}}";
-
-static char *
-json_text(const char *quoted)
-{
-    char *text = strdup(quoted);
-
-    for (char *at = text; *at != '\0'; at++)
-        *at = *at == '\'' ? '"' : *at;
-    return text;
-}
-
-static struct definition *
-load(void)
-{
-    const struct definition_options options = { 0 };
-    struct definition *definition = NULL;
-    struct problem problem = { 0 };
-    char *text = json_text(machine_text);
-
-    ck_assert_msg(definition_read(text, strlen(text), &options, &problem, &definition) == ERR_OK,
-                  "%s %s", problem.field, problem.text);
-    free(text);
-    return definition;
-}
 
 static const int ahead_days[] = { 0, 6, 8, 44, 46, 60, 30000 };
 
@@ -55,7 +29,7 @@ answer(struct driver *driver, const struct definition *definition, enum outcome 
 START_TEST(ids_and_budgets_are_of_the_worlds_time)
 {
     const int64_t world_us = INT64_C(1790000000000000), ahead_us = ahead_days[_i] * DAY_US;
-    struct definition *definition = load();
+    struct definition *definition = load(machine_text);
     struct driver driver = { 0 };
     struct engine_event start = {
         .kind = ENGINE_START, .definition = definition, .input = json_object(), .ahead_us = ahead_us
@@ -125,7 +99,7 @@ row_with(const struct instance *instance, const char *member, json_t *value)
 
 START_TEST(news_of_a_wait_whose_row_is_of_no_state)
 {
-    struct definition *definition = load();
+    struct definition *definition = load(machine_text);
     struct driver driver = { 0 };
     struct engine_event news = { .kind = ENGINE_SIGNAL };
     json_t *payload = json_pack("{s:i}", "x", 1);
@@ -160,7 +134,7 @@ START_TEST(a_time_that_is_too_far_ahead_is_refused)
 {
     static const int64_t far_us[] = { INT64_MAX, INT64_C(1) << 53, (INT64_C(1) << 53) - 1,
                                       (INT64_C(1) << 52) + 1 };
-    struct definition *definition = load();
+    struct definition *definition = load(machine_text);
     struct driver driver = { 0 };
     struct records records = { 0 };
     struct json_writer writer = { 0 };

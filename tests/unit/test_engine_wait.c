@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
 #define WAIT(keys)                                                                                 \
     "'Type':'WaitForEvent','Event':'pay','Until':'[pay]?.state == "                                \
     "\"yes\"','TimeoutSeconds':60," keys
@@ -136,26 +134,6 @@ static const struct {
     { "that is too big",              "pay",   NULL, 2, false, ERR_BAD_REQUEST, NULL },
 };
 /* clang-format on */
-
-static struct definition *
-load(const char *quoted)
-{
-    static const struct definition_options options = { 0 };
-    struct definition *definition;
-    struct problem problem;
-    char *text = strdup(quoted);
-    bool is_inside = false;
-
-    /* '...' is a JSON text; "..." inside one is an expression's literal. */
-    for (char *at = text; *at != '\0'; at++) {
-        is_inside = *at == '\'' ? !is_inside : is_inside;
-        *at = *at == '\'' ? '"' : *at == '"' && is_inside ? '\'' : *at;
-    }
-    ck_assert_msg(definition_read(text, strlen(text), &options, &problem, &definition) == ERR_OK,
-                  "%s: %s %s", text, problem.field, problem.text);
-    free(text);
-    return definition;
-}
 
 static const int64_t start_us = INT64_C(1790000000000000);
 

@@ -4,13 +4,10 @@
 #include "mesh/base/log.h"
 #include "tests/bench/http/http_bench.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum {
     WARM_PERCENT = 30,       /* of the time that counts */
@@ -66,46 +63,6 @@ static const struct {
     { HTTP_CHECKOUT, 64 }, { HTTP_PAY, 64 }, { HTTP_CHECKOUT, 1000 }, { HTTP_PAY, 1000 },
 };
 /* clang-format on */
-
-void
-bench_fail(const char *format, ...)
-{
-    va_list values;
-
-    fputs("bench-http: ", stderr);
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-void
-bench_say(const char *format, ...)
-{
-    va_list values;
-
-    va_start(values, format);
-    vfprintf(stderr, format, values);
-    va_end(values);
-    fputc('\n', stderr);
-}
-
-void
-bench_pause_until_us(int64_t until_us)
-{
-    struct timespec until = { .tv_sec = (time_t)(until_us / SECOND_US),
-                              .tv_nsec = (long)(until_us % SECOND_US * 1000) };
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-        continue;
-}
-
-void
-bench_pause_us(int64_t span_us)
-{
-    bench_pause_until_us(clock_steady_us() + span_us);
-}
 
 static const char *
 token_read(struct arena *arena, const char *path)

@@ -1,5 +1,7 @@
 #include "tests/support/account/payment_world.h"
 
+#include "tests/support/account/payment_fixture.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,21 +12,11 @@ struct arena *arena;
 struct state
 state_new(void)
 {
-    struct state state = { .now_us = START_US, .greatest = OBSERVED_CREATED };
+    struct state state = { .payment = payment_created(uuid_v7(START_US), EXPIRES_US),
+                           .now_us = START_US,
+                           .greatest = OBSERVED_CREATED };
     struct payment *payment = &state.payment;
 
-    payment->record.id = uuid_v7(START_US);
-    payment->record.fingerprint = 1;
-    payment->provider = "sandbox";
-    payment->amount_minor = 500;
-    payment->currency = "JPY";
-    payment->description = payment->return_url = payment->url = payment->reference = "";
-    payment->refunds = payment->traceparent = payment->booked_currency = "";
-    payment->failure_reason = payment->failure_detail = "";
-    payment->observed = OBSERVED_CREATED;
-    payment->claim = CLAIM_OPEN;
-    payment->version = 1;
-    payment->expires_at_us = EXPIRES_US;
     state.task.payment_id = payment->record.id;
     state.task.provider = "sandbox";
     payment_plan(payment, &state.task, arena, state.now_us);

@@ -3,9 +3,31 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DRIVER_CALLS_MAX = 20000 };
+
+struct definition *
+load(const char *quoted)
+{
+    static const struct definition_options options = { 0 };
+    struct definition *definition;
+    struct problem problem;
+    char *text = strdup(quoted);
+    bool is_inside = false;
+
+    for (char *at = text; *at != '\0'; at++) {
+        is_inside = *at == '\'' ? !is_inside : is_inside;
+        *at = *at == '\'' ? '"' : *at == '"' && is_inside ? '\'' : *at;
+    }
+    if (definition_read(text, strlen(text), &options, &problem, &definition) != ERR_OK) {
+        fprintf(stderr, "%s: %s %s\n", text, problem.field, problem.text);
+        exit(2);
+    }
+    free(text);
+    return definition;
+}
 
 const struct definition *
 driver_find(void *context, const char *name, const char *hash)

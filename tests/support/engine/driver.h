@@ -7,6 +7,14 @@
 #include "saga/engine/engine.h"
 #include "tests/support/check.h"
 
+/* Machines are JSON with ' for ", in literals of C. */
+#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
+#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
+
+/* '...' is a JSON text; "..." inside one is an expression's literal. Ends the program, with the reason,
+ * when it does not load. */
+struct definition *load(const char *quoted);
+
 struct driver {
     struct instance *instance;
     struct instance *copy; /* folded from the records' text only */

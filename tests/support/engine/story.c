@@ -4,24 +4,6 @@
 
 struct definition *machine;
 
-struct definition *
-load(const char *quoted)
-{
-    static const struct definition_options options = { 0 };
-    struct definition *definition;
-    struct problem problem;
-    char *text = strdup(quoted);
-
-    for (char *at = text; *at != '\0'; at++)
-        *at = *at == '\'' ? '"' : *at;
-    if (definition_read(text, strlen(text), &options, &problem, &definition) != ERR_OK) {
-        fprintf(stderr, "%s %s\n", problem.field, problem.text); /* before any test runs */
-        exit(2);
-    }
-    free(text);
-    return definition;
-}
-
 /* The n-th word (or the last) of what the script says of a method. */
 static void
 script_word(const char *script, const char *method, int n, char *word, size_t size)

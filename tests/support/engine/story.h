@@ -12,13 +12,7 @@
 
 #include "tests/support/engine/driver.h"
 
-#define TASK(name) "'Type':'ServiceTask','ServiceName':'s','ServiceMethod':'" name "'"
-
-#define MACHINE(states) "{'Name':'m','StartState':'A','States':{" states "}}"
-
 extern struct definition *machine;
-
-struct definition *load(const char *quoted);
 
 struct story {
     const char *script;
