@@ -223,7 +223,6 @@ main(int argc, char **argv)
         .keys = keys,
         .values = &parts,
         .owner = &parts,
-        .has_database = true,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
         .methods = ledger_methods,
         .batch = &batch,

@@ -175,11 +175,35 @@ worker_start(struct keeper *keeper, struct worker *worker)
         abort();
 }
 
+/* A row that is wrong would do harm only when something is due. */
+static void
+check_tasks(const struct keeper_task *tasks)
+{
+    for (const struct keeper_task *task = tasks; task != NULL && task->name != NULL; task++) {
+        const struct sweep *sweep = &task->sweep;
+        const char *rule = NULL;
+
+        if ((task->run != NULL) == (sweep->statement != NULL))
+            rule = "it has either run or a sweep";
+        else if (sweep->method != NULL && (sweep->row_offset < sizeof(struct op) ||
+                                           sweep->row_offset >= sweep->method->op_bytes))
+            rule = "the member for the row is behind the op's struct op";
+        else if (sweep->walk != NULL && sweep->method == NULL)
+            rule = "a walk has a method";
+        if (rule == NULL)
+            continue;
+        log_error("event=TASK_TABLE_WRONG task=%s because=\"%s\"", task->name, rule);
+        abort();
+    }
+}
+
 struct keeper *
 keeper_open(const struct keeper_options *options)
 {
     struct keeper *keeper = memory_take(sizeof *keeper);
     size_t most = 1;
+
+    check_tasks(options->tasks);
 
     for (const struct keeper_task *task = options->tasks; task != NULL && task->name != NULL;
          task++)

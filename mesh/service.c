@@ -100,6 +100,14 @@ news(void *owner)
     relay_wake(((struct service *)owner)->relay);
 }
 
+/* A defect of the tables that main.c hands over: said with its name before the end. */
+_Noreturn static void
+table_is_wrong(const char *method, const char *rule)
+{
+    log_error("event=METHOD_TABLE_WRONG method=%s because=\"%s\"", method, rule);
+    abort();
+}
+
 static void
 check_reads(const struct method *methods, const struct read *reads)
 {
@@ -108,8 +116,10 @@ check_reads(const struct method *methods, const struct read *reads)
 
         while (read->name != NULL && strcmp(read->name, method->name) != 0)
             read++;
-        /* Every method is either decided or read. */
-        assert((method->decide != NULL) != (read->name != NULL));
+        if ((method->decide != NULL) == (read->name != NULL))
+            table_is_wrong(method->name, method->decide != NULL
+                                             ? "it is decided, and has a row of reads too"
+                                             : "it is neither decided nor has a row of reads");
     }
 }
 
@@ -227,7 +237,7 @@ open_clock(struct service *service)
 
     if (error != ERR_OK)
         return error;
-    if (spec->has_database) {
+    if (service_has_database(spec)) {
         struct pg *pg = pg_new(service->settings.database, spec->name, statements);
 
         service_health_hear(pg, service->clock);
@@ -338,7 +348,7 @@ open_parts(struct service *service)
 
     if (error != ERR_OK)
         return error;
-    if (spec->has_database) {
+    if (service_has_database(spec)) {
         service->writes = write_health_new(spec->batch, spec->name);
         service->all_statements = all_statements(service);
         open_audit(service);
@@ -352,10 +362,17 @@ open_parts(struct service *service)
     if (error != ERR_OK)
         return error;
     open_health(service);
-    if (spec->has_database)
+    if (service_has_database(spec))
         open_keeper(service);
     service->is_open = true;
     return ERR_OK;
+}
+
+/* Every part that speaks to the database asks this first. */
+bool
+service_has_database(const struct service_spec *spec)
+{
+    return spec->has_database || spec->batch != NULL;
 }
 
 enum error
@@ -365,9 +382,8 @@ service_open(const struct service_spec *spec, const struct service_settings *set
     struct service *service = memory_take(sizeof *service);
     enum error error;
 
-    assert(spec->has_database ||
-           (spec->batch == NULL && spec->tasks == NULL && spec->partitions == NULL &&
-            spec->check == NULL && settings->database == NULL));
+    assert(service_has_database(spec) || (spec->tasks == NULL && spec->partitions == NULL &&
+                                          spec->check == NULL && settings->database == NULL));
     assert((spec->batch == NULL) != (spec->submit == NULL) || spec->descriptor == NULL);
     service->spec = spec;
     service->settings = *settings;

@@ -44,8 +44,8 @@ struct service_spec {
     const char *usage;
     const struct config_key *keys; /* its own flags, or NULL */
     void *values;
-    void *owner; /* of all callbacks of this spec, and of its tasks */
-    bool has_database;
+    void *owner;       /* of all callbacks of this spec, and of its tasks */
+    bool has_database; /* also where it has no batch; with one it is so anyway */
     const ProtobufCServiceDescriptor *descriptor; /* NULL: no gRPC */
     const struct method *methods;                 /* ends with a row of zeros */
     const struct batch_service *batch; /* with reads; both NULL when submit takes the calls */
@@ -85,6 +85,8 @@ int service_main(int argc, char **argv, const struct service_spec *spec);
 /* Starts everything; SERVING it is some moments later. On an error, which is logged, nothing is left. */
 enum error service_open(const struct service_spec *spec, const struct service_settings *settings,
                         struct service **ret_service);
+
+bool service_has_database(const struct service_spec *spec);
 
 /* It has been up once: the database reached, the program ready to decide. */
 bool service_was_up(const struct service *service);

@@ -33,7 +33,7 @@ open_all(void *owner)
 {
     struct life *life = owner;
 
-    if (life->spec->has_database)
+    if (service_has_database(life->spec))
         pg_timeline_open(life->settings.timeline_file);
     return service_open(life->spec, &life->settings, &life->service);
 }
@@ -80,7 +80,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
     };
     size_t count = 1;
 
-    if (spec->has_database)
+    if (service_has_database(spec))
         tables[count++] = (struct config_table){ database_keys, &life.settings };
     if (spec->keys != NULL)
         tables[count++] = (struct config_table){ spec->keys, spec->values };

@@ -197,7 +197,6 @@ main(int argc, char **argv)
         .keys = keys,
         .values = &parts,
         .owner = &parts,
-        .has_database = true,
         .descriptor = &sagamesh__order__v1__order_service__descriptor,
         .methods = order_methods,
         .batch = &batch,

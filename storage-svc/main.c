@@ -25,7 +25,6 @@ main(int argc, char **argv)
     const struct service_spec spec = {
         .name = "storage-svc",
         .usage = "storage-svc: products and holds over gRPC (sagamesh.storage.v1.StorageService)",
-        .has_database = true,
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
         .methods = storage_methods,
         .batch = &storage_service,

@@ -1,6 +1,6 @@
 """tidy.py BUILD [--write] -- is the house in order? By the objects that were built, not by guessing.
 
-    includes   go downward only (ORDER), and no program includes another
+    includes   go downward only (ORDER; other folders are on top), and no program includes another
     exports    are used outside of their file; by tests alone only what its file uses too, or is listed
     circles    no file stands in a circle of files that call each other
     names      no global name stands twice
@@ -20,11 +20,15 @@ def folder(path):
     return str(pathlib.Path(path).parent)
 
 
+def rank(place):
+    return ORDER.index(place) if place in ORDER else len(ORDER)
+
+
 def includes(texts):
     for path, text in texts.items():
         for other in re.findall(r'^#include "([^"]+/[^"/]+\.h)"', text, re.M):
             at, to = folder(path), folder(other)
-            if other in texts and (ORDER.index(to) > ORDER.index(at)
+            if other in texts and (rank(to) > rank(at)
                                    or to.split('/')[0] not in ('mesh', at.split('/')[0])):
                 yield f'{path} {other}'
 
@@ -98,8 +102,8 @@ def comments(texts):
 
 
 def main():
-    texts = {str(path): path.read_text() for place in {f.split('/')[0] for f in ORDER}
-             for path in pathlib.Path(place).rglob('*.[ch]')}
+    texts = {str(path): path.read_text() for path in pathlib.Path().glob('[!.]*/**/*.[ch]')
+             if not re.match('tests|build', path.parts[0])}
     defined, taken = objects(sys.argv[1], texts)
     found = {'includes': includes(texts), 'exports': exports(texts, defined, taken),
              'circles': circles(texts, defined, taken), 'names': names(texts, defined)}

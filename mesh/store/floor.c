@@ -1,5 +1,6 @@
 #include "mesh/store/floor.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 
 static const struct pg_column key_columns[] = { { "name", PG_TEXT, 0 }, { 0 } };
 
@@ -70,8 +71,10 @@ floor_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_fl
 
     if (error != ERR_OK)
         return error;
-    if (answer.count != 1)
+    if (answer.count != 1) {
+        log_error("floor=%s because=\"table sweep has no such row: schema.sql inserts it\"", name);
         return ERR_INTERNAL;
+    }
     *ret_floor_us = reading->floor_us;
     *ret_now_us = reading->now_us;
     return ERR_OK;

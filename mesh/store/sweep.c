@@ -1,5 +1,6 @@
 #include "mesh/store/sweep.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 
 #include <string.h>
 
@@ -85,12 +86,29 @@ pages_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena)
 
 /* ---- walks ---- */
 
+/* A page that begins as the last one did: its op left the first row as it was, and would for ever. The rest
+ * waits for the next run. */
+static bool
+is_stuck(const struct sweeper *sweeper, const struct pg_answer *answer, struct uuid last_first)
+{
+    const struct walk_row *rows = answer->rows;
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (answer->count == 0 || !uuid_equal(rows[0].id, last_first))
+        return false;
+    log_warn(
+        "statement=%s op=%s id=%s because=\"the op left the row as it was: it is found again\"",
+        sweeper->sweep->statement->name, sweeper->sweep->method->name, uuid_print(rows[0].id, id));
+    return true;
+}
+
 /* Rows come in order of their time; what was done is found no more, so the next page may begin at the same
  * microsecond. */
 static enum error
 walk_by_time(const struct sweeper *sweeper, struct walk_range range, struct pg *pg,
              struct arena *arena)
 {
+    struct uuid first = { 0 };
     struct pg_answer answer;
     enum error error;
 
@@ -100,10 +118,14 @@ walk_by_time(const struct sweeper *sweeper, struct walk_range range, struct pg *
         arena_reset(arena);
         error = pg_ask(pg, sweeper->sweep->statement, &range, arena, &answer);
         rows = answer.rows;
+        if (error == ERR_OK && is_stuck(sweeper, &answer, first))
+            return ERR_STORE_DOWN;
         if (error == ERR_OK)
             error = do_rows(sweeper, rows, answer.count, arena);
-        if (error == ERR_OK && answer.count > 0)
+        if (error == ERR_OK && answer.count > 0) {
+            first = rows[0].id;
             range.from_us = rows[answer.count - 1].at_us;
+        }
     } while (error == ERR_OK && answer.count > 0);
     return error;
 }

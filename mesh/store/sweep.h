@@ -15,7 +15,8 @@
  *
  * Thread    A sweeper is its keeper's. report, is_wanted: that thread. The ops: the store thread.
  * Memory    Rows of tables are static. The arena is the sweep's alone: it is emptied for each page.
- * Errors    Those of pg_ask(); STORE_DOWN where an op failed, of any error.
+ * Errors    Those of pg_ask(); STORE_DOWN where an op failed, of any error, or left its row as it was
+ *           (logged).
  * Units     *_us microseconds since 1970 UTC.
  */
 #ifndef MESH_STORE_SWEEP_H

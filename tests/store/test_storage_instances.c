@@ -73,7 +73,6 @@ open_shop(struct shop *shop, struct service_spec *spec, const char *conninfo)
         .name = "storage-svc",
         .usage = "storage-svc: is tested",
         .owner = shop,
-        .has_database = true,
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
         .methods = storage_methods,
         .batch = &storage_service,
