@@ -29,8 +29,8 @@ struct ctl_pages {
     char *token;   /* of the page to ask for; "" the first, and the last was shown */
     int64_t shown; /* rows printed, counted by the caller */
     bool is_begun;
-    bool
-        is_cut; /* set by a caller that left out rows of the last page: --limit was reached inside of it */
+    /* set by a caller that left out rows of the last page: --limit was reached inside of it */
+    bool is_cut;
 };
 
 /* What was written goes out, and the text begins anew where it was. */

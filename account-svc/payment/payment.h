@@ -119,18 +119,18 @@ struct payment {
     int64_t signal_due_us;    /* when it is told again, until then */
     const char *url;       /* where the customer pays; "" before it is known, and once abandoned */
     const char *reference; /* the provider's own name for it */
-    int64_t
-        expires_at_us; /* when the provider's checkout ends: it is asked of until then, and once after */
-    int64_t
-        ends_at_us; /* until then the order waits for it; 0: of rows that are older than this column */
+    /* when the provider's checkout ends: it is asked of until then, and once after */
+    int64_t expires_at_us;
+    /* until then the order waits for it; 0: of rows that are older than this column */
+    int64_t ends_at_us;
     /* Why there was no way to pay: a word for programs, a sentence for persons; "" of most. */
     const char *failure_reason, *failure_detail;
     const char *refunds;    /* one a line, "amount_minor refund_id", in the order of the ids */
     int64_t occurred_at_us; /* the provider's time of what was observed last; 0: not said */
     int64_t created_at_us, changed_at_us;
     const char *traceparent;
-    int64_t
-        booked_minor; /* of a quarantined one: what the provider took; 0: nothing that we know of */
+    /* of a quarantined one: what the provider took; 0: nothing that we know of */
+    int64_t booked_minor;
     const char *booked_currency;
     int64_t settle_asked_us; /* by a person; 0: never */
     const char *settle_comment;

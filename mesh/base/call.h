@@ -60,8 +60,8 @@ struct call {
     struct op *op;
     int64_t deadline_us;    /* by clock_steady_us() */
     int64_t aside_until_us; /* the store thread's (batch_aside.h); 0: it was never set aside */
-    bool
-        is_own; /* of the program itself, which asks again anyway: it waits for a locked row shortly */
+    /* of the program itself, which asks again anyway: it waits for a locked row shortly */
+    bool is_own;
     char traceparent[TRACEPARENT_BYTES + 1];
     /* Answers with the encoded op, or with op->problem, and frees the call. */
     void (*finish)(struct call *call);

@@ -25,8 +25,8 @@ enum clock_kind { CLOCK_OWN, CLOCK_DATABASE, CLOCK_PEER };
 struct clock_source {
     enum clock_kind kind;
     int64_t offset_us, unsure_us; /* the offset is right within this */
-    int64_t
-        off_us; /* result: how far it is at least from what is right; 0: it may be right, or no clock is */
+    /* result: how far it is at least from what is right; 0: it may be right, or no clock is */
+    int64_t off_us;
     int64_t ahead_us; /* result: how far it seems to be ahead of that */
 };
 

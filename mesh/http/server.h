@@ -42,9 +42,9 @@ struct http_server_options {
     const struct http_table *tables; /* ends with one of zeros */
     struct metrics *metrics;         /* that it counts in, and outlives it; NULL: it does not */
     const char *name;                /* its port's among the metrics' labels */
-    bool
-        has_gzip; /* JSON of handlers is coded for those who take gzip, from GZIP_BYTES_MIN on; with
-                                a "Vary" in any case */
+    /* JSON of handlers is coded for those who take gzip, from GZIP_BYTES_MIN on; with a "Vary" in any
+     * case */
+    bool has_gzip;
     size_t connections_max; /* one more is answered 503 and closed; 0: 10,000 */
     size_t share_max; /* beyond it one more takes an idle one's place, or is closed; 0: none */
     size_t bodies_bytes_max; /* of all bodies in memory; what comes beyond it is 503. 0: 64 MiB */

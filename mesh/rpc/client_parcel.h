@@ -29,8 +29,8 @@ struct parcel {
     grpc_call *call;
     bool is_envelope;
     bool has_slot; /* counts against envelopes_max */
-    int64_t
-        expires_us; /* of the item whose deadline comes first; INT64_MAX: gRPC's own is enough */
+    /* of the item whose deadline comes first; INT64_MAX: gRPC's own is enough */
+    int64_t expires_us;
     grpc_metadata_array initial, trailing;
     grpc_byte_buffer *reply;
     grpc_status_code code;

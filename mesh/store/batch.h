@@ -103,8 +103,8 @@ struct batch_record {
     uint64_t fingerprint; /* 0: a tombstone, left by the undo of what never arrived */
     const char *reason;   /* "" accepted; else problem_recall() */
     const char *detail;   /* of problem_detail() */
-    int64_t
-        place; /* of one that the batch adds, among those, as they were decided; not stored by itself */
+    /* of one that the batch adds, among those, as they were decided; not stored by itself */
+    int64_t place;
 };
 
 struct batch_service {

@@ -12,8 +12,8 @@
 
 /* How a Get is done. Its op has the key and room for the row, which is copied there. */
 struct lookup {
-    const struct pg_statement
-        *statement; /* one parameter, the key; rows in any order, also twice */
+    /* one parameter, the key; rows in any order, also twice */
+    const struct pg_statement *statement;
     enum batch_key key;
     size_t op_key_offset, row_key_offset, result_offset;
     /* Without such a row it is NOT_FOUND: of this field, "there is no such NOUN", or with a key that is a

@@ -32,14 +32,14 @@ struct sweep {
     /* Its one parameter is the program's time (store_clock_program), or it has none; a walk's: walk_by_time. */
     const struct pg_statement *statement;
     const struct method *method; /* NULL: no ops */
-    size_t
-        row_offset; /* in the op, which has an id of its own: the row is copied there, as far as the op goes */
+    /* in the op, which has an id of its own: the row is copied there, as far as the op goes */
+    size_t row_offset;
     void (*report)(void *owner, const void *rows,
                    size_t count);         /* of rows that were found; or NULL */
     bool (*is_wanted)(const void *owner); /* NULL: always */
     bool is_paced; /* a page a run: what the ops set off must not come faster */
-    const struct sweep_walk
-        *walk; /* NULL: the statement finds what is due from the start of its index */
+    /* NULL: the statement finds what is due from the start of its index */
+    const struct sweep_walk *walk;
 };
 
 /* Columns of a row: an op of this type for each row found, which is copied to the member. */

@@ -87,8 +87,8 @@ struct engine_event {
     const char *comment;        /* RETRY, COMPENSATE: who and why; may be NULL. SETTLE: not empty */
     enum settlement settlement; /* SETTLE */
     json_t *output;             /* SETTLED_DONE: what the state's Output would set, or NULL */
-    int64_t
-        ahead_us; /* how far now_us is ahead of the world's time, which a Deadline is in; 0: not */
+    /* how far now_us is ahead of the world's time, which a Deadline is in; 0: not */
+    int64_t ahead_us;
 };
 
 /* ANSWER, DUE and RECOVERED are always ERR_OK; an answer of an activation that is not current is
