@@ -546,7 +546,10 @@ class Trouble(BadInput):
         mesh, pb = self.mesh, self.mesh.storage_pb
         self.mesh.flags["storage"] = ["--queue-max=1", "--batch-max=1"]
         mesh.stop("storage")
+        floor = mesh.psql("storage", "SELECT floor_us FROM sweep")
         mesh.start("storage")
+        # Its first walk moves the floor by an op, which has a place in the queue too.
+        wait_until(lambda: mesh.psql("storage", "SELECT floor_us FROM sweep") != floor, 20, "the first walk")
 
         def restock():
             return pb.RestockRequest(request_id=uuid7(), sku="tea", quantity=1)

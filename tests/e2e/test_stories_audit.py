@@ -389,8 +389,8 @@ class Audit(External):
         self.account(f"UPDATE payment SET claim = 2, needs_person = true WHERE id = '{payment.id}'")
         self.assert_found(("PAYMENT_NEEDS_PERSON", payment.id))
         self.account(f"UPDATE payment SET needs_person = false WHERE id = '{payment.id}'")
-        self.account(f"UPDATE payment SET version = version + 1 WHERE id = '{payment.id}'")
-        self.account(f"UPDATE payment SET signal_due_us = 9e15 WHERE id = '{payment.id}'")
+        untold = "version = version + 1, signal_due_us = 9e15"  # at once: the sweep must not come between
+        self.account(f"UPDATE payment SET {untold} WHERE id = '{payment.id}'")
         self.assert_found(("PAYMENT_UNTOLD", payment.id))
         self.account(f"UPDATE payment SET version = version - 1 WHERE id = '{payment.id}'")
         self.assert_clean()
