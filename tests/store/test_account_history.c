@@ -2,7 +2,6 @@
  * books agree. A seed that fails is printed and plays again: MESH_SEED=N. */
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 
 enum { WALLETS = 5, OPS = 1200, BATCH_MAX = 24, AMOUNT_MAX = 60 };
 
-static struct pg_fixture fixture;
 static uint64_t seed;
 
 /* splitmix64: small, and the same on every machine. */
@@ -121,7 +119,7 @@ draw_op(struct model *model)
     struct played *op = &model->ops[model->count];
 
     *op = (struct played){ .what = (enum what)draw(4),
-                           .id = ledger_id(),
+                           .id = new_id(),
                            .from = draw(WALLETS),
                            .amount_minor = 1 + (int64_t)draw(AMOUNT_MAX) };
     op->to = (op->from + 1 + draw(WALLETS - 1)) % WALLETS;
@@ -154,7 +152,7 @@ compare(const struct model *model, const struct played *op, const struct test_ca
 
 /* Some ops of a batch are new, some are repeats, some are charges that were kept back. */
 static void
-play_batch(struct model *model, struct pg *pg)
+play_batch(struct model *model, struct pg *over)
 {
     struct test_call *tests[BATCH_MAX];
     struct played *ops[BATCH_MAX];
@@ -178,7 +176,7 @@ play_batch(struct model *model, struct pg *pg)
         ops[i] = op;
         tests[i] = call_of(model, op);
     }
-    ledger_run(pg, tests, count);
+    service_run(&account_service, over, tests, count);
     for (size_t i = 0; i < count; i++) {
         compare(model, ops[i], tests[i]);
         call_fixture_free(tests[i]);
@@ -194,7 +192,7 @@ START_TEST(histories_agree_with_the_model)
     for (int i = 0; i < 2; i++)
         replicas[i] = batch_pg_new(&account_service, fixture.conninfo);
     for (size_t i = 0; i < WALLETS - 1; i++)
-        ledger_expect(replicas[0], ledger_open(ledger_id(), owners[i]), "");
+        ledger_expect(replicas[0], ledger_open(new_id(), owners[i]), "");
     while (model->count < OPS)
         play_batch(model, replicas[draw(2)]);
     for (size_t i = 0; i < WALLETS - 1; i++) {
@@ -234,5 +232,5 @@ main(void)
     seed = given == NULL ? (uint64_t)clock_now_us() : strtoull(given, NULL, 10);
     printf("MESH_SEED=%" PRIu64 "\n", seed);
     tcase_add_test(cases, histories_agree_with_the_model);
-    return pg_fixture_check(&fixture, "account_history", "account-svc/schema.sql", cases);
+    return service_fixture_check(&ledger_parts, "account_history", cases);
 }

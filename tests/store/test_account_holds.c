@@ -3,33 +3,29 @@
 #include "mesh/base/hash.h"
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
-#include "tests/support/store/pg_fixture.h"
-
-static struct pg_fixture fixture;
-static struct pg *pg;
 
 static void
 open_pg(void)
 {
-    pg = batch_pg_new(&account_service, fixture.conninfo);
+    service_begin();
     pg_fixture_run(fixture.conninfo, "TRUNCATE account, transfer, ledger_hold, op, event");
-    ledger_expect(pg, ledger_open(ledger_id(), "ann"), "");
-    ledger_expect(pg, ledger_open(ledger_id(), "shop"), "");
-    ledger_expect(pg, ledger_topup(ledger_id(), "ann", 100), "");
+    ledger_expect(pg, ledger_open(new_id(), "ann"), "");
+    ledger_expect(pg, ledger_open(new_id(), "shop"), "");
+    ledger_expect(pg, ledger_topup(new_id(), "ann", 100), "");
 }
 
 /* Whatever a test did, the books agree afterwards, and what is held is what holds say. */
 static void
 close_pg(void)
 {
-    pg = pg_free(pg);
+    service_end();
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM ledger_check()"), 0);
 }
 
 static struct test_call *
 hold(struct uuid id, int64_t amount_minor)
 {
-    struct test_call *test = call_fixture_new(ledger_method("HoldFunds"));
+    struct test_call *test = service_op("HoldFunds");
     struct hold_funds *op = (struct hold_funds *)test->call.op;
 
     op->move.op.id = id;
@@ -45,7 +41,7 @@ hold(struct uuid id, int64_t amount_minor)
 static struct test_call *
 end(const char *method, struct uuid id, struct uuid hold_id, int64_t amount_minor)
 {
-    struct test_call *test = call_fixture_new(ledger_method(method));
+    struct test_call *test = service_op(method);
     struct end_funds *op = (struct end_funds *)test->call.op;
     uint64_t hash = hash_bytes(hash_text(HASH_SEED, method), &hold_id, sizeof hold_id);
 
@@ -62,7 +58,7 @@ expire(struct uuid hold_id)
     struct test_call *test = call_fixture_new(&ledger_expire_method);
     struct expire_funds *op = (struct expire_funds *)test->call.op;
 
-    op->op.id = ledger_id();
+    op->op.id = new_id();
     op->hold_id = hold_id;
     ledger_expect(pg, test, "");
 }
@@ -90,70 +86,69 @@ state_of(struct uuid id)
 
 START_TEST(held_then_posted_in_part)
 {
-    struct uuid id = ledger_id(), post = ledger_id();
+    struct uuid id = new_id(), post = new_id();
 
     for (int i = 0; i < 2; i++)
         ledger_expect(pg, hold(id, 60), "");
     ledger_expect(pg, hold(id, 61), "ID_REUSED");
     expect_money("100 60, 0 0");
-    ledger_expect(pg, ledger_charge(ledger_id(), "ann", 41),
-                  "NO_FUNDS"); /* one more than is free */
-    ledger_expect(pg, hold(ledger_id(), 41), "NO_FUNDS");
-    ledger_expect(pg, ledger_charge(ledger_id(), "ann", 40), "");
-    ledger_expect(pg, end("PostHold", ledger_id(), id, 61), "OVER_HOLD");
+    ledger_expect(pg, ledger_charge(new_id(), "ann", 41), "NO_FUNDS"); /* one more than is free */
+    ledger_expect(pg, hold(new_id(), 41), "NO_FUNDS");
+    ledger_expect(pg, ledger_charge(new_id(), "ann", 40), "");
+    ledger_expect(pg, end("PostHold", new_id(), id, 61), "OVER_HOLD");
     for (int i = 0; i < 2; i++)
         ledger_expect(pg, end("PostHold", post, id, 25), "");
     expect_money("35 0, 25 0");
     ck_assert_int_eq(state_of(id), FUNDS_POSTED);
-    ledger_expect(pg, end("PostHold", ledger_id(), id, 25), "HOLD_ENDED");
-    ledger_expect(pg, end("VoidHold", ledger_id(), id, 0), "HOLD_POSTED");
+    ledger_expect(pg, end("PostHold", new_id(), id, 25), "HOLD_ENDED");
+    ledger_expect(pg, end("VoidHold", new_id(), id, 0), "HOLD_POSTED");
     expect_money("35 0, 25 0");
 }
 END_TEST
 
 START_TEST(posted_in_full)
 {
-    struct uuid id = ledger_id();
+    struct uuid id = new_id();
 
     ledger_expect(pg, hold(id, 100), "");
-    ledger_expect(pg, end("PostHold", ledger_id(), id, 0), "");
+    ledger_expect(pg, end("PostHold", new_id(), id, 0), "");
     expect_money("0 0, 100 0");
 }
 END_TEST
 
 START_TEST(voided)
 {
-    struct uuid id = ledger_id(), request = ledger_id();
+    struct uuid id = new_id(), request = new_id();
 
     ledger_expect(pg, hold(id, 100), "");
     for (int i = 0; i < 2; i++)
         ledger_expect(pg, end("VoidHold", request, id, 0), "");
-    ledger_expect(pg, end("VoidHold", ledger_id(), id, 0), "");
+    ledger_expect(pg, end("VoidHold", new_id(), id, 0), "");
     expect_money("100 0, 0 0");
-    ledger_expect(pg, end("PostHold", ledger_id(), id, 0), "HOLD_ENDED");
+    ledger_expect(pg, end("PostHold", new_id(), id, 0), "HOLD_ENDED");
     expect_money("100 0, 0 0");
 }
 END_TEST
 
 START_TEST(voided_before_it_arrived)
 {
-    struct uuid id = ledger_id();
+    struct uuid id = new_id();
     struct problem problem;
 
-    ledger_expect(pg, end("VoidHold", ledger_id(), id, 0), "");
+    ledger_expect(pg, end("VoidHold", new_id(), id, 0), "");
     for (int i = 0; i < 2; i++) {
-        problem = ledger_do(pg, hold(id, 10));
+        service_do(pg, hold(id, 10), &problem);
         ck_assert_str_eq(problem_reason(&problem), "HOLD_ENDED");
         ck_assert(problem.is_stored);
     }
-    ledger_expect(pg, end("PostHold", ledger_id(), ledger_id(), 0), "HOLD_ENDED");
+    ledger_expect(pg, end("PostHold", new_id(), new_id(), 0), "HOLD_ENDED");
     expect_money("100 0, 0 0");
 }
 END_TEST
 
 START_TEST(expired_and_tried_again)
 {
-    struct uuid id = ledger_id(), other = ledger_id();
+    struct uuid id = new_id(), other = new_id();
 
     ledger_expect(pg, hold(id, 60), "");
     ledger_expect(pg, hold(other, 40), "");
@@ -165,11 +160,11 @@ START_TEST(expired_and_tried_again)
     expire(other);
     expect_money("100 0, 0 0");
     ck_assert_int_eq(state_of(id), FUNDS_EXPIRED);
-    ledger_expect(pg, end("PostHold", ledger_id(), id, 0), ""); /* the money is still there */
+    ledger_expect(pg, end("PostHold", new_id(), id, 0), ""); /* the money is still there */
     expect_money("40 0, 60 0");
-    ledger_expect(pg, ledger_charge(ledger_id(), "ann", 1), "");
-    ledger_expect(pg, end("PostHold", ledger_id(), other, 0), "NO_FUNDS"); /* and now it is not */
-    ledger_expect(pg, end("VoidHold", ledger_id(), other, 0), "");
+    ledger_expect(pg, ledger_charge(new_id(), "ann", 1), "");
+    ledger_expect(pg, end("PostHold", new_id(), other, 0), "NO_FUNDS"); /* and now it is not */
+    ledger_expect(pg, end("VoidHold", new_id(), other, 0), "");
     expect_money("39 0, 60 0");
 }
 END_TEST
@@ -177,18 +172,18 @@ END_TEST
 /* All of it in one batch: each sees what the one before it did. */
 START_TEST(many_in_one_batch)
 {
-    struct uuid id = ledger_id(), never = ledger_id();
+    struct uuid id = new_id(), never = new_id();
     struct test_call *tests[] = {
         hold(id, 100),
-        ledger_charge(ledger_id(), "ann", 1),
-        end("PostHold", ledger_id(), id, 30),
-        ledger_charge(ledger_id(), "ann", 70),
-        end("VoidHold", ledger_id(), never, 0),
+        ledger_charge(new_id(), "ann", 1),
+        end("PostHold", new_id(), id, 30),
+        ledger_charge(new_id(), "ann", 70),
+        end("VoidHold", new_id(), never, 0),
         hold(never, 1),
     };
     static const char *const answers[] = { "", "NO_FUNDS", "", "", "", "HOLD_ENDED" };
 
-    ledger_run(pg, tests, 6);
+    service_run(&account_service, pg, tests, 6);
     for (size_t i = 0; i < 6; i++) {
         ck_assert_str_eq(problem_reason(&tests[i]->call.op->problem), answers[i]);
         call_fixture_free(tests[i]);
@@ -199,20 +194,18 @@ END_TEST
 
 START_TEST(get_hold)
 {
-    struct pg *reader = pg_new(fixture.conninfo, "test", ledger_statements);
-    struct uuid id = ledger_id();
-    struct get_funds get = { .op.id = id }, missing = { .op.id = ledger_id() };
+    struct uuid id = new_id();
+    struct get_funds get = { .op.id = id }, missing = { .op.id = new_id() };
     struct op *ops[] = { &missing.op, &get.op };
     struct arena *arena = arena_new();
 
     ledger_expect(pg, hold(id, 60), "");
-    ck_assert_int_eq(ledger_read(reader, "GetHold", ops, 2, arena), ERR_OK);
+    ck_assert_int_eq(service_read("GetHold", ops, 2, arena), ERR_OK);
     ck_assert_int_eq(missing.op.problem.error, ERR_NOT_FOUND);
     ck_assert_int_eq(get.op.problem.error, ERR_OK);
     ck_assert_int_eq(get.funds.amount_minor, 60);
     ck_assert_str_eq(get.funds.reference, "rent");
     arena_free(arena);
-    pg_free(reader);
 }
 END_TEST
 
@@ -229,5 +222,5 @@ main(void)
     tcase_add_test(cases, expired_and_tried_again);
     tcase_add_test(cases, many_in_one_batch);
     tcase_add_test(cases, get_hold);
-    return pg_fixture_check(&fixture, "account_holds", "account-svc/schema.sql", cases);
+    return service_fixture_check(&ledger_parts, "account_holds", cases);
 }

@@ -1,27 +1,17 @@
 /* The ledger on a real PostgreSQL: what its tables hold after each op, and after its repeat. */
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
-
-static void
-open_pg(void)
-{
-    pg = batch_pg_new(&account_service, fixture.conninfo);
-}
-
 /* Whatever a test did, the books agree afterwards. */
 static void
 close_pg(void)
 {
-    pg = pg_free(pg);
+    service_end();
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM ledger_check()"), 0);
 }
 
@@ -29,9 +19,9 @@ close_pg(void)
 static void
 make_wallet(const char *customer, int64_t amount_minor)
 {
-    ledger_expect(pg, ledger_open(ledger_id(), customer), "");
+    ledger_expect(pg, ledger_open(new_id(), customer), "");
     if (amount_minor > 0)
-        ledger_expect(pg, ledger_topup(ledger_id(), customer, amount_minor), "");
+        ledger_expect(pg, ledger_topup(new_id(), customer, amount_minor), "");
 }
 
 static void
@@ -72,7 +62,7 @@ count_transfers(struct uuid id)
 
 START_TEST(charge_and_refund)
 {
-    struct uuid charge = ledger_id(), refund = ledger_id();
+    struct uuid charge = new_id(), refund = new_id();
     struct test_call *test;
 
     make_wallet("ann", 100);
@@ -85,15 +75,15 @@ START_TEST(charge_and_refund)
     ledger_expect(pg, ledger_charge(charge, "ann", 41), "ID_REUSED");
     for (int i = 0; i < 2; i++) {
         test = ledger_refund(refund, charge);
-        ledger_run(pg, &test, 1);
+        service_run(&account_service, pg, &test, 1);
         ck_assert(uuid_equal(ledger_reversal(test), refund));
         call_fixture_free(test);
         expect_wallet("ann", "40 140");
         expect_events(charge, "1 payment.succeeded, 2 payment.refunded");
     }
     for (int i = 0; i < 2; i++) { /* another refund of the same charge finds the first one */
-        test = ledger_refund(ledger_id(), charge);
-        ledger_run(pg, &test, 1);
+        test = ledger_refund(new_id(), charge);
+        service_run(&account_service, pg, &test, 1);
         ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
         ck_assert(uuid_equal(ledger_reversal(test), refund));
         call_fixture_free(test);
@@ -106,7 +96,7 @@ END_TEST
 
 START_TEST(event_says_what_was_paid)
 {
-    struct uuid charge = ledger_id();
+    struct uuid charge = new_id();
     char text[PG_FIXTURE_TEXT_BYTES], id[UUID_TEXT_BYTES + 1], wanted[PG_FIXTURE_TEXT_BYTES];
 
     make_wallet("eve \"e\"", 10);
@@ -127,42 +117,42 @@ END_TEST
 
 START_TEST(refused_stays_refused)
 {
-    struct uuid charge = ledger_id(), nil = { 0 };
+    struct uuid charge = new_id(), nil = { 0 };
     struct problem problem;
     struct test_call *test;
 
     make_wallet("ben", 10);
     for (int i = 0; i < 2; i++) {
-        problem = ledger_do(pg, ledger_charge(charge, "ben", 11));
+        service_do(pg, ledger_charge(charge, "ben", 11), &problem);
         ck_assert_str_eq(problem_reason(&problem), "NO_FUNDS");
         ck_assert(problem.is_stored);
-        ledger_expect(pg, ledger_topup(ledger_id(), "ben", 10), ""); /* money comes too late */
+        ledger_expect(pg, ledger_topup(new_id(), "ben", 10), ""); /* money comes too late */
     }
-    test = ledger_refund(ledger_id(), charge);
-    ledger_run(pg, &test, 1);
+    test = ledger_refund(new_id(), charge);
+    service_run(&account_service, pg, &test, 1);
     ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
     ck_assert(uuid_equal(ledger_reversal(test), nil));
     call_fixture_free(test);
     expect_wallet("ben", "0 30");
     expect_events(charge, "1 payment.failed");
-    ledger_expect(pg, ledger_charge(ledger_id(), "nobody", 1), "NO_ACCOUNT");
+    ledger_expect(pg, ledger_charge(new_id(), "nobody", 1), "NO_ACCOUNT");
 }
 END_TEST
 
 START_TEST(late_charge_finds_the_tombstone)
 {
-    struct uuid charge = ledger_id(), refund = ledger_id();
+    struct uuid charge = new_id(), refund = new_id();
     struct problem problem;
 
     make_wallet("cat", 100);
     for (int i = 0; i < 2; i++)
         ledger_expect(pg, ledger_refund(refund, charge), "");
     for (int i = 0; i < 2; i++) {
-        problem = ledger_do(pg, ledger_charge(charge, "cat", 40));
+        service_do(pg, ledger_charge(charge, "cat", 40), &problem);
         ck_assert_str_eq(problem_reason(&problem), "CHARGE_UNDONE");
         ck_assert(problem.is_stored);
     }
-    ledger_expect(pg, ledger_refund(ledger_id(), charge), "");
+    ledger_expect(pg, ledger_refund(new_id(), charge), "");
     expect_wallet("cat", "0 100");
     expect_events(charge, "");
     ck_assert_int_eq(count_transfers(charge), 1);
@@ -173,15 +163,15 @@ END_TEST
 START_TEST(old_charges)
 {
     struct uuid gone = uuid_v7(clock_now_us() - (ID_DAYS_KEPT + 1) * DAY_US);
-    struct uuid old = uuid_v7(clock_now_us() - 80 * DAY_US), refund = ledger_id();
+    struct uuid old = uuid_v7(clock_now_us() - 80 * DAY_US), refund = new_id();
     char text[UUID_TEXT_BYTES + 1];
 
     make_wallet("dan", 100);
     ledger_expect(pg, ledger_charge(gone, "dan", 1), "ID_TOO_OLD");
-    ledger_expect(pg, ledger_refund(ledger_id(), gone), "");
+    ledger_expect(pg, ledger_refund(new_id(), gone), "");
     ck_assert_int_eq(count_transfers(gone), 0);
 
-    ledger_expect(pg, ledger_charge(ledger_id(), "dan", 1), ""); /* makes clearing */
+    ledger_expect(pg, ledger_charge(new_id(), "dan", 1), ""); /* makes clearing */
     pg_fixture_run(
         fixture.conninfo,
         "SELECT mesh_partitions_make('event', now() - interval '90 days', now(), 100);"
@@ -202,10 +192,10 @@ START_TEST(transfer_overdraws_only_where_the_chart_says_so)
 {
     make_wallet("fay", 50);
     make_wallet("gus", 0);
-    ledger_expect(pg, ledger_move("Transfer", ledger_id(), "fay", "revenue/none", 1), "NO_ACCOUNT");
-    ledger_expect(pg, ledger_move("Transfer", ledger_id(), "fay", "gus", 50), "");
-    ledger_expect(pg, ledger_move("Transfer", ledger_id(), "fay", "gus", 1), "NO_FUNDS");
-    ledger_expect(pg, ledger_move("Transfer", ledger_id(), "world/topups", "fay", 7), "");
+    ledger_expect(pg, ledger_move("Transfer", new_id(), "fay", "revenue/none", 1), "NO_ACCOUNT");
+    ledger_expect(pg, ledger_move("Transfer", new_id(), "fay", "gus", 50), "");
+    ledger_expect(pg, ledger_move("Transfer", new_id(), "fay", "gus", 1), "NO_FUNDS");
+    ledger_expect(pg, ledger_move("Transfer", new_id(), "world/topups", "fay", 7), "");
     expect_wallet("fay", "50 57");
     expect_wallet("gus", "0 50");
 }
@@ -215,7 +205,7 @@ END_TEST
 
 START_TEST(twice_in_one_batch)
 {
-    struct uuid topup = ledger_id(), charge = ledger_id(), refund = ledger_id(), nil = { 0 };
+    struct uuid topup = new_id(), charge = new_id(), refund = new_id(), nil = { 0 };
     static const char *const answers[] = {
         "", "", "", "", "", "", "", "ID_REUSED", "NO_FUNDS", ""
     };
@@ -230,9 +220,9 @@ START_TEST(twice_in_one_batch)
     tests[5] = ledger_refund(refund, charge);
     tests[6] = ledger_charge(charge, "hal", 60);
     tests[7] = ledger_charge(charge, "hal", 61);
-    tests[8] = ledger_charge(ledger_id(), "hal", 101);
-    tests[9] = ledger_refund(ledger_id(), charge);
-    ledger_run(pg, tests, 10);
+    tests[8] = ledger_charge(new_id(), "hal", 101);
+    tests[9] = ledger_refund(new_id(), charge);
+    service_run(&account_service, pg, tests, 10);
     for (size_t i = 0; i < 10; i++) {
         const struct problem *problem = &tests[i]->call.op->problem;
 
@@ -251,14 +241,14 @@ END_TEST
 
 START_TEST(refund_before_its_charge_in_one_batch)
 {
-    struct uuid charge = ledger_id();
+    struct uuid charge = new_id();
     struct test_call *tests[3];
 
     make_wallet("ida", 100);
-    tests[0] = ledger_refund(ledger_id(), charge);
+    tests[0] = ledger_refund(new_id(), charge);
     tests[1] = ledger_charge(charge, "ida", 60);
-    tests[2] = ledger_refund(ledger_id(), charge);
-    ledger_run(pg, tests, 3);
+    tests[2] = ledger_refund(new_id(), charge);
+    service_run(&account_service, pg, tests, 3);
     ck_assert_str_eq(problem_reason(&tests[0]->call.op->problem), "");
     ck_assert_str_eq(problem_reason(&tests[1]->call.op->problem), "CHARGE_UNDONE");
     ck_assert_str_eq(problem_reason(&tests[2]->call.op->problem), "");
@@ -285,7 +275,7 @@ encode_and_scrub(struct test_call *test)
 
 START_TEST(repeat_outlives_the_call_it_repeats)
 {
-    struct uuid id = ledger_id();
+    struct uuid id = new_id();
     struct test_call *tests[2];
 
     make_wallet("joe", 100);
@@ -293,7 +283,7 @@ START_TEST(repeat_outlives_the_call_it_repeats)
         tests[i] = ledger_move("Transfer", id, "joe", "world/topups", 5);
         tests[i]->look = encode_and_scrub;
     }
-    ledger_run(pg, tests, 2);
+    service_run(&account_service, pg, tests, 2);
     for (size_t i = 0; i < 2; i++)
         call_fixture_free(tests[i]);
 }
@@ -356,7 +346,7 @@ START_TEST(one_charge_on_two_replicas_is_taken_once)
 
     make_wallet("kim", ROUNDS * 3 - 30); /* not enough for all: some are refused */
     for (int i = 0; i < ROUNDS; i++) {
-        struct uuid id = ledger_id();
+        struct uuid id = new_id();
 
         for (int j = 0; j < 2; j++)
             replicas[j].tests[i] = ledger_charge(id, "kim", 3);
@@ -382,9 +372,9 @@ START_TEST(charge_and_its_refund_on_two_replicas)
 
     make_wallet("leo", ROUNDS);
     for (int i = 0; i < ROUNDS; i++) {
-        charges[i] = ledger_id();
+        charges[i] = new_id();
         replicas[i % 2].tests[i] = ledger_charge(charges[i], "leo", 1);
-        replicas[1 - i % 2].tests[i] = ledger_refund(ledger_id(), charges[i]);
+        replicas[1 - i % 2].tests[i] = ledger_refund(new_id(), charges[i]);
     }
     race(replicas);
     for (int i = 0; i < ROUNDS; i++) {
@@ -412,12 +402,12 @@ START_TEST(two_refunds_of_one_charge_on_two_replicas)
 
     make_wallet("may", ROUNDS);
     for (int i = 0; i < ROUNDS; i++) {
-        struct uuid charge = ledger_id();
-        struct uuid refund = ledger_id();
+        struct uuid charge = new_id();
+        struct uuid refund = new_id();
 
         ledger_expect(pg, ledger_charge(charge, "may", 1), "");
         for (int j = 0; j < 2; j++) /* the same id, or another one */
-            replicas[j].tests[i] = ledger_refund(i % 2 == 0 ? refund : ledger_id(), charge);
+            replicas[j].tests[i] = ledger_refund(i % 2 == 0 ? refund : new_id(), charge);
     }
     race(replicas);
     for (int i = 0; i < ROUNDS; i++) {
@@ -438,7 +428,7 @@ main(void)
 {
     TCase *cases = check_case("ops");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, service_begin, close_pg);
     tcase_add_test(cases, charge_and_refund);
     tcase_add_test(cases, event_says_what_was_paid);
     tcase_add_test(cases, refused_stays_refused);
@@ -451,5 +441,5 @@ main(void)
     tcase_add_test(cases, one_charge_on_two_replicas_is_taken_once);
     tcase_add_test(cases, charge_and_its_refund_on_two_replicas);
     tcase_add_test(cases, two_refunds_of_one_charge_on_two_replicas);
-    return pg_fixture_check(&fixture, "account_ops", "account-svc/schema.sql", cases);
+    return service_fixture_check(&ledger_parts, "account_ops", cases);
 }

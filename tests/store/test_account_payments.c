@@ -3,17 +3,13 @@
 #include "account-svc/edge/payment_rpc.h"
 #include "account-svc/payment/payment_sweep.h"
 #include "mesh/base/hash.h"
-#include "mesh/store/sweep.h"
 #include "tests/support/check.h"
-#include "tests/support/store/call_fixture.h"
-#include "tests/support/store/pg_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
 static struct payment_owner owner;
 static struct batch_service service;
 
@@ -22,39 +18,21 @@ open_pg(void)
 {
     service = account_service;
     service.owner = &owner;
-    pg = batch_pg_new(&service, fixture.conninfo);
+    service_begin();
 }
 
-static void
-close_pg(void)
-{
-    pg = pg_free(pg);
-}
-
-static const struct method *
-method_find(const char *name)
-{
-    const struct method *method = payment_methods;
-
-    while (method->name != NULL && strcmp(method->name, name) != 0)
-        method++;
-    ck_assert_ptr_nonnull(method->name);
-    return method;
-}
-
-static struct uuid
-new_id(void)
-{
-    return uuid_v7(clock_now_us());
-}
+static const struct service_parts payment_parts = {
+    .schema = "account-svc/schema.sql",
+    .service = &service,
+    .methods = payment_methods,
+    .reads = payment_reads,
+    .statements = payment_statements,
+};
 
 static void
 run(struct test_call *test)
 {
-    struct call *call = &test->call;
-
-    batch_run(&service, pg, &call, 1);
-    ck_assert_int_eq(test->finished, 1);
+    service_run(&service, pg, &test, 1);
 }
 
 /* Runs it, asserts the reason of its answer ("" is OK), and frees it. */
@@ -69,7 +47,7 @@ expect(struct test_call *test, const char *reason)
 static struct test_call *
 create(struct uuid id, int64_t amount_minor)
 {
-    struct test_call *test = call_fixture_new(method_find("Create"));
+    struct test_call *test = service_op("Create");
     struct create_payment *op = (struct create_payment *)test->call.op;
 
     op->op.id = id;
@@ -87,7 +65,7 @@ create(struct uuid id, int64_t amount_minor)
 static struct test_call *
 webhook(const char *event_id, struct uuid payment_id, enum observed observed, int64_t amount_minor)
 {
-    struct test_call *test = call_fixture_new(method_find("Observe"));
+    struct test_call *test = service_op("Observe");
     struct observe_payment *op = (struct observe_payment *)test->call.op;
 
     op->op.id = new_id();
@@ -119,7 +97,7 @@ outcome_of(struct test_call *test)
 static struct test_call *
 undo(const char *method, struct uuid id, struct uuid payment_id)
 {
-    struct test_call *test = call_fixture_new(method_find(method));
+    struct test_call *test = service_op(method);
     struct undo_payment *op = (struct undo_payment *)test->call.op;
 
     op->op.id = id;
@@ -368,21 +346,15 @@ settle(struct uuid id, struct uuid payment_id)
 static size_t
 troubled(struct uuid *ret_first)
 {
-    struct pg *reader = pg_new(fixture.conninfo, "test", payment_statements);
     struct list_troubled list = { .page_size = 10 };
     struct op *lists[] = { &list.op };
     struct arena *arena = arena_new();
-    const struct read *read = payment_reads;
 
-    while (strcmp(read->name, "ListTroubled") != 0)
-        read++;
-    ck_assert_int_eq(pg_connect(reader), ERR_OK);
-    ck_assert_int_eq(read_together(read, reader, lists, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("ListTroubled", lists, 1, arena), ERR_OK);
     ck_assert(!list.has_more);
     if (list.count > 0)
         *ret_first = list.payments[0].record.id;
     arena_free(arena);
-    pg_free(reader);
     return list.count;
 }
 
@@ -533,7 +505,7 @@ END_TEST
 static struct test_call *
 tell(struct uuid id, struct uuid payment_id)
 {
-    struct test_call *test = call_fixture_new(method_find("Tell"));
+    struct test_call *test = service_op("Tell");
     struct tell_payment *op = (struct tell_payment *)test->call.op;
 
     op->op.id = id;
@@ -694,12 +666,10 @@ is_served(const struct payment_owner *payments, const char *provider)
 /* A payment that waits at a provider that is not configured is found, once it has waited for long. */
 START_TEST(unserved_is_found)
 {
-    static const struct pg_statement *statements[] = { &payment_overdue_providers, NULL };
-    const struct sweep sweep = { .statement = &payment_overdue_providers,
-                                 .report = payment_report_unserved };
-    struct sweeper sweeper = { .sweep = &sweep, .owner = &owner };
-    struct pg *looker = pg_new(fixture.conninfo, "test", statements);
-    struct arena *arena = arena_new();
+    static const struct keeper_task unserved_task = {
+        .name = "unserved",
+        .sweep = { .statement = &payment_overdue_providers, .report = payment_report_unserved }
+    };
 
     for (int i = 0; i < 3; i++) {
         struct test_call *test = create(new_id(), 500);
@@ -708,15 +678,13 @@ START_TEST(unserved_is_found)
         expect(test, "");
     }
     owner.is_served = is_served;
-    ck_assert_int_eq(sweep_run(&sweeper, looker, arena), ERR_OK);
+    service_task_run(&unserved_task, ERR_OK);
     ck_assert_int_eq(unserved, 0); /* it may be leased in a moment */
     pg_fixture_run(fixture.conninfo,
                    "UPDATE provider_task SET due_us = 1 WHERE provider IN ('gone', 'sandbox')");
-    ck_assert_int_eq(sweep_run(&sweeper, looker, arena), ERR_OK);
+    service_task_run(&unserved_task, ERR_OK);
     ck_assert_int_eq(unserved, 1);
     pg_fixture_run(fixture.conninfo, "DELETE FROM provider_task WHERE provider = 'gone'");
-    arena_free(arena);
-    pg_free(looker);
 }
 END_TEST
 
@@ -783,7 +751,6 @@ END_TEST
 
 START_TEST(get_and_list)
 {
-    struct pg *reader = pg_new(fixture.conninfo, "test", payment_statements);
     struct uuid id = new_id();
     struct get_payment get = { .op.id = id }, missing = { .op.id = new_id() };
     struct list_payments list = { .op.id = id };
@@ -791,15 +758,13 @@ START_TEST(get_and_list)
     struct arena *arena = arena_new();
 
     expect(create(id, 500), "");
-    ck_assert_int_eq(pg_connect(reader), ERR_OK);
-    ck_assert_int_eq(read_together(&payment_reads[0], reader, gets, 2, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Get", gets, 2, arena), ERR_OK);
     ck_assert_int_eq(missing.op.problem.error, ERR_NOT_FOUND);
     ck_assert_int_eq(get.op.problem.error, ERR_OK);
     ck_assert_int_eq(get.payment.amount_minor, 500);
-    ck_assert_int_eq(read_together(&payment_reads[1], reader, lists, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("List", lists, 1, arena), ERR_OK);
     ck_assert_uint_eq(list.count, 1);
     arena_free(arena);
-    pg_free(reader);
 }
 END_TEST
 
@@ -808,7 +773,7 @@ main(void)
 {
     TCase *tests = check_case("store");
 
-    tcase_add_checked_fixture(tests, open_pg, close_pg);
+    tcase_add_checked_fixture(tests, open_pg, service_end);
     tcase_add_test(tests, create_pay_and_return);
     tcase_add_test(tests, pace_of_the_provider);
     tcase_add_test(tests, abandon_first_leaves_a_tombstone);
@@ -829,5 +794,5 @@ main(void)
     tcase_add_test(tests, signal_is_due_again);
     tcase_add_test(tests, inbox_forgets_what_is_old);
     tcase_add_test(tests, get_and_list);
-    return pg_fixture_check(&fixture, "payments", "account-svc/schema.sql", tests);
+    return service_fixture_check(&payment_parts, "payments", tests);
 }

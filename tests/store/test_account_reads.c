@@ -2,37 +2,32 @@
 #include "account-svc/payment/payment_op.h"
 #include "tests/support/account/account_fixture.h"
 #include "tests/support/check.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg, *reads;
 static struct arena *arena;
 
 static void
 set_up(void)
 {
-    pg = batch_pg_new(&account_service, fixture.conninfo);
-    reads = pg_new(fixture.conninfo, "reads", ledger_statements);
+    service_begin();
     arena = arena_new();
 }
 
 static void
 tear_down(void)
 {
-    pg = pg_free(pg);
-    reads = pg_free(reads);
+    service_end();
     arena = arena_free(arena);
 }
 
 static void
 make_wallet(const char *customer, int64_t amount_minor)
 {
-    ledger_expect(pg, ledger_open(ledger_id(), customer), "");
+    ledger_expect(pg, ledger_open(new_id(), customer), "");
     if (amount_minor > 0)
-        ledger_expect(pg, ledger_topup(ledger_id(), customer, amount_minor), "");
+        ledger_expect(pg, ledger_topup(new_id(), customer, amount_minor), "");
 }
 
 /* ---- reads ---- */
@@ -48,8 +43,8 @@ START_TEST(accounts_are_read_together)
     struct op *ops[4] = { &gets[0].op, &gets[1].op, &gets[2].op, &gets[3].op };
 
     make_wallet("ann", 100);
-    ledger_expect(pg, ledger_charge(ledger_id(), "ann", 30), "");
-    ck_assert_int_eq(ledger_read(reads, "GetAccount", ops, 4, arena), ERR_OK);
+    ledger_expect(pg, ledger_charge(new_id(), "ann", 30), "");
+    ck_assert_int_eq(service_read("GetAccount", ops, 4, arena), ERR_OK);
     for (size_t i = 0; i < 4; i++)
         ck_assert_int_eq(gets[i].op.problem.error, i == 1 ? ERR_NOT_FOUND : ERR_OK);
     ck_assert_str_eq(gets[1].op.problem.field, "customer_id");
@@ -57,7 +52,7 @@ START_TEST(accounts_are_read_together)
     ck_assert_int_eq(gets[2].account.credits_minor, 100);
     ck_assert_int_eq(account_balance_minor(&gets[0].account), 70);
     ck_assert_int_ge(account_balance_minor(&gets[3].account), 100);
-    ck_assert_int_eq(ledger_read(reads, "Balance", ops, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Balance", ops, 1, arena), ERR_OK);
     ck_assert_int_eq(account_balance_minor(&gets[0].account), 70);
 }
 END_TEST
@@ -68,15 +63,15 @@ START_TEST(only_posted_transfers_are_read)
     struct op *ops[5];
 
     for (size_t i = 0; i < 5; i++) {
-        gets[i].op.id = ledger_id();
+        gets[i].op.id = new_id();
         ops[i] = &gets[i].op;
     }
     make_wallet("ben", 10);
     ledger_expect(pg, ledger_charge(gets[0].op.id, "ben", 10), "");
     ledger_expect(pg, ledger_refund(gets[1].op.id, gets[0].op.id), "");
     ledger_expect(pg, ledger_charge(gets[2].op.id, "ben", 11), "NO_FUNDS");
-    ledger_expect(pg, ledger_refund(ledger_id(), gets[3].op.id), ""); /* a tombstone */
-    ck_assert_int_eq(ledger_read(reads, "GetTransfer", ops, 5, arena), ERR_OK);
+    ledger_expect(pg, ledger_refund(new_id(), gets[3].op.id), ""); /* a tombstone */
+    ck_assert_int_eq(service_read("GetTransfer", ops, 5, arena), ERR_OK);
     for (size_t i = 0; i < 5; i++)
         ck_assert_int_eq(gets[i].op.problem.error, i < 2 ? ERR_OK : ERR_NOT_FOUND);
     ck_assert_str_eq(gets[0].transfer.kind, "charge");
@@ -115,8 +110,8 @@ make_history(struct uuid listed[LISTED])
             ledger_expect(pg, ledger_refund(listed[i], listed[i - 1]), "");
         else
             ledger_expect(pg, ledger_move("Transfer", listed[i], "cat", "dan", 1), "");
-        ledger_expect(pg, ledger_charge(ledger_id(), "cat", 100000), "NO_FUNDS");
-        ledger_expect(pg, ledger_topup(ledger_id(), "dan", 1), ""); /* somebody else's */
+        ledger_expect(pg, ledger_charge(new_id(), "cat", 100000), "NO_FUNDS");
+        ledger_expect(pg, ledger_topup(new_id(), "dan", 1), ""); /* somebody else's */
     }
 }
 
@@ -131,7 +126,7 @@ START_TEST(statement_goes_page_by_page)
     make_wallet("dan", 0);
     make_history(listed);
     do {
-        ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+        ck_assert_int_eq(service_read("Statement", &op, 1, arena), ERR_OK);
         ck_assert_uint_eq(page.count, left < PAGE ? left : PAGE);
         for (size_t i = 0; i < page.count; i++) /* newest first */
             ck_assert(uuid_equal(page.transfers[i].record.id, listed[--left]));
@@ -142,15 +137,15 @@ START_TEST(statement_goes_page_by_page)
 
     page.page_size = LISTED; /* exactly all of them: nothing more */
     memset(&page.before_id, 0, sizeof page.before_id);
-    ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Statement", &op, 1, arena), ERR_OK);
     ck_assert_uint_eq(page.count, LISTED);
     ck_assert(!page.has_more);
     page.key = "wallet/nobody JPY";
-    ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Statement", &op, 1, arena), ERR_OK);
     ck_assert_uint_eq(page.count, 0);
     page.key = "wallet/dan JPY"; /* a transfer between wallets stands in both statements */
     page.page_size = 100;
-    ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Statement", &op, 1, arena), ERR_OK);
     ck_assert_uint_eq(page.count, LISTED + LISTED / 4);
 }
 END_TEST
@@ -165,7 +160,7 @@ statement_read(struct statement *page, const char *key, struct uuid before, int3
     page->key = key;
     page->before_id = before;
     page->page_size = page_size;
-    ck_assert_int_eq(ledger_read(reads, "Statement", &op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Statement", &op, 1, arena), ERR_OK);
 }
 
 START_TEST(a_batch_is_booked_in_the_order_of_arrival)
@@ -181,7 +176,7 @@ START_TEST(a_batch_is_booked_in_the_order_of_arrival)
         tests[i] = i % 3 == 2 ? ledger_move("Transfer", ids[i], "eva", "fay", 1)
                               : ledger_topup(ids[i], "eva", 5);
     }
-    ledger_run(pg, tests, LISTED);
+    service_run(&account_service, pg, tests, LISTED);
     for (size_t i = 0; i < LISTED; i++) {
         ck_assert_int_eq(tests[i]->call.op->problem.error, ERR_OK);
         call_fixture_free(tests[i]);
@@ -199,7 +194,7 @@ END_TEST
 START_TEST(what_is_booked_meanwhile_comes_before_all_others)
 {
     struct statement page = { 0 };
-    struct uuid first = old_id(1), second = ledger_id(), third = old_id(40), unknown = ledger_id();
+    struct uuid first = old_id(1), second = new_id(), third = old_id(40), unknown = new_id();
 
     make_wallet("gil", 0);
     ledger_expect(pg, ledger_topup(first, "gil", 1), "");
@@ -289,12 +284,12 @@ START_TEST(audit_finds)
 {
     PGconn *connection;
     char text[PG_FIXTURE_TEXT_BYTES];
-    struct uuid charge = ledger_id();
+    struct uuid charge = new_id();
 
-    ledger_expect(pg, ledger_open(ledger_id(), "fay"), "");
-    ledger_expect(pg, ledger_topup(ledger_id(), "fay", 10), "");
+    ledger_expect(pg, ledger_open(new_id(), "fay"), "");
+    ledger_expect(pg, ledger_topup(new_id(), "fay", 10), "");
     ledger_expect(pg, ledger_charge(charge, "fay", 4), "");
-    ledger_expect(pg, ledger_refund(ledger_id(), charge), "");
+    ledger_expect(pg, ledger_refund(new_id(), charge), "");
     connection = pg_fixture_connect(fixture.conninfo);
     pg_fixture_ask(connection, "BEGIN", text);
     pg_fixture_ask(connection, broken[_i].sql, text);
@@ -311,7 +306,7 @@ END_TEST
 START_TEST(marking_a_charge_stays_hot)
 {
     PGconn *connection;
-    struct uuid charge = ledger_id();
+    struct uuid charge = new_id();
     char text[PG_FIXTURE_TEXT_BYTES], id[UUID_TEXT_BYTES + 1], sql[256];
 
     make_wallet("gus", 10);
@@ -343,5 +338,5 @@ main(void)
     tcase_add_loop_test(cases, schema_refuses, 0, ROWS(refused));
     tcase_add_loop_test(cases, audit_finds, 0, ROWS(broken));
     tcase_add_test(cases, marking_a_charge_stays_hot);
-    return pg_fixture_check(&fixture, "account_reads", "account-svc/schema.sql", cases);
+    return service_fixture_check(&ledger_parts, "account_reads", cases);
 }

@@ -2,8 +2,7 @@
  * has the ledger's tables and none of account-svc's. Only the ledger is linked. */
 #include "account-svc/ledger/ledger_hold.h"
 #include "tests/support/check.h"
-#include "tests/support/store/call_fixture.h"
-#include "tests/support/store/pg_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
 #include <sagamesh/ledger/v1/ledger_service.pb-c.h>
 #include <string.h>
@@ -23,45 +22,42 @@ static const struct batch_service pool_service = {
     .name = "pool", .tables = tables, .table_count = LEDGER_TABLES_END, .has_events = true
 };
 
-static struct pg_fixture fixture;
-static struct pg *pg;
+static const struct service_parts pool_parts = {
+    .schema = "tests/store/ledger_pool.sql",
+    .service = &pool_service,
+    .methods = ledger_methods,
+};
 
 static void
 open_pg(void)
 {
-    pg = batch_pg_new(&pool_service, fixture.conninfo);
+    service_begin();
     pg_fixture_run(fixture.conninfo, "TRUNCATE account, transfer, ledger_hold, op, event");
 }
 
 static void
 close_pg(void)
 {
-    pg = pg_free(pg);
+    service_end();
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM ledger_check()"), 0);
 }
 
 static char *
-new_id(char text[UUID_TEXT_BYTES + 1])
+new_id_text(char text[UUID_TEXT_BYTES + 1])
 {
-    return uuid_print(uuid_v7(clock_now_us()), text);
+    return uuid_print(new_id(), text);
 }
 
 /* Decodes a message as the wire does, and decides it. */
 static struct problem
 ask(const char *name, const ProtobufCMessage *message)
 {
-    const struct method *method = ledger_methods;
-    struct test_call *test;
+    struct test_call *test = service_op(name);
     struct problem problem;
-    struct call *call;
 
-    while (strcmp(method->name, name) != 0)
-        method++;
-    test = call_fixture_new(method);
-    call = &test->call;
-    if (method->decode(message, call->arena, call->op) == ERR_OK)
-        batch_run(&pool_service, pg, &call, 1);
-    problem = call->op->problem;
+    if (test->call.method->decode(message, test->call.arena, test->call.op) == ERR_OK)
+        service_run(&pool_service, pg, &test, 1);
+    problem = test->call.op->problem;
     call_fixture_free(test);
     return problem;
 }
@@ -81,7 +77,7 @@ open_account(const char *name)
         SAGAMESH__LEDGER__V1__OPEN_ACCOUNT_REQUEST__INIT;
     char id[UUID_TEXT_BYTES + 1];
 
-    request.request_id = new_id(id);
+    request.request_id = new_id_text(id);
     request.account = (char *)name;
     request.currency = "JPY";
     return ask("OpenAccount", &request.base);
@@ -93,7 +89,7 @@ transfer(const char *debit, const char *credit, int64_t amount_minor)
     Sagamesh__Ledger__V1__TransferRequest request = SAGAMESH__LEDGER__V1__TRANSFER_REQUEST__INIT;
     char id[UUID_TEXT_BYTES + 1];
 
-    request.request_id = new_id(id);
+    request.request_id = new_id_text(id);
     request.debit_account = (char *)debit;
     request.credit_account = (char *)credit;
     request.amount_minor = amount_minor;
@@ -141,7 +137,7 @@ START_TEST(money_is_held)
     expect("", open_account("lender/ann"));
     expect("", open_account("pool/autumn"));
     expect("", transfer("bank/mizuho", "lender/ann", 1000));
-    hold.request_id = new_id(hold_id);
+    hold.request_id = new_id_text(hold_id);
     hold.debit_account = "lender/ann";
     hold.credit_account = "pool/autumn";
     hold.amount_minor = 800;
@@ -149,7 +145,7 @@ START_TEST(money_is_held)
     hold.hold_seconds = 60;
     expect("", ask("HoldFunds", &hold.base));
     expect("NO_FUNDS", transfer("lender/ann", "pool/autumn", 201));
-    post.request_id = new_id(post_id);
+    post.request_id = new_id_text(post_id);
     post.hold_id = hold_id;
     expect("", ask("PostHold", &post.base));
     ck_assert_int_eq(balance("pool/autumn"), 800);
@@ -164,7 +160,7 @@ START_TEST(what_is_not_in_the_chart_is_refused)
     Sagamesh__Ledger__V1__ChargeRequest charge = SAGAMESH__LEDGER__V1__CHARGE_REQUEST__INIT;
     char id[UUID_TEXT_BYTES + 1];
 
-    open.request_id = topup.request_id = charge.request_id = new_id(id);
+    open.request_id = topup.request_id = charge.request_id = new_id_text(id);
     open.customer_id = topup.customer_id = charge.customer_id = "ann";
     open.currency = topup.currency = charge.currency = "JPY";
     topup.amount_minor = charge.amount_minor = 1;
@@ -187,5 +183,5 @@ main(void)
     tcase_add_test(cases, money_moves_by_its_own_chart);
     tcase_add_test(cases, money_is_held);
     tcase_add_test(cases, what_is_not_in_the_chart_is_refused);
-    return pg_fixture_check(&fixture, "ledger_pool", "tests/store/ledger_pool.sql", cases);
+    return service_fixture_check(&pool_parts, "ledger_pool", cases);
 }

@@ -1,30 +1,19 @@
 /* Idempotency-Keys on a real PostgreSQL: two servers with one key at the same moment make one order, a
  * server that dies before it answers is gone on for, the first answer stays, and yesterday's keys go. */
-#include "mesh/store/sweep.h"
 #include "order-svc/order.h"
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
 #include "tests/support/store/hot_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
-
 static void
 open_pg(void)
 {
-    pg = batch_pg_new(&order_service, fixture.conninfo);
+    service_begin();
     pg_fixture_run(fixture.conninfo, "TRUNCATE idempotency, orders, event");
-}
-
-static void
-close_pg(void)
-{
-    pg = pg_free(pg);
 }
 
 /* What a Place was told. */
@@ -61,7 +50,7 @@ place_call(struct uuid id, const char *key, const char *fingerprint, int32_t loc
     idempotency.fingerprint.data = (uint8_t *)fingerprint;
     idempotency.fingerprint.len = strlen(fingerprint);
     idempotency.lock_ms = lock_ms;
-    return order_call("Place", &request.base);
+    return service_call("Place", &request.base);
 }
 
 /* Inside finish(), while the batch's rows are there. */
@@ -98,21 +87,19 @@ store_answer(const char *key, struct uuid order, int32_t http_status, const char
     ORDER(StoreAnswerRequest) request = ORDER_INIT(STORE_ANSWER_REQUEST);
     char text[UUID_TEXT_BYTES + 1], order_text[UUID_TEXT_BYTES + 1];
     struct test_call *test;
-    struct call *call;
     enum error error;
 
-    request.request_id = uuid_print(order_id(), text);
+    request.request_id = uuid_print(new_id(), text);
     request.scope = (char *)"alice";
     request.key = (char *)key;
     request.order_id = uuid_print(order, order_text);
     request.http_status = http_status;
     request.body.data = (uint8_t *)body;
     request.body.len = strlen(body);
-    test = order_call("StoreAnswer", &request.base);
-    call = &test->call;
-    batch_run(&order_service, pg, &call, 1);
-    error = call->op->problem.error;
-    *ret_is_stored = ((struct store_answer *)call->op)->is_stored;
+    test = service_call("StoreAnswer", &request.base);
+    service_run(&order_service, pg, &test, 1);
+    error = test->call.op->problem.error;
+    *ret_is_stored = ((struct store_answer *)test->call.op)->is_stored;
     call_fixture_free(test);
     return error;
 }
@@ -123,18 +110,16 @@ release(const char *key, struct uuid claimed_by)
     ORDER(ReleaseKeyRequest) request = ORDER_INIT(RELEASE_KEY_REQUEST);
     char text[UUID_TEXT_BYTES + 1], claimed_text[UUID_TEXT_BYTES + 1];
     struct test_call *test;
-    struct call *call;
     bool is_free;
 
-    request.request_id = uuid_print(order_id(), text);
+    request.request_id = uuid_print(new_id(), text);
     request.scope = (char *)"alice";
     request.key = (char *)key;
     request.claimed_by = uuid_print(claimed_by, claimed_text);
-    test = order_call("ReleaseKey", &request.base);
-    call = &test->call;
-    batch_run(&order_service, pg, &call, 1);
-    ck_assert_int_eq(call->op->problem.error, ERR_OK);
-    is_free = ((struct release_key *)call->op)->is_free;
+    test = service_call("ReleaseKey", &request.base);
+    service_run(&order_service, pg, &test, 1);
+    ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+    is_free = ((struct release_key *)test->call.op)->is_free;
     call_fixture_free(test);
     return is_free;
 }
@@ -147,33 +132,33 @@ orders(void)
 
 START_TEST(one_key_is_one_order_and_one_answer)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     bool is_stored;
     struct told told = place(id, "k", "f", 30000);
 
     ck_assert_int_eq(told.claim, CLAIM_MINE);
     ck_assert(uuid_equal(told.order_id, id));
     ck_assert_int_eq(place(id, "k", "f", 30000).claim, CLAIM_MINE); /* its reply was lost */
-    told = place(order_id(), "k", "f", 30000);
+    told = place(new_id(), "k", "f", 30000);
     ck_assert_int_eq(told.claim, CLAIM_IN_FLIGHT);
     ck_assert(uuid_equal(told.order_id, id));
-    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+    ck_assert_int_eq(place(new_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
 
     ck_assert_int_eq(store_answer("k", id, 201, "{\"a\":1}", &is_stored), ERR_OK);
     ck_assert(is_stored);
     ck_assert_int_eq(store_answer("k", id, 202, "", &is_stored), ERR_OK);
     ck_assert(!is_stored);
     ck_assert_int_eq(store_answer("other", id, 202, "", &is_stored), ERR_NOT_FOUND);
-    told = place(order_id(), "k", "f", 30000);
+    told = place(new_id(), "k", "f", 30000);
     ck_assert_int_eq(told.claim, CLAIM_ANSWERED);
     ck_assert(uuid_equal(told.order_id, id));
     ck_assert_int_eq(told.http_status, 201);
     ck_assert_str_eq(told.body, "{\"a\":1}");
     ck_assert_int_eq(place(id, "k", "f", 30000).claim, CLAIM_ANSWERED);
-    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+    ck_assert_int_eq(place(new_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
     ck_assert_int_eq(orders(), 1);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM event"), 1);
-    ck_assert_int_eq(place(order_id(), "another", "f", 30000).claim, CLAIM_MINE);
+    ck_assert_int_eq(place(new_id(), "another", "f", 30000).claim, CLAIM_MINE);
     ck_assert_int_eq(orders(), 2);
 }
 END_TEST
@@ -181,12 +166,12 @@ END_TEST
 /* The server that placed it is killed before StoreAnswer; the frontend asks again, at another one. */
 START_TEST(a_crash_before_the_answer_is_gone_on_from)
 {
-    struct uuid first = order_id(), second = order_id();
+    struct uuid first = new_id(), second = new_id();
     bool is_stored;
     struct told told;
 
     place(first, "k", "f", 30000);
-    close_pg();
+    service_end();
     pg = batch_pg_new(&order_service, fixture.conninfo);
     ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
     pg_fixture_run(fixture.conninfo, "UPDATE idempotency SET locked_until_us = 1");
@@ -194,10 +179,10 @@ START_TEST(a_crash_before_the_answer_is_gone_on_from)
     ck_assert_int_eq(told.claim, CLAIM_MINE);
     ck_assert(uuid_equal(told.order_id, first));
     ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_MINE); /* its reply was lost */
-    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
+    ck_assert_int_eq(place(new_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
     ck_assert_int_eq(store_answer("k", first, 201, "{}", &is_stored), ERR_OK);
     ck_assert(is_stored);
-    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_ANSWERED);
+    ck_assert_int_eq(place(new_id(), "k", "f", 30000).claim, CLAIM_ANSWERED);
     ck_assert_int_eq(orders(), 1);
 }
 END_TEST
@@ -205,7 +190,7 @@ END_TEST
 /* Who came to no answer gives the key back: the next one goes on at once, with the same order. */
 START_TEST(a_key_given_back_is_gone_on_from_at_once)
 {
-    struct uuid first = order_id(), second = order_id();
+    struct uuid first = new_id(), second = new_id();
     struct told told;
 
     ck_assert(!release("k", first)); /* its Place did not arrive */
@@ -214,12 +199,12 @@ START_TEST(a_key_given_back_is_gone_on_from_at_once)
     ck_assert_int_eq(place(second, "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
     ck_assert(release("k", first));
     ck_assert(release("k", first));
-    ck_assert_int_eq(place(order_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
+    ck_assert_int_eq(place(new_id(), "k", "g", 30000).claim, CLAIM_MISMATCH);
     told = place(second, "k", "f", 30000);
     ck_assert_int_eq(told.claim, CLAIM_MINE);
     ck_assert(uuid_equal(told.order_id, first));
     ck_assert(!release("k", first)); /* a late one: the key is the second's by now */
-    ck_assert_int_eq(place(order_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
+    ck_assert_int_eq(place(new_id(), "k", "f", 30000).claim, CLAIM_IN_FLIGHT);
     ck_assert_int_eq(orders(), 1);
 }
 END_TEST
@@ -231,7 +216,7 @@ START_TEST(a_batch_with_one_key_many_times_makes_one_order)
     int claimed = 0;
 
     for (int i = 0; i < 10; i++) {
-        tests[i] = place_call(order_id(), "k", i == 5 ? "g" : "f", 30000);
+        tests[i] = place_call(new_id(), "k", i == 5 ? "g" : "f", 30000);
         calls[i] = &tests[i]->call;
     }
     batch_run(&order_service, pg, calls, 10);
@@ -266,16 +251,14 @@ race(void *context)
 
     for (int i = 0; i < KEYS; i++) {
         struct test_call *test;
-        struct call *call;
         char key[24];
 
         snprintf(key, sizeof key, "race-%d", i);
-        test = place_call(order_id(), key, "f", 30000);
-        call = &test->call;
+        test = place_call(new_id(), key, "f", 30000);
         pthread_barrier_wait(racer->barrier);
-        batch_run(&order_service, own, &call, 1);
-        ck_assert_int_eq(call->op->problem.error, ERR_OK);
-        racer->claims[i] = ((struct place *)call->op)->claim;
+        service_run(&order_service, own, &test, 1);
+        ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
+        racer->claims[i] = ((struct place *)test->call.op)->claim;
         call_fixture_free(test);
     }
     pg_free(own);
@@ -325,10 +308,10 @@ START_TEST(an_order_without_a_key_asks_nothing_of_the_keys)
     long long before = statements_on_keys();
 
     for (int i = 0; i < 10; i++)
-        ck_assert_int_eq(
-            order_do(&order_service, pg, order_place(order_id(), "bob", 1), NULL, NULL), ERR_OK);
+        ck_assert_int_eq(order_do(&order_service, pg, order_place(new_id(), "bob", 1), NULL, NULL),
+                         ERR_OK);
     ck_assert_int_eq(statements_on_keys(), before);
-    place(order_id(), "k", "f", 30000);
+    place(new_id(), "k", "f", 30000);
     ck_assert_int_gt(statements_on_keys(), before); /* so the numbers do say something */
 }
 END_TEST
@@ -343,7 +326,7 @@ START_TEST(an_answer_stays_hot)
 
     hot_begin(&fixture, pg, "idempotency", &before);
     for (int i = 0; i < ANSWERS; i++) {
-        ids[i] = order_id();
+        ids[i] = new_id();
         snprintf(key, sizeof key, "hot-%d", i);
         place(ids[i], key, "0123456789abcdef0123456789abcdef", 30000);
     }
@@ -358,15 +341,13 @@ END_TEST
 
 START_TEST(the_keys_of_yesterday_are_forgotten)
 {
-    struct pg *keeper = pg_new(fixture.conninfo, "keeper-test", order_statements);
-    const struct sweep forget = { .statement = &idempotency_forget };
-    struct sweeper sweeper = { .sweep = &forget };
-    struct arena *arena = arena_new();
-    struct uuid id = order_id();
+    static const struct keeper_task forget = { .name = "forget-keys",
+                                               .sweep = { .statement = &idempotency_forget } };
+    struct uuid id = new_id();
     struct told told;
 
     place(id, "old", "f", 0);
-    place(order_id(), "young", "f", 0);
+    place(new_id(), "young", "f", 0);
     pg_fixture_run(fixture.conninfo,
                    "UPDATE idempotency SET created_at_us ="
                    " (extract(epoch FROM now() - interval '86399 seconds') * 1000000)::bigint;"
@@ -374,19 +355,16 @@ START_TEST(the_keys_of_yesterday_are_forgotten)
                    " WHERE key LIKE '%%old';"
                    " INSERT INTO idempotency SELECT 'x' || i, '', gen_random_uuid(),"
                    " gen_random_uuid(), 0, 0, '', i FROM generate_series(1, 1234) AS i");
-    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), ERR_OK);
+    service_task_run(&forget, ERR_OK);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM idempotency"), 1);
     ck_assert_int_eq(orders(), 2);
-    ck_assert_int_eq(place(order_id(), "young", "g", 0).claim, CLAIM_MISMATCH);
+    ck_assert_int_eq(place(new_id(), "young", "g", 0).claim, CLAIM_MISMATCH);
     told = place(id, "old", "f", 0); /* the same call is the same order, key or no key */
     ck_assert_int_eq(told.claim, CLAIM_MINE);
     ck_assert(uuid_equal(told.order_id, id));
-    told = place(order_id(), "old", "g", 0); /* the same key is a new one */
+    told = place(new_id(), "old", "g", 0); /* the same key is a new one */
     ck_assert_int_eq(told.claim, CLAIM_MINE);
     ck_assert_int_eq(orders(), 3);
-    arena_free(arena);
-    pg_free(keeper);
 }
 END_TEST
 
@@ -395,7 +373,7 @@ main(void)
 {
     TCase *keys = check_case("keys");
 
-    tcase_add_checked_fixture(keys, open_pg, close_pg);
+    tcase_add_checked_fixture(keys, open_pg, service_end);
     tcase_add_test(keys, one_key_is_one_order_and_one_answer);
     tcase_add_test(keys, a_crash_before_the_answer_is_gone_on_from);
     tcase_add_test(keys, a_key_given_back_is_gone_on_from_at_once);
@@ -404,5 +382,5 @@ main(void)
     tcase_add_test(keys, an_order_without_a_key_asks_nothing_of_the_keys);
     tcase_add_test(keys, an_answer_stays_hot);
     tcase_add_test(keys, the_keys_of_yesterday_are_forgotten);
-    return pg_fixture_check(&fixture, "order_idempotency", "order-svc/schema.sql", keys);
+    return service_fixture_check(&order_parts, "order_idempotency", keys);
 }

@@ -5,25 +5,9 @@
 #include "tests/support/order/order_fixture.h"
 #include "tests/support/order/order_fold.h"
 #include "tests/support/store/hot_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <string.h>
 #include <unistd.h>
-
-static struct pg_fixture fixture;
-static struct pg *pg;
-
-static void
-open_pg(void)
-{
-    pg = batch_pg_new(&order_service, fixture.conninfo);
-}
-
-static void
-close_pg(void)
-{
-    pg = pg_free(pg);
-}
 
 static enum error
 run(struct test_call *test, struct order *ret_order)
@@ -42,7 +26,7 @@ events_of(struct uuid id)
 
 START_TEST(an_order_is_placed_once)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     struct order first, again;
     struct problem problem;
 
@@ -55,7 +39,7 @@ START_TEST(an_order_is_placed_once)
                      ERR_ID_REUSED);
     ck_assert_int_eq(run(order_place(id, "bob", 2), NULL), ERR_ID_REUSED);
     ck_assert_int_eq(events_of(id), 1);
-    ck_assert_int_eq(run(order_paid(order_id(), id, 500), NULL), ERR_OK);
+    ck_assert_int_eq(run(order_paid(new_id(), id, 500), NULL), ERR_OK);
     ck_assert_int_eq(run(order_place(id, "alice", 2), &again), ERR_OK); /* today's status */
     ck_assert_int_eq(again.status, ORDER_PAID);
     ck_assert_int_eq(again.version, 2);
@@ -64,7 +48,7 @@ END_TEST
 
 START_TEST(the_same_id_twice_in_one_batch_is_one_order)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     struct test_call *first = order_place(id, "alice", 2), *second = order_place(id, "alice", 2),
                      *other = order_place(id, "alice", 9);
     struct call *calls[] = { &first->call, &second->call, &other->call };
@@ -82,36 +66,35 @@ END_TEST
 
 START_TEST(an_order_is_paid_and_stays_paid)
 {
-    struct uuid id = order_id(), mark = order_id(), late = order_id();
+    struct uuid id = new_id(), mark = new_id(), late = new_id();
     struct order order;
 
     run(order_place(id, "alice", 2), NULL);
-    ck_assert_int_eq(run(order_waiting(order_id(), id, 500), &order), ERR_OK);
+    ck_assert_int_eq(run(order_waiting(new_id(), id, 500), &order), ERR_OK);
     ck_assert_int_eq(order.status, ORDER_WAITING);
     ck_assert_int_eq(run(order_paid(mark, id, 500), &order), ERR_OK);
     ck_assert_int_eq(order.status, ORDER_PAID);
     ck_assert_int_eq(order.version, 3);
-    ck_assert_int_eq(run(order_paid(mark, id, 500), &order), ERR_OK);       /* the same again */
-    ck_assert_int_eq(run(order_paid(order_id(), id, 500), &order), ERR_OK); /* another's */
+    ck_assert_int_eq(run(order_paid(mark, id, 500), &order), ERR_OK);     /* the same again */
+    ck_assert_int_eq(run(order_paid(new_id(), id, 500), &order), ERR_OK); /* another's */
     ck_assert_int_eq(run(order_paid(mark, id, 501), NULL), ERR_ID_REUSED);
     ck_assert_int_eq(run(order_failed(late, id, "NO_FUNDS", ""), &order), ERR_OK);
     ck_assert_int_eq(order.status, ORDER_PAID);
     ck_assert_int_eq(order.version, 3);
-    ck_assert_int_eq(run(order_cancel(order_id(), id), NULL), ERR_TOO_LATE);
+    ck_assert_int_eq(run(order_cancel(new_id(), id), NULL), ERR_TOO_LATE);
     ck_assert_int_eq(events_of(id), 3);
 }
 END_TEST
 
 START_TEST(a_failed_order_cannot_be_paid)
 {
-    struct uuid id = order_id(), late = order_id();
+    struct uuid id = new_id(), late = new_id();
     struct problem problem;
     char text[PG_FIXTURE_TEXT_BYTES], id_text[UUID_TEXT_BYTES + 1];
     struct order order;
 
     run(order_place(id, "alice", 2), NULL);
-    ck_assert_int_eq(run(order_failed(order_id(), id, "NO_STOCK", "none are left"), &order),
-                     ERR_OK);
+    ck_assert_int_eq(run(order_failed(new_id(), id, "NO_STOCK", "none are left"), &order), ERR_OK);
     ck_assert_int_eq(order.status, ORDER_FAILED);
     pg_fixture_text(fixture.conninfo, text,
                     "SELECT failure_reason || ': ' || failure_detail || '/' || reason FROM orders"
@@ -131,7 +114,7 @@ END_TEST
 
 START_TEST(a_cancel_is_a_wish_with_an_event)
 {
-    struct uuid id = order_id(), wish = order_id();
+    struct uuid id = new_id(), wish = new_id();
     struct order order;
 
     run(order_place(id, "alice", 2), NULL);
@@ -141,12 +124,12 @@ START_TEST(a_cancel_is_a_wish_with_an_event)
         ck_assert_int_eq(order.status, ORDER_PENDING);
         ck_assert_int_eq(order.version, 2);
     }
-    ck_assert_int_eq(run(order_cancel(order_id(), id), &order), ERR_OK);
+    ck_assert_int_eq(run(order_cancel(new_id(), id), &order), ERR_OK);
     ck_assert_int_eq(order.version, 2);
-    ck_assert_int_eq(run(order_cancel(order_id(), order_id()), NULL), ERR_NOT_FOUND);
-    ck_assert_int_eq(run(order_paid(order_id(), order_id(), 1), NULL), ERR_NOT_FOUND);
-    ck_assert_int_eq(run(order_failed(order_id(), order_id(), "X", ""), NULL), ERR_NOT_FOUND);
-    ck_assert_int_eq(run(order_failed(order_id(), id, "CANCELED", ""), &order), ERR_OK);
+    ck_assert_int_eq(run(order_cancel(new_id(), new_id()), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_paid(new_id(), new_id(), 1), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_failed(new_id(), new_id(), "X", ""), NULL), ERR_NOT_FOUND);
+    ck_assert_int_eq(run(order_failed(new_id(), id, "CANCELED", ""), &order), ERR_OK);
     ck_assert_int_eq(order.version, 3);
 }
 END_TEST
@@ -160,11 +143,11 @@ START_TEST(a_batch_moves_many_orders)
     struct uuid ids[ORDERS];
 
     for (int i = 0; i < ORDERS; i++) {
-        ids[i] = order_id();
+        ids[i] = new_id();
         tests[i] = order_place(ids[i], "bulk", 1 + i);
-        tests[ORDERS + i] = order_cancel(order_id(), ids[i]);
-        tests[2 * ORDERS + i] = i % 2 == 0 ? order_paid(order_id(), ids[i], i)
-                                           : order_failed(order_id(), ids[i], "NO_FUNDS", "");
+        tests[ORDERS + i] = order_cancel(new_id(), ids[i]);
+        tests[2 * ORDERS + i] = i % 2 == 0 ? order_paid(new_id(), ids[i], i)
+                                           : order_failed(new_id(), ids[i], "NO_FUNDS", "");
     }
     for (int i = 0; i < 3 * ORDERS; i++)
         calls[i] = &tests[i]->call;
@@ -216,19 +199,9 @@ same_order(const struct order *row, const struct order *folded)
     ck_assert_int_eq(row->payment_expires_at_us, folded->payment_expires_at_us);
 }
 
-static const struct read *
-read_of(const char *name)
-{
-    const struct read *read = order_reads;
-
-    while (strcmp(read->name, name) != 0)
-        read++;
-    return read;
-}
-
 /* The order as its row says, and as its events add up to. */
 static void
-rebuild(struct pg *reads, struct uuid id)
+rebuild(struct uuid id)
 {
     struct arena *arena = arena_new();
     struct get_order get = { .op.id = id };
@@ -237,9 +210,8 @@ rebuild(struct pg *reads, struct uuid id)
     struct order folded = { 0 };
     struct problem problem;
 
-    ck_assert_int_eq(pg_connect(reads), ERR_OK);
-    ck_assert_int_eq(read_together(read_of("Get"), reads, &get_op, 1, arena), ERR_OK);
-    ck_assert_int_eq(read_together(read_of("ListEvents"), reads, &list_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Get", &get_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("ListEvents", &list_op, 1, arena), ERR_OK);
     ck_assert_int_eq(get.op.problem.error, ERR_OK);
     for (size_t i = 0; i < list.count; i++)
         ck_assert_msg(order_event_fold(&list.events[i], arena, &folded, &problem) == ERR_OK,
@@ -250,44 +222,42 @@ rebuild(struct pg *reads, struct uuid id)
 
 START_TEST(the_events_add_up_to_the_row)
 {
-    struct pg *reads = pg_new(fixture.conninfo, "test", order_statements);
     struct uuid ids[6];
 
     for (int i = 0; i < 5; i++) {
-        ids[i] = order_id();
+        ids[i] = new_id();
         run(order_place(ids[i], "\xc3\x89lo\"\\ise", 1 + i), NULL);
     }
-    ids[5] = order_id();
+    ids[5] = new_id();
     run(order_place_external(ids[5], "sandbox", "https://shop.example/%22done%22"), NULL);
-    run(order_asked(order_id(), ids[5], "pay-1", "https://pay.example/1?a=\\", 1234567), NULL);
-    run(order_paid(order_id(), ids[5], 700), NULL); /* which says nothing of the payment's id */
-    run(order_paid(order_id(), ids[1], 700), NULL);
-    run(order_waiting(order_id(), ids[2], 800), NULL);
-    run(order_cancel(order_id(), ids[2]), NULL);
-    run(order_failed(order_id(), ids[2], "CANCELED", "as was wished: \"\xe2\x82\xac\"\n"), NULL);
-    run(order_waiting(order_id(), ids[3], 900), NULL);
-    run(order_paid(order_id(), ids[3], 900), NULL);
-    run(order_cancel(order_id(), ids[4]), NULL);
+    run(order_asked(new_id(), ids[5], "pay-1", "https://pay.example/1?a=\\", 1234567), NULL);
+    run(order_paid(new_id(), ids[5], 700), NULL); /* which says nothing of the payment's id */
+    run(order_paid(new_id(), ids[1], 700), NULL);
+    run(order_waiting(new_id(), ids[2], 800), NULL);
+    run(order_cancel(new_id(), ids[2]), NULL);
+    run(order_failed(new_id(), ids[2], "CANCELED", "as was wished: \"\xe2\x82\xac\"\n"), NULL);
+    run(order_waiting(new_id(), ids[3], 900), NULL);
+    run(order_paid(new_id(), ids[3], 900), NULL);
+    run(order_cancel(new_id(), ids[4]), NULL);
     for (int i = 0; i < 6; i++)
-        rebuild(reads, ids[i]);
+        rebuild(ids[i]);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo,
                                     "SELECT count(*) FROM orders WHERE payment_id = 'pay-1' AND"
                                     " provider = 'sandbox' AND payment_expires_at_us = 1234567"
                                     " AND return_url <> '' AND payment_url <> '' AND status = 3"),
                      1);
     ck_assert_int_eq(events_of(ids[2]), 4);
-    pg_free(reads);
 }
 END_TEST
 
 /* The payloads are JSON to PostgreSQL as well, and name the order they belong to. */
 START_TEST(payloads_are_json)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     char text[UUID_TEXT_BYTES + 1];
 
     run(order_place(id, "alice", 2), NULL);
-    run(order_paid(order_id(), id, 700), NULL);
+    run(order_paid(new_id(), id, 700), NULL);
     ck_assert_int_eq(
         pg_fixture_int(fixture.conninfo,
                        "SELECT count(*) FROM event WHERE aggregateid = '%s'"
@@ -308,11 +278,11 @@ START_TEST(a_change_stays_hot)
 
     hot_begin(&fixture, pg, "orders", &before);
     for (int i = 0; i < ORDERS; i++) {
-        struct uuid id = order_id();
+        struct uuid id = new_id();
 
         run(order_place(id, "hot", 1), NULL);
-        run(order_waiting(order_id(), id, 1), NULL);
-        run(order_paid(order_id(), id, 1), NULL);
+        run(order_waiting(new_id(), id, 1), NULL);
+        run(order_paid(new_id(), id, 1), NULL);
     }
     ck_assert_int_eq(hot_end(&fixture, pg, &before, 2 * ORDERS), 0);
 }
@@ -323,7 +293,7 @@ main(void)
 {
     TCase *lives = check_case("lives");
 
-    tcase_add_checked_fixture(lives, open_pg, close_pg);
+    tcase_add_checked_fixture(lives, service_begin, service_end);
     tcase_add_test(lives, an_order_is_placed_once);
     tcase_add_test(lives, the_same_id_twice_in_one_batch_is_one_order);
     tcase_add_test(lives, an_order_is_paid_and_stays_paid);
@@ -333,5 +303,5 @@ main(void)
     tcase_add_test(lives, the_events_add_up_to_the_row);
     tcase_add_test(lives, payloads_are_json);
     tcase_add_test(lives, a_change_stays_hot);
-    return pg_fixture_check(&fixture, "order_lives", "order-svc/schema.sql", lives);
+    return service_fixture_check(&order_parts, "order_lives", lives);
 }

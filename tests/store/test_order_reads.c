@@ -3,13 +3,10 @@
 #include "order-svc/order.h"
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
 static struct reader *reader;
 
 static void
@@ -23,7 +20,7 @@ set_up(void)
                                             .batch_max = 100,
                                             .parked_max = 100 };
 
-    pg = batch_pg_new(&order_service, fixture.conninfo);
+    service_begin();
     reader = reader_open(&options);
 }
 
@@ -32,7 +29,7 @@ tear_down(void)
 {
     reader_stop(reader);
     reader = reader_close(reader);
-    pg = pg_free(pg);
+    service_end();
 }
 
 static void
@@ -63,21 +60,6 @@ committed(void *owner, const struct batch_rows *rows)
     }
 }
 
-/* Packs the answer while it is there: a read's rows are gone after finish(). */
-static void
-pack_answer(struct test_call *test)
-{
-    ProtobufCMessage *message;
-    uint8_t *bytes;
-
-    if (test->call.op->problem.error != ERR_OK)
-        return;
-    message = test->call.method->encode(test->call.op, test->call.arena);
-    bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
-    test->answer_bytes = protobuf_c_message_pack(message, bytes);
-    test->answer = bytes;
-}
-
 static struct test_call *
 get_call(struct uuid id, int32_t wait_ms, int32_t known_version)
 {
@@ -88,8 +70,7 @@ get_call(struct uuid id, int32_t wait_ms, int32_t known_version)
     request.order_id = uuid_print(id, text);
     request.wait_ms = wait_ms;
     request.known_version = known_version;
-    test = order_call("Get", &request.base);
-    test->look = pack_answer;
+    test = service_call("Get", &request.base);
     reader_submit(reader, &test->call);
     return test;
 }
@@ -103,14 +84,14 @@ static ORDER(GetResponse) * get_answer(struct test_call *test)
 
 START_TEST(a_get_has_the_whole_order)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     char text[UUID_TEXT_BYTES + 1];
     struct test_call *test, *missing;
     ORDER(GetResponse) * answer;
 
     run(order_place(id, "alice", 7));
-    run(order_cancel(order_id(), id));
-    run(order_paid(order_id(), id, 1200));
+    run(order_cancel(new_id(), id));
+    run(order_paid(new_id(), id, 1200));
     test = get_call(id, 0, 0);
     answer = get_answer(test);
     ck_assert_str_eq(answer->order->order_id, uuid_print(id, text));
@@ -128,7 +109,7 @@ START_TEST(a_get_has_the_whole_order)
     ck_assert_str_eq(answer->order->payment_reference, "transfer-7");
     sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
     call_fixture_free(test);
-    missing = get_call(order_id(), 60000, 0); /* what is not there is not waited for */
+    missing = get_call(new_id(), 60000, 0); /* what is not there is not waited for */
     ck_assert(call_fixture_wait(missing, 10 * SECOND_US));
     ck_assert_int_eq(missing->call.op->problem.error, ERR_NOT_FOUND);
     call_fixture_free(missing);
@@ -137,7 +118,7 @@ END_TEST
 
 START_TEST(a_get_waits_until_the_order_moves_on)
 {
-    struct uuid id = order_id(), other = order_id();
+    struct uuid id = new_id(), other = new_id();
     struct batch_service service = order_service;
     struct test_call *test, *read;
     ORDER(GetResponse) * answer;
@@ -147,9 +128,9 @@ START_TEST(a_get_waits_until_the_order_moves_on)
     run_as(&service, order_place(other, "alice", 1));
     test = get_call(id, 60000, 1);
     ck_assert(!call_fixture_wait(test, SECOND_US / 20)); /* nothing has happened yet */
-    run_as(&service, order_paid(order_id(), other, 5));
+    run_as(&service, order_paid(new_id(), other, 5));
     ck_assert(!call_fixture_wait(test, SECOND_US / 20));
-    run_as(&service, order_paid(order_id(), id, 5));
+    run_as(&service, order_paid(new_id(), id, 5));
     answer = get_answer(test);
     ck_assert_int_eq(answer->order->version, 2);
     sagamesh__order__v1__get_response__free_unpacked(answer, NULL);
@@ -165,7 +146,7 @@ END_TEST
 
 START_TEST(a_get_that_waited_answers_what_there_is)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     struct test_call *test, *at_once;
     ORDER(GetResponse) * answer;
 
@@ -194,8 +175,7 @@ static ORDER(ListResponse) * list(const char *customer, int32_t page_size, const
     request.customer_id = (char *)customer;
     request.page_size = page_size;
     request.page_token = (char *)token;
-    test = order_call("List", &request.base);
-    test->look = pack_answer;
+    test = service_call("List", &request.base);
     reader_submit(reader, &test->call);
     ck_assert(call_fixture_wait(test, 10 * SECOND_US));
     ck_assert_int_eq(test->call.op->problem.error, ERR_OK);
@@ -236,7 +216,7 @@ START_TEST(a_list_is_in_the_order_of_arrival)
     for (int i = 0; i < 7; i++) {
         ids[i] = uuid_v7(clock_now_us() - (i * 3 % 7) * 5 * DAY_US);
         run(order_place(ids[i], "lister", 1));
-        run(order_place(order_id(), "somebody else", 1));
+        run(order_place(new_id(), "somebody else", 1));
     }
     ck_assert_int_eq(walk("lister", 3, ids, 7), 7);
     ck_assert_int_eq(walk("lister", 7, ids, 7), 7);
@@ -261,7 +241,7 @@ expect_page(const char *token, int32_t page_size, const struct uuid *ids, size_t
 /* Who reads until the last one it knows misses none, and pages do not shift. */
 START_TEST(what_arrives_meanwhile_comes_before_all_others)
 {
-    const struct uuid ids[3] = { uuid_v7(clock_now_us() - 40 * DAY_US), order_id(), order_id() };
+    const struct uuid ids[3] = { uuid_v7(clock_now_us() - 40 * DAY_US), new_id(), new_id() };
     char token[UUID_TEXT_BYTES + 1], end[UUID_TEXT_BYTES + 1];
 
     run(order_place(ids[2], "patient", 1));
@@ -294,7 +274,7 @@ place_large(struct uuid id)
     }
     request.lines = list;
     request.n_lines = LINES_MAX;
-    return order_call("Place", &request.base);
+    return service_call("Place", &request.base);
 }
 
 /* 320 orders of 7 KB: a page of them all would be more than gRPC clients take. */
@@ -305,7 +285,7 @@ START_TEST(a_page_is_bounded_by_bytes_too)
     size_t seen = 0, pages = 0;
 
     for (int i = 0; i < LARGE_COUNT; i++)
-        run(place_large(order_id()));
+        run(place_large(new_id()));
     do {
         ORDER(ListResponse) *page = list("hoarder", PAGE_SIZE_MAX, token);
         size_t bytes = sagamesh__order__v1__list_response__get_packed_size(page);
@@ -330,7 +310,7 @@ START_TEST(a_list_without_a_customer_is_everybodys)
 {
     ORDER(ListResponse) * page;
     char text[UUID_TEXT_BYTES + 1];
-    struct uuid id = order_id();
+    struct uuid id = new_id();
 
     run(order_place(id, "newest of all", 1));
     page = list("", 1, "");
@@ -348,17 +328,16 @@ START_TEST(events_are_listed_after_a_version)
 {
     ORDER(ListEventsRequest) request = ORDER_INIT(LIST_EVENTS_REQUEST);
     ORDER(ListEventsResponse) * answer;
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     char text[UUID_TEXT_BYTES + 1];
     struct test_call *test;
 
     run(order_place(id, "alice", 1));
-    run(order_cancel(order_id(), id));
-    run(order_failed(order_id(), id, "CANCELED", "as was wished"));
+    run(order_cancel(new_id(), id));
+    run(order_failed(new_id(), id, "CANCELED", "as was wished"));
     request.order_id = uuid_print(id, text);
     request.after_version = 1;
-    test = order_call("ListEvents", &request.base);
-    test->look = pack_answer;
+    test = service_call("ListEvents", &request.base);
     reader_submit(reader, &test->call);
     ck_assert(call_fixture_wait(test, 10 * SECOND_US));
     answer =
@@ -389,5 +368,5 @@ main(void)
     tcase_add_test(reads, events_are_listed_after_a_version);
     /* Last: it fills the table. */
     tcase_add_test(reads, a_page_is_bounded_by_bytes_too);
-    return pg_fixture_check(&fixture, "order_reads", "order-svc/schema.sql", reads);
+    return service_fixture_check(&order_parts, "order_reads", reads);
 }

@@ -3,14 +3,12 @@
 #include "order-svc/order_sweep.h"
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg, *sweep_pg;
+static struct pg *sweep_pg;
 static struct order_sweep *sweep;
 static struct arena *arena;
 static int64_t steady_us;
@@ -18,7 +16,7 @@ static int64_t steady_us;
 static void
 set_up(void)
 {
-    pg = batch_pg_new(&order_service, fixture.conninfo);
+    service_begin();
     sweep_pg = pg_new(fixture.conninfo, "test", order_statements);
     ck_assert_int_eq(pg_connect(sweep_pg), ERR_OK);
     sweep = order_sweep_new(SWEEP_OPEN_MAX);
@@ -33,7 +31,7 @@ tear_down(void)
     sweep = order_sweep_free(sweep);
     arena = arena_free(arena);
     sweep_pg = pg_free(sweep_pg);
-    pg = pg_free(pg);
+    service_end();
 }
 
 static void
@@ -46,7 +44,7 @@ run(struct test_call *test)
 static struct uuid
 placed(int64_t age_us)
 {
-    struct uuid id = order_id();
+    struct uuid id = new_id();
     char text[UUID_TEXT_BYTES + 1];
 
     run(order_place(id, "alice", 1));
@@ -96,9 +94,7 @@ swept(void)
 static int64_t
 store_floor(void)
 {
-    struct floor_move move = { .op.id = order_id(),
-                               .table = ORDER_FLOOR,
-                               .name = ORDER_SWEEP_NAME };
+    struct floor_move move = { .op.id = new_id(), .table = ORDER_FLOOR, .name = ORDER_SWEEP_NAME };
 
     if (order_sweep_floor(sweep, &move.floor_seq, &move.is_lower)) {
         struct test_call *test = call_fixture_new(&floor_move_method);
@@ -184,7 +180,7 @@ START_TEST(a_clock_that_steps_hides_no_order)
     struct uuid before = placed(-steps[_i].ahead_us), after;
 
     ck_assert_msg(seconds_until_sent(before, 10) >= 0, "%s", steps[_i].what);
-    run(order_paid(order_id(), before, 5));
+    run(order_paid(new_id(), before, 5));
     for (int i = 0; i < 70; i++) { /* two rounds: the floor rises */
         steady_us += SECOND_US;
         swept();
@@ -204,7 +200,7 @@ END_TEST
 START_TEST(an_order_that_is_committed_late_is_found)
 {
     struct pg *slow = pg_new(fixture.conninfo, "slow", order_statements);
-    struct uuid late = order_id(), other;
+    struct uuid late = new_id(), other;
     int64_t floor;
     char sql[1024], text[UUID_TEXT_BYTES + 1];
 
@@ -218,7 +214,7 @@ START_TEST(an_order_that_is_committed_late_is_found)
     floor = pg_fixture_int(fixture.conninfo, "SELECT last_value FROM order_seq") - 1;
     other = placed(0);
     ck_assert_int_ge(seconds_until_sent(other, 10), 0);
-    run(order_paid(order_id(), other, 5));
+    run(order_paid(new_id(), other, 5));
     for (int i = 0; i < 100; i++) {
         steady_us += SECOND_US;
         swept();
@@ -226,7 +222,7 @@ START_TEST(an_order_that_is_committed_late_is_found)
     }
     ck_assert_int_eq(pg_run(slow, "COMMIT"), ERR_OK);
     ck_assert_int_ge(seconds_until_sent(late, 40), 0); /* by the next round */
-    run(order_failed(order_id(), late, "CANCELED", ""));
+    run(order_failed(new_id(), late, "CANCELED", ""));
     for (int i = 0; i < 70; i++) {
         steady_us += SECOND_US;
         swept();
@@ -322,16 +318,16 @@ START_TEST(what_is_sent_by_what_it_is)
     struct sent sent;
 
     if (kinds[_i].waiting && kinds[_i].over_us == 0)
-        run(order_waiting(order_id(), id, 5));
+        run(order_waiting(new_id(), id, 5));
     else if (kinds[_i].waiting)
-        run(order_asked(order_id(), id, "pay-7", "https://pay.example/7",
+        run(order_asked(new_id(), id, "pay-7", "https://pay.example/7",
                         clock_now_us() - kinds[_i].over_us));
     if (kinds[_i].cancel)
-        run(order_cancel(order_id(), id));
+        run(order_cancel(new_id(), id));
     if (kinds[_i].final == ORDER_PAID)
-        run(order_paid(order_id(), id, kinds[_i].over_us == 0 ? 5 : 700));
+        run(order_paid(new_id(), id, kinds[_i].over_us == 0 ? 5 : 700));
     if (kinds[_i].final == ORDER_FAILED)
-        run(order_failed(order_id(), id, "CANCELED", ""));
+        run(order_failed(new_id(), id, "CANCELED", ""));
     sent = swept();
     ck_assert_msg(sent.count == kinds[_i].sent, "%s: sent %d", kinds[_i].what, sent.count);
     ck_assert_msg(sent.count == 0 || sent.cancel[0] == kinds[_i].cancel, "%s", kinds[_i].what);
@@ -344,9 +340,9 @@ START_TEST(a_wish_is_passed_on_while_the_order_waits)
     struct uuid id = placed(10 * SECOND_US);
     struct sent sent;
 
-    run(order_waiting(order_id(), id, 5));
+    run(order_waiting(new_id(), id, 5));
     ck_assert_int_eq(swept().count, 0);
-    run(order_cancel(order_id(), id)); /* and the Cancel that follows the commit is lost */
+    run(order_cancel(new_id(), id)); /* and the Cancel that follows the commit is lost */
     for (int i = 0; i < 31 && (sent = swept()).count == 0; i++) /* by the next round */
         steady_us += SECOND_US;
     ck_assert_int_eq(sent.count, 1);
@@ -359,7 +355,7 @@ START_TEST(a_final_order_is_forgotten)
     struct uuid id = placed(10 * SECOND_US);
 
     ck_assert_int_eq(swept().count, 1);
-    run(order_paid(order_id(), id, 5));
+    run(order_paid(new_id(), id, 5));
     steady_us += 60 * SECOND_US;
     ck_assert_int_eq(swept().count, 0);
     ck_assert_uint_eq(order_sweep_open_count(sweep), 0);
@@ -513,7 +509,7 @@ START_TEST(the_floor_waits_for_the_oldest_open_order)
         store_floor();
     }
     ck_assert_int_eq(store_floor(), old_seq - 1);
-    run(order_paid(order_id(), old, 5));
+    run(order_paid(new_id(), old, 5));
     for (int i = 0; i < 40; i++) {
         steady_us += SECOND_US;
         swept();
@@ -545,7 +541,7 @@ START_TEST(the_floor_goes_back_only_when_it_is_to)
 
     pg_fixture_run(fixture.conninfo, "UPDATE sweep SET floor_seq = %lld",
                    (long long)floors[_i].stored);
-    test->call.op->id = order_id();
+    test->call.op->id = new_id();
     *(struct floor_move *)test->call.op = (struct floor_move){ .op = *test->call.op,
                                                                .table = ORDER_FLOOR,
                                                                .name = ORDER_SWEEP_NAME,
@@ -581,5 +577,5 @@ main(void)
     tcase_add_test(runs, what_is_below_the_floor_is_found);
     tcase_add_test(runs, a_sequence_that_fell_back_hides_no_order);
     tcase_add_loop_test(runs, an_order_that_does_not_move_is_overdue, 0, ROWS(ages));
-    return pg_fixture_check(&fixture, "order_sweep", "order-svc/schema.sql", runs);
+    return service_fixture_check(&order_parts, "order_sweep", runs);
 }

@@ -5,15 +5,12 @@
 #include "tests/support/check.h"
 #include "tests/support/order/order_fixture.h"
 #include "tests/support/order/order_fold.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { ORDERS = 40, ROUNDS = 6 };
-
-static struct pg_fixture fixture;
 
 struct replica {
     pthread_barrier_t *barrier;
@@ -46,18 +43,16 @@ call_of(const struct replica *replica, int which, int round, int i)
 }
 
 static void
-run_round(struct replica *replica, struct pg *pg, int which, int round)
+run_round(struct replica *replica, struct pg *over, int which, int round)
 {
     struct test_call *tests[ORDERS];
-    struct call *calls[ORDERS];
 
     for (int i = 0; i < ORDERS;
          i++) { /* one from the front, one from the back: locks must not cross */
         tests[i] = call_of(replica, which, round, which == 0 ? i : ORDERS - 1 - i);
-        calls[i] = &tests[i]->call;
     }
     pthread_barrier_wait(replica->barrier);
-    batch_run(&order_service, pg, calls, ORDERS);
+    service_run(&order_service, over, tests, ORDERS);
     for (int i = 0; i < ORDERS; i++) {
         const struct problem *problem = &tests[i]->call.op->problem;
 
@@ -75,11 +70,11 @@ static void *
 replica_main(void *context)
 {
     struct replica *replica = context;
-    struct pg *pg = batch_pg_new(&order_service, fixture.conninfo);
+    struct pg *own = batch_pg_new(&order_service, fixture.conninfo);
 
     for (int round = 0; round < ROUNDS; round++)
-        run_round(replica, pg, replica == &replicas[1], round);
-    pg_free(pg);
+        run_round(replica, own, replica == &replicas[1], round);
+    pg_free(own);
     return NULL;
 }
 
@@ -90,15 +85,14 @@ race(struct uuid orders[ORDERS])
     pthread_t threads[2];
 
     for (int i = 0; i < ORDERS; i++)
-        orders[i] = order_id();
+        orders[i] = new_id();
     pthread_barrier_init(&barrier, NULL, 2);
     for (int which = 0; which < 2; which++) {
         replicas[which] = (struct replica){ .barrier = &barrier, .orders = orders };
         for (int round = 0; round < ROUNDS; round++) {
             for (int i = 0; i < ORDERS; i++) /* rounds 1 and 4: the very same requests */
-                replicas[which].ids[round][i] = which == 1 && (round == 1 || round == 4)
-                                                    ? replicas[0].ids[round][i]
-                                                    : order_id();
+                replicas[which].ids[round][i] =
+                    which == 1 && (round == 1 || round == 4) ? replicas[0].ids[round][i] : new_id();
         }
     }
     for (int which = 0; which < 2; which++)
@@ -108,19 +102,9 @@ race(struct uuid orders[ORDERS])
     pthread_barrier_destroy(&barrier);
 }
 
-static const struct read *
-read_of(const char *name)
-{
-    const struct read *read = order_reads;
-
-    while (strcmp(read->name, name) != 0)
-        read++;
-    return read;
-}
-
 /* Folds the events of an order, and compares what must not differ. */
 static void
-expect_events_to_add_up(struct pg *reads, struct uuid id)
+expect_events_to_add_up(struct uuid id)
 {
     struct arena *arena = arena_new();
     struct get_order get = { .op.id = id };
@@ -129,8 +113,8 @@ expect_events_to_add_up(struct pg *reads, struct uuid id)
     struct order folded = { 0 };
     struct problem problem;
 
-    ck_assert_int_eq(read_together(read_of("Get"), reads, &get_op, 1, arena), ERR_OK);
-    ck_assert_int_eq(read_together(read_of("ListEvents"), reads, &list_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("Get", &get_op, 1, arena), ERR_OK);
+    ck_assert_int_eq(service_read("ListEvents", &list_op, 1, arena), ERR_OK);
     for (size_t i = 0; i < list.count; i++) /* refuses a gap */
         ck_assert_int_eq(order_event_fold(&list.events[i], arena, &folded, &problem), ERR_OK);
     ck_assert_int_eq(folded.version, get.order.version);
@@ -144,13 +128,11 @@ expect_events_to_add_up(struct pg *reads, struct uuid id)
 
 START_TEST(two_replicas_move_the_same_orders)
 {
-    struct pg *reads = pg_new(fixture.conninfo, "test", order_statements);
     struct uuid orders[ORDERS];
 
     race(orders);
-    ck_assert_int_eq(pg_connect(reads), ERR_OK);
     for (int i = 0; i < ORDERS; i++)
-        expect_events_to_add_up(reads, orders[i]);
+        expect_events_to_add_up(orders[i]);
     /* The same MarkPaid at both is one decision, and it is what the order says. */
     ck_assert_int_eq(replicas[0].paid, replicas[1].paid);
     ck_assert_int_eq(replicas[0].too_late, replicas[1].too_late);
@@ -161,7 +143,6 @@ START_TEST(two_replicas_move_the_same_orders)
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM orders"
                                                       " WHERE failure_reason = 'LATE'"),
                      0);
-    pg_free(reads);
 }
 END_TEST
 
@@ -170,6 +151,7 @@ main(void)
 {
     TCase *cases = check_case("two");
 
+    tcase_add_checked_fixture(cases, service_begin, service_end);
     tcase_add_test(cases, two_replicas_move_the_same_orders);
-    return pg_fixture_check(&fixture, "order_two", "order-svc/schema.sql", cases);
+    return service_fixture_check(&order_parts, "order_two", cases);
 }

@@ -3,59 +3,16 @@
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
 #include "tests/support/store/hot_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <string.h>
-
-static struct pg_fixture fixture;
-static struct pg *store, *keeper;
-static struct sweeper sweeper = { .sweep =
-                                      &storage_tasks[0].sweep }; /* goes on from test to test */
-
-/* In the service the ops go through its queue; here they are done at once. */
-size_t
-batch_own_run(struct batch *batch, const struct method *method, const void *ops, size_t count)
-{
-    size_t failed = 0;
-
-    (void)batch;
-    for (size_t i = 0; i < count; i++) {
-        struct test_call *test = call_fixture_new(method);
-        struct call *call = &test->call;
-
-        memcpy(call->op, (const char *)ops + i * method->op_bytes, method->op_bytes);
-        batch_run(&storage_service, store, &call, 1);
-        failed += call->op->problem.error != ERR_OK;
-        call_fixture_free(test);
-    }
-    return failed;
-}
-
-static void
-sweep(void)
-{
-    struct arena *arena = arena_new();
-
-    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), ERR_OK);
-    arena_free(arena);
-}
 
 static void
 open_pg(void)
 {
-    store = batch_pg_new(&storage_service, fixture.conninfo);
-    keeper = pg_new(fixture.conninfo, "keeper-test", storage_statements);
+    service_begin();
     pg_fixture_run(fixture.conninfo, "TRUNCATE hold, product; UPDATE sweep SET floor_us = 0");
-    ck_assert_int_eq(storage_do(store, storage_put(storage_id(), "tea", 5, "JPY"), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(store, storage_restock(storage_id(), "tea", 100), NULL), ERR_OK);
-}
-
-static void
-close_pg(void)
-{
-    store = pg_free(store);
-    keeper = pg_free(keeper);
+    ck_assert_int_eq(service_do(pg, storage_put(new_id(), "tea", 5, "JPY"), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_restock(new_id(), "tea", 100), NULL), ERR_OK);
 }
 
 static enum error
@@ -67,15 +24,15 @@ extend(struct uuid id, struct uuid hold_id, int64_t until_us, struct problem *re
     request.request_id = uuid_print(id, text);
     request.hold_id = uuid_print(hold_id, hold_text);
     request.until_us = until_us;
-    return storage_do(store, storage_call("Extend", &request.base), ret_problem);
+    return service_do(pg, service_call("Extend", &request.base), ret_problem);
 }
 
 static struct uuid
 reserve(int64_t quantity)
 {
-    struct uuid id = storage_id();
+    struct uuid id = new_id();
 
-    ck_assert_int_eq(storage_do(store, storage_reserve(id, "tea", quantity, NULL, 0, 60), NULL),
+    ck_assert_int_eq(service_do(pg, storage_reserve(id, "tea", quantity, NULL, 0, 60), NULL),
                      ERR_OK);
     return id;
 }
@@ -106,16 +63,16 @@ START_TEST(an_extended_hold_outlives_its_first_end)
 
     age(extended);
     age(other);
-    ck_assert_int_eq(extend(storage_id(), extended, until_us, NULL), ERR_OK);
-    sweep();
+    ck_assert_int_eq(extend(new_id(), extended, until_us, NULL), ERR_OK);
+    service_task("expire-holds", ERR_OK);
     ck_assert_int_eq(of_hold(extended, "state"), HOLD_HELD);
     ck_assert_int_eq(of_hold(extended, "until_us"), until_us);
     ck_assert_int_eq(of_hold(other, "state"), HOLD_EXPIRED);
-    ck_assert_int_eq(extend(storage_id(), other, until_us, NULL), ERR_REFUSED);
+    ck_assert_int_eq(extend(new_id(), other, until_us, NULL), ERR_REFUSED);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT held FROM product"), 3);
     age(extended); /* and its second end comes too: the sweep looks a little back for it */
     for (int i = 0; i < 61; i++)
-        sweep();
+        service_task("expire-holds", ERR_OK);
     ck_assert_int_eq(of_hold(extended, "state"), HOLD_EXPIRED);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo, "SELECT held FROM product"), 0);
 }
@@ -123,17 +80,17 @@ END_TEST
 
 START_TEST(the_same_request_twice_is_one)
 {
-    struct uuid hold = reserve(1), id = storage_id(), late = storage_id();
+    struct uuid hold = reserve(1), id = new_id(), late = new_id();
     int64_t until_us = clock_now_us() + 600 * SECOND_US;
     struct problem problem;
 
     ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK);
-    ck_assert_int_eq(extend(storage_id(), hold, until_us + SECOND_US, NULL), ERR_OK);
+    ck_assert_int_eq(extend(new_id(), hold, until_us + SECOND_US, NULL), ERR_OK);
     ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK);
     ck_assert_int_eq(of_hold(hold, "until_us"), until_us + SECOND_US);
     ck_assert_int_eq(extend(id, hold, until_us + 1, &problem), ERR_ID_REUSED);
 
-    ck_assert_int_eq(storage_do(store, storage_release(storage_id(), hold), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), hold), NULL), ERR_OK);
     ck_assert_int_eq(extend(id, hold, until_us, NULL), ERR_OK); /* as it was decided */
     ck_assert_int_eq(extend(late, hold, until_us, &problem), ERR_REFUSED);
     ck_assert_str_eq(problem_reason(&problem), "HOLD_ENDED");
@@ -150,12 +107,12 @@ START_TEST(a_change_of_state_stays_hot)
     struct uuid holds[HOLDS];
     struct hot_count before;
 
-    hot_begin(&fixture, store, "hold", &before);
+    hot_begin(&fixture, pg, "hold", &before);
     for (int i = 0; i < HOLDS; i++)
         holds[i] = reserve(1);
     for (int i = 0; i < HOLDS; i++)
-        ck_assert_int_eq(storage_do(store, storage_confirm(storage_id(), holds[i]), NULL), ERR_OK);
-    ck_assert_int_eq(hot_end(&fixture, store, &before, HOLDS), 0);
+        ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), holds[i]), NULL), ERR_OK);
+    ck_assert_int_eq(hot_end(&fixture, pg, &before, HOLDS), 0);
     ck_assert_int_eq(of_hold(holds[HOLDS - 1], "state"), HOLD_CONFIRMED);
 }
 END_TEST
@@ -165,9 +122,9 @@ main(void)
 {
     TCase *cases = check_case("extend");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, open_pg, service_end);
     tcase_add_test(cases, an_extended_hold_outlives_its_first_end);
     tcase_add_test(cases, the_same_request_twice_is_one);
     tcase_add_test(cases, a_change_of_state_stays_hot);
-    return pg_fixture_check(&fixture, "storage_extend", "storage-svc/schema.sql", cases);
+    return service_fixture_check(&storage_parts, "storage_extend", cases);
 }

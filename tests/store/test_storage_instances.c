@@ -3,7 +3,6 @@
 #include "mesh/service.h"
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -23,9 +22,9 @@ static struct shop shops[INSTANCES];
 /* ---- the service, as storage-svc/main.c puts it together ---- */
 
 static enum error
-run_count(void *owner, struct pg *pg, struct arena *arena)
+run_count(void *owner, struct pg *database, struct arena *arena)
 {
-    (void)pg;
+    (void)database;
     (void)arena;
     atomic_fetch_add(&((struct shop *)owner)->runs, 1);
     return ERR_OK;
@@ -121,7 +120,7 @@ put(struct shop *shop, const char *sku)
     char id[UUID_TEXT_BYTES + 1];
     struct rpc_result result;
 
-    request.request_id = uuid_print(storage_id(), id);
+    request.request_id = uuid_print(new_id(), id);
     request.sku = (char *)(uintptr_t)sku;
     request.unit_price_minor = 500;
     request.currency = (char *)(uintptr_t) "JPY";

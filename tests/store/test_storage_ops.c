@@ -2,35 +2,18 @@
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
 #include "tests/support/store/hot_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct pg_fixture fixture;
-static struct pg *pg;
-
-static void
-open_pg(void)
-{
-    pg = batch_pg_new(&storage_service, fixture.conninfo);
-}
-
-static void
-close_pg(void)
-{
-    pg = pg_free(pg);
-}
-
 /* A product of its own for each test. */
 static void
 make_product(const char *sku, int64_t price_minor, int64_t pieces)
 {
-    ck_assert_int_eq(storage_do(pg, storage_put(storage_id(), sku, price_minor, "JPY"), NULL),
-                     ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_put(new_id(), sku, price_minor, "JPY"), NULL), ERR_OK);
     if (pieces > 0)
-        ck_assert_int_eq(storage_do(pg, storage_restock(storage_id(), sku, pieces), NULL), ERR_OK);
+        ck_assert_int_eq(service_do(pg, storage_restock(new_id(), sku, pieces), NULL), ERR_OK);
 }
 
 static void
@@ -46,25 +29,25 @@ expect_product(const char *sku, const char *on_hand_free_held_sold)
 
 START_TEST(reserve_confirm_release)
 {
-    struct uuid hold = storage_id(), confirm = storage_id(), release = storage_id();
+    struct uuid hold = new_id(), confirm = new_id(), release = new_id();
     struct problem problem;
 
     make_product("tea", 300, 10);
     expect_product("tea", "10 10 0 0");
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(storage_do(pg, storage_reserve(hold, "tea", 4, NULL, 0, 60), NULL),
+        ck_assert_int_eq(service_do(pg, storage_reserve(hold, "tea", 4, NULL, 0, 60), NULL),
                          ERR_OK);
         expect_product("tea", "10 6 4 0");
     }
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(storage_do(pg, storage_confirm(confirm, hold), NULL), ERR_OK);
+        ck_assert_int_eq(service_do(pg, storage_confirm(confirm, hold), NULL), ERR_OK);
         expect_product("tea", "10 6 0 4");
     }
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(storage_do(pg, storage_release(release, hold), NULL), ERR_OK);
+        ck_assert_int_eq(service_do(pg, storage_release(release, hold), NULL), ERR_OK);
         expect_product("tea", "10 10 0 0");
     }
-    ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), hold), &problem), ERR_REFUSED);
+    ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), hold), &problem), ERR_REFUSED);
     ck_assert_str_eq(problem.reason, "HOLD_ENDED");
     ck_assert(problem.is_stored);
     expect_product("tea", "10 10 0 0");
@@ -75,33 +58,31 @@ END_TEST
 static void
 run_together(struct test_call *a, struct test_call *b)
 {
-    struct call *calls[] = { &a->call, &b->call };
+    struct test_call *tests[] = { a, b };
 
-    batch_run(&storage_service, pg, calls, 2);
-    ck_assert_int_eq(a->finished + b->finished, 2);
+    service_run(&storage_service, pg, tests, 2);
 }
 
 START_TEST(repeat_gets_the_same_answer)
 {
-    struct uuid id = storage_id();
+    struct uuid id = new_id();
     struct test_call *first = storage_reserve(id, "milk", 2, NULL, 0, 60);
     struct test_call *second = storage_reserve(id, "milk", 2, NULL, 0, 60);
     struct test_call *third = storage_reserve(id, "milk", 2, NULL, 0, 60);
-    struct call *call = &third->call;
 
     make_product("milk", 150, 3);
     run_together(first, second);
-    ck_assert_int_eq(storage_do(pg, storage_put(storage_id(), "milk", 999, "JPY"), NULL), ERR_OK);
-    batch_run(&storage_service, pg, &call, 1); /* the price went up; the hold keeps its own */
+    ck_assert_int_eq(service_do(pg, storage_put(new_id(), "milk", 999, "JPY"), NULL), ERR_OK);
+    service_run(&storage_service, pg, &third, 1); /* the price went up; the hold keeps its own */
     ck_assert_uint_gt(first->answer_bytes, 0);
     ck_assert_mem_eq(first->answer, second->answer, first->answer_bytes);
     ck_assert_uint_eq(first->answer_bytes, third->answer_bytes);
     ck_assert_mem_eq(first->answer, third->answer, first->answer_bytes);
     ck_assert_int_eq(((struct reserve *)first->call.op)->hold.total_minor, 300);
     expect_product("milk", "3 1 2 0");
-    ck_assert_int_eq(storage_do(pg, storage_reserve(id, "milk", 1, NULL, 0, 60), NULL),
+    ck_assert_int_eq(service_do(pg, storage_reserve(id, "milk", 1, NULL, 0, 60), NULL),
                      ERR_ID_REUSED);
-    ck_assert_int_eq(storage_do(pg, storage_confirm(id, id), NULL), ERR_ID_REUSED);
+    ck_assert_int_eq(service_do(pg, storage_confirm(id, id), NULL), ERR_ID_REUSED);
     call_fixture_free(first);
     call_fixture_free(second);
     call_fixture_free(third);
@@ -110,21 +91,21 @@ END_TEST
 
 START_TEST(release_first_then_a_late_reserve)
 {
-    struct uuid hold = storage_id(), together = storage_id();
-    struct test_call *release = storage_release(storage_id(), together);
+    struct uuid hold = new_id(), together = new_id();
+    struct test_call *release = storage_release(new_id(), together);
     struct test_call *reserve = storage_reserve(together, "jam", 1, NULL, 0, 60);
     struct problem problem;
 
     make_product("jam", 1, 5);
-    ck_assert_int_eq(storage_do(pg, storage_release(storage_id(), hold), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), hold), NULL), ERR_OK);
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(storage_do(pg, storage_reserve(hold, "jam", 1, NULL, 0, 60), &problem),
+        ck_assert_int_eq(service_do(pg, storage_reserve(hold, "jam", 1, NULL, 0, 60), &problem),
                          ERR_REFUSED);
         ck_assert_str_eq(problem.reason, "HOLD_ENDED");
         ck_assert(problem.is_stored);
     }
-    ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), hold), NULL), ERR_REFUSED);
-    ck_assert_int_eq(storage_do(pg, storage_release(storage_id(), hold), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), hold), NULL), ERR_REFUSED);
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), hold), NULL), ERR_OK);
     run_together(release, reserve);
     ck_assert_int_eq(release->call.op->problem.error, ERR_OK);
     ck_assert_int_eq(reserve->call.op->problem.error, ERR_REFUSED);
@@ -136,19 +117,19 @@ END_TEST
 
 START_TEST(refused_reserve_stays_refused)
 {
-    struct uuid hold = storage_id();
+    struct uuid hold = new_id();
     struct problem problem;
 
     make_product("bun", 1, 1);
-    ck_assert_int_eq(storage_do(pg, storage_reserve(hold, "bun", 2, NULL, 0, 60), &problem),
+    ck_assert_int_eq(service_do(pg, storage_reserve(hold, "bun", 2, NULL, 0, 60), &problem),
                      ERR_REFUSED);
     ck_assert_str_eq(problem.reason, "NO_STOCK");
-    ck_assert_int_eq(storage_do(pg, storage_restock(storage_id(), "bun", 10), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(pg, storage_reserve(hold, "bun", 2, NULL, 0, 60), &problem),
+    ck_assert_int_eq(service_do(pg, storage_restock(new_id(), "bun", 10), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_reserve(hold, "bun", 2, NULL, 0, 60), &problem),
                      ERR_REFUSED);
     ck_assert_str_eq(problem.reason, "NO_STOCK");
-    ck_assert_int_eq(storage_do(pg, storage_release(storage_id(), hold), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), hold), &problem), ERR_REFUSED);
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), hold), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), hold), &problem), ERR_REFUSED);
     expect_product("bun", "11 11 0 0");
 }
 END_TEST
@@ -157,11 +138,11 @@ START_TEST(very_old_hold_is_released_without_a_trace)
 {
     struct uuid old = uuid_v7(clock_now_us() - 60 * DAY_US);
 
-    ck_assert_int_eq(storage_do(pg, storage_release(storage_id(), old), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(pg, storage_reserve(old, "tea", 1, NULL, 0, 60), NULL),
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), old), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_reserve(old, "tea", 1, NULL, 0, 60), NULL),
                      ERR_ID_TOO_OLD);
     ck_assert_int_eq(
-        storage_do(pg, storage_release(uuid_v7(clock_now_us() - 60 * DAY_US), old), NULL),
+        service_do(pg, storage_release(uuid_v7(clock_now_us() - 60 * DAY_US), old), NULL),
         ERR_ID_TOO_OLD);
     ck_assert_int_eq(pg_fixture_int(fixture.conninfo,
                                     "SELECT count(*) FROM hold WHERE id < mesh_uuid_floor(now() -"
@@ -208,7 +189,7 @@ START_TEST(same_reserve_on_two_connections)
     make_product("ale", 7, 1000);
     make_product("rum", 9, 1000);
     for (int round = 0; round < ROUNDS; round++) {
-        struct uuid id = storage_id();
+        struct uuid id = new_id();
         struct test_call *a = storage_reserve(id, "ale", 1, "rum", 2, 60);
         struct test_call *b = storage_reserve(id, "ale", 1, "rum", 2, 60);
 
@@ -234,9 +215,9 @@ START_TEST(reserve_and_its_release_on_two_connections)
 
     make_product("gin", 7, 10);
     for (int round = 0; round < ROUNDS; round++) {
-        struct uuid hold = storage_id();
+        struct uuid hold = new_id();
         struct test_call *reserve = storage_reserve(hold, "gin", 3, NULL, 0, 60);
-        struct test_call *release = storage_release(storage_id(), hold);
+        struct test_call *release = storage_release(new_id(), hold);
         enum error error;
 
         race(rivals, reserve, release);
@@ -262,9 +243,9 @@ expire(struct uuid hold_id)
 {
     struct test_call *test = call_fixture_new(&storage_expire_method);
 
-    test->call.op->id = storage_id();
+    test->call.op->id = new_id();
     ((struct expire *)test->call.op)->hold_id = hold_id;
-    ck_assert_int_eq(storage_do(pg, test, NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, test, NULL), ERR_OK);
 }
 
 /* The time of a hold is over: what the clock would do. */
@@ -279,11 +260,11 @@ make_old(struct uuid hold_id)
 
 START_TEST(expired_hold_is_had_again_or_not)
 {
-    struct uuid first = storage_id(), second = storage_id(), third = storage_id();
+    struct uuid first = new_id(), second = new_id(), third = new_id();
     struct problem problem;
 
     make_product("cake", 5, 4);
-    ck_assert_int_eq(storage_do(pg, storage_reserve(first, "cake", 3, NULL, 0, 60), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_reserve(first, "cake", 3, NULL, 0, 60), NULL), ERR_OK);
     expire(first); /* not yet */
     expect_product("cake", "4 1 3 0");
     make_old(first);
@@ -291,11 +272,11 @@ START_TEST(expired_hold_is_had_again_or_not)
     expire(first);
     expire(first);
     expect_product("cake", "4 4 0 0");
-    ck_assert_int_eq(storage_do(pg, storage_reserve(second, "cake", 2, NULL, 0, 60), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), first), &problem), ERR_REFUSED);
+    ck_assert_int_eq(service_do(pg, storage_reserve(second, "cake", 2, NULL, 0, 60), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), first), &problem), ERR_REFUSED);
     ck_assert_str_eq(problem.reason, "NO_STOCK");
-    ck_assert_int_eq(storage_do(pg, storage_release(storage_id(), second), NULL), ERR_OK);
-    ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), first), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_release(new_id(), second), NULL), ERR_OK);
+    ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), first), NULL), ERR_OK);
     expect_product("cake", "4 1 0 3");
     expire(first); /* sold is sold */
     expect_product("cake", "4 1 0 3");
@@ -377,18 +358,18 @@ model_step(struct model *model, const char *sku)
         model->holds[i].quantity = 1 + rand() % 8;
         expected = model_reserve(model, i, model->holds[i].quantity);
         error =
-            storage_do(pg, storage_reserve(hold, sku, model->holds[i].quantity, NULL, 0, 60), NULL);
+            service_do(pg, storage_reserve(hold, sku, model->holds[i].quantity, NULL, 0, 60), NULL);
         break;
     case 1:
         expected = model_confirm(model, i);
-        error = storage_do(pg, storage_confirm(storage_id(), hold), NULL);
+        error = service_do(pg, storage_confirm(new_id(), hold), NULL);
         break;
     case 2:
         if (rand() % 2 == 0)
             break;
         model_release(model, i, HOLD_RELEASED);
-        error = storage_do(pg, storage_release(storage_id(), hold), NULL);
-        model->holds[i].id = storage_id();
+        error = service_do(pg, storage_release(new_id(), hold), NULL);
+        model->holds[i].id = new_id();
         model->holds[i].state = -1;
         break;
     default:
@@ -411,7 +392,7 @@ START_TEST(any_sequence_keeps_the_sums)
     snprintf(sku, sizeof sku, "model-%d", _i);
     make_product(sku, 10, MODEL_PIECES);
     for (int i = 0; i < MODEL_HOLDS; i++) {
-        model.holds[i].id = storage_id();
+        model.holds[i].id = new_id();
         model.holds[i].state = -1;
     }
     for (int step = 0; step < 150; step++) {
@@ -435,10 +416,10 @@ START_TEST(updates_stay_hot)
     hot_begin(&fixture, pg, "product", &products);
     make_product("hot", 1, HOLDS); /* a new product, and then its stock */
     for (int i = 0; i < HOLDS; i++) {
-        struct uuid id = storage_id();
+        struct uuid id = new_id();
 
-        ck_assert_int_eq(storage_do(pg, storage_reserve(id, "hot", 1, NULL, 0, 600), NULL), ERR_OK);
-        ck_assert_int_eq(storage_do(pg, storage_confirm(storage_id(), id), NULL), ERR_OK);
+        ck_assert_int_eq(service_do(pg, storage_reserve(id, "hot", 1, NULL, 0, 600), NULL), ERR_OK);
+        ck_assert_int_eq(service_do(pg, storage_confirm(new_id(), id), NULL), ERR_OK);
     }
     expect_product("hot", "10 0 0 10");
     ck_assert_int_eq(hot_end(&fixture, pg, &holds, HOLDS), 0);
@@ -451,7 +432,7 @@ main(void)
 {
     TCase *cases = check_case("ops");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, service_begin, service_end);
     tcase_add_test(cases, updates_stay_hot);
     tcase_add_test(cases, reserve_confirm_release);
     tcase_add_test(cases, repeat_gets_the_same_answer);
@@ -462,5 +443,5 @@ main(void)
     tcase_add_test(cases, reserve_and_its_release_on_two_connections);
     tcase_add_test(cases, expired_hold_is_had_again_or_not);
     tcase_add_loop_test(cases, any_sequence_keeps_the_sums, 0, 8);
-    return pg_fixture_check(&fixture, "storage_ops", "storage-svc/schema.sql", cases);
+    return service_fixture_check(&storage_parts, "storage_ops", cases);
 }

@@ -1,70 +1,41 @@
 /* The sweep that ends holds: thousands that end at once, and a database that goes away meanwhile. */
 #include "tests/support/check.h"
 #include "tests/support/storage/storage_fixture.h"
-#include "tests/support/store/pg_fixture.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-static struct pg_fixture fixture;
-static struct pg *store, *keeper;
-static struct sweeper sweeper = { .sweep =
-                                      &storage_tasks[0].sweep }; /* goes on from test to test */
 static size_t fail_from; /* ops after so many of the run are answered STORE_DOWN */
 static size_t ops_run;
 static bool is_idle; /* ops are answered, and change nothing */
+static struct method expire;
+static struct keeper_task task;
 
-/* In the service the ops go through its queue; here they are done at once. */
-size_t
-batch_own_run(struct batch *batch, const struct method *method, const void *ops, size_t count)
+/* fail_from: as when the database goes away in the middle of a run. */
+static void
+expire_decide_or_not(void *op, struct batch_rows *rows)
 {
-    size_t failed = 0;
-
-    (void)batch;
-    if (is_idle) {
-        ops_run += count;
-        return 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct test_call *test = call_fixture_new(method);
-        struct call *call = &test->call;
-
-        memcpy(call->op, (const char *)ops + i * method->op_bytes, method->op_bytes);
-        if (ops_run++ < fail_from)
-            batch_run(&storage_service, store, &call, 1);
-        else
-            problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "away");
-        failed += call->op->problem.error != ERR_OK;
-        call_fixture_free(test);
-    }
-    return failed;
+    if (ops_run++ >= fail_from)
+        problem_set(&((struct op *)op)->problem, ERR_STORE_DOWN, NULL, "away");
+    else if (!is_idle)
+        storage_expire_method.decide(op, rows);
 }
 
 static void
 sweep(enum error expected)
 {
-    struct arena *arena = arena_new();
-
     ops_run = 0;
-    ck_assert_int_eq(pg_connect(keeper), ERR_OK);
-    ck_assert_int_eq(sweep_run(&sweeper, keeper, arena), expected);
-    arena_free(arena);
+    service_task_run(&task, expected);
 }
 
 static void
 open_pg(void)
 {
-    store = batch_pg_new(&storage_service, fixture.conninfo);
-    keeper = pg_new(fixture.conninfo, "keeper-test", storage_statements);
+    service_begin();
+    task = storage_tasks[0];
+    expire = storage_expire_method;
+    expire.decide = expire_decide_or_not;
+    task.sweep.method = &expire;
     fail_from = SIZE_MAX;
+    is_idle = false;
     pg_fixture_run(fixture.conninfo, "TRUNCATE hold, product; UPDATE sweep SET floor_us = 0");
-}
-
-static void
-close_pg(void)
-{
-    store = pg_free(store);
-    keeper = pg_free(keeper);
 }
 
 /* count holds of a piece each, that ended `ago` seconds ago, all in one microsecond. */
@@ -214,7 +185,7 @@ main(void)
 {
     TCase *cases = check_case("sweep");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, open_pg, service_end);
     tcase_add_test(cases, only_what_ended_is_ended);
     tcase_add_test(cases, op_that_does_nothing_ends_the_run);
     tcase_add_test(cases, more_than_a_page_in_a_microsecond);
@@ -222,7 +193,5 @@ main(void)
     tcase_add_test(cases, the_floor_stays_behind_and_does_not_fall);
     tcase_add_loop_test(cases, a_clock_that_stepped_back_hides_no_hold, 0, ROWS(steps));
     tcase_add_test(cases, the_slow_walk_finds_all);
-    /* The sweep keeps in memory how far it came: each test is a program of its own. */
-    unsetenv("CK_FORK");
-    return pg_fixture_check(&fixture, "storage_sweep", "storage-svc/schema.sql", cases);
+    return service_fixture_check(&storage_parts, "storage_sweep", cases);
 }

@@ -385,7 +385,7 @@ main(void)
 {
     TCase *cases = check_case("batch");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, open_pg, service_end);
     tcase_add_test(cases, same_id_twice_in_a_batch);
     tcase_add_test(cases, same_id_other_content);
     tcase_add_test(cases, refusal_is_kept);
@@ -399,5 +399,5 @@ main(void)
     tcase_add_test(cases, poison_op_is_alone_in_its_failure);
     tcase_add_test(cases, full_queue_is_busy_and_stop_does_what_waits);
     tcase_add_test(cases, two_store_threads_and_many_callers);
-    return batch_fixture_check("store_batch", cases);
+    return service_fixture_check(&counter_parts, "store_batch", cases);
 }

@@ -53,7 +53,7 @@ close_batch(void)
     batch_stop(batch);
     batch = batch_close(batch);
     PQfinish(person);
-    close_pg();
+    service_end();
 }
 
 static void
@@ -244,7 +244,7 @@ START_TEST(who_is_set_aside_is_answered_when_the_program_stops)
     person_says("ROLLBACK");
     expect_value("a", 1);
     PQfinish(person);
-    close_pg();
+    service_end();
     open_batch(); /* for the end of the test */
 }
 END_TEST
@@ -305,5 +305,5 @@ main(void)
     tcase_add_test(cases, who_is_set_aside_is_answered_when_the_program_stops);
     tcase_add_test(cases, a_missing_partition_is_made);
     tcase_add_test(cases, an_id_of_a_dropped_week_is_too_old);
-    return batch_fixture_check("store_batch_aside", cases);
+    return service_fixture_check(&counter_parts, "store_batch_aside", cases);
 }

@@ -397,7 +397,7 @@ main(void)
 {
     TCase *cases = check_case("batch");
 
-    tcase_add_checked_fixture(cases, open_pg, close_pg);
+    tcase_add_checked_fixture(cases, open_pg, service_end);
     tcase_add_test(cases, lost_commit_that_happened);
     tcase_add_test(cases, lost_commit_that_did_not_happen);
     tcase_add_test(cases, uncertain_only_at_the_deadline);
@@ -408,5 +408,5 @@ main(void)
     tcase_add_test(cases, database_that_became_read_only_is_away);
     tcase_add_test(cases, database_away_is_said_quickly);
     tcase_add_test(cases, no_server_at_all);
-    return batch_fixture_check("store_batch_lost", cases);
+    return service_fixture_check(&counter_parts, "store_batch_lost", cases);
 }

@@ -30,7 +30,7 @@ close_relay(void)
         horizon_free(&found[--found_count]);
     arena = arena_free(arena);
     relay = pg_free(relay);
-    close_pg();
+    service_end();
 }
 
 static void
@@ -216,5 +216,5 @@ main(void)
     tcase_add_test(cases, a_writer_that_came_later_is_not_waited_for);
     tcase_add_test(cases, no_heartbeat_is_ahead_of_a_batch_under_way);
     tcase_add_test(cases, a_batch_is_later_than_a_heartbeat_before_it);
-    return batch_fixture_check("store_horizon", cases);
+    return service_fixture_check(&counter_parts, "store_horizon", cases);
 }

@@ -24,12 +24,12 @@ close_health(void)
 {
     keeper = pg_free(keeper);
     health = write_health_free(health);
-    close_pg();
+    service_end();
 }
 
 /* A keeper of that role, or with that setting of its session. */
 static void
-keeper_open(const char *options)
+open_keeper(const char *options)
 {
     static char conninfo[900];
 
@@ -66,7 +66,7 @@ START_TEST(a_right_that_was_taken_away_is_found)
         "DO $$ BEGIN CREATE ROLE limited; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
         "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO limited;"
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO limited");
-    keeper_open("-c role=limited");
+    open_keeper("-c role=limited");
     ck_assert_msg(write_health_look(health, keeper), "%s: before", rights[_i].what);
     pg_fixture_run(fixture.conninfo, "%s", rights[_i].breaks);
     write_health_tell(health, false); /* so that it does not wait for its next try */
@@ -78,7 +78,7 @@ END_TEST
 
 START_TEST(what_is_well_stays_well)
 {
-    keeper_open("-c jit=off");
+    open_keeper("-c jit=off");
     for (int i = 0; i < MANY; i++) {
         write_health_tell(health, true);
         ck_assert(write_health_look(health, keeper));
@@ -93,7 +93,7 @@ START_TEST(a_row_that_is_locked_is_no_trouble)
     PGconn *other = pg_fixture_connect(fixture.conninfo);
     char text[PG_FIXTURE_TEXT_BYTES];
 
-    keeper_open("-c jit=off");
+    open_keeper("-c jit=off");
     pg_set_lock_timeout(keeper, 50);
     ck_assert(write_health_look(health, keeper));
     pg_fixture_ask(other, "BEGIN; SELECT * FROM write_try FOR UPDATE", text);
@@ -134,7 +134,7 @@ START_TEST(batches_that_are_all_refused_are_told_of)
     struct batch *batch = batch_open(&options);
     int64_t until_us = clock_steady_us() + patient_us(30 * SECOND_US);
 
-    keeper_open("-c jit=off");
+    open_keeper("-c jit=off");
     submit_and_wait(batch, "a", 1, ERR_OK);
     pg_fixture_run(fixture.conninfo, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
                                      " $$ BEGIN RAISE EXCEPTION 'no more of this'; END $$;"
@@ -165,7 +165,7 @@ START_TEST(one_poisoned_call_among_others_is_no_trouble)
     struct batch *batch = batch_open(&options);
     int64_t until_us = clock_steady_us() + WRITE_REFUSED_US + SECOND_US;
 
-    keeper_open("-c jit=off");
+    open_keeper("-c jit=off");
     while (clock_steady_us() < until_us) {
         submit_and_wait(batch, "a", 2 * COUNTER_VALUE_MAX, ERR_INTERNAL);
         submit_and_wait(batch, "b", 1, ERR_OK);
@@ -182,8 +182,7 @@ main(void)
     TCase *cases = check_case("health");
     int failed;
 
-    pg_fixture_open(&fixture, "store_write_health", "mesh/store/mesh.sql");
-    pg_fixture_run(fixture.conninfo, "%s", counter_schema);
+    service_fixture_open(&counter_parts, "store_write_health");
     tcase_add_checked_fixture(cases, open_health, close_health);
     tcase_add_loop_test(cases, a_right_that_was_taken_away_is_found, 0, ROWS(rights));
     tcase_add_test(cases, what_is_well_stays_well);

@@ -1,24 +1,13 @@
 #include "tests/support/account/account_fixture.h"
 #include "mesh/base/hash.h"
 
-#include <unistd.h>
-
-const struct method *
-ledger_method(const char *name)
-{
-    const struct method *method = ledger_methods;
-
-    while (method->name != NULL && strcmp(method->name, name) != 0)
-        method++;
-    ck_assert_msg(method->name != NULL, "%s is no method", name);
-    return method;
-}
-
-struct uuid
-ledger_id(void)
-{
-    return uuid_v7(clock_now_us());
-}
+const struct service_parts ledger_parts = {
+    .schema = "account-svc/schema.sql",
+    .service = &account_service,
+    .methods = ledger_methods,
+    .reads = ledger_reads,
+    .statements = ledger_statements,
+};
 
 const char *
 ledger_key(struct test_call *test, const char *name)
@@ -31,7 +20,7 @@ ledger_key(struct test_call *test, const char *name)
 struct test_call *
 ledger_open(struct uuid id, const char *customer)
 {
-    struct test_call *test = call_fixture_new(ledger_method("OpenWallet"));
+    struct test_call *test = service_op("OpenWallet");
     struct open_account *open = (struct open_account *)test->call.op;
 
     open->op.id = id;
@@ -44,7 +33,7 @@ struct test_call *
 ledger_move(const char *method, struct uuid id, const char *debit, const char *credit,
             int64_t amount_minor)
 {
-    struct test_call *test = call_fixture_new(ledger_method(method));
+    struct test_call *test = service_op(method);
     struct move *move = (struct move *)test->call.op;
 
     move->op.id = id;
@@ -72,7 +61,7 @@ ledger_charge(struct uuid id, const char *customer, int64_t amount_minor)
 struct test_call *
 ledger_refund(struct uuid id, struct uuid charge_id)
 {
-    struct test_call *test = call_fixture_new(ledger_method("Refund"));
+    struct test_call *test = service_op("Refund");
     struct refund *refund = (struct refund *)test->call.op;
 
     refund->op.id = id;
@@ -85,40 +74,4 @@ struct uuid
 ledger_reversal(const struct test_call *test)
 {
     return ((const struct refund *)test->call.op)->reversal_id;
-}
-
-void
-ledger_run(struct pg *pg, struct test_call **tests, size_t count)
-{
-    struct call *calls[64];
-
-    ck_assert_uint_le(count, 64);
-    for (size_t i = 0; i < count; i++)
-        calls[i] = &tests[i]->call;
-    batch_run(&account_service, pg, calls, count);
-    for (size_t i = 0; i < count; i++)
-        ck_assert_int_eq(tests[i]->finished, 1);
-}
-
-struct problem
-ledger_do(struct pg *pg, struct test_call *test)
-{
-    struct problem problem;
-
-    ledger_run(pg, &test, 1);
-    problem = test->call.op->problem;
-    call_fixture_free(test);
-    return problem;
-}
-
-enum error
-ledger_read(struct pg *pg, const char *name, struct op *const *ops, size_t count,
-            struct arena *arena)
-{
-    const struct read *read = ledger_reads;
-
-    while (strcmp(read->name, name) != 0)
-        read++;
-    ck_assert_int_eq(pg_connect(pg), ERR_OK);
-    return read_together(read, pg, ops, count, arena);
 }

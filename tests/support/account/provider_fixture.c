@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-struct pg_fixture fixture;
-
 /* ---- a provider with one payment at a time ---- */
 
 struct world world;

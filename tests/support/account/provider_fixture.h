@@ -6,13 +6,10 @@
 
 #include "account-svc/provider/provider_thread.h"
 #include "tests/support/check.h"
-#include "tests/support/store/call_fixture.h"
-#include "tests/support/store/pg_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
-
-extern struct pg_fixture fixture;
 
 /* ---- a provider with one payment at a time ---- */
 

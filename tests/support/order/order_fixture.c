@@ -1,52 +1,14 @@
 #include "tests/support/order/order_fixture.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-struct uuid
-order_id(void)
-{
-    return uuid_v7(clock_now_us());
-}
-
-static void *
-order_arena_take(void *arena, size_t bytes)
-{
-    return arena_take(arena, bytes);
-}
-
-static void
-order_arena_leave(void *arena, void *memory)
-{
-    (void)arena;
-    (void)memory; /* goes with the arena */
-}
-
-struct test_call *
-order_call(const char *name, const ProtobufCMessage *message)
-{
-    const struct method *method = order_methods;
-    ProtobufCAllocator allocator = { .alloc = order_arena_take, .free = order_arena_leave };
-    struct test_call *test;
-    uint8_t *bytes;
-    size_t count;
-    ProtobufCMessage *copy;
-    enum error error;
-
-    while (method->name != NULL && strcmp(method->name, name) != 0)
-        method++;
-    ck_assert_msg(method->name != NULL, "%s is no method", name);
-    test = call_fixture_new(method);
-    bytes = arena_take(test->call.arena, protobuf_c_message_get_packed_size(message) + 1);
-    count = protobuf_c_message_pack(message, bytes);
-    allocator.allocator_data = test->call.arena;
-    copy = protobuf_c_message_unpack(message->descriptor, &allocator, count, bytes);
-    ck_assert_ptr_nonnull(copy);
-    error = method->decode(copy, test->call.arena, test->call.op);
-    ck_assert_msg(error == ERR_OK, "%s: %s %s", name, test->call.op->problem.field,
-                  test->call.op->problem.text);
-    return test;
-}
+const struct service_parts order_parts = {
+    .schema = "order-svc/schema.sql",
+    .service = &order_service,
+    .methods = order_methods,
+    .reads = order_reads,
+    .statements = order_statements,
+};
 
 struct test_call *
 order_place(struct uuid id, const char *customer, int64_t quantity)
@@ -65,7 +27,7 @@ order_place(struct uuid id, const char *customer, int64_t quantity)
     lines[1].quantity = 1;
     request.lines = list;
     request.n_lines = 2;
-    return order_call("Place", &request.base);
+    return service_call("Place", &request.base);
 }
 
 struct test_call *
@@ -86,7 +48,7 @@ order_place_external(struct uuid id, const char *provider, const char *return_ur
     line.quantity = 1;
     request.lines = &list;
     request.n_lines = 1;
-    return order_call("Place", &request.base);
+    return service_call("Place", &request.base);
 }
 
 struct test_call *
@@ -97,7 +59,7 @@ order_cancel(struct uuid request_id, struct uuid id)
 
     request.request_id = uuid_print(request_id, text);
     request.order_id = uuid_print(id, order_text);
-    return order_call("Cancel", &request.base);
+    return service_call("Cancel", &request.base);
 }
 
 struct test_call *
@@ -110,7 +72,7 @@ order_waiting(struct uuid request_id, struct uuid id, int64_t total_minor)
     request.order_id = uuid_print(id, order_text);
     request.total_minor = total_minor;
     request.currency = (char *)"JPY";
-    return order_call("MarkWaiting", &request.base);
+    return service_call("MarkWaiting", &request.base);
 }
 
 struct test_call *
@@ -127,7 +89,7 @@ order_asked(struct uuid request_id, struct uuid id, const char *payment_id, cons
     request.payment_id = (char *)payment_id;
     request.payment_url = (char *)url;
     request.payment_expires_at_us = expires_at_us;
-    return order_call("MarkWaiting", &request.base);
+    return service_call("MarkWaiting", &request.base);
 }
 
 struct test_call *
@@ -141,7 +103,7 @@ order_paid(struct uuid request_id, struct uuid id, int64_t total_minor)
     request.total_minor = total_minor;
     request.currency = (char *)"JPY";
     request.payment_reference = (char *)"transfer-7";
-    return order_call("MarkPaid", &request.base);
+    return service_call("MarkPaid", &request.base);
 }
 
 struct test_call *
@@ -154,18 +116,17 @@ order_failed(struct uuid request_id, struct uuid id, const char *reason, const c
     request.order_id = uuid_print(id, order_text);
     request.reason = (char *)reason;
     request.detail = (char *)detail;
-    return order_call("MarkFailed", &request.base);
+    return service_call("MarkFailed", &request.base);
 }
 
 enum error
-order_do(const struct batch_service *service, struct pg *pg, struct test_call *test,
+order_do(const struct batch_service *service, struct pg *over, struct test_call *test,
          struct problem *ret_problem, struct order *ret_order)
 {
     struct call *call = &test->call;
     enum error error;
 
-    batch_run(service, pg, &call, 1);
-    ck_assert_int_eq(test->finished, 1);
+    service_run(service, over, &test, 1);
     error = test->call.op->problem.error;
     if (ret_problem != NULL)
         *ret_problem = test->call.op->problem;

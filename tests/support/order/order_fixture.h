@@ -1,13 +1,13 @@
 /* order_fixture.h -- Calls of order-svc as a client would make them: messages, decoded.
  *
- * Memory    As in call_fixture.h. After order_do() an op's numbers can be read, its texts not.
+ * Memory    As in service_fixture.h. After order_do() an op's numbers can be read, its texts not.
  */
 #ifndef TESTS_SUPPORT_ORDER_ORDER_FIXTURE_H
 #define TESTS_SUPPORT_ORDER_ORDER_FIXTURE_H
 
 #include "order-svc/order.h"
 #include "tests/support/check.h"
-#include "tests/support/store/call_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
 #include <sagamesh/order/v1/order_service.pb-c.h>
 
@@ -15,10 +15,7 @@
 
 #define ORDER_INIT(name) SAGAMESH__ORDER__V1__##name##__INIT
 
-struct uuid order_id(void);
-
-/* The op of a request; the message is copied, so that it may live on the caller's stack. */
-struct test_call *order_call(const char *name, const ProtobufCMessage *message);
+extern const struct service_parts order_parts;
 
 struct test_call *order_place(struct uuid id, const char *customer, int64_t quantity);
 struct test_call *order_place_external(struct uuid id, const char *provider,
@@ -33,7 +30,7 @@ struct test_call *order_failed(struct uuid request_id, struct uuid id, const cha
 
 /* Decides one call and frees it. *ret_problem, unless NULL, is its decision; *ret_order, unless NULL,
  * the numbers of the order it reports. */
-enum error order_do(const struct batch_service *service, struct pg *pg, struct test_call *test,
+enum error order_do(const struct batch_service *service, struct pg *over, struct test_call *test,
                     struct problem *ret_problem, struct order *ret_order);
 
 #endif

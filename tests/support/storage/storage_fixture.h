@@ -1,13 +1,13 @@
 /* storage_fixture.h -- Calls of storage as a client would make them: messages, decoded, packed.
  *
- * Memory    As in call_fixture.h. A call's answer is its encoded response, packed.
+ * Memory    As in service_fixture.h.
  */
 #ifndef TESTS_SUPPORT_STORAGE_STORAGE_FIXTURE_H
 #define TESTS_SUPPORT_STORAGE_STORAGE_FIXTURE_H
 
 #include "storage-svc/storage.h"
 #include "tests/support/check.h"
-#include "tests/support/store/call_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
 
@@ -15,10 +15,7 @@
 
 #define STORAGE_INIT(name) SAGAMESH__STORAGE__V1__##name##__INIT
 
-struct uuid storage_id(void);
-
-/* Decodes the message; it is copied into the call's arena, so that it may live on a stack. */
-struct test_call *storage_call(const char *name, const ProtobufCMessage *message);
+extern const struct service_parts storage_parts;
 
 struct test_call *storage_put(struct uuid id, const char *sku, int64_t price_minor,
                               const char *currency);
@@ -30,8 +27,5 @@ struct test_call *storage_reserve(struct uuid id, const char *sku, int64_t quant
 
 struct test_call *storage_confirm(struct uuid id, struct uuid hold_id);
 struct test_call *storage_release(struct uuid id, struct uuid hold_id);
-
-/* Decides one call and frees it; *ret_problem is its decision. */
-enum error storage_do(struct pg *pg, struct test_call *test, struct problem *ret_problem);
 
 #endif

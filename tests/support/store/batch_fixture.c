@@ -6,27 +6,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct pg_fixture fixture;
-
-struct pg *pg;
+const struct service_parts counter_parts = {
+    .schema = "mesh/store/mesh.sql",
+    .tables = counter_schema,
+    .service = &counter_service,
+};
 
 void
 open_pg(void)
 {
     pg_fixture_run(fixture.conninfo, "TRUNCATE counter, note, op, event");
-    pg = batch_pg_new(&counter_service, fixture.conninfo);
-}
-
-void
-close_pg(void)
-{
-    pg = pg_free(pg);
-}
-
-struct uuid
-new_id(void)
-{
-    return uuid_v7(clock_now_us());
+    service_begin();
 }
 
 void
@@ -50,9 +40,7 @@ expect_answer(const struct test_call *test, enum error error)
 void
 run_one(struct test_call *test, enum error error)
 {
-    struct call *call = &test->call;
-
-    batch_run(&counter_service, pg, &call, 1);
+    service_run(&counter_service, pg, &test, 1);
     expect_answer(test, error);
     call_fixture_free(test);
 }
@@ -98,16 +86,4 @@ await_backend(PGconn *admin, const char *condition)
         usleep(1000);
     ck_assert_msg(pid != 0, "no backend came to: %s", condition);
     return pid;
-}
-
-int
-batch_fixture_check_all(const char *name, TCase *const *cases)
-{
-    int status;
-
-    pg_fixture_open(&fixture, name, "mesh/store/mesh.sql");
-    pg_fixture_run(fixture.conninfo, "%s", counter_schema);
-    status = check_run_all(name, cases);
-    pg_fixture_close(&fixture);
-    return status;
 }

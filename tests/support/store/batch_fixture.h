@@ -1,8 +1,8 @@
 /* batch_fixture.h -- A test program about mesh/store/batch: the counter service on a database of its
  * own, calls over one connection, and a rival on a thread.
  *
- *     tcase_add_checked_fixture(cases, open_pg, close_pg);
- *     return batch_fixture_check("store_batch", cases);
+ *     tcase_add_checked_fixture(cases, open_pg, service_end);
+ *     return service_fixture_check(&counter_parts, "store_batch", cases);
  */
 #ifndef TESTS_SUPPORT_STORE_BATCH_FIXTURE_H
 #define TESTS_SUPPORT_STORE_BATCH_FIXTURE_H
@@ -10,14 +10,11 @@
 #include "mesh/store/batch.h"
 #include "tests/support/check.h"
 #include "tests/support/store/counter_service.h"
-#include "tests/support/store/pg_fixture.h"
+#include "tests/support/store/service_fixture.h"
 
-extern struct pg_fixture fixture;
-extern struct pg *pg;
+extern const struct service_parts counter_parts;
 
 void open_pg(void);
-void close_pg(void);
-struct uuid new_id(void);
 void expect_value(const char *name, long long value);
 void expect_answer(const struct test_call *test, enum error error);
 
@@ -39,11 +36,5 @@ int find_backend(PGconn *admin, const char *condition);
 
 /* Waits for one. */
 int await_backend(PGconn *admin, const char *condition);
-
-/* As pg_fixture_check(): the tables are those of the counter service. */
-#define batch_fixture_check(name, ...)                                                             \
-    batch_fixture_check_all(name, (TCase *const[]){ __VA_ARGS__, NULL })
-
-int batch_fixture_check_all(const char *name, TCase *const *cases);
 
 #endif

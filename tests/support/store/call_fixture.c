@@ -1,6 +1,7 @@
 #include "tests/support/store/call_fixture.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 pthread_mutex_t call_fixture_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -18,6 +19,21 @@ call_fixture_finish(struct call *call)
     test->finished++;
     pthread_cond_broadcast(&call_fixture_done);
     pthread_mutex_unlock(&call_fixture_lock);
+}
+
+struct uuid
+new_id(void)
+{
+    return uuid_v7(clock_now_us());
+}
+
+const struct method *
+method_named(const struct method *methods, const char *name)
+{
+    while (methods->name != NULL && strcmp(methods->name, name) != 0)
+        methods++;
+    ck_assert_msg(methods->name != NULL, "%s is no method", name);
+    return methods;
 }
 
 struct test_call *

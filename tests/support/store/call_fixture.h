@@ -23,6 +23,12 @@ struct test_call {
 
 extern pthread_mutex_t call_fixture_lock;
 
+/* A time-ordered id that no other request has. */
+struct uuid new_id(void);
+
+/* The method of that name; the test fails where there is none. */
+const struct method *method_named(const struct method *methods, const char *name);
+
 /* A call with a zeroed op of the method, and 20 seconds to live. */
 struct test_call *call_fixture_new(const struct method *method);
 
