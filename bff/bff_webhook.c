@@ -36,20 +36,21 @@ outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
 }
 
 /* A provider that is heard of for the first time shows all outcomes, so that the first of a kind is seen as
- * one more. */
+ * one more; from then on each webhook is one series to find. */
 static void
 webhook_count(struct metrics *metrics, const char *provider, const char *outcome)
 {
     static const char *const outcomes[] = { "STORED", "DUPLICATE", "IGNORED", "QUERY",
                                             "BAD_SIGNATURE" };
+    bool is_first = false;
 
     for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
-        struct metric_series *series =
-            metrics_series(metrics, &webhooks, (const char *const[]){ provider, outcomes[i] });
-
         if (strcmp(outcomes[i], outcome) == 0)
-            metric_add(series, 1);
+            is_first = metric_add(
+                metrics_series(metrics, &webhooks, (const char *const[]){ provider, outcome }), 1);
     }
+    for (size_t i = 0; is_first && i < sizeof outcomes / sizeof *outcomes; i++)
+        metrics_series(metrics, &webhooks, (const char *const[]){ provider, outcomes[i] });
 }
 
 static void

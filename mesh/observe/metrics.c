@@ -189,11 +189,11 @@ metrics_series(struct metrics *metrics, const struct metric_row *row, const char
     return series;
 }
 
-void
+bool
 metric_add(struct metric_series *series, int64_t by)
 {
-    if (series != NULL)
-        atomic_fetch_add_explicit(&series->value, by, memory_order_relaxed);
+    return series != NULL &&
+           atomic_fetch_add_explicit(&series->value, by, memory_order_relaxed) == 0;
 }
 
 void

@@ -14,6 +14,7 @@
 #define MESH_OBSERVE_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,8 +46,8 @@ struct metrics *metrics_free(struct metrics *metrics);
 struct metric_series *metrics_series(struct metrics *metrics, const struct metric_row *row,
                                      const char *const *values);
 
-/* NULL is fine for all three. */
-void metric_add(struct metric_series *series, int64_t by);
+/* NULL is fine for all three. metric_add: true when it was 0 until now. */
+bool metric_add(struct metric_series *series, int64_t by);
 void metric_set(struct metric_series *series, int64_t value);
 void metric_observe(struct metric_series *series, int64_t us); /* a histogram's */
 

@@ -56,9 +56,9 @@ START_TEST(counters_and_labels)
 {
     const char *const get[] = { "GET", "/a" }, *const odd[] = { "P\"\\", "/\n" };
 
-    metric_add(metrics_series(metrics, &asked, get), 2);
-    metric_add(metrics_series(metrics, &asked, odd), 1);
-    metric_add(metrics_series(metrics, &asked, get), 3);
+    ck_assert(metric_add(metrics_series(metrics, &asked, get), 2));
+    ck_assert(metric_add(metrics_series(metrics, &asked, odd), 1));
+    ck_assert(!metric_add(metrics_series(metrics, &asked, get), 3));
     ck_assert_ptr_eq(metrics_series(metrics, &asked, get), metrics_series(metrics, &asked, get));
     expect("# HELP shop_asked_total Asked.\n"
            "# TYPE shop_asked_total counter\n"
@@ -149,7 +149,7 @@ START_TEST(series_have_a_limit)
     }
     ck_assert_ptr_null(one(&off, "one more"));
     ck_assert_ptr_nonnull(one(&off, "1")); /* one that is there already */
-    metric_add(NULL, 1);
+    ck_assert(!metric_add(NULL, 1));
     metric_set(NULL, 1);
     metric_observe(NULL, 1);
 }
