@@ -28,6 +28,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -161,6 +162,13 @@ def read_table():
     return [Program(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
+def schema_files(file):
+    """A schema, and what it includes (\\ir), and what that includes."""
+    yield file
+    for name in re.findall(r"^\\ir (\S+)$", file.read_text(), re.MULTILINE):
+        yield from schema_files(file.parent / name)
+
+
 class Programs:
     """The programs of a mesh. What differs between ./dev up and a test is an attribute of the class."""
 
@@ -284,7 +292,7 @@ class Programs:
 
     @staticmethod
     def _digest(program):
-        files = [ROOT / program.schema, *sorted((ROOT / "mesh" / "store").rglob("*.sql"))]
+        files = schema_files(ROOT / program.schema)
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() + "\n"
 
     def psql_run(self, conninfo, database, *arguments, input=None):
@@ -424,16 +432,21 @@ class CLI(Programs):
         record, deadline = self.pids / name, time.monotonic() + self.stop_seconds
         pid, _ = recorded(record)
         if pid:
-            os.kill(pid, signal.SIGTERM)
+            self._signal(pid, signal.SIGTERM)
             while recorded(record)[0]:
                 if time.monotonic() > deadline:
                     self.say(f"  {name} did not stop within {self.stop_seconds} s: ending it")
-                    os.kill(pid, signal.SIGKILL)
+                    self._signal(pid, signal.SIGKILL)
                     deadline = float("inf")
                 time.sleep(0.05)
             self.say(f"  {name} stopped (process {pid})")
         for file in (record, self.pids / f"{name}.new", self.ready_file(name)):
             file.unlink(missing_ok=True)
+
+    @staticmethod
+    def _signal(pid, number):
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+            os.kill(pid, number)
 
     def stop(self):
         """In the reverse order of their start; then what has a record but no row any more."""
