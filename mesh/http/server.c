@@ -448,7 +448,7 @@ http_server_open(const struct http_server_options *options, struct http_server *
     struct http_server *server = memory_take(sizeof *server);
     enum error error;
 
-    server->epoll_fd = server->event_fd = -1;
+    server->epoll_fd = server->event_fd = server->listen.spare_fd = -1;
     server->answers_end = &server->answers;
     server->earliest_us = INT64_MAX;
     atomic_store(&server->references, 1);

@@ -9,6 +9,7 @@
 #include "tests/support/http/http_harness.h"
 
 #include <cjose/cjose.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,9 +327,14 @@ START_TEST(tables_that_do_not_fit_end_the_start)
     const struct http_table twice[] = { { .routes = own_routes }, { .routes = own_routes }, { 0 } };
     const struct http_server_options options = { .listen = "127.0.0.1:0", .tables = twice };
     struct http_server *other = NULL;
+    int null = open("/dev/null", O_RDONLY);
 
+    ck_assert_int_ge(dup2(null, STDIN_FILENO), 0);
     ck_assert_int_eq(http_server_open(&options, &other), ERR_BAD_REQUEST);
     ck_assert_ptr_null(other);
+    ck_assert_int_ge(fcntl(STDIN_FILENO, F_GETFD), 0); /* what is not the server's stays open */
+    if (null != STDIN_FILENO)
+        close(null);
 }
 END_TEST
 
