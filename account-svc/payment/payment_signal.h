@@ -10,7 +10,7 @@
  * Thread    payment_signal_send: any. acknowledged() is called on the client's thread.
  * Memory    At most in_flight_max signals at once, each with its message.
  * Errors    What was not heard is a warning in the log; what goes unheard for long an error
- *           (payment_sweep_signals). A payment that was taken, of a saga that did not end well, is an error
+ *           (payment_report_late). A payment that was taken, of a saga that did not end well, is an error
  *           at once: money of an order that is dead.
  */
 #ifndef PAYMENT_SIGNAL_H

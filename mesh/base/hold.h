@@ -2,7 +2,7 @@
  *
  * An envelope brings thirty calls, a tick sends thirty: if the first of them woke the thread that
  * takes them, it would begin a batch of one, and the others would wait for its commit. So whoever
- * hands over many holds while it does; queue.h and rpc_client.h wake through here. Nobody waits for
+ * hands over many holds while it does; queue.h and mesh/rpc/client.h wake through here. Nobody waits for
  * what has not come yet.
  *
  * Thread    A hold is the thread's own. Holds nest. Between begin and end the thread must not wait

@@ -108,7 +108,7 @@ struct http_server {
     atomic_size_t open, bodies_bytes;
 };
 
-/* http_server_work.c */
+/* server_work.c */
 void work_give_back(struct work *work);
 struct work *work_take(struct conn *conn);
 void work_free(struct work *work);
@@ -116,7 +116,7 @@ void work_free(struct work *work);
 /* Counts the body as far as it has come. False: with it, bodies have more than the server's budget. */
 bool work_measure(struct work *work);
 
-/* http_server_conn.c */
+/* server_conn.c */
 struct conn *conn_open(struct http_server *server, int fd, const struct sockaddr *address);
 void conn_close(struct conn *conn);
 void conn_refuse(struct conn *conn, int status, const char *because, const char *const *headers);
@@ -125,16 +125,16 @@ void conn_answer(struct conn *conn, struct reply *reply, bool keeps_alive); /* t
 void conn_turn(struct conn *conn);
 void conn_expire(struct conn *conn);
 
-/* http_server_reply.c; a reply is one block for free() */
+/* server_reply.c; a reply is one block for free() */
 struct reply *reply_new(const struct http_request *request, int status, const char *content_type,
                         const char *body, size_t body_bytes, const char *const *headers);
 struct reply *reply_problem(const struct http_request *request, const char *traceparent,
                             const struct http_problem *problem);
 
-/* http_server.c */
+/* server.c */
 void work_answer(struct work *work, struct reply *reply); /* reply NULL: http_drop() */
 
-/* http_server_metrics.c */
+/* server_metrics.c */
 void server_metrics_open(struct http_server *server);
 void server_metrics_close(struct http_server *server); /* before the counters go */
 void server_count_answer(struct work *work, int status);

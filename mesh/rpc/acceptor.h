@@ -39,7 +39,7 @@ int rpc_acceptor_port(const struct rpc_acceptor *acceptor);
 /* Closes the port and what was silent. NULL is fine. Returns NULL. */
 struct rpc_acceptor *rpc_acceptor_close(struct rpc_acceptor *acceptor);
 
-/* See rpc_probe.h. */
+/* See probe.h. */
 enum error rpc_acceptor_probe(const struct rpc_acceptor *acceptor, int wait_ms);
 
 struct rpc_acceptor_counters {

@@ -9,7 +9,7 @@
  * Memory    A request belongs to the client from send to done(); its message, and its method's name,
  *           must live as long. The reply's bytes are valid during done() only.
  * Errors    What an answer means is in struct rpc_result: a refusal is a decision of the service that was
- *           asked (rpc_meaning.h). Answers of the client itself, all with
+ *           asked (meaning.h). Answers of the client itself, all with
  *           nothing_done and for requests that it never handed to gRPC:
  *             RESOURCE_EXHAUSTED BUSY       waiting_max requests wait already
  *             DEADLINE_EXCEEDED  EXPIRED    no message was free before the attempt's deadline

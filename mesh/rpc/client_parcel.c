@@ -1,5 +1,5 @@
 /* What goes out and what comes back, byte by byte. Nothing here decides: whether an answer is retried
- * and who may send next is rpc_client.c's. */
+ * and who may send next is client.c's. */
 #include "mesh/rpc/client_parcel.h"
 #include "mesh/base/clock.h"
 #include "mesh/pb/pbwire.h"

@@ -15,7 +15,7 @@
  * Memory    The options' texts and tables must outlive the server. A call's op, message and reply
  *           live in the call's arena and go when finish() is called.
  * Errors    Every failed call carries grpc-status-details-bin with one google.rpc.ErrorInfo
- *           (rpc_status.h). A deadline that has passed before submit is ERR_EXPIRED; a message that
+ *           (status.h). A deadline that has passed before submit is ERR_EXPIRED; a message that
  *           cannot be parsed, or has text that is not UTF-8, BAD_REQUEST; more than calls_max in
  *           flight BUSY; an unknown method UNIMPLEMENTED. gRPC itself refuses, without an
  *           ErrorInfo, a message or metadata over the limit (RESOURCE_EXHAUSTED) and compressed
@@ -63,7 +63,7 @@ enum error rpc_server_open(const struct rpc_server_options *options,
 
 int rpc_server_port(const struct rpc_server *server);
 
-/* Asks through the port whether the server answers: see rpc_probe.h. Not after the stop. */
+/* Asks through the port whether the server answers: see probe.h. Not after the stop. */
 enum error rpc_server_probe(const struct rpc_server *server, int wait_ms);
 
 /* Health of "" and of every own service; watchers are told. */
@@ -83,7 +83,7 @@ struct rpc_server_counters {
     uint64_t items;  /* of envelopes */
     uint64_t failed; /* calls and items that were not answered OK */
     uint64_t busy;   /* of these, those refused because calls_max were in flight */
-    uint64_t connections, connections_refused, connections_silent; /* see rpc_acceptor.h */
+    uint64_t connections, connections_refused, connections_silent; /* see acceptor.h */
 };
 void rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters);
 

@@ -1,11 +1,11 @@
 /* server_inner.h -- What the files of the server share. Not for anybody else.
  *
- *   rpc_server.c         open, stop, close; the table of methods; the thread
- *   rpc_server_unary.c   one unary call: arrive, decode, submit, finish
- *   rpc_envelope.c       many calls in one unary call
- *   rpc_server_stream.c  everything that is not a registered method: streams and unknown methods
- *   rpc_health.c         Check and Watch
- *   rpc_reflection.c     the descriptor set, answered symbol by symbol
+ *   server.c         open, stop, close; the table of methods; the thread
+ *   server_unary.c   one unary call: arrive, decode, submit, finish
+ *   envelope.c       many calls in one unary call
+ *   server_stream.c  everything that is not a registered method: streams and unknown methods
+ *   health.c         Check and Watch
+ *   reflection.c     the descriptor set, answered symbol by symbol
  *
  * Thread    The rpc thread runs every tag. finish() comes from any thread and touches, of the
  *           server, only the counters and what is under the lock. Streams are under the lock.
@@ -122,14 +122,14 @@ struct rpc_server {
     size_t stream_count;
 };
 
-/* rpc_server.c */
+/* server.c */
 const struct rpc_route *rpc_route_find(const struct rpc_server *server, const char *name);
 bool rpc_server_enter(struct rpc_server *server, struct problem *problem); /* one more in flight */
 void rpc_server_leave(struct rpc_server *server);
 /* The whole request in one piece: *ret_slice is the caller's to unref. */
 void rpc_slice_read(grpc_byte_buffer *buffer, grpc_slice *ret_slice);
 
-/* rpc_server_unary.c */
+/* server_unary.c */
 struct rpc_unary {
     struct rpc_tag tag; /* arrive, then end */
     struct call call;
@@ -154,7 +154,7 @@ void rpc_unary_pool_free(struct rpc_server *server);
 void rpc_call_submit(const struct rpc_route *route, struct call *call, const uint8_t *bytes,
                      size_t count);
 
-/* rpc_server_stream.c */
+/* server_stream.c */
 void rpc_stream_request(struct rpc_server *server);
 void rpc_stream_pump(struct rpc_stream *stream);                               /* under the lock */
 void rpc_stream_end(struct rpc_stream *stream, const struct problem *problem); /* under the lock */
@@ -170,20 +170,20 @@ void rpc_ending_make(const struct problem *problem, const char *service,
 void rpc_ending_free(struct rpc_ending *ending);
 void rpc_ending_set(const struct problem *problem, struct rpc_ending *ending, grpc_op *ret_op);
 
-/* rpc_envelope.c */
+/* envelope.c */
 void rpc_envelope_take(struct rpc_unary *unary, const uint8_t *bytes, size_t count);
 void rpc_envelope_free(struct rpc_unary *unary); /* gives the items back; the rpc thread */
 void rpc_item_pool_free(struct rpc_server *server);
 
-/* rpc_health.c */
+/* health.c */
 extern const struct method rpc_health_check;
 extern const struct rpc_stream_kind rpc_health_watch;
 void rpc_health_submit(void *owner, struct call *call);
 
-/* rpc_clock.c */
+/* clock.c */
 extern const struct rpc_service rpc_clock_service;
 
-/* rpc_reflection.c */
+/* reflection.c */
 extern const struct rpc_stream_kind rpc_reflection_info;
 struct rpc_reflection *rpc_reflection_open(void);
 struct rpc_reflection *rpc_reflection_close(struct rpc_reflection *reflection);

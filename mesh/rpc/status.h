@@ -4,7 +4,7 @@
  * is "sagamesh", and its metadata has `field` and `rule` where a request broke a rule,
  * `nothing_done` = "true" where the same call may simply be made again, `stored` = "true" where a
  * refusal is the recorded decision of that id, and of a refusal `service`: who decided (what it means is
- * rpc_meaning.h's to say). Code and message equal those of the call's headers.
+ * meaning.h's to say). Code and message equal those of the call's headers.
  *
  * Thread    Plain data.
  * Memory    What is made lives in the arena; what is read is copied out.

@@ -1,7 +1,7 @@
 /* test_engine_rules.c -- What follows from what: one row, one story of a saga.
  *
  * The machine: A -> B -> P (the pivot) -> D -> end. A and B have undoA and undoB; A, B and P catch
- * everything and go to the trigger, then F, then Fail. Scripts are those of engine_story.h.
+ * everything and go to the trigger, then F, then Fail. Scripts are those of engine/story.h.
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"

@@ -1,6 +1,6 @@
 /* test_engine_stands.c -- What is left, where a saga stands, and who may try again: ends that must not say that
  * all was undone, a compensation that stopped, reads, Retry beside a budget, and a retry from where the saga
- * stands. Scripts and operators are those of engine_story.h.
+ * stands. Scripts and operators are those of engine/story.h.
  */
 #include "mesh/base/clock.h"
 #include "tests/support/check.h"

@@ -79,7 +79,7 @@ size_t restock_pack(const char *sku, int64_t quantity, uint8_t **ret_bytes);
 struct client_call *restock_start(const char *sku, int64_t quantity, int64_t timeout_ms,
                                   const char *traceparent);
 
-/* The stub's product; freed with product_free. */
+/* The stub's product; freed with sagamesh__storage__v1__restock_response__free_unpacked. */
 Sagamesh__Storage__V1__RestockResponse *response_of(const uint8_t *bytes, size_t count);
 
 /* ---- streams of the client ---- */
