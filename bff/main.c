@@ -206,7 +206,7 @@ close_all(void *owner, int drain_ms)
 int
 main(int argc, char **argv)
 {
-    static struct life life;
+    struct life life = { 0 };
     const struct config_table tables[] = { { keys, &life.settings }, { 0 } };
     const struct program program = {
         .name = "bff",

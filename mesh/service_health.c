@@ -3,6 +3,7 @@
 #include "mesh/service_health.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
 #include "mesh/store/pg_hosts.h"
@@ -11,7 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     LOOK_US = SECOND_US,
@@ -106,12 +106,10 @@ probe_port(struct service_health *health)
         return;
     health->missed++;
     log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(server), health->missed);
-    if (health->missed < PORT_PROBES_MAX)
-        return;
-    log_error("port=%d event=PORT_DEAF next=ENDING because=\"this program does not answer at its "
-              "own port\"",
-              rpc_server_port(server));
-    _exit(1);
+    if (health->missed >= PORT_PROBES_MAX)
+        die("port=%d event=PORT_DEAF next=ENDING because=\"this program does not answer at its own "
+            "port\"",
+            rpc_server_port(server));
 }
 
 static void *

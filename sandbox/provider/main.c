@@ -154,7 +154,7 @@ close_all(void *owner, int drain_ms)
 int
 main(int argc, char **argv)
 {
-    static struct sandbox sandbox;
+    struct sandbox sandbox = { 0 };
     const struct config_table tables[] = { { keys, &sandbox.settings }, { 0 } };
     const struct program program = {
         .name = "sandbox-provider",
