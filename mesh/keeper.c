@@ -6,6 +6,7 @@
 #include "mesh/keeper.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
 
@@ -171,8 +172,7 @@ worker_start(struct keeper *keeper, struct worker *worker)
     worker->queue = queue_new(1);
     worker->pg = pg_new(options->conninfo, options->application, options->statements);
     pg_be_patient(worker->pg, PG_ROUND_US_MAX, &keeper->is_over);
-    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-        abort();
+    thread_start(&worker->thread, worker_main, worker);
 }
 
 /* A row that is wrong would do harm only when something is due. */

@@ -150,8 +150,7 @@ service_health_open(const struct service_health_options *options)
     if (options->conninfo != NULL)
         health->pg = pg_new(options->conninfo, options->application, options->statements);
     health->queue = queue_new(1);
-    if (pthread_create(&health->thread, NULL, health_main, health) != 0)
-        abort();
+    thread_start(&health->thread, health_main, health);
     return health;
 }
 
