@@ -16,7 +16,7 @@
 struct parked {
     UT_hash_handle by_id; /* of the first one of an id */
     struct uuid id;
-    struct parked *next; /* of the same id */
+    struct parked *before, *next; /* of the same id; NULL is before the first one */
     struct call *call;
     int64_t until_us;
     struct heap_item look; /* when its row is read, if nothing was heard of it */
@@ -91,25 +91,28 @@ parked_add(struct reader *reader, struct parked *parked)
         HASH_ADD(by_id, reader->parked, id, sizeof parked->id, parked);
         return;
     }
+    parked->before = first;
     parked->next = first->next;
+    if (parked->next != NULL)
+        parked->next->before = parked;
     first->next = parked;
 }
 
-/* The caller has the call. */
+/* The caller has the call. No other one of its id is passed: all that may park can wait for one row. */
 static struct call *
 parked_remove(struct reader *reader, struct parked *parked)
 {
-    struct parked *before = parked_find(reader, parked->id), *next = parked->next;
+    struct parked *before = parked->before, *next = parked->next;
     struct call *call = parked->call;
 
-    if (before == parked) {
+    if (next != NULL)
+        next->before = before;
+    if (before != NULL) {
+        before->next = next;
+    } else {
         HASH_DELETE(by_id, reader->parked, parked);
         if (next != NULL)
             HASH_ADD(by_id, reader->parked, id, sizeof next->id, next);
-    } else {
-        while (before->next != parked)
-            before = before->next;
-        before->next = next;
     }
     heap_remove(&reader->looks, &parked->look);
     free(parked);

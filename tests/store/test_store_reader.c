@@ -5,9 +5,11 @@
 #include "tests/support/store/call_fixture.h"
 #include "tests/support/store/pg_fixture.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct pg_fixture fixture;
 
@@ -443,6 +445,73 @@ START_TEST(stop_answers_what_waits)
 }
 END_TEST
 
+enum { CROWD = 30000, CROWD_FACTOR = 10 };
+
+/* Without a test_call's arena of its own: there are many. */
+struct one_of_crowd {
+    struct call call; /* first */
+    struct get get;
+};
+
+static atomic_int crowd_left;
+
+static void
+crowd_finish(struct call *call)
+{
+    (void)call;
+    atomic_fetch_sub(&crowd_left, 1);
+}
+
+static int64_t
+cpu_us(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * SECOND_US + used.tv_nsec / 1000;
+}
+
+/* Each is taken out without a look at the others of its id: it costs about what it cost to park it, and not
+ * a walk over thousands. */
+START_TEST(a_crowd_may_wait_for_one_row)
+{
+    struct one_of_crowd *crowd = memory_take(CROWD * sizeof *crowd);
+    const struct reader_options options = { .conninfo = fixture.conninfo,
+                                            .application = "reader-test",
+                                            .statements = statements,
+                                            .reads = reads,
+                                            .queue_max = 2 * CROWD,
+                                            .batch_max = 1000,
+                                            .parked_max = CROWD };
+    struct uuid id = make_row(1);
+    int64_t park_us = -cpu_us(), answer_us;
+
+    reader_stop(reader);
+    reader = reader_close(reader);
+    reader = reader_open(&options);
+    atomic_store(&crowd_left, CROWD);
+    for (size_t i = 0; i < CROWD; i++) {
+        struct one_of_crowd *one = &crowd[i];
+
+        one->get = (struct get){ .op.id = id, .known = 1, .wait_us = 600 * SECOND_US };
+        one->call = (struct call){ .method = &get_method,
+                                   .op = &one->get.op,
+                                   .deadline_us = INT64_MAX,
+                                   .finish = crowd_finish };
+        reader_submit(reader, &one->call);
+    }
+    settle(id, 1); /* it came behind them */
+    park_us += cpu_us();
+    answer_us = -cpu_us();
+    reader_stop(reader);
+    answer_us += cpu_us();
+    ck_assert_int_eq(atomic_load(&crowd_left), 0);
+    ck_assert_msg(answer_us < CROWD_FACTOR * park_us, "%lld us, and %lld us to park them",
+                  (long long)answer_us, (long long)park_us);
+    free(crowd);
+}
+END_TEST
+
 START_TEST(connection_that_died_is_replaced)
 {
     struct uuid id = make_row(1);
@@ -501,6 +570,7 @@ main(void)
     tcase_add_test(cases, call_deadline_ends_the_wait);
     tcase_add_test(cases, one_more_than_may_park_is_answered);
     tcase_add_test(cases, stop_answers_what_waits);
+    tcase_add_test(cases, a_crowd_may_wait_for_one_row);
     tcase_add_test(cases, connection_that_died_is_replaced);
     tcase_add_test(cases, database_away);
     failed = check_run("store_reader", cases);
