@@ -354,7 +354,7 @@ round_once(struct relay *relay)
         error = find_topics(relay);
     if (error != ERR_OK || !relay->is_owner)
         return error;
-    error = follower_begin(&relay->follower, has_time, relay->arena);
+    error = follower_begin(&relay->follower, has_time);
     if (error == ERR_OK)
         error = send_pages(relay);
     if (error == ERR_OK && has_time)

@@ -253,12 +253,14 @@ void
 follower_init(struct follower *follower)
 {
     horizon_init(&follower->horizon, "event_seq");
+    follower->looks = arena_new();
 }
 
 void
 follower_free(struct follower *follower)
 {
     horizon_free(&follower->horizon);
+    follower->looks = arena_free(follower->looks);
 }
 
 /* What keeps the events, at a bounded rate: a person must be able to end it. */
@@ -276,8 +278,9 @@ say_late(struct follower *follower, int64_t late_us, const struct horizon_writer
         writer->state, writer->prepared);
 }
 
+/* A transaction may stay open for days, and is looked at twenty times a second. */
 static enum error
-wait_for_writers(struct follower *follower, struct arena *arena)
+wait_for_writers(struct follower *follower)
 {
     int64_t began_us = clock_steady_us(), settle_us = SETTLE_US;
     struct horizon_writer oldest;
@@ -285,7 +288,9 @@ wait_for_writers(struct follower *follower, struct arena *arena)
     enum error error;
 
     for (;;) {
-        error = horizon_look(&follower->horizon, follower->pg, arena, &is_settled, &oldest);
+        arena_reset(follower->looks);
+        error =
+            horizon_look(&follower->horizon, follower->pg, follower->looks, &is_settled, &oldest);
         if (error != ERR_OK || is_settled)
             break;
         if (clock_steady_us() - began_us > LATE_US)
@@ -301,19 +306,30 @@ wait_for_writers(struct follower *follower, struct arena *arena)
 }
 
 enum error
-follower_begin(struct follower *follower, bool with_time, struct arena *arena)
+follower_begin(struct follower *follower, bool with_time)
 {
     struct horizon *horizon = &follower->horizon;
     enum error error = pg_connect(follower->pg);
 
     follower->until = 0;
+    follower->backend = pg_backend_pid(follower->pg);
     if (error == ERR_OK)
         error = aim(horizon, follower->pg, with_time, follower->name, &follower->cursor);
     if (error == ERR_OK && follower->cursor < horizon->last)
-        error = wait_for_writers(follower, arena);
+        error = wait_for_writers(follower);
     if (error == ERR_OK)
         follower->until = horizon->last;
     return error;
+}
+
+/* A statement of a round that goes on. */
+static enum error
+ask_further(struct follower *follower, const struct pg_statement *statement, const void *row,
+            struct arena *arena, struct pg_answer *ret_answer)
+{
+    if (pg_backend_pid(follower->pg) != follower->backend)
+        return ERR_STORE_DOWN;
+    return pg_ask(follower->pg, statement, row, arena, ret_answer);
 }
 
 bool
@@ -329,7 +345,7 @@ follower_read(struct follower *follower, struct arena *arena,
     struct range range = { follower->cursor, follower->until };
     const struct followed_event *events;
     struct pg_answer answer;
-    enum error error = pg_ask(follower->pg, &follower_page, &range, arena, &answer);
+    enum error error = ask_further(follower, &follower_page, &range, arena, &answer);
 
     if (error != ERR_OK)
         return error;
@@ -346,7 +362,7 @@ enum error
 follower_move(struct follower *follower, struct arena *arena)
 {
     struct place place = { follower->name, follower->page_end };
-    enum error error = pg_ask(follower->pg, &follower_done, &place, arena, NULL);
+    enum error error = ask_further(follower, &follower_done, &place, arena, NULL);
 
     if (error == ERR_OK)
         follower->cursor = follower->page_end;

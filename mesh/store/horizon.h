@@ -28,12 +28,15 @@
  *   follower_move    after each page, when what it asked for is done: the cursor stands behind it
  *
  * So each event is read in the order of seq, and once; what was read and not moved comes again. When a round
- * is through, and horizon.time_us was asked for, all events of a time before it have been read.
+ * is through, and horizon.time_us was asked for, all events of a time before it have been read. A round is of one
+ * session: another server, after a failover, may draw once more the numbers that this one drew in vain.
  *
  * Thread    One, with its connection.
- * Memory    Events are in the caller's arena. A horizon owns its list of writers, a follower its horizon.
- * Errors    Those of pg_round(). ERR_INTERNAL: the schema has no such cursor, or sequence. ERR_STOPPING: pause() was
- *           false. After an error the round is over: begin another.
+ * Memory    Events are in the caller's arena. A horizon owns its list of writers, a follower its horizon and what it
+ *           asks while it waits, however long that is.
+ * Errors    Those of pg_round(). ERR_STORE_DOWN: also when the session of the round is lost. ERR_INTERNAL: the schema has
+ *           no such cursor, or sequence. ERR_STOPPING: pause() was false. After an error the round is over: begin
+ *           another.
  * Units     *_us microseconds since 1970, by the time that batches go by (store_clock.h).
  */
 #ifndef MESH_STORE_HORIZON_H
@@ -90,8 +93,10 @@ struct follower {
     struct horizon horizon;
     /* inside */
     int64_t until, page_end; /* of the round, of the page that was read last */
+    int backend;             /* of the round's session */
     int64_t late_due_us;     /* when it says again that it is late */
     bool is_late;
+    struct arena *looks; /* of the last look at the writers */
 };
 
 struct followed_event {
@@ -106,7 +111,7 @@ extern const struct pg_statement follower_cursor, follower_page, follower_done;
 void follower_init(struct follower *follower);
 void follower_free(struct follower *follower);
 
-enum error follower_begin(struct follower *follower, bool with_time, struct arena *arena);
+enum error follower_begin(struct follower *follower, bool with_time);
 bool follower_has_more(const struct follower *follower);
 enum error follower_read(struct follower *follower, struct arena *arena,
                          const struct followed_event **ret_events, size_t *ret_count);

@@ -137,7 +137,7 @@ const struct pg_statement *pg_failed_statement(const struct pg *pg);
 /* Closes a connection that is in doubt; the next pg_connect() opens another. */
 void pg_disconnect(struct pg *pg);
 
-/* The backend's process id, for tests that kill it. 0: not connected. */
+/* The backend's process id, by which a caller knows whether the session is still the same. 0: not connected. */
 int pg_backend_pid(const struct pg *pg);
 
 /* For tools and tests: plain SQL, results thrown away; or its first column as text in arena. */

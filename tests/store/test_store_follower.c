@@ -5,6 +5,7 @@
 #include "tests/support/check.h"
 #include "tests/support/store/pg_fixture.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@ enum {
     SLOW_ROUNDS = 40,     /* transactions of a slow writer */
     OTHERS_MEANWHILE = 8, /* commits of others while one of those is open */
     EVENTS_MAX = 1 << 16,
+    LOOKS_FIRST = 100, /* at a transaction that stays open */
+    LOOKS = 2000,
+    LOOKS_BYTES_MAX = 64 << 10,
 };
 
 /* One of a thread of its own, and what it has read. */
@@ -103,7 +107,7 @@ read_round(struct reader *reader, bool is_whole)
 {
     struct follower *follower = &reader->follower;
 
-    ck_assert_int_eq(follower_begin(follower, true, reader->arena), ERR_OK);
+    ck_assert_int_eq(follower_begin(follower, true), ERR_OK);
     while (follower_has_more(follower)) {
         const struct followed_event *events;
         size_t count;
@@ -258,13 +262,13 @@ START_TEST(what_was_not_done_comes_again)
 
     write_event(connection);
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(follower_begin(follower, false, readers[0].arena), ERR_OK);
+        ck_assert_int_eq(follower_begin(follower, false), ERR_OK);
         ck_assert_int_eq(follower_read(follower, readers[0].arena, &events, &count), ERR_OK);
         ck_assert_uint_eq(count, 1);
         ck_assert_int_eq(events[0].seq, 1);
     }
     ck_assert_int_eq(follower_move(follower, readers[0].arena), ERR_OK);
-    ck_assert_int_eq(follower_begin(follower, false, readers[0].arena), ERR_OK);
+    ck_assert_int_eq(follower_begin(follower, false), ERR_OK);
     ck_assert(!follower_has_more(follower));
     PQfinish(connection);
 }
@@ -278,8 +282,67 @@ START_TEST(it_stops_while_it_waits_for_a_writer)
     pg_fixture_ask(connection, "BEGIN", text);
     write_event(connection);
     atomic_store(&is_stopping, true);
-    ck_assert_int_eq(follower_begin(&readers[0].follower, false, readers[0].arena), ERR_STOPPING);
+    ck_assert_int_eq(follower_begin(&readers[0].follower, false), ERR_STOPPING);
     ck_assert(!follower_has_more(&readers[0].follower));
+    PQfinish(connection);
+}
+END_TEST
+
+struct looks {
+    int count;
+    size_t bytes; /* in use after the first ones */
+};
+
+static bool
+look_again(void *owner, int64_t us)
+{
+    struct looks *looks = owner;
+
+    (void)us;
+    if (++looks->count == LOOKS_FIRST)
+        looks->bytes = mallinfo2().uordblks;
+    return looks->count < LOOKS;
+}
+
+/* A person may need days to end it. */
+START_TEST(a_writer_that_stays_costs_no_memory)
+{
+    PGconn *connection = pg_fixture_connect(fixture.conninfo);
+    struct follower *follower = &readers[0].follower;
+    struct looks looks = { 0 };
+    char text[PG_FIXTURE_TEXT_BYTES];
+
+    follower->pause = look_again;
+    follower->owner = &looks;
+    pg_fixture_ask(connection, "BEGIN", text);
+    write_event(connection);
+    ck_assert_int_eq(follower_begin(follower, false), ERR_STOPPING);
+    ck_assert_int_eq(looks.count, LOOKS);
+    ck_assert_uint_lt(mallinfo2().uordblks, looks.bytes + LOOKS_BYTES_MAX);
+    PQfinish(connection);
+}
+END_TEST
+
+/* The server that is there now may be another one, whose numbers are not those that were read. */
+START_TEST(a_round_is_of_one_session)
+{
+    PGconn *connection = pg_fixture_connect(fixture.conninfo);
+    struct follower *follower = &readers[0].follower;
+    const struct followed_event *events;
+    size_t count;
+
+    write_event(connection);
+    ck_assert_int_eq(follower_begin(follower, false), ERR_OK);
+    ck_assert_int_eq(follower_read(follower, readers[0].arena, &events, &count), ERR_OK);
+    pg_disconnect(follower->pg);
+    ck_assert_int_eq(follower_move(follower, readers[0].arena), ERR_STORE_DOWN);
+    ck_assert_int_eq(pg_connect(follower->pg), ERR_OK);
+    ck_assert_int_eq(follower_move(follower, readers[0].arena), ERR_STORE_DOWN);
+    ck_assert_int_eq(follower_read(follower, readers[0].arena, &events, &count), ERR_STORE_DOWN);
+    ck_assert_int_eq(
+        pg_fixture_int(fixture.conninfo, "SELECT seq FROM event_cursor WHERE name = 'kafka'"), 0);
+    read_round(&readers[0], true);
+    expect_all(&readers[0]);
     PQfinish(connection);
 }
 END_TEST
@@ -288,7 +351,7 @@ START_TEST(a_follower_has_a_cursor)
 {
     reader_close(&readers[0]);
     reader_open(&readers[0], "nobody");
-    ck_assert_int_eq(follower_begin(&readers[0].follower, false, readers[0].arena), ERR_INTERNAL);
+    ck_assert_int_eq(follower_begin(&readers[0].follower, false), ERR_INTERNAL);
 }
 END_TEST
 
@@ -304,6 +367,8 @@ main(void)
     tcase_add_test(cases, pages_are_read_one_after_the_other);
     tcase_add_test(cases, what_was_not_done_comes_again);
     tcase_add_test(cases, it_stops_while_it_waits_for_a_writer);
+    tcase_add_test(cases, a_writer_that_stays_costs_no_memory);
+    tcase_add_test(cases, a_round_is_of_one_session);
     tcase_add_test(cases, a_follower_has_a_cursor);
     failed = check_run("store_follower", cases);
     pg_fixture_close(&fixture);
