@@ -41,7 +41,8 @@ postgres_conninfo() {
 }
 
 postgres_is_up() {
-    psql -X -q -Atc 'SELECT 1' -d "$(postgres_conninfo "$1") dbname=postgres" >/dev/null 2>&1
+    [[ -e $1/port ]] &&
+        psql -X -q -Atc 'SELECT 1' -d "$(postgres_conninfo "$1") dbname=postgres" >/dev/null 2>&1
 }
 
 # postgres_start DIRECTORY: nothing to do when it runs; makes what is missing otherwise.
