@@ -25,11 +25,14 @@ die(const char *format, ...)
 void
 thread_start(pthread_t *ret_thread, void *(*body)(void *context), void *context)
 {
-    sigset_t all, before;
+    static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL }; /* the thread's own */
+    sigset_t held, before;
     int error;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&held);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&held, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &held, &before);
     error = pthread_create(ret_thread, NULL, body, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)

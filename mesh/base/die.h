@@ -17,8 +17,8 @@
 /* Logs the line as an error, and ends the program with status 1. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* pthread_create(), or the end: no part of a program does its work with a thread less. The thread takes no
- * signal: those are the main thread's. */
+/* pthread_create(), or the end: no part of a program does its work with a thread less. Signals are the main
+ * thread's: this one takes none, but for faults of its own (SIGSEGV and its like). */
 void thread_start(pthread_t *ret_thread, void *(*body)(void *context), void *context);
 
 #endif
