@@ -2,7 +2,6 @@
  * and the partitions, which are a task like the others; each task with its own thread is one worker more.
  *
  * The thread sleeps in queue_take() on a queue that stays empty: closing it wakes and ends the thread. */
-#define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "mesh/keeper.h"
 
 #include "mesh/base/clock.h"
@@ -227,14 +226,8 @@ workers_join(struct keeper *keeper)
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += END_SECONDS;
-    for (size_t i = 0; i < keeper->worker_count; i++) {
-        pthread_t thread = keeper->workers[i].thread;
-
-        if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-            continue;
-        atomic_store(&keeper->is_over, true);
-        pthread_join(thread, NULL);
-    }
+    for (size_t i = 0; i < keeper->worker_count; i++)
+        thread_end(keeper->workers[i].thread, &until, &keeper->is_over);
 }
 
 struct keeper *

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     LOOK_US = SECOND_US,
@@ -19,6 +20,7 @@ enum {
     PORT_PROBE_US = 5 * SECOND_US,
     PORT_PROBE_MS = 2000,
     HOSTS_LOOK_US = 10 * SECOND_US,
+    END_SECONDS = 1,     /* a question to the database that takes longer is broken off at the end */
     PORT_PROBES_MAX = 6, /* in a row without an answer: half a minute, and counted so that a machine
                             that stood still is one of them */
 };
@@ -29,8 +31,9 @@ struct service_health {
     struct queue *queue;
     pthread_t thread;
     atomic_bool is_up, was_up;
-    bool is_healthy; /* the thread's, as the next: what the server and the log were told */
-    int missed;      /* probes of the port, in a row */
+    atomic_bool is_over; /* the thread waits for the database no longer */
+    bool is_healthy;     /* the thread's, as the next: what the server and the log were told */
+    int missed;          /* probes of the port, in a row */
     int64_t look_due_us, port_due_us, hosts_due_us;
 };
 
@@ -149,6 +152,8 @@ service_health_open(const struct service_health_options *options)
     health->options = *options;
     if (options->conninfo != NULL)
         health->pg = pg_new(options->conninfo, options->application, options->statements);
+    if (health->pg != NULL)
+        pg_be_patient(health->pg, PG_ROUND_US_MAX, &health->is_over);
     health->queue = queue_new(1);
     thread_start(&health->thread, health_main, health);
     return health;
@@ -169,10 +174,14 @@ service_health_was_up(const struct service_health *health)
 struct service_health *
 service_health_close(struct service_health *health)
 {
+    struct timespec until;
+
     if (health == NULL)
         return NULL;
     queue_close(health->queue);
-    pthread_join(health->thread, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_SECONDS;
+    thread_end(health->thread, &until, &health->is_over);
     health->pg = pg_free(health->pg);
     health->queue = queue_free(health->queue);
     free(health);

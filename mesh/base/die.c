@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* pthread_clockjoin_np */
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
 
@@ -37,4 +38,13 @@ thread_start(pthread_t *ret_thread, void *(*body)(void *context), void *context)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)
         die("event=THREAD_FAILED because=\"%s\"", strerror(error));
+}
+
+void
+thread_end(pthread_t thread, const struct timespec *until, atomic_bool *is_over)
+{
+    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, until) == 0)
+        return;
+    atomic_store(is_over, true);
+    pthread_join(thread, NULL);
 }

@@ -13,6 +13,8 @@
 #define MESH_BASE_DIE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
 /* Logs the line as an error, and ends the program with status 1. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -20,5 +22,8 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* pthread_create(), or the end: no part of a program does its work with a thread less. Signals are the main
  * thread's: this one takes none, but for faults of its own (SIGSEGV and its like). */
 void thread_start(pthread_t *ret_thread, void *(*body)(void *context), void *context);
+
+/* Joins it. From this moment of CLOCK_MONOTONIC on *is_over, which breaks off what it waits for (pg_be_patient). */
+void thread_end(pthread_t thread, const struct timespec *until, atomic_bool *is_over);
 
 #endif

@@ -93,12 +93,24 @@ await(bool (*is)(void))
 }
 
 static bool
-is_asleep(void)
+sleeps_one_of(const char *application)
 {
     return pg_fixture_int(fixture.admin,
                           "SELECT count(*) FROM pg_stat_activity WHERE datname = '%s'"
-                          " AND wait_event = 'PgSleep' AND application_name = 'keeper-test'",
-                          fixture.database) == 1;
+                          " AND wait_event = 'PgSleep' AND application_name = '%s'",
+                          fixture.database, application) == 1;
+}
+
+static bool
+is_asleep(void)
+{
+    return sleeps_one_of("keeper-test");
+}
+
+static bool
+is_health_asleep(void)
+{
+    return sleeps_one_of("health-test");
 }
 
 static bool
@@ -146,20 +158,29 @@ end(void)
 }
 
 static void
-open_health(void)
+open_health(const struct batch_service *service)
 {
-    static const struct pg_statement *list[3] = { &store_clock };
+    static const struct pg_statement *list[4] = { &store_clock };
     static const char *const peers[] = { "" };
     struct service_health_options options = { .statements = list,
                                               .conninfo = fixture.conninfo,
                                               .application = "health-test" };
 
     ck_assert_int_eq(clock_watch_open(peers, 1, &watch), ERR_OK);
-    writes = write_health_new(NULL, "health-test");
-    list[1] = write_health_statements(writes)[0]; /* without a batch it is the only one */
+    writes = write_health_new(service, "health-test");
+    for (size_t i = 0; i < 2; i++) /* without a service the second one is NULL */
+        list[1 + i] = write_health_statements(writes)[i];
     options.clock = watch;
     options.writes = writes;
     health = service_health_open(&options);
+}
+
+static void
+close_health(void)
+{
+    health = service_health_close(health);
+    watch = clock_watch_close(watch);
+    writes = write_health_free(writes);
 }
 
 /* The only connection that it loses is that of health. */
@@ -184,7 +205,7 @@ START_TEST(a_slow_task_does_not_delay_health)
 
     open_keeper(tasks, NULL);
     await(is_asleep);
-    open_health();
+    open_health(NULL);
     await(is_up);
     database_admit(false);
     await(is_down);
@@ -192,9 +213,7 @@ START_TEST(a_slow_task_does_not_delay_health)
     await(is_up);
     ck_assert(is_asleep());
     ck_assert_int_eq(counts.slow, 1);
-    health = service_health_close(health);
-    watch = clock_watch_close(watch);
-    writes = write_health_free(writes);
+    close_health();
 }
 END_TEST
 
@@ -227,6 +246,21 @@ START_TEST(the_end_breaks_off_a_statement)
     await(is_asleep);
     began_us = clock_steady_us();
     keeper = keeper_close(keeper);
+    ck_assert_int_lt(clock_steady_us() - began_us, PG_ROUND_US_MAX / 2);
+}
+END_TEST
+
+/* The same of health, which tries all that a batch would write. */
+START_TEST(the_end_breaks_off_a_look)
+{
+    static const struct batch_table table = { .name = "slow", .insert = &sleeps };
+    static const struct batch_service service = { .tables = &table, .table_count = 1 };
+    int64_t began_us;
+
+    open_health(&service);
+    await(is_health_asleep);
+    began_us = clock_steady_us();
+    close_health();
     ck_assert_int_lt(clock_steady_us() - began_us, PG_ROUND_US_MAX / 2);
 }
 END_TEST
@@ -276,6 +310,7 @@ main(void)
     tcase_add_test(cases, a_slow_task_does_not_delay_health);
     tcase_add_test(cases, a_task_with_its_own_thread_delays_no_other);
     tcase_add_test(cases, the_end_breaks_off_a_statement);
+    tcase_add_test(cases, the_end_breaks_off_a_look);
     tcase_add_test(cases, nothing_runs_before_it_may);
     return pg_fixture_check(&fixture, "mesh_keeper", "storage-svc/schema.sql", cases);
 }
