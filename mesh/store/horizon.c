@@ -165,6 +165,14 @@ time_of(int64_t now_us, const struct pg_step *step)
     return time_us;
 }
 
+/* No event is followed until a person does what the line says. */
+static enum error
+schema_is_old(const char *kind, const char *name, const char *rule)
+{
+    log_error("%s=%s because=\"%s\" next=\"apply the schema\"", kind, name, rule);
+    return ERR_INTERNAL;
+}
+
 enum { CLOCK, WRITERS_BEFORE, LAST, WRITERS, CURSOR, STEPS };
 
 /* name: of a cursor that is read along; NULL: none. */
@@ -190,8 +198,10 @@ aim(struct horizon *horizon, struct pg *pg, bool with_time, const char *name, in
     error = pg_round(pg, false, steps + first, (size_t)(end - first), horizon->arena);
     if (error != ERR_OK)
         return error;
-    if (steps[LAST].ret_count != 1 || (name != NULL && steps[CURSOR].ret_count != 1))
-        return ERR_INTERNAL;
+    if (steps[LAST].ret_count != 1)
+        return schema_is_old("sequence", horizon->sequence, "there is no such sequence");
+    if (name != NULL && steps[CURSOR].ret_count != 1)
+        return schema_is_old("cursor", name, "table event_cursor has no such row");
     if (name != NULL)
         *ret_cursor = number_of(&steps[CURSOR]);
     horizon->last = number_of(&steps[LAST]);

@@ -8,7 +8,9 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -347,11 +349,24 @@ START_TEST(a_round_is_of_one_session)
 }
 END_TEST
 
+/* Nothing else says why no event comes. */
 START_TEST(a_follower_has_a_cursor)
 {
+    FILE *written = tmpfile();
+    int standard_error = dup(STDERR_FILENO);
+    char text[1024];
+
     reader_close(&readers[0]);
     reader_open(&readers[0], "nobody");
+    ck_assert_ptr_nonnull(written);
+    dup2(fileno(written), STDERR_FILENO);
     ck_assert_int_eq(follower_begin(&readers[0].follower, false), ERR_INTERNAL);
+    dup2(standard_error, STDERR_FILENO);
+    close(standard_error);
+    rewind(written);
+    text[fread(text, 1, sizeof text - 1, written)] = '\0';
+    fclose(written);
+    ck_assert_msg(strstr(text, " cursor=nobody because=") != NULL, "%s", text);
 }
 END_TEST
 
