@@ -146,6 +146,8 @@ order_saga_send(struct order_saga *saga, const struct order *order)
     bool is_sent;
 
     crash_point("order.before-start");
+    if (rpc_posts_are_full(&saga->starts))
+        return false;
     order_saga_input(order, &input);
     message.saga_id = uuid_print(order->record.id, id);
     message.definition = (char *)order->flow;

@@ -121,10 +121,13 @@ payment_signal_send(struct payment_signal *signal, const struct payment *payment
                          .order_id = payment->order_id,
                          .version = payment->version,
                          .claim = (enum claim)payment->claim };
-    struct arena *arena = arena_new();
     struct json_writer json = { 0 };
+    struct arena *arena;
     bool is_sent;
 
+    if (rpc_posts_are_full(&signal->posts))
+        return false;
+    arena = arena_new();
     payment_registers(payment, arena, &json);
     message.request_id = uuid_print(signal_id(payment), request_id);
     message.saga_id = uuid_print(payment->order_id, saga_id);

@@ -38,6 +38,12 @@ post_done(struct rpc_request *request, const struct rpc_result *result)
     free(posted);
 }
 
+bool
+rpc_posts_are_full(const struct rpc_posts *posts)
+{
+    return atomic_load(&posts->under_way) >= posts->max;
+}
+
 static bool
 take_place(struct rpc_posts *posts)
 {

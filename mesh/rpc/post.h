@@ -46,6 +46,9 @@ struct rpc_post {
                  const ProtobufCMessage *reply);
 };
 
+/* Is no place left? For a caller whose message costs something to make. */
+bool rpc_posts_are_full(const struct rpc_posts *posts);
+
 /* False when posts->max are under way. */
 bool rpc_post(struct rpc_client *client, const struct rpc_post *post);
 

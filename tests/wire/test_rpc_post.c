@@ -173,7 +173,9 @@ START_TEST(full_is_false_until_an_answer_comes)
 
     held.posts = more.posts = &posts;
     ck_assert(rpc_post(client, &held));
+    ck_assert(!rpc_posts_are_full(&posts));
     ck_assert(rpc_post(client, &held));
+    ck_assert(rpc_posts_are_full(&posts));
     fake_await_held(fake, 2);
     ck_assert(!rpc_post(client, &more));
     ck_assert(!rpc_post(client, &more));
@@ -182,6 +184,7 @@ START_TEST(full_is_false_until_an_answer_comes)
     await_done(2);
     ck_assert(rpc_post(client, &more));
     await_done(3);
+    ck_assert(!rpc_posts_are_full(&posts));
     ck_assert_int_eq(seen.sum, 12);
     ck_assert_uint_eq(atomic_load(&posts.under_way), 0);
 }
