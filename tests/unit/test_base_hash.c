@@ -75,7 +75,7 @@ END_TEST
 struct thing {
     UT_hash_handle by_id, by_name;
     struct uuid id;
-    char name[16];
+    char name[32];
     bool is_in;
 };
 
