@@ -138,13 +138,14 @@ END_TEST
 int
 main(int count, char **arguments)
 {
-    TCase *cases = check_case("hash");
+    TCase *cases;
 
     program = arguments[0];
-    if (count > 1) {
+    if (count > 1) { /* the other process: of_another_process() */
         printf("%llx\n", (unsigned long long)hash_in_memory("pen-1", 5));
         return 0;
     }
+    cases = check_case("hash");
     tcase_add_test(cases, bytes_are_hashed_as_ever);
     tcase_add_test(cases, fingerprints_are_as_ever);
     tcase_add_test(cases, hashes_part_what_differs);
