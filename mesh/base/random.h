@@ -1,4 +1,4 @@
-/* random.h -- Bytes that nobody can foresee, from the kernel.
+/* random.h -- Bytes that no caller can foresee, from the kernel.
  *
  * Thread    Any. They are fetched for each thread in stock: an id takes no system call.
  * Errors    A kernel that gives none ends the program.

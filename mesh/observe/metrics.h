@@ -7,7 +7,7 @@
  * Thread    All calls: any thread. metrics_series() takes a lock; metric_add/set/observe take none.
  * Memory    Series live as long as their metrics. A row outlives the metrics it is in.
  * Errors    A series beyond METRIC_SERIES_MAX of a metric, or with a label of more than METRIC_LABEL_BYTES_MAX,
- *           is NULL, and what is added to it is not counted: labels may be a stranger's.
+ *           is NULL, and metric_add() to it counts nothing: labels may be a stranger's.
  * Units     METRIC_SECONDS: values are microseconds and shown as seconds.
  */
 #ifndef MESH_OBSERVE_METRICS_H

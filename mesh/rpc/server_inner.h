@@ -1,4 +1,4 @@
-/* server_inner.h -- What the files of the server share. Not for anybody else.
+/* server_inner.h -- What the files of the server share. For no other file.
  *
  *   server.c         open, stop, close; the table of methods; the thread
  *   server_unary.c   one unary call: arrive, decode, submit, finish

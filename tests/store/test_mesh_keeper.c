@@ -81,17 +81,6 @@ open_keeper(const struct keeper_task *tasks, const struct partitions *partitions
     keeper = keeper_open(&options);
 }
 
-static void
-await(bool (*is)(void))
-{
-    int64_t until_us = clock_steady_us() + patient_us(TIMEOUT_SECONDS * SECOND_US);
-
-    while (!is()) {
-        ck_assert_msg(clock_steady_us() < until_us, "it never became so");
-        usleep(1000);
-    }
-}
-
 static bool
 sleeps_one_of(const char *application)
 {
@@ -204,13 +193,13 @@ START_TEST(a_slow_task_does_not_delay_health)
     };
 
     open_keeper(tasks, NULL);
-    await(is_asleep);
+    AWAIT(is_asleep(), TIMEOUT_SECONDS);
     open_health(NULL);
-    await(is_up);
+    AWAIT(is_up(), TIMEOUT_SECONDS);
     database_admit(false);
-    await(is_down);
+    AWAIT(is_down(), TIMEOUT_SECONDS);
     database_admit(true);
-    await(is_up);
+    AWAIT(is_up(), TIMEOUT_SECONDS);
     ck_assert(is_asleep());
     ck_assert_int_eq(counts.slow, 1);
     close_health();
@@ -226,9 +215,9 @@ START_TEST(a_task_with_its_own_thread_delays_no_other)
     };
 
     open_keeper(tasks, NULL);
-    await(is_asleep);
+    AWAIT(is_asleep(), TIMEOUT_SECONDS);
     atomic_store(&counts.quick, 0);
-    await(has_run_quick);
+    AWAIT(has_run_quick(), TIMEOUT_SECONDS);
     ck_assert(is_asleep());
     ck_assert_int_eq(counts.slow, 1);
 }
@@ -243,7 +232,7 @@ START_TEST(the_end_breaks_off_a_statement)
     int64_t began_us;
 
     open_keeper(tasks, NULL);
-    await(is_asleep);
+    AWAIT(is_asleep(), TIMEOUT_SECONDS);
     began_us = clock_steady_us();
     keeper = keeper_close(keeper);
     ck_assert_int_lt(clock_steady_us() - began_us, PG_ROUND_US_MAX / 2);
@@ -258,7 +247,7 @@ START_TEST(the_end_breaks_off_a_look)
     int64_t began_us;
 
     open_health(&service);
-    await(is_health_asleep);
+    AWAIT(is_health_asleep(), TIMEOUT_SECONDS);
     began_us = clock_steady_us();
     close_health();
     ck_assert_int_lt(clock_steady_us() - began_us, PG_ROUND_US_MAX / 2);
@@ -295,9 +284,9 @@ START_TEST(nothing_runs_before_it_may)
 
     atomic_store(&counts.may_run, true);
     open_keeper(tasks, partitions);
-    await(has_run_quick);
-    await(has_run_slow);
-    await(has_partitions);
+    AWAIT(has_run_quick(), TIMEOUT_SECONDS);
+    AWAIT(has_run_slow(), TIMEOUT_SECONDS);
+    AWAIT(has_partitions(), TIMEOUT_SECONDS);
 }
 END_TEST
 

@@ -139,17 +139,6 @@ expect_product(struct shop *shop, const char *sku, bool is_there)
     ck_assert_str_eq(result.reason, is_there ? "" : "NOT_FOUND");
 }
 
-static void
-await(bool (*is)(const struct shop *shop), const struct shop *shop)
-{
-    int64_t until_us = clock_steady_us() + patient_us(TIMEOUT_SECONDS * SECOND_US);
-
-    while (!is(shop)) {
-        ck_assert_msg(clock_steady_us() < until_us, "it never became so");
-        usleep(1000);
-    }
-}
-
 static bool
 was_up(const struct shop *shop)
 {
@@ -172,13 +161,13 @@ START_TEST(two_with_a_database_each)
     for (size_t i = 0; i < INSTANCES; i++)
         open_shop(&shops[i], &specs[i], fixtures[i].conninfo);
     for (size_t i = 0; i < INSTANCES; i++)
-        await(was_up, &shops[i]);
+        AWAIT(was_up(&shops[i]), TIMEOUT_SECONDS);
     put(&shops[0], "tea");
     put(&shops[1], "cup");
     for (size_t i = 0; i < INSTANCES; i++) {
         expect_product(&shops[i], "tea", i == 0);
         expect_product(&shops[i], "cup", i == 1);
-        await(has_swept, &shops[i]);
+        AWAIT(has_swept(&shops[i]), TIMEOUT_SECONDS);
     }
     service_log_counters(shops[1].service);
     ck_assert_int_eq(shops[0].counted, 0);
@@ -188,7 +177,7 @@ START_TEST(two_with_a_database_each)
     ck_assert_int_eq(shops[1].stopped, 0);
     runs = shops[0].runs;
     atomic_store(&shops[1].runs, 0);
-    await(has_swept, &shops[1]);
+    AWAIT(has_swept(&shops[1]), TIMEOUT_SECONDS);
     ck_assert_int_eq(shops[0].runs, runs);
     expect_product(&shops[1], "cup", true);
     close_shop(&shops[1]);
@@ -202,11 +191,11 @@ START_TEST(two_with_one_database)
     for (size_t i = 0; i < INSTANCES; i++)
         open_shop(&shops[i], &specs[i], fixtures[0].conninfo);
     for (size_t i = 0; i < INSTANCES; i++)
-        await(was_up, &shops[i]);
+        AWAIT(was_up(&shops[i]), TIMEOUT_SECONDS);
     put(&shops[0], "pot");
     expect_product(&shops[1], "pot", true);
     for (size_t i = 0; i < INSTANCES; i++)
-        await(has_swept, &shops[i]);
+        AWAIT(has_swept(&shops[i]), TIMEOUT_SECONDS);
     for (size_t i = 0; i < INSTANCES; i++)
         close_shop(&shops[i]);
 }

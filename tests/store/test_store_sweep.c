@@ -11,7 +11,7 @@ static struct batch *batch;
 static struct pg *pg;
 static struct arena *arena;
 
-/* What is due is a note that nobody wrote to. */
+/* A note that was not written to is due. */
 struct due {
     struct uuid id;
     int32_t version;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 TCase *
 check_case(const char *name)
@@ -53,4 +55,26 @@ patient_us(int64_t us)
     int64_t patience = text == NULL ? 1 : atoi(text);
 
     return us * (patience < 1 ? 1 : patience);
+}
+
+static int64_t
+steady_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
+check_until(int seconds)
+{
+    return steady_us() + patient_us((int64_t)seconds * 1000000);
+}
+
+void
+check_wait(int64_t until_us, const char *condition)
+{
+    ck_assert_msg(steady_us() < until_us, "it never came to: %s", condition);
+    usleep(1000);
 }

@@ -9,7 +9,7 @@
  *         return check_run("order_rules", cases);
  *     }
  *
- * Thread    main. patient_us: any.
+ * Thread    main. patient_us, AWAIT: any.
  * Memory    check_run() frees the cases.
  * Units     us: microseconds.
  */
@@ -42,5 +42,13 @@ void check_path(const char *file, char path[CHECK_PATH_BYTES]);
 
 /* A limit, times MESH_PATIENCE: a machine that is shared stands still for seconds. */
 int64_t patient_us(int64_t us);
+
+/* Looks each millisecond until the condition holds. After so many patient seconds the test fails, and says
+ * which condition did not come. */
+#define AWAIT(condition, seconds)                                                                  \
+    for (int64_t until_us_ = check_until(seconds); !(condition);)                                  \
+    check_wait(until_us_, #condition)
+int64_t check_until(int seconds);
+void check_wait(int64_t until_us, const char *condition);
 
 #endif

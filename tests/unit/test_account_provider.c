@@ -1,6 +1,7 @@
 /* test_account_provider.c -- What providers say: signatures, amounts, statuses, answers. */
 #include "account-svc/provider/provider_paypay.h"
 #include "account-svc/provider/provider_webhook.h"
+#include "tests/support/account/payment_fixture.h"
 #include "tests/support/check.h"
 
 #include <stdio.h>
@@ -245,20 +246,13 @@ END_TEST
 static struct payment
 payment_new(void)
 {
-    struct payment payment = { .provider = "sandbox",
-                               .amount_minor = 500,
-                               .currency = "JPY",
-                               .description = "two \"tickets\"",
-                               .return_url = "https://shop.example/back",
-                               .url = "",
-                               .reference = "",
-                               .refunds = "",
-                               .booked_currency = "",
-                               .failure_reason = "",
-                               .failure_detail = "",
-                               .expires_at_us = INT64_C(1795262400) * SECOND_US };
+    struct payment payment;
+    struct uuid id;
 
-    ck_assert(uuid_parse(ID, strlen(ID), &payment.record.id));
+    ck_assert(uuid_parse(ID, strlen(ID), &id));
+    payment = payment_created(id, INT64_C(1795262400) * SECOND_US);
+    payment.description = "two \"tickets\"";
+    payment.return_url = "https://shop.example/back";
     return payment;
 }
 

@@ -1,4 +1,4 @@
-/* What is stored for ever, and what no caller can foresee; and a map by it. */
+/* The hash that is stored for ever, the one that no caller can foresee, and a map by it. */
 #include "mesh/base/hash.h"
 #include "mesh/base/map.h"
 #include "mesh/base/uuid.h"

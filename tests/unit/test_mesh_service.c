@@ -120,17 +120,6 @@ spec_of(struct teller *teller)
 
 /* ---- the tests ---- */
 
-static void
-await(bool (*is)(size_t i), size_t i)
-{
-    int64_t until_us = clock_steady_us() + patient_us(TIMEOUT_SECONDS * SECOND_US);
-
-    while (!is(i)) {
-        ck_assert_msg(clock_steady_us() < until_us, "it never became so");
-        usleep(1000);
-    }
-}
-
 static bool
 was_up(size_t i)
 {
@@ -190,11 +179,11 @@ START_TEST(two_live_in_one_process)
         open_one(&specs[i], i);
     }
     ck_assert_int_ne(service_port(services[0]), service_port(services[1]));
-    await(was_up, 0);
-    await(was_asked, 1);
+    AWAIT(was_up(0), TIMEOUT_SECONDS);
+    AWAIT(was_asked(1), TIMEOUT_SECONDS);
     ck_assert(!service_was_up(services[1])); /* it is not ready, whatever the other one is */
     atomic_store(&tellers[1].is_ready, true);
-    await(was_up, 1);
+    AWAIT(was_up(1), TIMEOUT_SECONDS);
     for (int i = 0; i < 3; i++)
         ask(service_port(services[0]), "first");
     ask(service_port(services[1]), "second");
@@ -248,7 +237,7 @@ START_TEST(without_grpc_it_has_no_port)
     tellers[0] = (struct teller){ .is_ready = true };
     open_one(&spec, 0);
     ck_assert_int_eq(service_port(services[0]), 0);
-    await(was_up, 0);
+    AWAIT(was_up(0), TIMEOUT_SECONDS);
     service_log_counters(services[0]);
     services[0] = service_close(services[0], 1000);
     ck_assert_int_eq(tellers[0].started, 1);

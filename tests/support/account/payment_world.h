@@ -82,7 +82,7 @@ struct state {
             ck_abort_msg("not so: %s", #condition);                                                \
     } while (0)
 
-extern struct arena *arena; /* of what is played */
+extern struct arena *arena; /* of the life that is played */
 
 struct state state_new(void);
 

@@ -23,8 +23,9 @@
 
 struct plan_spec {
     const char *name, *schema;
-    const struct batch_service *service;            /* NULL: none */
-    const struct pg_statement *const *const *lists; /* what is prepared beside it; ends with NULL */
+    const struct batch_service *service; /* NULL: none */
+    const struct pg_statement *const *const
+        *lists;               /* statements that are prepared beside it; ends with NULL */
     const char *const *whole; /* names of statements that read a whole index on purpose; or NULL */
     const char *const
         *small;         /* names of tables of a row or a few: their whole index is fine; or NULL */
