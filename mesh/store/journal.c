@@ -288,6 +288,33 @@ journal_shard_count(const char *conninfo, int *ret_count)
     return error;
 }
 
+struct shards_row {
+    int32_t count;
+};
+static const struct pg_column shards_in[] = { PG_COLUMN(struct shards_row, count, PG_INT4), { 0 } };
+
+static const struct pg_statement shards_insert = {
+    .name = "journal_shards_insert",
+    .sql = "INSERT INTO journal_shard (shard) SELECT generate_series(0, $1 - 1)"
+           " ON CONFLICT DO NOTHING",
+    .in = shards_in,
+    .is_single = true,
+};
+
+enum error
+journal_shards_make(const char *conninfo, int count)
+{
+    static const struct pg_statement *const statements[] = { &shards_insert, NULL };
+    struct pg *pg = pg_new(conninfo, "shards", statements);
+    struct arena *arena = arena_new();
+    struct shards_row row = { count };
+    enum error error = pg_ask(pg, &shards_insert, &row, arena, NULL);
+
+    arena_free(arena);
+    pg_free(pg);
+    return error;
+}
+
 struct journal *
 journal_new(const char *conninfo, int shard)
 {

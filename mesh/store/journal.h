@@ -70,6 +70,9 @@ extern const struct pg_statement journal_page_insert, journal_final_save, journa
 /* How many shards the database has. */
 enum error journal_shard_count(const char *conninfo, int *ret_count);
 
+/* Makes those of 0 to count - 1 that are missing: for programs whose shards are partitions of Kafka. */
+enum error journal_shards_make(const char *conninfo, int count);
+
 struct journal *journal_new(const char *conninfo, int shard);
 struct journal *journal_free(struct journal *journal);
 

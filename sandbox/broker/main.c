@@ -31,7 +31,7 @@ struct settings {
 /* clang-format off */
 static const struct config_key keys[] = {
     { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0, "its port, on 127.0.0.1 always; port 0 picks a free one", offsetof(struct settings, listen) },
-    { "topics",     CONFIG_TEXT, "order-status-changed,payment-status-observed", 0, 0, "topics to make, with commas", offsetof(struct settings, topics) },
+    { "topics",     CONFIG_TEXT, "order-status-changed,payment-status-observed,alerts.order_payment_inconsistency.v1,alerts.relay_silent.v1,order-status-changed.dlq,payment-status-observed.dlq", 0, 0, "topics to make, with commas", offsetof(struct settings, topics) },
     { "partitions", CONFIG_INT,  "12", 1, 128,   "partitions of each topic", offsetof(struct settings, partitions) },
     { 0 },
 };

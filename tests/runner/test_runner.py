@@ -267,8 +267,9 @@ class Schemas(unittest.TestCase):
             {
                 "account-svc/ledger/ledger.sql": {"account"},
                 "account-svc/schema.sql": {"account"},
-                "mesh/store/journal.sql": {"saga"},
-                "mesh/store/mesh.sql": {"storage", "account", "saga", "order"},
+                "alerts/schema.sql": {"alerts"},
+                "mesh/store/journal.sql": {"saga", "alerts"},
+                "mesh/store/mesh.sql": {"storage", "account", "saga", "order", "alerts"},
                 "order-svc/schema.sql": {"order"},
                 "saga/schema.sql": {"saga"},
                 "storage-svc/schema.sql": {"storage"},

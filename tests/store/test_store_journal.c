@@ -500,6 +500,22 @@ START_TEST(the_time_of_deleted_pages_is_kept)
 }
 END_TEST
 
+/* A topic that grows gets the shards that it lacks; those that are there keep their epochs. */
+START_TEST(shards_are_made_where_they_are_missing)
+{
+    int count = 0;
+
+    own(first, 1, 1);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(journal_shards_make(fixture.conninfo, 3), ERR_OK);
+    ck_assert_int_eq(journal_shards_make(fixture.conninfo, 2), ERR_OK); /* none is dropped */
+    ck_assert_int_eq(journal_shard_count(fixture.conninfo, &count), ERR_OK);
+    ck_assert_int_eq(count, 3);
+    ck_assert_int_eq(journal_check(first), ERR_OK);
+    pg_fixture_run(fixture.conninfo, "DELETE FROM journal_shard WHERE shard > 0");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -522,5 +538,6 @@ main(void)
     tcase_add_test(cases, a_page_that_is_locked_goes_with_the_next_floor);
     tcase_add_test(cases, numbers_never_come_again);
     tcase_add_test(cases, the_time_of_deleted_pages_is_kept);
+    tcase_add_test(cases, shards_are_made_where_they_are_missing);
     return pg_fixture_check(&fixture, "journal", "saga/schema.sql", cases);
 }

@@ -1,0 +1,66 @@
+/* alerts-svc -- Orders and payments that disagree are raised as alerts, and so is news that stays away.
+ *
+ *   alert_store.c  the rows that a shard writes beside its journal
+ *   schema.sql     what must hold always
+ */
+#include "alerts/alert_store.h"
+#include "mesh/audit.h"
+#include "mesh/service.h"
+
+enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
+
+/* Flags, and what the program has beside a service's usual parts. */
+struct parts {
+    const char *group, *sources, *notify_config;
+    int64_t grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
+};
+
+/* clang-format off */
+static const struct config_key keys[] = {
+    { "group",           CONFIG_TEXT, "sagamesh-alerts",       0, 0,                  "consumer group; all replicas have the same", offsetof(struct parts, group) },
+    { "sources",         CONFIG_TEXT, "order-svc,account-svc", 0, 0,                  "programs whose heartbeats are waited for, with commas", offsetof(struct parts, sources) },
+    { "silent-seconds",  CONFIG_INT,  "60",                    1, SILENT_SECONDS_MAX, "a source without a heartbeat for so long is raised as RELAY_SILENT", offsetof(struct parts, silent_seconds) },
+    { "grace-a-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_A: a payment succeeded, and its order still waits for it", offsetof(struct parts, grace_a_seconds) },
+    { "grace-b-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_B: an order is PAID, and no payment succeeded", offsetof(struct parts, grace_b_seconds) },
+    { "grace-c-seconds", CONFIG_INT,  "0",                     0, GRACE_SECONDS_MAX,  "RULE_C: a payment succeeded too late, or for a FAILED order", offsetof(struct parts, grace_c_seconds) },
+    { "notify-config",   CONFIG_TEXT, "",                      0, 0,                  "JSON file of those who are told of alerts; empty: nobody", offsetof(struct parts, notify_config) },
+    { 0 },
+};
+/* clang-format on */
+
+/* An order whose alert is open for longer than rows are kept still ends in the week of its id. */
+static const struct partitions partitions[] = {
+    { .table = "op", .fill = 100, .open = "false" },
+    { .table = "journal_final", .fill = 100, .open = "false", .pinned_by = "journal_parked" },
+    { .table = "event", .fill = 100, .open = NULL },
+    { 0 },
+};
+
+/* Both have the order's number, or the source's name, as their key. */
+static const struct relay_route routes[] = {
+    { "alert", "alerts.order_payment_inconsistency.v1", "orderNo" },
+    { "relay_silent", "alerts.relay_silent.v1", "source" },
+    { 0 },
+};
+
+static const struct pg_statement check = AUDIT_STATEMENT("alert_check", "alert_check()");
+
+int
+main(int argc, char **argv)
+{
+    struct parts parts = { 0 };
+    const struct service_spec spec = {
+        .name = "alerts-svc",
+        .usage = "alerts-svc: alerts of orders and payments that disagree",
+        .keys = keys,
+        .values = &parts,
+        .owner = &parts,
+        .has_database = true,
+        .statements = alert_statements,
+        .partitions = partitions,
+        .check = &check,
+        .routes = routes,
+    };
+
+    return service_main(argc, argv, &spec);
+}
