@@ -1,5 +1,5 @@
 -- The database of alerts-svc. Idempotent: applied at every deployment. Rows of journal_shard are made at
--- run time, one for each partition of the topics (journal_shards_make).
+-- run time, one for each partition of the topics (journal_shard_make).
 \ir ../mesh/store/mesh.sql
 \ir ../mesh/store/journal.sql
 

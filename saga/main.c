@@ -73,11 +73,19 @@ load_descriptors(struct orchestrator *self)
     return error;
 }
 
+static const struct partitions partitions[] = {
+    { .table = "op", .fill = 100, .open = "false" },
+    /* A saga that is stuck for longer than rows are kept still ends in the week of its id. */
+    { .table = "journal_final", .fill = 100, .open = "false", .pinned_by = "journal_parked" },
+    { 0 },
+};
+
 static enum error
 start(void *owner, struct service *service)
 {
     struct orchestrator *self = owner;
     struct shards_options options = { .conninfo = service_database(service),
+                                      .partitions = partitions,
                                       .queue_max = QUEUE_MAX,
                                       .wrote = service_tell_written,
                                       .wrote_owner = service };
@@ -127,13 +135,6 @@ submit(void *owner, struct call *call)
 {
     shards_submit(((struct orchestrator *)owner)->shards, call);
 }
-
-static const struct partitions partitions[] = {
-    { .table = "op", .fill = 100, .open = "false" },
-    /* A saga that is stuck for longer than rows are kept still ends in the week of its id. */
-    { .table = "journal_final", .fill = 100, .open = "false", .pinned_by = "journal_parked" },
-    { 0 },
-};
 
 int
 main(int argc, char **argv)

@@ -465,7 +465,9 @@ shards_open(const struct shards_options *options, struct shards **ret_shards)
 
         shard->shards = shards;
         shard->number = (int)i;
-        shard->journal = journal_new(options->conninfo, (int)i);
+        shard->pg = journal_pg_new(options->conninfo, "saga-svc", NULL);
+        shard->journal = journal_new(&(struct journal_options){
+            .pg = shard->pg, .shard = (int)i, .partitions = options->partitions });
         shard->queue = queue_new(options->queue_max);
         thread_start(&shard->thread, shard_main, shard);
     }
@@ -545,6 +547,7 @@ shard_free(struct shard *shard)
     free(shard->page);
     heap_free(&shard->timers);
     journal_free(shard->journal);
+    pg_free(shard->pg);
     queue_free(shard->queue);
 }
 

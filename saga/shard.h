@@ -23,6 +23,7 @@
 #ifndef SAGA_SHARD_H
 #define SAGA_SHARD_H
 
+#include "mesh/store/partition.h"
 #include "saga/catalog.h"
 #include "saga/participants.h"
 
@@ -30,6 +31,7 @@ struct shards;
 
 struct shards_options {
     const char *conninfo;
+    const struct partitions *partitions; /* that a page writes to; ends with a row of zeros */
     const struct catalog *catalog;
     struct participants *participants;
     size_t queue_max;

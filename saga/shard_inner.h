@@ -82,6 +82,7 @@ struct shard {
     struct shards *shards;
     int number;
     struct journal *journal;
+    struct pg *pg; /* the journal's */
     struct queue *queue;
     pthread_t thread;
     /* the shard's thread only, from here on */

@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STATEMENTS_MAX = 64 };
+
 struct journal {
-    struct pg *pg;
+    struct journal_options options;
+    struct pg *pg; /* the options' */
     int32_t shard;
     struct uuid owner; /* this process, this time: tells our own epoch from another's */
     int64_t epoch;     /* 0: not owned yet */
@@ -127,6 +130,13 @@ static const struct pg_statement next_find = {
     .out_bytes = sizeof(struct own_row),
 };
 
+static const struct pg_statement shard_make = {
+    .name = "journal_shard_make",
+    .sql = "INSERT INTO journal_shard (shard) VALUES ($1) ON CONFLICT DO NOTHING",
+    .in = shard_in,
+    .is_single = true,
+};
+
 static const struct pg_statement owner_find = {
     .name = "journal_owner",
     .sql = "SELECT epoch FROM journal_shard WHERE shard = $1 AND owner = $2",
@@ -242,33 +252,23 @@ const struct pg_statement journal_final_save = {
     .in = final_columns,
 };
 
-const struct pg_statement *const journal_statements[] = {
-    &journal_take,
-    &next_find,
-    &owner_find,
-    &raise_epoch,
-    &journal_page_insert,
-    &page_scan,
-    &journal_floor_set,
-    &journal_page_delete,
-    &parked_find,
-    &final_find,
-    &final_page,
-    &parked_save,
-    &parked_delete,
-    &journal_final_save,
-    &parked_index,
-    &op_load,
-    &op_insert,
-    &partitions_keep,
-    NULL,
+static const struct pg_statement final_replace = {
+    .name = "journal_final_replace",
+    .sql = "INSERT INTO journal_final (id, shard, fingerprint, phase, place, body) SELECT * FROM"
+           " unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::bigint[], $6::text[])"
+           " ON CONFLICT (id) DO UPDATE SET shard = EXCLUDED.shard, phase = EXCLUDED.phase,"
+           " place = EXCLUDED.place, body = EXCLUDED.body",
+    .in = final_columns,
 };
 
-/* Those that a page writes to. */
-static const struct partitions partitions[] = {
-    { .table = "op", .fill = 100 },
-    { .table = "journal_final", .fill = 100 },
-    { 0 },
+const struct pg_statement *const journal_statements[] = {
+    &journal_take,      &next_find,           &owner_find,
+    &raise_epoch,       &journal_page_insert, &page_scan,
+    &journal_floor_set, &journal_page_delete, &parked_find,
+    &final_find,        &final_page,          &parked_save,
+    &parked_delete,     &journal_final_save,  &final_replace,
+    &shard_make,        &parked_index,        &op_load,
+    &op_insert,         &partitions_keep,     NULL,
 };
 
 /* ---- */
@@ -288,41 +288,33 @@ journal_shard_count(const char *conninfo, int *ret_count)
     return error;
 }
 
-struct shards_row {
-    int32_t count;
-};
-static const struct pg_column shards_in[] = { PG_COLUMN(struct shards_row, count, PG_INT4), { 0 } };
-
-static const struct pg_statement shards_insert = {
-    .name = "journal_shards_insert",
-    .sql = "INSERT INTO journal_shard (shard) SELECT generate_series(0, $1 - 1)"
-           " ON CONFLICT DO NOTHING",
-    .in = shards_in,
-    .is_single = true,
-};
-
-enum error
-journal_shards_make(const char *conninfo, int count)
+struct pg *
+journal_pg_new(const char *conninfo, const char *application,
+               const struct pg_statement *const *further)
 {
-    static const struct pg_statement *const statements[] = { &shards_insert, NULL };
-    struct pg *pg = pg_new(conninfo, "shards", statements);
-    struct arena *arena = arena_new();
-    struct shards_row row = { count };
-    enum error error = pg_ask(pg, &shards_insert, &row, arena, NULL);
+    const struct pg_statement *all[STATEMENTS_MAX + 1] = { 0 };
+    size_t count = 0;
+    struct pg *pg;
 
-    arena_free(arena);
-    pg_free(pg);
-    return error;
+    for (const struct pg_statement *const *next = journal_statements; *next != NULL; next++)
+        all[count++] = *next;
+    for (; further != NULL && *further != NULL; further++) {
+        assert(count < STATEMENTS_MAX);
+        all[count++] = *further;
+    }
+    pg = pg_new(conninfo, application, all);
+    pg_set_lock_timeout(pg, JOURNAL_LOCK_MS);
+    return pg;
 }
 
 struct journal *
-journal_new(const char *conninfo, int shard)
+journal_new(const struct journal_options *options)
 {
     struct journal *journal = memory_take(sizeof *journal);
 
-    journal->pg = pg_new(conninfo, "saga-svc", journal_statements);
-    pg_set_lock_timeout(journal->pg, JOURNAL_LOCK_MS);
-    journal->shard = shard;
+    journal->options = *options;
+    journal->pg = options->pg;
+    journal->shard = options->shard;
     journal->owner = uuid_v7(clock_now_us());
     journal->arena = arena_new();
     return journal;
@@ -333,7 +325,6 @@ journal_free(struct journal *journal)
 {
     if (journal == NULL)
         return NULL;
-    pg_free(journal->pg);
     arena_free(journal->arena);
     free(journal);
     return NULL;
@@ -342,7 +333,7 @@ journal_free(struct journal *journal)
 static enum error
 lost(const struct journal *journal)
 {
-    log_error("journal=lost shard=%d because=\"another orchestrator owns it now\"", journal->shard);
+    log_error("journal=lost shard=%d because=\"another replica owns it now\"", journal->shard);
     return ERR_CONFLICT;
 }
 
@@ -350,6 +341,16 @@ enum error
 journal_connect(struct journal *journal)
 {
     return pg_connect(journal->pg);
+}
+
+enum error
+journal_shard_make(struct journal *journal)
+{
+    struct journal_page_row row = { .shard = journal->shard };
+    enum error error = pg_ask(journal->pg, &shard_make, &row, journal->arena, NULL);
+
+    arena_reset(journal->arena);
+    return error;
 }
 
 enum error
@@ -548,6 +549,15 @@ settle(struct journal *journal, int64_t page, bool *ret_is_written)
     return ERR_OK;
 }
 
+static void
+step_add(struct pg_step *steps, size_t *count, const struct pg_statement *statement,
+         const void *const *rows, size_t row_count)
+{
+    if (row_count > 0)
+        steps[(*count)++] =
+            (struct pg_step){ .statement = statement, .rows = rows, .count = row_count };
+}
+
 static enum error
 write_page(struct journal *journal, int64_t page, const struct journal_tick *tick)
 {
@@ -558,36 +568,25 @@ write_page(struct journal *journal, int64_t page, const struct journal_tick *tic
                                     .floor_page = tick->floor_page,
                                     .now_us = tick->now_us };
     const void *row_pointer = &row;
-    struct pg_step steps[7];
-    size_t count = 0;
+    struct pg_step steps[7 + JOURNAL_FURTHER_MAX];
+    size_t count = 0, floors = tick->floor_page > 0 ? 1 : 0;
     enum error error = pg_connect(journal->pg);
 
+    assert(tick->further_count <= JOURNAL_FURTHER_MAX);
     if (error != ERR_OK)
         return error;
-    steps[count++] =
-        (struct pg_step){ .statement = &journal_page_insert, .rows = &row_pointer, .count = 1 };
-    if (tick->parked_count > 0)
-        steps[count++] = (struct pg_step){ .statement = &parked_save,
-                                           .rows = (const void *const *)tick->parked,
-                                           .count = tick->parked_count };
-    if (tick->final_count > 0)
-        steps[count++] = (struct pg_step){ .statement = &journal_final_save,
-                                           .rows = (const void *const *)tick->finals,
-                                           .count = tick->final_count };
-    if (tick->unparked_count > 0)
-        steps[count++] = (struct pg_step){ .statement = &parked_delete,
-                                           .rows = (const void *const *)tick->unparked,
-                                           .count = tick->unparked_count };
-    if (tick->op_count > 0)
-        steps[count++] = (struct pg_step){ .statement = &op_insert,
-                                           .rows = (const void *const *)tick->ops,
-                                           .count = tick->op_count };
-    if (tick->floor_page > 0) {
-        steps[count++] =
-            (struct pg_step){ .statement = &journal_floor_set, .rows = &row_pointer, .count = 1 };
-        steps[count++] =
-            (struct pg_step){ .statement = &journal_page_delete, .rows = &row_pointer, .count = 1 };
-    }
+    step_add(steps, &count, &journal_page_insert, &row_pointer, 1);
+    step_add(steps, &count, &parked_save, (const void *const *)tick->parked, tick->parked_count);
+    step_add(steps, &count, journal->options.replaces_finals ? &final_replace : &journal_final_save,
+             (const void *const *)tick->finals, tick->final_count);
+    step_add(steps, &count, &parked_delete, (const void *const *)tick->unparked,
+             tick->unparked_count);
+    step_add(steps, &count, &op_insert, (const void *const *)tick->ops, tick->op_count);
+    for (size_t i = 0; i < tick->further_count; i++)
+        step_add(steps, &count, tick->further[i].statement, tick->further[i].rows,
+                 tick->further[i].count);
+    step_add(steps, &count, &journal_floor_set, &row_pointer, floors);
+    step_add(steps, &count, &journal_page_delete, &row_pointer, floors);
     error = pg_round(journal->pg, true, steps, count, journal->arena);
     if (error == ERR_OK && steps[0].ret_changed != 1)
         return ERR_TOO_LATE; /* no such epoch any more */
@@ -606,7 +605,7 @@ write_page_anyway(struct journal *journal, int64_t page, const struct journal_ti
         return error;
     pg_rollback(journal->pg);
     log_warn("journal=write shard=%d event=PARTITION_MISSING", journal->shard);
-    error = partitions_make(partitions, journal->pg);
+    error = partitions_make(journal->options.partitions, journal->pg);
     if (error == ERR_CONFLICT)
         return ERR_STORE_DOWN; /* another replica is at it */
     return error == ERR_OK ? write_page(journal, page, tick) : error;

@@ -6,7 +6,10 @@
  * answers ERR_OK. Every write holds the shard's epoch; whoever takes a shard over raises it, and the
  * old owner's next write answers ERR_CONFLICT: it must end.
  *
- * Thread    A journal belongs to the thread of its shard.
+ * Shards may share a connection where one thread has them all: a journal remembers by itself whether its own
+ * last COMMIT is in doubt.
+ *
+ * Thread    A journal belongs to the thread of its shard, with its connection.
  * Memory    Results live in the caller's arena.
  * Errors    ERR_OK; ERR_STORE_DOWN: try again later (a COMMIT in doubt is settled by the next
  *           journal_write); ERR_BUSY, of journal_write: another transaction keeps the row of an instance, or the
@@ -18,9 +21,11 @@
 
 #include "mesh/base/uuid.h"
 #include "mesh/store/op.h"
+#include "mesh/store/partition.h"
 
 enum {
     JOURNAL_PAGE_BYTES_MAX = 1 << 20,
+    JOURNAL_FURTHER_MAX = 16,
     JOURNAL_LOCK_MS = 500, /* for a lock; all sagas of the shard wait meanwhile */
 };
 
@@ -48,6 +53,10 @@ struct journal_tick {
     size_t unparked_count;
     const struct op_row *const *ops; /* records of ops that change an instance (Cancel, Retry...) */
     size_t op_count;
+    /* What else becomes true with the page: statements of the owner's with their rows. They are written again
+     * where the page is, so they must bear that in a new transaction. What they give back is not kept. */
+    const struct pg_step *further; /* JOURNAL_FURTHER_MAX at most (asserted) */
+    size_t further_count;
     int64_t floor_page; /* 0: as it was; else pages before it are deleted */
     int64_t now_us;     /* the owner's time; kept where pages are deleted */
 };
@@ -70,11 +79,24 @@ extern const struct pg_statement journal_page_insert, journal_final_save, journa
 /* How many shards the database has. */
 enum error journal_shard_count(const char *conninfo, int *ret_count);
 
-/* Makes those of 0 to count - 1 that are missing: for programs whose shards are partitions of Kafka. */
-enum error journal_shards_make(const char *conninfo, int count);
+struct journal_options {
+    struct pg *pg; /* the caller's, by journal_pg_new() */
+    int shard;
+    const struct partitions
+        *partitions;      /* that a page writes to; they are made where one is missing */
+    bool replaces_finals; /* one that has ended may go on, and ends again; else that is a defect */
+};
 
-struct journal *journal_new(const char *conninfo, int shard);
+/* A connection for journals, which prepares what they need and these (NULL: no others). By it a page waits
+ * JOURNAL_LOCK_MS for a lock, and no longer. */
+struct pg *journal_pg_new(const char *conninfo, const char *application,
+                          const struct pg_statement *const *further);
+
+struct journal *journal_new(const struct journal_options *options);
 struct journal *journal_free(struct journal *journal);
+
+/* Where shards are not made with the database: this one is there from now on. */
+enum error journal_shard_make(struct journal *journal);
 
 /* Connected? Else one quick try. */
 enum error journal_connect(struct journal *journal);

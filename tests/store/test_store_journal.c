@@ -1,6 +1,7 @@
 /* The journal on a real PostgreSQL: who owns a shard, what becomes of a page whose COMMIT is in doubt,
  * and which pages and rows are there afterwards. */
 #include "mesh/base/clock.h"
+#include "mesh/store/event.h"
 #include "mesh/store/journal.h"
 #include "tests/support/check.h"
 #include "tests/support/store/pg_fixture.h"
@@ -13,17 +14,38 @@
 enum { SHARD = 0 };
 
 static struct pg_fixture fixture;
-static struct journal *first, *second; /* two orchestrators */
+static struct pg *first_pg, *second_pg;
+static struct journal *first, *second; /* two owners */
 static struct arena *arena;
+
+static const struct partitions partitions[] = {
+    { .table = "op", .fill = 100 },
+    { .table = "journal_final", .fill = 100 },
+    { .table = "event", .fill = 100 },
+    { 0 },
+};
+
+/* What the pages of these tests bring along. */
+static const struct pg_statement *const further[] = { &event_append, NULL };
+
+static struct journal *
+open_over(struct pg *pg, int shard, bool replaces_finals)
+{
+    return journal_new(&(struct journal_options){
+        .pg = pg, .shard = shard, .partitions = partitions, .replaces_finals = replaces_finals });
+}
 
 static void
 open_journals(void)
 {
-    pg_fixture_run(fixture.conninfo, "TRUNCATE journal_page, journal_parked, journal_final, op;"
+    pg_fixture_run(fixture.conninfo, "TRUNCATE journal_page, journal_parked, journal_final, op,"
+                                     " event; DELETE FROM journal_shard WHERE shard > 0;"
                                      " UPDATE journal_shard SET epoch = 0, floor_page = 1,"
                                      " now_us = 0");
-    first = journal_new(fixture.conninfo, SHARD);
-    second = journal_new(fixture.conninfo, SHARD);
+    first_pg = journal_pg_new(fixture.conninfo, "first", further);
+    second_pg = journal_pg_new(fixture.conninfo, "second", further);
+    first = open_over(first_pg, SHARD, false);
+    second = open_over(second_pg, SHARD, false);
     arena = arena_new();
 }
 
@@ -32,6 +54,8 @@ close_journals(void)
 {
     first = journal_free(first);
     second = journal_free(second);
+    first_pg = pg_free(first_pg);
+    second_pg = pg_free(second_pg);
     arena = arena_free(arena);
 }
 
@@ -500,19 +524,153 @@ START_TEST(the_time_of_deleted_pages_is_kept)
 }
 END_TEST
 
-/* A topic that grows gets the shards that it lacks; those that are there keep their epochs. */
-START_TEST(shards_are_made_where_they_are_missing)
+/* ---- what a page brings along ---- */
+
+static struct event
+news_of(struct uuid id, int32_t version)
 {
-    int count = 0;
+    return (struct event){ .id = uuid_v7(clock_now_us()),
+                           .aggregatetype = "alert",
+                           .aggregateid = id,
+                           .version = version,
+                           .type = "alert.raised",
+                           .payload = "{}",
+                           .time_us = clock_now_us(),
+                           .traceparent = "" };
+}
+
+static enum error
+write_with_news(struct journal *journal, int64_t page, const struct event *news, size_t count)
+{
+    const void *rows[8];
+    const struct pg_step steps[] = {
+        { .statement = &event_append, .rows = rows, .count = count },
+        { .statement = &event_append, .rows = rows, .count = 0 }, /* none: it is not asked */
+    };
+    const struct journal_tick tick = { .body = "a", .further = steps, .further_count = 2 };
+
+    for (size_t i = 0; i < count; i++)
+        rows[i] = &news[i];
+    return journal_write(journal, page, &tick);
+}
+
+static long long
+count_of(const char *table)
+{
+    return pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM %s", table);
+}
+
+START_TEST(further_rows_come_with_the_page)
+{
+    struct uuid id = uuid_v7(clock_now_us());
+    const struct event news[] = { news_of(id, 1), news_of(id, 2) };
 
     own(first, 1, 1);
-    for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(journal_shards_make(fixture.conninfo, 3), ERR_OK);
-    ck_assert_int_eq(journal_shards_make(fixture.conninfo, 2), ERR_OK); /* none is dropped */
-    ck_assert_int_eq(journal_shard_count(fixture.conninfo, &count), ERR_OK);
-    ck_assert_int_eq(count, 3);
-    ck_assert_int_eq(journal_check(first), ERR_OK);
-    pg_fixture_run(fixture.conninfo, "DELETE FROM journal_shard WHERE shard > 0");
+    ck_assert_int_eq(write_with_news(first, 1, news, 2), ERR_OK);
+    expect_pages("1:a");
+    ck_assert_int_eq(count_of("event"), 2);
+    own(second, 1, 2);
+    ck_assert_int_eq(write_with_news(first, 2, &(struct event){ 0 }, 0), ERR_CONFLICT);
+}
+END_TEST
+
+/* A stale owner's rows do not come without its page. */
+START_TEST(further_rows_go_with_a_page_that_is_refused)
+{
+    const struct event news = news_of(uuid_v7(clock_now_us()), 1);
+
+    own(first, 1, 1);
+    own(second, 1, 1);
+    ck_assert_int_eq(write_with_news(first, 1, &news, 1), ERR_CONFLICT);
+    expect_pages("");
+    ck_assert_int_eq(count_of("event"), 0);
+}
+END_TEST
+
+START_TEST(further_rows_without_a_partition_get_one)
+{
+    const struct event news = news_of(uuid_v7(clock_now_us()), 1);
+
+    own(first, 1, 1);
+    pg_fixture_run(fixture.conninfo,
+                   "DO $$ BEGIN EXECUTE format('DROP TABLE %%I', 'event'"
+                   " || to_char(now() AT TIME ZONE 'UTC', '\"_\"IYYY\"w\"IW')); END $$");
+    ck_assert_int_eq(write_with_news(first, 1, &news, 1), ERR_OK);
+    expect_pages("1:a");
+    ck_assert_int_eq(count_of("event"), 1);
+}
+END_TEST
+
+/* In doubt, and not written: all of it comes with the second try, and once. */
+START_TEST(further_rows_in_doubt_come_once)
+{
+    const struct event news = news_of(uuid_v7(clock_now_us()), 1);
+    int64_t until_us = clock_steady_us() + 10 * SECOND_US;
+    enum error error;
+
+    own(first, 1, 1);
+    lose_commit();
+    while ((error = write_with_news(first, 1, &news, 1)) == ERR_STORE_DOWN &&
+           clock_steady_us() < until_us)
+        usleep(20 * 1000);
+    ck_assert_int_eq(error, ERR_OK);
+    expect_pages("1:a");
+    ck_assert_int_eq(count_of("event"), 1);
+}
+END_TEST
+
+/* ---- ends that are no ends, and shards that are made ---- */
+
+static enum error
+write_final(struct journal *journal, int64_t page, struct uuid id, const char *body)
+{
+    const struct journal_row ended = row_of(id, "OVER", body);
+    const struct journal_row *final = &ended;
+    const struct journal_tick tick = { .body = "e", .finals = &final, .final_count = 1 };
+
+    return journal_write(journal, page, &tick);
+}
+
+START_TEST(an_end_may_be_replaced_where_that_is_said)
+{
+    struct journal *again = open_over(first_pg, SHARD, true);
+    struct uuid id = uuid_v7(clock_now_us());
+    struct journal_row *found, *finals;
+    size_t found_count, final_count;
+
+    own(again, 1, 1);
+    ck_assert_int_eq(write_final(again, 1, id, "{\"a\":1}"), ERR_OK);
+    ck_assert_int_eq(write_final(again, 2, id, "{\"a\":2}"), ERR_OK);
+    ck_assert_int_eq(
+        journal_find(again, &id, 1, arena, &found, &found_count, &finals, &final_count), ERR_OK);
+    ck_assert_uint_eq(final_count, 1);
+    ck_assert_str_eq(finals[0].body, "{\"a\":2}");
+    again = journal_free(again);
+    own(first, 1, 3);
+    ck_assert_int_eq(write_final(first, 3, id, "{\"a\":3}"), ERR_INTERNAL); /* strict */
+}
+END_TEST
+
+/* Two shards over one connection: what befalls the COMMIT of one is not the other's. */
+START_TEST(shards_over_one_connection)
+{
+    struct journal *other = open_over(first_pg, 7, false);
+    struct journal_owned owned;
+
+    ck_assert_int_eq(journal_own(other, &owned), ERR_INTERNAL); /* there is no such shard */
+    ck_assert_int_eq(journal_shard_make(other), ERR_OK);
+    ck_assert_int_eq(journal_shard_make(other), ERR_OK);
+    own(other, 1, 1);
+    own(first, 1, 1);
+    lose_commit(); /* the first one's */
+    while (write_text(other, 1, "o") == ERR_STORE_DOWN)
+        usleep(20 * 1000);
+    ck_assert_int_eq(write_again(1), ERR_OK);
+    ck_assert_int_eq(write_text(other, 2, "p"), ERR_OK);
+    expect_pages("1:a");
+    ck_assert_int_eq(
+        pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM journal_page WHERE shard = 7"), 2);
+    other = journal_free(other);
 }
 END_TEST
 
@@ -538,6 +696,11 @@ main(void)
     tcase_add_test(cases, a_page_that_is_locked_goes_with_the_next_floor);
     tcase_add_test(cases, numbers_never_come_again);
     tcase_add_test(cases, the_time_of_deleted_pages_is_kept);
-    tcase_add_test(cases, shards_are_made_where_they_are_missing);
+    tcase_add_test(cases, further_rows_come_with_the_page);
+    tcase_add_test(cases, further_rows_go_with_a_page_that_is_refused);
+    tcase_add_test(cases, further_rows_without_a_partition_get_one);
+    tcase_add_test(cases, further_rows_in_doubt_come_once);
+    tcase_add_test(cases, an_end_may_be_replaced_where_that_is_said);
+    tcase_add_test(cases, shards_over_one_connection);
     return pg_fixture_check(&fixture, "journal", "saga/schema.sql", cases);
 }
