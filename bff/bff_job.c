@@ -49,10 +49,9 @@ call_done(void *owner, const void *context, const struct rpc_result *result,
           const ProtobufCMessage *reply)
 {
     struct job *job = owner;
-    char trace[TRACE_ID_BYTES + 1];
 
     (void)context, (void)reply;
-    log_set_trace(trace_id(job->exchange->traceparent, trace) ? trace : NULL);
+    log_set_trace(job->exchange->traceparent);
     job->answered(job, result);
     log_set_trace(NULL);
 }

@@ -10,13 +10,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { PAUSE_MS = 100, READY_LOOK_MS = 20, TICK_MS = 1000 };
 
 /* Of the common flags. */
 struct settings {
-    const char *ready_file;
+    const char *ready_file, *log_format;
     int64_t descriptors_max, unready_ms, drain_ms;
     bool debug;
 };
@@ -24,6 +25,7 @@ struct settings {
 /* clang-format off */
 static const struct config_key common_keys[] = {
     { "ready-file",      CONFIG_TEXT, "",   0,  0,       "file to write the port or ports into once it serves", offsetof(struct settings, ready_file) },
+    { "log-format",      CONFIG_TEXT, "text", 0, 0,      "text: lines of key=value; json: each line is an object", offsetof(struct settings, log_format) },
     { "debug",           CONFIG_FLAG, NULL, 0,  0,       "log more", offsetof(struct settings, debug) },
 };
 static const struct config_key descriptors_key =
@@ -80,6 +82,21 @@ key_add(struct config_key *keys, size_t *count, struct config_key key, const cha
         return;
     key.fallback = fallback;
     keys[(*count)++] = key;
+}
+
+static void
+log_start(const struct program *program, const struct settings *settings)
+{
+    bool is_json = strcmp(settings->log_format, "json") == 0;
+
+    if (!is_json && strcmp(settings->log_format, "text") != 0) {
+        fprintf(stderr, "%s: --log-format is '%s': must be text or json\n", program->name,
+                settings->log_format);
+        exit(2);
+    }
+    log_open(program->name, settings->debug ? LOG_DEBUG : LOG_INFO);
+    if (is_json)
+        log_open_json(MESH_VERSION);
 }
 
 static void
@@ -203,7 +220,7 @@ program_main(int argc, char **argv, const struct program *program)
     enum error error;
 
     flags_read(argc, argv, program, &settings);
-    log_open(program->name, settings.debug ? LOG_DEBUG : LOG_INFO);
+    log_start(program, &settings);
     if (program->descriptors_max != NULL)
         log_info("descriptors_max=%zu", descriptors_raise((size_t)settings.descriptors_max));
     signals_fill(&signals); /* blocked before any thread starts: only this one gets them */

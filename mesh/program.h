@@ -9,7 +9,7 @@
  * Exit status: 0 after SIGTERM or SIGINT, 1 when it could not open (the log says why), 2 for a flag that is
  * wrong (standard error names it).
  *
- * Beside its own flags a program has --ready-file and --debug, and of --descriptors-max, --unready-ms and
+ * Beside its own flags a program has --ready-file, --log-format and --debug, and of --descriptors-max, --unready-ms and
  * --drain-ms those that it names a default for.
  *
  * Thread    All callbacks: the main thread. Signals are blocked before open, so that no thread of the

@@ -1,20 +1,34 @@
 #include "mesh/base/log.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/log_json.h"
 #include "mesh/base/terminal.h"
 #include "mesh/base/time.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_BYTES_MAX = 2048 };
+enum {
+    LINE_BYTES_MAX = 2048,
+    TAIL_BYTES = 32, /* " left_out=", a number, a newline */
+    ID_AT = 3,       /* of a traceparent's parts */
+    ID_BYTES = 32,
+    SPAN_AT = 36,
+    SPAN_BYTES = 16,
+    FLAGS_AT = 53,
+    TRACEPARENT_BYTES = 55,
+};
 
 static const char *program_name = "mesh";
+static const char *json_version; /* NULL: lines are text */
 static enum log_level least_level = LOG_INFO;
-static _Thread_local char trace[33];
+static _Thread_local struct {
+    char id[ID_BYTES + 1], span[SPAN_BYTES + 1], flags[3]; /* "": none */
+} trace;
 static pthread_mutex_t rates_lock =
     PTHREAD_MUTEX_INITIALIZER;      /* of all budgets, and of their list */
 static struct log_rate *rates_over; /* places that left a line out at some time */
@@ -27,43 +41,89 @@ log_open(const char *program, enum log_level least)
 }
 
 void
-log_set_trace(const char *trace_id)
+log_open_json(const char *version)
 {
-    snprintf(trace, sizeof trace, "%s", trace_id == NULL ? "" : trace_id);
+    log_json_open();
+    json_version = version;
 }
+
+void
+log_set_trace(const char *traceparent)
+{
+    if (traceparent == NULL || strlen(traceparent) != TRACEPARENT_BYTES)
+        traceparent = "";
+    memset(&trace, 0, sizeof trace);
+    if (traceparent[0] == '\0')
+        return;
+    memcpy(trace.id, traceparent + ID_AT, ID_BYTES);
+    memcpy(trace.span, traceparent + SPAN_AT, SPAN_BYTES);
+    memcpy(trace.flags, traceparent + FLAGS_AT, 2);
+}
+
+/* ---- a line ---- */
 
 static size_t
 print_head(char *line, size_t size, enum log_level level)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
     char time[TIME_TEXT_BYTES + 1];
-    int bytes = snprintf(line, size, "time=%s level=%s program=%s %s%s%s",
-                         time_print(clock_wall_us(), time), names[level], program_name,
-                         trace[0] != '\0' ? "trace=" : "", trace, trace[0] != '\0' ? " " : "");
+    int bytes =
+        snprintf(line, size, "time=%s level=%s program=%s %s%s%s",
+                 time_print(clock_wall_us(), time), names[level], program_name,
+                 trace.id[0] != '\0' ? "trace=" : "", trace.id, trace.id[0] != '\0' ? " " : "");
 
     return (size_t)bytes;
 }
 
-static void __attribute__((format(printf, 3, 0)))
-print_line(enum log_level level, uint64_t left_out, const char *format, va_list arguments)
+static size_t __attribute__((format(printf, 4, 0)))
+print_text(char line[LINE_BYTES_MAX], enum log_level level, uint64_t left_out, const char *format,
+           va_list arguments)
 {
-    enum { TAIL_BYTES = 32 }; /* " left_out=", a number, a newline */
-    char line[LINE_BYTES_MAX];
-    size_t used = print_head(line, sizeof line, level);
-    int bytes = vsnprintf(line + used, sizeof line - used - TAIL_BYTES, format, arguments);
+    size_t used = print_head(line, LINE_BYTES_MAX, level);
+    int bytes = vsnprintf(line + used, LINE_BYTES_MAX - used - TAIL_BYTES, format, arguments);
 
     if (bytes > 0)
         used += (size_t)bytes;
-    if (used > sizeof line - TAIL_BYTES - 1)
-        used = sizeof line - TAIL_BYTES - 1;
+    if (used > LINE_BYTES_MAX - TAIL_BYTES - 1)
+        used = LINE_BYTES_MAX - TAIL_BYTES - 1;
     line[used] = '\0';
     terminal_clean(line); /* one event is one line: a stranger's text adds none */
     if (left_out > 0)
         used += (size_t)snprintf(line + used, TAIL_BYTES, " left_out=%llu",
                                  (unsigned long long)left_out);
     line[used++] = '\n';
-    if (write(STDERR_FILENO, line, used) < 0)
-        return; /* nobody listens; there is nowhere to say so */
+    return used;
+}
+
+static size_t __attribute__((format(printf, 4, 0)))
+print_json(char line[LOG_JSON_BYTES_MAX], enum log_level level, uint64_t left_out,
+           const char *format, va_list arguments)
+{
+    const struct log_head head = {
+        .time_us = clock_wall_us(),
+        .level = level,
+        .program = program_name,
+        .version = json_version,
+        .trace_id = trace.id,
+        .span_id = trace.span,
+        .trace_flags = trace.flags,
+        .left_out = left_out,
+    };
+
+    return log_json_print(line, &head, LINE_BYTES_MAX - TAIL_BYTES - 1, format, arguments);
+}
+
+static void __attribute__((format(printf, 3, 0)))
+write_line(enum log_level level, uint64_t left_out, const char *format, va_list arguments)
+{
+    char line[LOG_JSON_BYTES_MAX];
+    size_t bytes = json_version == NULL ? print_text(line, level, left_out, format, arguments)
+                                        : print_json(line, level, left_out, format, arguments);
+
+    while (write(STDERR_FILENO, line, bytes) < 0) {
+        if (errno != EINTR)
+            return; /* nobody listens; there is nowhere to say so */
+    }
 }
 
 void
@@ -74,7 +134,7 @@ log_line(enum log_level level, const char *format, ...)
     if (level < least_level)
         return;
     va_start(arguments, format);
-    print_line(level, 0, format, arguments);
+    write_line(level, 0, format, arguments);
     va_end(arguments);
 }
 
@@ -97,10 +157,15 @@ log_rate_take(struct log_rate *rate, int64_t now_us, int64_t burst, int64_t each
 static bool
 may_say(struct log_rate *rate, enum log_level level, uint64_t *ret_left_out)
 {
-    bool is_error = level == LOG_ERROR;
+    /* clang-format off */
+    static const struct { int64_t burst, each_us; } budgets[] = {
+        [LOG_INFO]  = { LOG_INFO_BURST,  LOG_INFO_EACH_US  },
+        [LOG_WARN]  = { LOG_WARN_BURST,  LOG_WARN_EACH_US  },
+        [LOG_ERROR] = { LOG_ERROR_BURST, LOG_ERROR_EACH_US },
+    };
+    /* clang-format on */
 
-    if (!log_rate_take(rate, clock_steady_us(), is_error ? LOG_ERROR_BURST : LOG_WARN_BURST,
-                       is_error ? LOG_ERROR_EACH_US : LOG_WARN_EACH_US))
+    if (!log_rate_take(rate, clock_steady_us(), budgets[level].burst, budgets[level].each_us))
         return false;
     *ret_left_out = rate->left_out;
     rate->left_out = 0;
@@ -116,11 +181,12 @@ log_rated(struct log_rate *rate, enum log_level level, const char *format, ...)
 
     if (level < least_level)
         return;
-    if (level >= LOG_WARN) {
+    if (level > LOG_DEBUG) {
         pthread_mutex_lock(&rates_lock);
         is_said = may_say(rate, level, &left_out);
         if (!is_said && rate->format == NULL) {
             rate->format = format;
+            rate->level = level;
             rate->next = rates_over;
             rates_over = rate;
         }
@@ -129,7 +195,7 @@ log_rated(struct log_rate *rate, enum log_level level, const char *format, ...)
     if (!is_said)
         return;
     va_start(arguments, format);
-    print_line(level, left_out, format, arguments);
+    write_line(level, left_out, format, arguments);
     va_end(arguments);
 }
 
@@ -141,7 +207,7 @@ log_say_left_out(void)
         struct log_rate asked = *rate; /* a question that is answered no must not be counted */
         uint64_t left_out;
 
-        if (rate->left_out == 0 || !may_say(&asked, LOG_WARN, &left_out))
+        if (rate->left_out == 0 || !may_say(&asked, rate->level, &left_out))
             continue;
         rate->full_at_us = asked.full_at_us;
         rate->left_out = 0;

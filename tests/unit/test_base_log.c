@@ -1,5 +1,7 @@
 /* The budget of a place that logs: a burst, then a line now and then, and nothing is left uncounted. */
 #include "mesh/base/log.h"
+
+#include "mesh/base/clock.h"
 #include "tests/support/check.h"
 
 #include <stdio.h>
@@ -118,7 +120,7 @@ START_TEST(places_do_not_share_a_budget)
 }
 END_TEST
 
-START_TEST(business_events_have_no_budget)
+START_TEST(business_events_have_a_large_budget)
 {
     unsigned long long left_out;
     int lines;
@@ -127,6 +129,24 @@ START_TEST(business_events_have_no_budget)
         log_at(LOG_INFO, "order=%d", i);
     count_lines("order=", &lines, &left_out);
     ck_assert_int_eq(lines, 1000);
+}
+END_TEST
+
+/* A stranger who repeats a thing does not fill the disk: what is said and what is counted is all there was. */
+START_TEST(a_storm_of_business_events_is_limited)
+{
+    enum { STORM = 4 * LOG_INFO_BURST };
+    int64_t began_us = clock_steady_us(), passed_ms;
+    unsigned long long left_out;
+    int lines;
+
+    for (int i = 0; i < STORM; i++)
+        log_info("asked=%d", i);
+    passed_ms = (clock_steady_us() - began_us) / 1000;
+    count_lines("asked=", &lines, &left_out);
+    ck_assert_int_ge(lines, LOG_INFO_BURST);
+    ck_assert_int_le(lines, LOG_INFO_BURST + passed_ms + 1);
+    ck_assert_uint_le((unsigned long long)lines + left_out, STORM);
 }
 END_TEST
 
@@ -139,6 +159,7 @@ main(void)
     tcase_add_checked_fixture(lines, catch_lines, give_lines_back);
     tcase_add_test(lines, a_storm_of_warnings_is_few_lines);
     tcase_add_test(lines, places_do_not_share_a_budget);
-    tcase_add_test(lines, business_events_have_no_budget);
+    tcase_add_test(lines, business_events_have_a_large_budget);
+    tcase_add_test(lines, a_storm_of_business_events_is_limited);
     return check_run("base_log", budget, lines);
 }

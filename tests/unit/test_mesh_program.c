@@ -198,7 +198,7 @@ START_TEST(what_cannot_open_is_not_closed)
 END_TEST
 
 /* clang-format off */
-static const char *const wrong[] = { "--number=10", "--unready-ms=5", "a-word", "--drain-ms=-1", "--descriptors-max=1" };
+static const char *const wrong[] = { "--number=10", "--unready-ms=5", "a-word", "--drain-ms=-1", "--log-format=xml", "--descriptors-max=1" };
 /* clang-format on */
 
 /* Before anything is opened: --unready-ms is no flag of a program without a default for it. */
