@@ -409,22 +409,13 @@ void
 service_log_counters(const struct service *service)
 {
     struct batch_counters store = { 0 };
-    struct rpc_server_counters wire = { 0 };
 
     if (service->batch != NULL)
         batch_count(service->batch, &store);
-    if (service->server != NULL)
-        rpc_server_count(service->server, &wire);
-    log_info("counters calls=%llu items=%llu failed=%llu busy=%llu ops=%llu commits=%llu again=%llu"
-             " single=%llu uncertain=%llu connections=%llu connections_refused=%llu"
-             " connections_silent=%llu aside=%llu",
-             (unsigned long long)wire.calls, (unsigned long long)wire.items,
-             (unsigned long long)wire.failed, (unsigned long long)wire.busy,
+    log_info("counters ops=%llu commits=%llu again=%llu single=%llu uncertain=%llu aside=%llu",
              (unsigned long long)store.ops, (unsigned long long)store.commits,
              (unsigned long long)store.again, (unsigned long long)store.single,
-             (unsigned long long)store.uncertain, (unsigned long long)wire.connections,
-             (unsigned long long)wire.connections_refused,
-             (unsigned long long)wire.connections_silent, (unsigned long long)store.aside);
+             (unsigned long long)store.uncertain, (unsigned long long)store.aside);
     clock_watch_report(service->clock, log_clock, NULL);
     if (service->spec->log_counters != NULL)
         service->spec->log_counters(service->spec->owner);

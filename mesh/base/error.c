@@ -27,6 +27,32 @@ error_text(enum error error)
     return errors[error].text;
 }
 
+const char *
+wire_code_name(int code)
+{
+    static const char *const names[WIRE_CODES] = {
+        [WIRE_OK] = "OK",
+        [WIRE_CANCELLED] = "CANCELLED",
+        [WIRE_UNKNOWN] = "UNKNOWN",
+        [WIRE_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [WIRE_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [WIRE_NOT_FOUND] = "NOT_FOUND",
+        [WIRE_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [WIRE_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [WIRE_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [WIRE_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [WIRE_ABORTED] = "ABORTED",
+        [WIRE_OUT_OF_RANGE] = "OUT_OF_RANGE",
+        [WIRE_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [WIRE_INTERNAL] = "INTERNAL",
+        [WIRE_UNAVAILABLE] = "UNAVAILABLE",
+        [WIRE_DATA_LOSS] = "DATA_LOSS",
+        [WIRE_UNAUTHENTICATED] = "UNAUTHENTICATED",
+    };
+
+    return code < 0 || code >= WIRE_CODES ? names[WIRE_UNKNOWN] : names[code];
+}
+
 enum wire_code
 error_wire_code(enum error error)
 {

@@ -43,8 +43,10 @@ enum wire_code {
     WIRE_DATA_LOSS = 15,
     WIRE_UNAUTHENTICATED = 16,
 };
+enum { WIRE_CODES = 17 };
 
 const char *error_name(enum error error); /* "NOT_FOUND" */
+const char *wire_code_name(int code);     /* "INVALID_ARGUMENT"; what is none of them: "UNKNOWN" */
 const char *error_text(enum error error);
 enum wire_code error_wire_code(enum error error);
 int error_http_status(enum error error);

@@ -174,7 +174,7 @@ metrics_series(struct metrics *metrics, const struct metric_row *row, const char
     struct family *family;
     char labels[LABELS_BYTES];
 
-    if (!labels_print(row, values, labels))
+    if (metrics == NULL || !labels_print(row, values, labels))
         return NULL;
     pthread_mutex_lock(&metrics->lists);
     family = family_find(metrics, row);
@@ -187,6 +187,26 @@ metrics_series(struct metrics *metrics, const struct metric_row *row, const char
         series = series_add(family, labels);
     pthread_mutex_unlock(&metrics->lists);
     return series;
+}
+
+void
+metrics_declare(struct metrics *metrics, const struct metric_row *row)
+{
+    if (metrics == NULL)
+        return;
+    pthread_mutex_lock(&metrics->lists);
+    if (family_find(metrics, row) == NULL)
+        family_add(metrics, row);
+    pthread_mutex_unlock(&metrics->lists);
+}
+
+void
+metrics_set_fields(struct metrics *metrics, const struct metric_field *fields, size_t count,
+                   const char *const *values, const void *counters)
+{
+    for (size_t i = 0; i < count; i++)
+        metric_set(metrics_series(metrics, &fields[i].row, values),
+                   *(const int64_t *)((const char *)counters + fields[i].offset));
 }
 
 bool
@@ -223,6 +243,8 @@ metrics_forget(struct metrics *metrics, const struct metric_row *row)
 {
     struct family *family;
 
+    if (metrics == NULL)
+        return;
     pthread_mutex_lock(&metrics->lists);
     family = family_find(metrics, row);
     for (struct metric_series *series = family == NULL ? NULL : family->series; series != NULL;
@@ -237,8 +259,11 @@ void
 metrics_read(struct metrics *metrics, void (*read)(void *owner, struct metrics *metrics),
              void *owner)
 {
-    struct reader *reader = memory_take(sizeof *reader);
+    struct reader *reader;
 
+    if (metrics == NULL)
+        return;
+    reader = memory_take(sizeof *reader);
     reader->read = read;
     reader->owner = owner;
     pthread_mutex_lock(&metrics->reading);
@@ -250,6 +275,8 @@ metrics_read(struct metrics *metrics, void (*read)(void *owner, struct metrics *
 void
 metrics_read_end(struct metrics *metrics, const void *owner)
 {
+    if (metrics == NULL)
+        return;
     pthread_mutex_lock(&metrics->reading);
     for (struct reader **at = &metrics->readers; *at != NULL;) {
         struct reader *reader = *at;

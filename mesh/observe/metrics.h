@@ -51,6 +51,19 @@ bool metric_add(struct metric_series *series, int64_t by);
 void metric_set(struct metric_series *series, int64_t value);
 void metric_observe(struct metric_series *series, int64_t us); /* a histogram's */
 
+/* The metric is shown from now on, with no series yet: for one whose labels are not known before. */
+void metrics_declare(struct metrics *metrics, const struct metric_row *row);
+
+/* A metric that is counted in a struct: a member of 64 bits. */
+struct metric_field {
+    struct metric_row row;
+    size_t offset;
+};
+
+/* For readers: the series of these labels of each row is what the struct's member says. */
+void metrics_set_fields(struct metrics *metrics, const struct metric_field *fields, size_t count,
+                        const char *const *values, const void *counters);
+
 /* The series of the row are not shown until they are set again: of gauges for things that go. */
 void metrics_forget(struct metrics *metrics, const struct metric_row *row);
 

@@ -21,8 +21,8 @@ struct rpc_item {
     struct rpc_item *next; /* in the pool */
     struct rpc_server *server;
     struct rpc_envelope *envelope;
-    const char *service; /* who decides; NULL: no such method is here */
-    bool is_counted;     /* in in_flight */
+    const struct rpc_route *route; /* NULL: no such method is here */
+    bool is_counted;               /* in in_flight */
     Sagamesh__Batch__V1__CallResult result;
 };
 
@@ -154,9 +154,11 @@ item_finish(struct call *call)
     struct rpc_server *server = item->server;
     bool is_counted = item->is_counted;
 
+    rpc_server_count_answer(server, item->route, call->op->problem.error,
+                            item->envelope->unary->arrived_us);
     if (call->op->problem.error != ERR_OK) {
-        atomic_fetch_add_explicit(&server->failed, 1, memory_order_relaxed);
-        item->result.status = rpc_status_make(&call->op->problem, item->service, call->arena);
+        item->result.status =
+            rpc_status_make(&call->op->problem, rpc_route_service(item->route), call->arena);
     } else {
         ProtobufCMessage *reply = call->method->encode(call->op, call->arena);
         size_t bytes = protobuf_c_message_get_packed_size(reply);
@@ -192,7 +194,7 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
     struct call *call = &item->call;
     struct problem problem = { 0 };
 
-    item->service = rpc_route_service(route);
+    item->route = route;
     call->finish = item_finish;
     call->deadline_us = whole->deadline_us;
     if (request->timeout_ms > 0 && now_us + request->timeout_ms * INT64_C(1000) < call->deadline_us)

@@ -328,6 +328,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
         rpc_server_close(server);
         return error;
     }
+    rpc_server_metrics_open(server);
     server_start(server);
     *ret_server = server;
     return ERR_OK;
@@ -396,10 +397,10 @@ rpc_server_stop(struct rpc_server *server, int grace_ms)
     assert(!server->is_stopping);
     server->is_stopping = true;
     pthread_mutex_unlock(&server->lock);
+    rpc_server_metrics_close(server);
     rpc_server_set_serving(server, false);
     is_idle = wait_until_idle(server, false, until_us);
     rpc_streams_stop(server);
-    rpc_acceptor_count(server->acceptor, &server->connections);
     server->acceptor = rpc_acceptor_close(server->acceptor);
     grpc_server_shutdown_and_notify(server->grpc, server->queue, &server->shutdown_tag);
     if (wait_until_idle(server, true, is_idle ? close_until_us(until_us) : until_us))
@@ -440,8 +441,10 @@ rpc_server_close(struct rpc_server *server)
     rpc_unary_pool_free(server);
     rpc_item_pool_free(server);
     rpc_reflection_close(server->reflection);
-    for (size_t i = 0; i < server->route_count; i++)
+    for (size_t i = 0; i < server->route_count; i++) {
         free((char *)(uintptr_t)(server->routes[i].name - 1));
+        free(server->routes[i].durations);
+    }
     free(server->routes);
     free(server->service_names);
     pthread_cond_destroy(&server->changed);
@@ -449,22 +452,4 @@ rpc_server_close(struct rpc_server *server)
     free(server);
     rpc_library_close();
     return NULL;
-}
-
-void
-rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters)
-{
-    struct rpc_acceptor_counters connections = server->connections;
-
-    if (server->acceptor != NULL)
-        rpc_acceptor_count(server->acceptor, &connections);
-    *ret_counters = (struct rpc_server_counters){
-        .calls = atomic_load_explicit(&server->calls, memory_order_relaxed),
-        .items = atomic_load_explicit(&server->items, memory_order_relaxed),
-        .failed = atomic_load_explicit(&server->failed, memory_order_relaxed),
-        .busy = atomic_load_explicit(&server->busy, memory_order_relaxed),
-        .connections = connections.accepted,
-        .connections_refused = connections.refused,
-        .connections_silent = connections.silent,
-    };
 }

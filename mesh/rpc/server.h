@@ -54,6 +54,7 @@ struct rpc_server_options {
     size_t calls_max;   /* unary calls and envelope items in flight */
     const struct rpc_service *services;
     size_t service_count;
+    struct metrics *metrics; /* NULL: nobody watches */
 };
 
 /* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. Errors: those of
@@ -77,14 +78,5 @@ void rpc_server_stop(struct rpc_server *server, int grace_ms);
 /* After rpc_server_stop(), and after every submitted call was finished: stop the threads that hold
  * calls in between. NULL is fine. Returns NULL. */
 struct rpc_server *rpc_server_close(struct rpc_server *server);
-
-struct rpc_server_counters {
-    uint64_t calls;  /* of any kind that arrived; an envelope is one */
-    uint64_t items;  /* of envelopes */
-    uint64_t failed; /* calls and items that were not answered OK */
-    uint64_t busy;   /* of these, those refused because calls_max were in flight */
-    uint64_t connections, connections_refused, connections_silent; /* see acceptor.h */
-};
-void rpc_server_count(const struct rpc_server *server, struct rpc_server_counters *ret_counters);
 
 #endif

@@ -4,6 +4,7 @@
  *   server_unary.c   one unary call: arrive, decode, submit, finish
  *   envelope.c       many calls in one unary call
  *   server_stream.c  everything that is not a registered method: streams and unknown methods
+ *   server_metrics.c what is counted of them
  *   health.c         Check and Watch
  *   reflection.c     the descriptor set, answered symbol by symbol
  *
@@ -14,6 +15,7 @@
 #define MESH_RPC_SERVER_INNER_H
 
 #include "mesh/rpc/acceptor.h"
+#include "mesh/rpc/durations.h"
 #include "mesh/rpc/server.h"
 
 #include <grpc/grpc.h>
@@ -49,6 +51,7 @@ struct rpc_route {
     void (*take)(struct rpc_unary *unary, const uint8_t *bytes, size_t count);
     bool is_own; /* of the program's services: may come in an envelope, counts, stops */
     void *registered;
+    struct rpc_durations *durations;
 };
 
 /* Who decides what a route takes; NULL: a method that is not here. */
@@ -87,15 +90,15 @@ struct rpc_server {
     grpc_server *grpc;
     grpc_server_credentials *plain;
     grpc_completion_queue *queue;
-    struct rpc_acceptor *acceptor;            /* NULL: the port is closed */
-    struct rpc_acceptor_counters connections; /* of the acceptor, as it was closed */
+    struct rpc_acceptor *acceptor; /* NULL: the port is closed */
     pthread_t thread;
     int port;
 
     struct rpc_service health_service; /* Check, answered on the rpc thread */
     struct rpc_route *routes;          /* by name */
     size_t route_count;
-    const char **service_names; /* all that is served, for reflection */
+    struct rpc_durations others; /* of methods that are not here */
+    const char **service_names;  /* all that is served, for reflection */
     size_t service_name_count;
     struct rpc_reflection *reflection;
 
@@ -111,7 +114,7 @@ struct rpc_server {
 
     size_t outstanding; /* the rpc thread's: tags that the library has, but for shutdown_tag */
 
-    atomic_uint_fast64_t calls, items, failed, busy;
+    atomic_uint_fast64_t items, busy;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* in_flight is 0, or is_shut */
@@ -129,6 +132,13 @@ void rpc_server_leave(struct rpc_server *server);
 /* The whole request in one piece: *ret_slice is the caller's to unref. */
 void rpc_slice_read(grpc_byte_buffer *buffer, grpc_slice *ret_slice);
 
+/* server_metrics.c */
+void rpc_server_metrics_open(struct rpc_server *server);  /* once it has its routes */
+void rpc_server_metrics_close(struct rpc_server *server); /* before it stops */
+/* Any thread. route NULL: the method is not here. */
+void rpc_server_count_answer(struct rpc_server *server, const struct rpc_route *route,
+                             enum error answer, int64_t arrived_us);
+
 /* server_unary.c */
 struct rpc_unary {
     struct rpc_tag tag; /* arrive, then end */
@@ -138,6 +148,7 @@ struct rpc_unary {
     const struct rpc_route *route;
     grpc_call *grpc;
     gpr_timespec deadline;
+    int64_t arrived_us;
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     int is_cancelled;

@@ -2,6 +2,7 @@
  *
  * A stream alternates: receive a message, send what there is to say, receive the next. When it has
  * ended or the client is gone, the last of its batches to come back frees it. */
+#include "mesh/base/clock.h"
 #include "mesh/rpc/server_inner.h"
 #include "mesh/rpc/status.h"
 
@@ -131,7 +132,6 @@ status_send(struct rpc_stream *stream)
         batch_start(stream, &op, 1, &stream->end_tag);
         return;
     }
-    atomic_fetch_add_explicit(&stream->server->failed, 1, memory_order_relaxed);
     rpc_ending_make(problem, NULL, &ending);
     rpc_ending_set(problem, &ending, &op);
     batch_start(stream, &op, 1, &stream->end_tag);
@@ -277,7 +277,8 @@ stream_start(struct rpc_server *server, grpc_call *call, grpc_slice path)
 
     pthread_mutex_lock(&server->lock);
     server->outstanding++;
-    stream_check(server, stream->kind, path, &problem);
+    if (stream_check(server, stream->kind, path, &problem) == ERR_UNIMPLEMENTED)
+        rpc_server_count_answer(server, NULL, ERR_UNIMPLEMENTED, clock_steady_us());
     server->stream_count++;
     stream->next = server->streams;
     stream->link = &server->streams;
@@ -306,7 +307,6 @@ generic_arrived(void *owner, bool is_ok)
 
     server->outstanding--;
     if (is_ok) {
-        atomic_fetch_add_explicit(&server->calls, 1, memory_order_relaxed);
         rpc_stream_request(server);
         stream_start(server, call, details.method);
     }

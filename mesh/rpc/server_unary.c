@@ -96,10 +96,9 @@ rpc_unary_request(struct rpc_server *server, const struct rpc_route *route)
 
 /* By clock_steady_us(). A call without a deadline has a day: sums with it do not overflow. */
 static int64_t
-deadline_read(gpr_timespec deadline)
+deadline_read(gpr_timespec deadline, int64_t now_us)
 {
     gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
-    int64_t now_us = clock_steady_us();
 
     if (left.tv_sec >= DAY_US / SECOND_US)
         return now_us + DAY_US;
@@ -132,7 +131,8 @@ unary_open(struct rpc_unary *unary)
 
     call->method = method;
     call->finish = unary_finish;
-    call->deadline_us = deadline_read(unary->deadline);
+    unary->arrived_us = clock_steady_us();
+    call->deadline_us = deadline_read(unary->deadline, unary->arrived_us);
     call->op = arena_take(call->arena, method == NULL ? sizeof(struct op) : method->op_bytes);
     metadata_read(&unary->metadata, call->traceparent);
     call->op->traceparent = call->traceparent;
@@ -151,7 +151,6 @@ unary_arrived(void *owner, bool is_ok)
         return;
     }
     rpc_unary_request(server, unary->route);
-    atomic_fetch_add_explicit(&server->calls, 1, memory_order_relaxed);
     unary_open(unary);
     if (unary->payload == NULL) {
         problem_set(&problem, ERR_BAD_REQUEST, NULL, "a unary call has exactly one message");
@@ -257,6 +256,7 @@ rpc_unary_answer(struct rpc_unary *unary, grpc_slice reply)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
+    rpc_server_count_answer(unary->server, unary->route, ERR_OK, unary->arrived_us);
     unary_end(unary, ops, 4); /* moves the message out of the buffer at once */
     grpc_byte_buffer_destroy(message);
     grpc_slice_unref(reply);
@@ -273,7 +273,7 @@ rpc_unary_refuse(struct rpc_unary *unary, const struct problem *problem)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
-    atomic_fetch_add_explicit(&unary->server->failed, 1, memory_order_relaxed);
+    rpc_server_count_answer(unary->server, unary->route, problem->error, unary->arrived_us);
     rpc_ending_make(problem, rpc_route_service(unary->route), &ending);
     rpc_ending_set(problem, &ending, &ops[1]);
     unary_end(unary, ops, 3);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -126,29 +127,26 @@ wait_for_service(void)
     ck_assert_int_eq(code, GRPC_STATUS_OK);
 }
 
-static void
-wait_counted(bool (*is_there)(const struct rpc_server_counters *counters))
+static double
+connections_counted(const char *outcome)
 {
-    int64_t until_us = clock_steady_us() + patient_us(10 * SECOND_US);
-    struct rpc_server_counters counters;
+    char series[128];
 
-    do {
-        sched_yield();
-        rpc_server_count(server, &counters);
-    } while (!is_there(&counters) && clock_steady_us() < until_us);
-    ck_assert(is_there(&counters));
+    snprintf(series, sizeof series, "sagamesh_rpc_server_connections_total{outcome=\"%s\"}",
+             outcome);
+    return metric_shown(server_metrics, series);
 }
 
 static bool
-crowd_was_refused(const struct rpc_server_counters *counters)
+crowd_was_refused(void)
 {
-    return counters->connections_refused + counters->connections_silent >= CROWD - 2 * ROOM;
+    return connections_counted("refused") + connections_counted("silent") >= CROWD - 2 * ROOM;
 }
 
 static bool
-crowd_made_room(const struct rpc_server_counters *counters)
+crowd_made_room(void)
 {
-    return counters->connections_silent >= CROWD - 2 * ROOM;
+    return connections_counted("silent") >= CROWD - 2 * ROOM;
 }
 
 START_TEST(who_is_silent_makes_room)
@@ -157,7 +155,7 @@ START_TEST(who_is_silent_makes_room)
     crowd_make();
     limit_set(ROOM);
     crowd_connect("", 0);
-    wait_counted(crowd_made_room);
+    AWAIT(crowd_made_room(), 10);
     ck_assert_int_eq(call_once(), GRPC_STATUS_OK); /* who is in is served */
     wait_for_service();                            /* and who comes now, too */
     crowd_leave();
@@ -171,7 +169,7 @@ START_TEST(a_crowd_that_speaks_is_refused_and_forgotten)
     crowd_make();
     limit_set(ROOM);
     crowd_connect(hello, HELLO_BYTES);
-    wait_counted(crowd_was_refused);
+    AWAIT(crowd_was_refused(), 10);
     ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
     ck_assert_int_ne(rpc_server_probe(server, 10000), ERR_UNREACHABLE); /* full is not deaf */
     crowd_leave();
@@ -186,7 +184,7 @@ START_TEST(without_any_descriptor_the_server_goes_on)
     crowd_make();
     limit_set(0);
     crowd_connect(hello, HELLO_BYTES);
-    wait_counted(crowd_was_refused);
+    AWAIT(crowd_was_refused(), 10);
     ck_assert_int_eq(call_once(), GRPC_STATUS_OK);
     limit_restore();
     crowd_leave();

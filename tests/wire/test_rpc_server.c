@@ -128,6 +128,7 @@ START_TEST(a_call_beyond_the_limit_is_told_busy)
     ck_assert_int_eq(answer.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
     ck_assert_str_eq(answer.info.reason, "BUSY");
     ck_assert(answer.info.nothing_done);
+    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_busy_total") == 1);
     unary("grpc.health.v1.Health/Check", NULL, 0, &answer);
     ck_assert_int_eq(answer.code, GRPC_STATUS_OK); /* busy is not ill */
     pthread_mutex_unlock(&gate);
@@ -144,7 +145,6 @@ START_TEST(a_client_that_gives_up_leaves_nothing_behind)
 {
     struct client_call *call;
     struct answer answer;
-    struct rpc_server_counters counters;
 
     pthread_mutex_lock(&gate);
     call = restock_start("apple", 1, 50, NULL);
@@ -159,9 +159,41 @@ START_TEST(a_client_that_gives_up_leaves_nothing_behind)
     pthread_mutex_unlock(&gate);
     unary_await(restock_start("apple", 1, 10000, NULL), &answer);
     ck_assert_int_eq(answer.code, GRPC_STATUS_OK);
-    rpc_server_count(server, &counters);
-    ck_assert_uint_eq(counters.calls, 3);
-    ck_assert_uint_eq(counters.busy, 0);
+    ck_assert(calls_counted(STORAGE "Restock", "OK") == 3);
+    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_busy_total") == 0);
+}
+END_TEST
+
+/* A call that is held for a while, and what is shown meanwhile. */
+START_TEST(a_call_is_counted_by_its_answer_and_how_long_it_took)
+{
+    static const char sum[] =
+        "rpc_server_call_duration_seconds_sum{method=\"" STORAGE "Restock\",code=\"OK\"}";
+    static const char in_flight[] = "sagamesh_rpc_server_calls_in_flight";
+    int64_t from_us = clock_steady_us(), held_us;
+    struct client_call *call;
+    struct answer answer;
+
+    pthread_mutex_lock(&gate);
+    call = restock_start("apple", 1, 20000, NULL);
+    wait_submitted(1);
+    held_us = clock_steady_us();
+    ck_assert(calls_counted(STORAGE "Restock", "OK") == 0);
+    ck_assert(metric_shown(server_metrics, sum) == 0);
+    ck_assert(metric_shown(server_metrics, in_flight) == 1);
+    held_us = clock_steady_us() - held_us;
+    pthread_mutex_unlock(&gate);
+    unary_await(call, &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_OK);
+    ck_assert(calls_counted(STORAGE "Restock", "OK") == 1);
+    ck_assert(metric_shown(server_metrics, sum) * SECOND_US >= (double)held_us);
+    ck_assert(metric_shown(server_metrics, sum) * SECOND_US <=
+              (double)(clock_steady_us() - from_us));
+    AWAIT(metric_shown(server_metrics, in_flight) == 0, 10);
+    unary(STORAGE "Steal", NULL, 0, &answer);
+    ck_assert(calls_counted("_OTHER", "UNIMPLEMENTED") == 1);
+    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_connections_total{outcome="
+                                           "\"accepted\"}") == 1);
 }
 END_TEST
 
@@ -234,6 +266,7 @@ main(void)
     tcase_add_test(cases, a_message_over_the_limit_is_refused_and_the_next_is_served);
     tcase_add_test(cases, a_call_beyond_the_limit_is_told_busy);
     tcase_add_test(cases, a_client_that_gives_up_leaves_nothing_behind);
+    tcase_add_test(cases, a_call_is_counted_by_its_answer_and_how_long_it_took);
     tcase_add_test(cases, a_taken_port_is_an_error);
     if (check_forks()) {
         tcase_add_loop_test_raise_signal(tables, a_wrong_table_ends_the_program, SIGABRT, 0,

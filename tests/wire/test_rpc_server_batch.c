@@ -107,6 +107,14 @@ START_TEST(each_item_has_its_own_answer_in_order)
         sagamesh__storage__v1__restock_response__free_unpacked(restocked, NULL);
     }
     sagamesh__batch__v1__call_response__free_unpacked(response, NULL);
+    ck_assert(calls_counted(RESTOCK, "OK") == 4);
+    ck_assert(calls_counted(RESTOCK, "FAILED_PRECONDITION") == 1);
+    ck_assert(calls_counted(RESTOCK, "INVALID_ARGUMENT") == 3);
+    ck_assert(calls_counted(RESTOCK, "DEADLINE_EXCEEDED") == 1);
+    ck_assert(calls_counted("_OTHER", "UNIMPLEMENTED") == 2);
+    ck_assert(calls_counted(ENVELOPE, "UNIMPLEMENTED") == 1);
+    ck_assert(calls_counted(ENVELOPE, "OK") == 1);
+    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_items_total") == COUNT);
 }
 END_TEST
 

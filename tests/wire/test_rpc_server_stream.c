@@ -316,7 +316,6 @@ END_TEST
 
 START_TEST(stopping_does_not_wait_for_ever)
 {
-    struct rpc_server_counters counters;
     struct client_call *call;
     struct answer answer;
     int64_t from_us = clock_steady_us();
@@ -327,9 +326,6 @@ START_TEST(stopping_does_not_wait_for_ever)
     wait_submitted(1);
     rpc_server_stop(server, 100);
     ck_assert_int_lt(clock_steady_us() - from_us, 5 * SECOND_US);
-    rpc_server_count(server, &counters); /* as a program does that ends */
-    ck_assert_uint_eq(counters.calls, 1);
-    ck_assert_uint_gt(counters.connections, 0);
     unary_await(call, &answer);
     ck_assert_int_ne(answer.code, GRPC_STATUS_OK);
     pthread_mutex_unlock(&gate); /* it is decided after all, and nobody hears of it */

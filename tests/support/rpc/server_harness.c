@@ -138,6 +138,7 @@ stub_submit(void *owner, struct call *call)
 /* ---- the client ---- */
 
 struct rpc_server *server;
+struct metrics *server_metrics;
 
 static grpc_channel *channel;
 
@@ -459,6 +460,9 @@ set_up(void)
         .listen = "127.0.0.1:0", .calls_max = CALLS_MAX, .services = services, .service_count = 1
     };
 
+    server_metrics = options.metrics = metrics_new("test");
+    server_metrics = options.metrics = metrics_new("test");
+
     log_open("test", LOG_ERROR);
     grpc_init();
     arena = arena_new();
@@ -467,6 +471,18 @@ set_up(void)
     pthread_create(&decider, NULL, decide, NULL);
     ck_assert_int_eq(rpc_server_open(&options, &server), ERR_OK);
     client_open();
+}
+
+double
+calls_counted(const char *method, const char *code)
+{
+    char series[256];
+    double count;
+
+    snprintf(series, sizeof series,
+             "rpc_server_call_duration_seconds_count{method=\"%s\",code=\"%s\"}", method, code);
+    count = metric_shown(server_metrics, series);
+    return count == METRIC_NOT_SHOWN ? 0 : count;
 }
 
 void
@@ -494,6 +510,7 @@ take_down(void)
     client_close();
     if (server != NULL)
         server_end();
+    server_metrics = metrics_free(server_metrics);
     queue_free(queue);
     arena_free(arena);
     grpc_shutdown();

@@ -11,6 +11,7 @@
 #include "mesh/rpc/server.h"
 #include "mesh/rpc/status.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 
 #include <assert.h>
 #include <grpc/byte_buffer.h>
@@ -48,6 +49,7 @@ void stub_submit(void *owner, struct call *call);
 /* ---- the client ---- */
 
 extern struct rpc_server *server;
+extern struct metrics *server_metrics; /* of the server */
 extern struct arena *arena;
 
 struct answer {
@@ -98,6 +100,11 @@ void stream_await(struct client_call *call, struct answer *ret_answer);
 
 void stream_cancel(struct client_call *call);
 void wait_submitted(int count);
+
+/* ---- what the server counts ---- */
+
+/* Calls of a method that were answered so: "sagamesh.storage.v1.StorageService/Restock", "OK". */
+double calls_counted(const char *method, const char *code);
 
 /* ---- set up, take down ---- */
 
