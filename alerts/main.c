@@ -1,9 +1,11 @@
 /* alerts-svc -- Orders and payments that disagree are raised as alerts, and so is news that stays away.
  *
  *   alert_store.c  the rows that a shard writes beside its journal
+ *   notify.c       who is told of alerts
  *   schema.sql     what must hold always
  */
 #include "alerts/alert_store.h"
+#include "alerts/notify.h"
 #include "mesh/audit.h"
 #include "mesh/service.h"
 
@@ -13,6 +15,7 @@ enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
 struct parts {
     const char *group, *sources, *notify_config;
     int64_t grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
+    struct notify *notify;
 };
 
 /* clang-format off */
@@ -36,14 +39,31 @@ static const struct partitions partitions[] = {
     { 0 },
 };
 
-/* Both have the order's number, or the source's name, as their key. */
+/* Both have the order's number, or the silent relay's name, as their key. */
 static const struct relay_route routes[] = {
     { "alert", "alerts.order_payment_inconsistency.v1", "orderNo" },
-    { "relay_silent", "alerts.relay_silent.v1", "source" },
+    { "relay_silent", "alerts.relay_silent.v1", "relay" },
     { 0 },
 };
 
 static const struct pg_statement check = AUDIT_STATEMENT("alert_check", "alert_check()");
+
+static enum error
+start(void *owner, struct service *service)
+{
+    struct parts *parts = owner;
+
+    (void)service;
+    return notify_open(parts->notify_config, &parts->notify);
+}
+
+static void
+stop(void *owner)
+{
+    struct parts *parts = owner;
+
+    parts->notify = notify_free(parts->notify);
+}
 
 int
 main(int argc, char **argv)
@@ -60,6 +80,8 @@ main(int argc, char **argv)
         .partitions = partitions,
         .check = &check,
         .routes = routes,
+        .start = start,
+        .stop = stop,
     };
 
     return service_main(argc, argv, &spec);

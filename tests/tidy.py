@@ -10,7 +10,7 @@ What is not so today is in tests/tidy.list. The list only shrinks: --write takes
 """
 import collections, pathlib, re, subprocess, sys
 
-ORDER = '''mesh/base mesh/observe mesh/store mesh/pb mesh/http mesh/rpc mesh/kafka mesh saga/engine saga
+ORDER = '''mesh/base mesh/ask mesh/observe mesh/store mesh/pb mesh/http mesh/rpc mesh/kafka mesh saga/engine saga
     account-svc/ledger account-svc/chart account-svc/payment account-svc/provider account-svc/edge account-svc
     order-svc storage-svc bff/token bff sagactl sandbox/broker sandbox/provider'''.split()
 LIST = pathlib.Path('tests/tidy.list')

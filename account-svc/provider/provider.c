@@ -1,10 +1,10 @@
 #include "account-svc/provider/provider.h"
 #include "account-svc/provider/provider_webhook.h"
+#include "mesh/ask/ask.h"
+#include "mesh/base/file.h"
 #include "mesh/base/log.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,46 +85,6 @@ provider_source_check(const struct provider *provider, const struct provider_web
 
 /* ---- the configuration ---- */
 
-/* The whole host counts: 127.0.0.1.example is somebody else, and so is what follows a user's name. */
-bool
-provider_url_is_loopback(const char *url)
-{
-    const char *host = strstr(url, "://");
-    struct in_addr address;
-    char text[64];
-    size_t bytes;
-
-    if (host == NULL)
-        return false;
-    host += 3;
-    if (strncmp(host, "[::1]", 5) == 0)
-        return host[5] == '\0' || strchr(":/?#", host[5]) != NULL;
-    bytes = strcspn(host, ":/?#");
-    if (bytes >= sizeof text || memchr(host, '@', strcspn(host, "/?#")) != NULL)
-        return false;
-    memcpy(text, host, bytes);
-    text[bytes] = '\0';
-    return strcmp(text, "localhost") == 0 ||
-           (inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
-}
-
-/* A small file as text in arena, without the white space at its end; NULL when it cannot be read. */
-static char *
-file_read(const char *path, size_t bytes_max, struct arena *arena)
-{
-    FILE *file = fopen(path, "re");
-    char *text = arena_take(arena, bytes_max + 2);
-    size_t bytes = file == NULL ? 0 : fread(text, 1, bytes_max + 1, file);
-    bool is_read = file != NULL && ferror(file) == 0 && bytes <= bytes_max;
-
-    if (file != NULL)
-        fclose(file);
-    while (bytes > 0 && isspace((unsigned char)text[bytes - 1]))
-        bytes--;
-    text[bytes] = '\0';
-    return is_read && strlen(text) == bytes ? text : NULL;
-}
-
 /* Where the configuration is, and what is being read of it. */
 struct config {
     const char *path;
@@ -156,28 +116,7 @@ config_text(const struct config *config, const char *key, char *at, size_t size)
 static char *
 config_file(const struct config *config, const char *file)
 {
-    const char *slash = strrchr(config->path, '/');
-
-    if (file[0] != '/' && slash != NULL)
-        file =
-            arena_print(config->arena, "%.*s/%s", (int)(slash - config->path), config->path, file);
-    return file_read(file, SECRET_FILE_BYTES_MAX, config->arena);
-}
-
-/* A file that was emptied by accident must not pass as a key: every request would be refused, or signed
- * with nothing. */
-static const char *
-why_no_secret(const char *text, size_t bytes_max)
-{
-    if (text == NULL || strlen(text) > bytes_max)
-        return "cannot be read, or is too long";
-    if (text[0] == '\0')
-        return "is empty";
-    for (; *text != '\0'; text++) {
-        if (!isgraph((unsigned char)*text))
-            return "must be one line, without spaces";
-    }
-    return NULL;
+    return file_read_beside(config->path, file, SECRET_FILE_BYTES_MAX, config->arena);
 }
 
 static enum error
@@ -191,7 +130,7 @@ config_key(const struct config *config, struct provider *provider)
                    ? ERR_OK
                    : config_wrong(config, "api_key_file", "must be a text");
     text = config_file(config, file);
-    why = why_no_secret(text, sizeof provider->api_key - 1);
+    why = file_why_no_secret(text, sizeof provider->api_key - 1);
     if (why != NULL)
         return config_wrong(config, "api_key_file", why);
     snprintf(provider->api_key, sizeof provider->api_key, "%s", text);
@@ -209,8 +148,8 @@ config_secrets(const struct config *config, struct provider *provider)
     for (size_t i = 0; i < json_array_size(files); i++) {
         const char *file = json_string_value(json_array_get(files, i));
         const char *text = file == NULL ? NULL : config_file(config, file);
-        struct provider_secret *secret = &provider->secrets[provider->secret_count];
-        const char *why = why_no_secret(text, SECRET_FILE_BYTES_MAX);
+        struct signature_key *secret = &provider->secrets[provider->secret_count];
+        const char *why = file_why_no_secret(text, SECRET_FILE_BYTES_MAX);
 
         if (provider->secret_count == PROVIDER_SECRETS_MAX)
             return config_wrong(config, "secret_files", "are too many");
@@ -219,7 +158,7 @@ config_secrets(const struct config *config, struct provider *provider)
         if (provider->adapter == &provider_paypay && strlen(text) < sizeof secret->bytes) {
             secret->count = strlen(text);
             memcpy(secret->bytes, text, secret->count);
-        } else if (!webhook_secret_read(text, secret)) {
+        } else if (!signature_key_read(text, secret)) {
             return config_wrong(config, "secret_files", "must hold 'whsec_' and base64");
         }
         provider->secret_count++;
@@ -251,6 +190,7 @@ static enum error
 config_provider(const struct config *config, struct provider *provider)
 {
     const json_t *rate = json_object_get(config->object, "requests_per_second");
+    const char *why;
     char adapter[32];
 
     if (strlen(config->name) < 1 || strlen(config->name) > PROVIDER_NAME_BYTES_MAX ||
@@ -274,15 +214,9 @@ config_provider(const struct config *config, struct provider *provider)
         config_sources(config, "webhook_addresses", &provider->webhook_addresses) != ERR_OK ||
         config_sources(config, "trusted_proxies", &provider->trusted_proxies) != ERR_OK)
         return ERR_BAD_REQUEST;
-    if (strncmp(provider->base_url, "http://", 7) != 0 &&
-        strncmp(provider->base_url, "https://", 8) != 0)
-        return config_wrong(config, "base_url", "must begin with http:// or https://");
     /* What goes there is the key to all payments, what comes back is believed. */
-    if (strncmp(provider->base_url, "http://", 7) == 0 &&
-        !provider_url_is_loopback(provider->base_url))
-        return config_wrong(config, "base_url",
-                            "must begin with https:// unless it is on this machine");
-    return ERR_OK;
+    why = ask_why_not_safe(provider->base_url);
+    return why == NULL ? ERR_OK : config_wrong(config, "base_url", why);
 }
 
 static enum error

@@ -25,22 +25,17 @@
 
 #include "account-svc/payment/payment.h"
 #include "account-svc/provider/provider_source.h"
+#include "mesh/ask/signature.h"
 #include "mesh/base/json_pick.h"
 
 enum {
     PROVIDER_SECRETS_MAX = 8,
-    PROVIDER_SECRET_BYTES_MAX = 256,
     PROVIDER_HEADERS_MAX = 8,
     PROVIDER_ANSWER_BYTES_MAX = 256 << 10,
     PROVIDER_WORDS_BYTES_MAX = 150,
 };
 
 struct provider_adapter;
-
-struct provider_secret {
-    uint8_t bytes[PROVIDER_SECRET_BYTES_MAX];
-    size_t count;
-};
 
 struct provider {
     char name[PROVIDER_NAME_BYTES_MAX + 1];
@@ -49,7 +44,7 @@ struct provider {
     char webhook_url[512];
     char api_key[256];
     char merchant_id[64];
-    struct provider_secret secrets[PROVIDER_SECRETS_MAX];
+    struct signature_key secrets[PROVIDER_SECRETS_MAX];
     size_t secret_count;
     int64_t requests_per_second;
     struct source_list webhook_addresses, trusted_proxies;
@@ -64,9 +59,6 @@ struct provider_set {
 enum error provider_set_open(const char *path, struct provider_set **ret_set);
 struct provider_set *provider_set_free(struct provider_set *set);
 const struct provider *provider_find(const struct provider_set *set, const char *name);
-
-/* Is the host of an http or https URL this machine: localhost, 127.0.0.0/8 or [::1]? */
-bool provider_url_is_loopback(const char *url);
 
 /* ---- requests ---- */
 

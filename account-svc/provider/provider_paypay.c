@@ -43,7 +43,7 @@ body_hash(const struct paypay_content *content, struct arena *arena)
 }
 
 const char *
-paypay_sign(const char *api_key, const struct provider_secret *secret,
+paypay_sign(const char *api_key, const struct signature_key *secret,
             const struct paypay_content *content, struct arena *arena)
 {
     const char *hash = body_hash(content, arena);
@@ -94,14 +94,14 @@ static void
 request_fill(struct provider_request *request, const struct provider *provider, const char *method,
              const char *path, const char *body, int64_t now_us, struct arena *arena)
 {
-    static const struct provider_secret no_secret;
+    static const struct signature_key no_secret;
     struct paypay_content content = { .method = method,
                                       .path = path_of(provider, path, arena),
                                       .content_type = body == NULL ? NULL : CONTENT_TYPE,
                                       .body = body,
                                       .nonce = nonce_new(arena),
                                       .epoch_seconds = now_us / SECOND_US };
-    const struct provider_secret *secret =
+    const struct signature_key *secret =
         provider->secret_count == 0 ? &no_secret : &provider->secrets[0];
 
     request->method = method;

@@ -13,7 +13,7 @@ struct paypay_content {
 };
 
 /* The value of the Authorization header, in arena: "hmac OPA-Auth:key:mac:nonce:epoch:hash". */
-const char *paypay_sign(const char *api_key, const struct provider_secret *secret,
+const char *paypay_sign(const char *api_key, const struct signature_key *secret,
                         const struct paypay_content *content, struct arena *arena);
 
 #endif

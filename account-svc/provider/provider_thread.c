@@ -1,9 +1,8 @@
 #include "account-svc/provider/provider_thread.h"
 #include "account-svc/provider/provider_lane.h"
+#include "mesh/ask/ask.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
-
-#include <curl/curl.h>
 
 #include <assert.h>
 #include <pthread.h>
@@ -33,11 +32,7 @@ struct job {
     struct payment payment; /* a copy; its texts are in the arena */
     enum task_kind kind;    /* TASK_NONE: there was nothing to do after all */
     int32_t lease;
-    CURL *easy;
-    struct curl_slist *headers;
-    char *body; /* of the answer; the job's to free */
-    size_t body_bytes;
-    bool is_too_long; /* the answer: it was not read to its end */
+    struct ask ask;
     int64_t asked_us;
     struct learn_task learn; /* what it brought */
     bool is_unlearned;       /* the store did not take it */
@@ -65,12 +60,7 @@ job_free(struct job *job)
     struct lane *lane = job->lane;
     enum errand errand = job->errand;
 
-    if (job->easy != NULL) {
-        curl_multi_remove_handle(job->thread->multi, job->easy);
-        curl_easy_cleanup(job->easy);
-    }
-    curl_slist_free_all(job->headers);
-    free(job->body);
+    ask_end(&job->ask, job->thread->multi);
     arena_free(job->arena);
     memset(job, 0, sizeof *job);
     lane_leave(lane, errand);
@@ -166,79 +156,32 @@ job_lease(struct job *job)
 
 /* ---- requests ---- */
 
-static size_t
-take_body(char *data, size_t size, size_t count, void *context)
-{
-    struct job *job = context;
-    size_t bytes = size * count;
-
-    if (job->body_bytes + bytes > PROVIDER_ANSWER_BYTES_MAX)
-        job->is_too_long = true;
-    if (job->is_too_long)
-        return 0; /* ends the request: an unknown outcome */
-    job->body = memory_grow(job->body, job->body_bytes + bytes + 1);
-    memcpy(job->body + job->body_bytes, data, bytes);
-    job->body_bytes += bytes;
-    return bytes;
-}
-
-static void
-job_set_options(struct job *job, const struct provider_request *request)
-{
-    CURL *easy = job->easy;
-
-    curl_easy_setopt(easy, CURLOPT_URL, request->url);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    if (request->body != NULL)
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* or newer */
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)PROVIDER_CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)PROVIDER_REQUEST_MS);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "sagamesh");
-    /* A name server that does not answer holds a thread of curl's for half a minute: it is not waited for, since
-     * this thread has other providers. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    /* What comes from the environment (http_proxy) is for the world, not for this machine. */
-    if (provider_url_is_loopback(request->url))
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
-}
-
+/* The task is leased, so whatever comes of this, nobody else asks meanwhile. The adapter's texts live in the job's
+ * arena, and so until the request has ended. */
 static void
 job_ask(struct job *job)
 {
     struct provider_request request;
+    struct ask_request ask = { .connect_ms = PROVIDER_CONNECT_MS,
+                               .answer_ms = PROVIDER_REQUEST_MS,
+                               .answer_bytes_max = PROVIDER_ANSWER_BYTES_MAX };
 
     provider_ask(job->lane->provider, job->kind, &job->payment, clock_now_us(), job->arena,
                  &request);
-    for (size_t i = 0; i < request.header_count; i++)
-        job->headers = curl_slist_append(job->headers, request.headers[i]);
-    job->headers = curl_slist_append(job->headers, "Expect:");
-    job->easy = curl_easy_init();
-    if (job->easy == NULL)
-        abort();
-    job_set_options(job, &request);
+    ask.method = request.method;
+    ask.url = request.url;
+    ask.headers = request.headers;
+    ask.header_count = request.header_count;
+    ask.body = request.body;
+    ask_begin(&job->ask, &ask, job);
     job->state = JOB_ASKING;
     job->asked_us = clock_steady_us();
-    curl_multi_add_handle(job->thread->multi, job->easy);
-}
-
-/* Seconds that a stranger sent, without overflow. */
-static int64_t
-retry_after_us(curl_off_t seconds)
-{
-    return seconds > 86400 ? 86400 * SECOND_US : (int64_t)seconds * SECOND_US;
+    curl_multi_add_handle(job->thread->multi, job->ask.easy);
 }
 
 /* What came of it, in the provider's own words; what it refused, and what it left unsaid, stands out. */
 static void
-job_log(const struct job *job, const struct learn_task *learn, CURLcode code, long status,
+job_log(const struct job *job, const struct learn_task *learn, CURLcode code, int status,
         int64_t now_us)
 {
     const struct observation *observation = &learn->observation;
@@ -251,12 +194,11 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, lo
         because = observation->unreadable;
     else if (observation->words != NULL)
         because = observation->words;
-    log_at(
-        is_well ? LOG_INFO : LOG_WARN,
-        "payment=%s provider=%s task=%s status=%ld outcome=%s code=\"%s\" ms=%lld because=\"%s\"",
-        uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
-        outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
-        (long long)(now_us - job->asked_us) / 1000, because);
+    log_at(is_well ? LOG_INFO : LOG_WARN,
+           "payment=%s provider=%s task=%s status=%d outcome=%s code=\"%s\" ms=%lld because=\"%s\"",
+           uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
+           outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
+           (long long)(now_us - job->asked_us) / 1000, because);
 }
 
 static void
@@ -274,27 +216,22 @@ static void
 job_learn(struct job *job, CURLcode code)
 {
     struct learn_task *learn = &job->learn;
-    struct provider_answer answer = { .body = job->body == NULL ? "" : job->body,
-                                      .body_bytes = job->body_bytes };
+    struct provider_answer answer = { .status = ask_status(&job->ask, code),
+                                      .body = job->ask.body == NULL ? "" : job->ask.body,
+                                      .body_bytes = job->ask.body_bytes };
     int64_t now_us = clock_steady_us();
-    curl_off_t retry_after_seconds = 0;
-    long status = 0;
 
     *learn = (struct learn_task){ .op.id = uuid_v7(clock_now_us()),
                                   .payment_id = job->payment_id,
                                   .owner = job,
                                   .lease = job->lease };
     if (code == CURLE_OK)
-        curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(job->easy, CURLINFO_RETRY_AFTER, &retry_after_seconds);
-    answer.status = (int)status;
-    if (code == CURLE_OK)
         learn->outcome = job->lane->provider->adapter->read(&job->payment, job->kind, &answer,
                                                             job->arena, &learn->observation);
-    else if (job->is_too_long)
+    else if (job->ask.is_too_long)
         learn->observation.unreadable = "it has more than 256 KiB";
-    lane_answered(job->lane, job->errand, (int)status, retry_after_us(retry_after_seconds), now_us);
-    job_log(job, learn, code, status, now_us);
+    lane_answered(job->lane, job->errand, answer.status, ask_retry_after_us(&job->ask), now_us);
+    job_log(job, learn, code, answer.status, now_us);
     job_submit_learn(job);
 }
 

@@ -15,11 +15,8 @@
 enum { WEBHOOK_TOLERANCE_SECONDS = 300, WEBHOOK_SIGNATURES_MAX = 32 };
 
 /* *ret_id is the webhook-id, in the headers. */
-enum error webhook_verify(const struct provider_secret *secrets, size_t secret_count,
+enum error webhook_verify(const struct signature_key *secrets, size_t secret_count,
                           const struct provider_webhook *webhook, int64_t now_us,
                           struct problem *problem, const char **ret_id);
-
-/* "whsec_" and base64, or base64 alone, to the key's bytes. False: not that, or not 16 to 256 bytes. */
-bool webhook_secret_read(const char *text, struct provider_secret *ret_secret);
 
 #endif

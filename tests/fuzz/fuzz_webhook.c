@@ -78,7 +78,7 @@ split_webhook(const char *text, size_t size, struct arena *arena, struct provide
 }
 
 static void
-sign_webhook(const struct provider_secret *secret, const uint8_t *body, size_t size,
+sign_webhook(const struct signature_key *secret, const uint8_t *body, size_t size,
              struct arena *arena, struct provider_webhook *webhook)
 {
     static const char head[] = "msg_1.1614265330.";
@@ -177,7 +177,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena = arena_new();
     choice = *data++;
     size--;
-    assert(webhook_secret_read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &provider.secrets[0]));
+    assert(signature_key_read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &provider.secrets[0]));
     pick(data, size);
     switch (choice % 4) {
     case 0:

@@ -30,7 +30,7 @@ set_up(void)
     set.providers[0].adapter = &provider_paypay;
     snprintf(set.providers[1].name, sizeof set.providers[1].name, "shop");
     set.providers[1].adapter = &provider_sandbox;
-    ck_assert(webhook_secret_read(SECRET, &set.providers[1].secrets[0]));
+    ck_assert(signature_key_read(SECRET, &set.providers[1].secrets[0]));
     set.providers[1].secret_count = 1;
     payment_edge_init(&edge, &set);
 }
