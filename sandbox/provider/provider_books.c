@@ -484,6 +484,16 @@ notices_write(struct books *books, struct payment *payment, enum payment_status 
 }
 
 void
+payment_tell(struct books *books, struct payment *payment, int64_t now_us)
+{
+    const struct change *last = &payment->changes[payment->change_count - 1];
+
+    assert(payment->is_made);
+    notices_write(books, payment, last->status, last->at_us, now_us - last->at_us);
+    payment_changed(books, payment);
+}
+
+void
 notice_answered(struct books *books, struct payment *payment, size_t index, int http_status,
                 int64_t now_us)
 {

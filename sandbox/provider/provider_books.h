@@ -155,6 +155,9 @@ void payment_turn(struct books *books, struct payment *payment, int64_t now_us);
 /* When time does the next thing to it, sending included; NEVER_US. */
 int64_t payment_due_us(const struct payment *payment);
 
+/* How it stands is said once more, by a webhook of its own. */
+void payment_tell(struct books *books, struct payment *payment, int64_t now_us);
+
 /* A sent notice was answered with this status (0: not at all). */
 void notice_answered(struct books *books, struct payment *payment, size_t index, int http_status,
                      int64_t now_us);

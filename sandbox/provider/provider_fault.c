@@ -33,6 +33,7 @@ static const struct fault_row rows[FAULT_COUNT] = {
     [FAULT_DECLINES]           = { "declines",           0,     -1,   true,   "paying fails" },
     [FAULT_REFUSES]            = { "refuses",            0,     -1,   false,  "a payment is not made: 400" },
     [FAULT_CANCEL_500]         = { "cancel-500",         0,      2,   true,   "cancels are answered 500, nothing is done" },
+    [FAULT_REFUND_500]         = { "refund-500",         0,      2,   true,   "refunds are answered 500, nothing is done" },
 };
 /* clang-format on */
 
@@ -74,6 +75,13 @@ faults_add(struct faults *faults, const char *text, int64_t times)
         return true;
     }
     return false;
+}
+
+const char *
+fault_name(enum fault fault)
+{
+    assert(fault < FAULT_COUNT);
+    return rows[fault].name;
 }
 
 char *

@@ -27,6 +27,7 @@ enum fault {
     FAULT_DECLINES,
     FAULT_REFUSES,
     FAULT_CANCEL_500,
+    FAULT_REFUND_500,
     FAULT_COUNT
 };
 
@@ -42,6 +43,8 @@ struct faults {
 
 /* Adds the fault that text names. times of -1 leaves the row's or the text's own. False: no such. */
 bool faults_add(struct faults *faults, const char *text, int64_t times);
+
+const char *fault_name(enum fault fault); /* "late" */
 
 /* "late:1500*-1"; returns text. */
 char *fault_print(enum fault fault, const struct fault_setting *setting,

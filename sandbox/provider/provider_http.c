@@ -174,6 +174,20 @@ answer_lose(struct desk *desk, struct call *call, struct payment *payment)
     call->answer_us = call->now_us + payment->faults.of[FAULT_TIMEOUT_AFTER].value_ms * 1000;
 }
 
+/* True: it is one of the calls that this fault answers with 500. */
+static bool
+is_struck(struct desk *desk, struct call *call, struct payment *payment, enum fault fault)
+{
+    struct problem problem = { 0 };
+
+    if (!fault_use(&payment->faults, fault))
+        return false;
+    payment_changed(desk->books, payment);
+    problem_set(&problem, ERR_INTERNAL, NULL, "this is what was asked for: %s", fault_name(fault));
+    call_refuse(desk, call, &problem, NULL);
+    return true;
+}
+
 /* The payment that the path names, with what time has done to it. NULL: refused. */
 static struct payment *
 payment_asked(struct desk *desk, struct call *call)
@@ -263,12 +277,8 @@ cancel_act(struct desk *desk, struct call *call)
 
     if (payment == NULL)
         return;
-    if (fault_use(&payment->faults, FAULT_CANCEL_500)) {
-        payment_changed(desk->books, payment);
-        problem_set(&problem, ERR_INTERNAL, NULL, "this is what was asked for: cancel-500");
-        call_refuse(desk, call, &problem, NULL);
+    if (is_struck(desk, call, payment, FAULT_CANCEL_500))
         return;
-    }
     if (payment_do(desk->books, payment, PAYMENT_CANCEL, call->now_us, &problem) == ERR_OK)
         call_payment(desk, call, 200, payment);
     else
@@ -306,7 +316,8 @@ refund_act(struct desk *desk, struct call *call)
     if (!id_read(body, &problem, &id) ||
         !int_read(body, "amount", 1, AMOUNT_MINOR_MAX, &problem, &amount_minor)) {
         call_refuse(desk, call, &problem, NULL);
-    } else if ((payment = payment_asked(desk, call)) != NULL) {
+    } else if ((payment = payment_asked(desk, call)) != NULL &&
+               !is_struck(desk, call, payment, FAULT_REFUND_500)) {
         if (payment_refund(desk->books, payment, id, amount_minor, call->now_us, &problem,
                            &index) == ERR_OK)
             refund_answer(desk, call, payment, index);
@@ -373,11 +384,32 @@ payer_act(struct desk *desk, struct call *call)
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
+/* "tell" is what a provider does whose outage is over: it says how the payment stands. *ret_told: NULL where
+ * that is not asked for. */
+static bool
+tell_read(struct desk *desk, const json_t *body, const char *id, struct problem *problem,
+          struct payment **ret_told)
+{
+    const json_t *tell = json_object_get(body, "tell");
+
+    *ret_told = NULL;
+    if (tell == NULL)
+        return true;
+    if (!json_is_true(tell))
+        return problem_set(problem, ERR_BAD_REQUEST, "tell", "must be true") == ERR_OK;
+    *ret_told = books_find(desk->books, id);
+    if (*ret_told != NULL && (*ret_told)->is_made)
+        return true;
+    return problem_set(problem, ERR_BAD_REQUEST, "payment", "must be made, to tell of it") ==
+           ERR_OK;
+}
+
+/* They take the place of those that are there: without any all is well again. */
 static enum error
-faults_set(struct desk *desk, const json_t *body, struct problem *problem)
+faults_set(struct desk *desk, const json_t *body, int64_t now_us, struct problem *problem)
 {
     const char *id = "";
-    struct payment *payment;
+    struct payment *payment, *told;
     struct faults faults = { 0 };
     int64_t times = -1;
     bool is_all;
@@ -388,7 +420,8 @@ faults_set(struct desk *desk, const json_t *body, struct problem *problem)
     is_all = strcmp(id, "*") == 0;
     if (!is_all && !payment_id_is_valid(id))
         return problem_set(problem, ERR_BAD_REQUEST, "payment", "must be an id, or *");
-    if (!faults_read(json_object_get(body, "faults"), is_all ? -1 : times, &faults, problem))
+    if (!faults_read(json_object_get(body, "faults"), is_all ? -1 : times, &faults, problem) ||
+        !tell_read(desk, body, id, problem, &told))
         return problem->error;
     if (is_all) {
         desk->books->next_faults = faults;
@@ -399,8 +432,12 @@ faults_set(struct desk *desk, const json_t *body, struct problem *problem)
     payment = books_meet(desk->books, id);
     if (payment == NULL)
         return problem_set(problem, ERR_BUSY, NULL, "the books are full");
+    if (told != NULL)
+        payment_turn(desk->books, payment, now_us);
     payment->faults = faults;
     payment_changed(desk->books, payment);
+    if (told != NULL)
+        payment_tell(desk->books, payment, now_us);
     return ERR_OK;
 }
 
@@ -412,7 +449,7 @@ faults_act(struct desk *desk, struct call *call)
 
     if (body == NULL)
         return;
-    if (faults_set(desk, body, &problem) != ERR_OK)
+    if (faults_set(desk, body, call->now_us, &problem) != ERR_OK)
         call_refuse(desk, call, &problem, NULL);
     else
         call->status = 204;

@@ -384,6 +384,13 @@ class Faults(ProviderTest):
         seen = [self.provider.json("POST", "/v1/payments", request)[0] for _ in range(4)]
         self.assertEqual(seen, [500, 500, 201, 200])
 
+    def test_refund_500(self):
+        payment = self.paid("refund-500*2")
+        path, refund = f"/v1/payments/{payment}/refunds", {"id": "back", "amount": 5}
+        self.assertEqual([self.provider.json("POST", path, refund)[0] for _ in range(4)],
+                         [500, 500, 200, 200])
+        self.assertEqual([one["amount"] for one in self.provider.record(payment)["refunds"]], [5])
+
     def test_slow(self):
         began = time.monotonic()
         self.provider.create(faults=["slow:500"])
@@ -421,6 +428,28 @@ class Faults(ProviderTest):
         outcomes = [self.provider.record(self.paid())["status"] for _ in range(3)]
         self.assertEqual(outcomes, ["FAILED", "FAILED", "SUCCEEDED"])
         self.assertEqual(self.provider.ask("POST", "/faults", {"payment": "*", "faults": "x"})[0], 400)
+
+    def test_they_are_taken_away_and_what_was_lost_is_told(self):
+        """An outage of the provider: it takes money, tells nobody and answers nobody."""
+        payment = self.provider.create()["id"]
+
+        def put(**body):
+            return self.provider.ask("POST", "/faults", {"payment": payment, **body})[0]
+
+        def asked():
+            return self.provider.json("GET", f"/v1/payments/{payment}")[0]
+
+        self.assertEqual(put(faults=["lost", "error-500*-1"]), 204)
+        self.provider.do(payment, "pay")
+        self.assertEqual([asked() for _ in range(3)], [500] * 3)
+        self.assertEqual(put(faults=["refund-500"], tell=True), 204)
+        self.assertEqual(asked(), 200)
+        self.heard(payment, 1)
+        self.assertEqual(self.statuses(payment), ["SUCCEEDED"])
+        self.assertEqual(put(faults=[]), 204)
+        self.assertEqual(self.provider.record(payment)["faults"], [])
+        for body in ({"tell": "yes"}, {"payment": "*", "tell": True}, {"payment": "none", "tell": True}):
+            self.assertEqual(put(faults=[], **body), 400, body)
 
 
 class Restart(unittest.TestCase):

@@ -281,6 +281,26 @@ START_TEST(a_webhook_is_sent_until_it_is_taken_or_given_up)
 }
 END_TEST
 
+/* What the change was told of gets lost; it is told later, as it was. */
+START_TEST(what_was_lost_is_told_once_more)
+{
+    struct payment *payment = create("p", "lost");
+    struct problem problem = { 0 };
+
+    ck_assert_int_eq(payment_do(books, payment, PAYMENT_PAY, NOW, &problem), ERR_OK);
+    ck_assert_uint_eq(payment->notice_count, 0);
+    payment_tell(books, payment, AT(500));
+    ck_assert_uint_eq(payment->notice_count, 0);
+    memset(&payment->faults, 0, sizeof payment->faults);
+    payment_tell(books, payment, AT(900));
+    ck_assert_uint_eq(payment->notice_count, 1);
+    ck_assert_int_eq(payment->notices[0].status, PAYMENT_SUCCEEDED);
+    ck_assert_int_eq(payment->notices[0].occurred_us, NOW);
+    ck_assert_int_eq(payment->notices[0].due_us, AT(900));
+    ck_assert_ptr_eq(books_changed(books), payment);
+}
+END_TEST
+
 START_TEST(a_fault_has_a_text)
 {
     struct faults faults = { 0 }, again = { 0 };
@@ -435,6 +455,7 @@ main(void)
     tcase_add_test(rules, autopay_comes_before_an_expiry_that_was_missed_too);
     tcase_add_test(rules, refunds_never_exceed_what_was_taken);
     tcase_add_loop_test(rules, a_webhook_is_sent_until_it_is_taken_or_given_up, 0, 3);
+    tcase_add_test(rules, what_was_lost_is_told_once_more);
     tcase_add_loop_test(rules, a_fault_has_a_text, 0, ROWS(texts));
     tcase_add_test(rules, the_seed_chooses);
     tcase_add_test(rules, many_payments_are_found_again);
