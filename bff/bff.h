@@ -26,8 +26,8 @@ struct bff {
     struct rpc_client *clients[BFF_SERVICE_COUNT];
     struct peer_health peers[BFF_SERVICE_COUNT];
     struct auth *auth;
-    struct auth_gate gate; /* of customers and operators */
-    struct metrics *metrics;
+    struct auth_gate gate;   /* of customers and operators */
+    struct metrics *metrics; /* of the process, as the next */
     struct health *health;
     struct watchers *watchers;
     struct http_server *server, *webhooks;

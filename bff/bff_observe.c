@@ -32,9 +32,7 @@ is_clock_fit(void *owner)
 void
 observe_open(struct bff *bff)
 {
-    bff->metrics = metrics_new("bff");
     metrics_read(bff->metrics, read_metrics, bff);
-    bff->health = health_new();
     health_add(bff->health,
                &(struct health_condition){
                    .name = "clock", .bad = "wrong", .holds = is_clock_fit, .owner = bff->clock });

@@ -7,7 +7,7 @@
 
 #include "bff/bff.h"
 
-/* Makes bff's metrics and health, which look at its clients and its clock: once those are open. */
+/* What the process shows of its clients and its clock: once those are open. */
 void observe_open(struct bff *bff);
 
 /* Asks every service whether it serves. Once a second. */

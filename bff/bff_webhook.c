@@ -15,7 +15,7 @@
 enum { WEBHOOK_BYTES_MAX = 256 * 1024, WEBHOOK_MS = 10000 };
 
 /* clang-format off */
-static const struct metric_row webhooks = { "_webhooks_total", METRIC_COUNTER, METRIC_NUMBER, "Webhooks of known providers by what they came to; IGNORED: of a type that says nothing about a payment.", { "provider", "outcome" } };
+static const struct metric_row webhooks = { "sagamesh_webhooks_total", METRIC_COUNTER, METRIC_NUMBER, "Webhooks of known providers by what they came to; IGNORED: of a type that says nothing about a payment.", { "provider", "outcome" } };
 /* clang-format on */
 
 static const char *

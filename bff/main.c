@@ -8,7 +8,6 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
-#include "mesh/observe/metrics.h"
 #include "mesh/program.h"
 #include "mesh/rpc/client.h"
 
@@ -133,8 +132,6 @@ close_parts(struct bff *bff, int drain_ms)
         bff->clients[i] = rpc_client_close(bff->clients[i]);
     bff->clock = clock_watch_close(bff->clock);
     bff->watchers = watchers_free(bff->watchers);
-    bff->health = health_free(bff->health);
-    bff->metrics = metrics_free(bff->metrics);
     bff->auth = auth_free(bff->auth);
 }
 
@@ -161,12 +158,14 @@ struct life {
 };
 
 static enum error
-open_all(void *owner)
+open_all(void *owner, const struct ops *ops)
 {
     struct life *life = owner;
     enum error error;
 
     raise_file_limit(&life->settings);
+    life->bff.metrics = ops->metrics;
+    life->bff.health = ops->health;
     life->bff.place_wait_ms = life->settings.place_wait_ms;
     error = open_parts(&life->bff, &life->settings);
     if (error == ERR_OK)
@@ -192,12 +191,6 @@ tick(void *owner)
 }
 
 static void
-unready(void *owner)
-{
-    health_stop(((struct life *)owner)->bff.health);
-}
-
-static void
 close_all(void *owner, int drain_ms)
 {
     close_parts(&((struct life *)owner)->bff, drain_ms);
@@ -218,7 +211,6 @@ main(int argc, char **argv)
         .open = open_all,
         .is_ready = is_ready,
         .tick = tick,
-        .unready = unready,
         .close = close_all,
     };
 

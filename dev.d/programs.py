@@ -142,12 +142,16 @@ class Program:
         self.database = None if database == "-" else database
         self.schema = None if schema == "-" else schema
         self.flags = [flag for flag in flags if flag != "-"]
-        self.port = 0
+        self.port = self.ops_port = 0
         self.process = None
 
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def ops(self):
+        return f"127.0.0.1:{self.ops_port}"
 
     @property
     def pid(self):
@@ -216,6 +220,7 @@ class Programs:
         """The port that a program had before while it is free, or the program runs; else another one."""
         for name in self.programs:
             self.programs[name].port = self._keep_port(name, name)
+            self.programs[name].ops_port = self._keep_port(f"{name}-ops", name)
         self.webhook_port = self._keep_port("webhook", "bff")
 
     def _keep_port(self, name, owner):
@@ -236,6 +241,7 @@ class Programs:
         """As they were settled: of a mesh that another process has started."""
         for name, program in self.programs.items():
             program.port = self.read_port(name)
+            program.ops_port = self.read_port(f"{name}-ops")
         self.webhook_port = self.read_port("webhook")
 
     @property
@@ -325,6 +331,7 @@ class Programs:
         words = [
             str(self.build / program.binary),
             f"--listen={program.address}",
+            f"--ops-listen={program.ops}",
             f"--ready-file={self.ready_file(name)}",
         ]
         if program.database:
@@ -458,9 +465,10 @@ class CLI(Programs):
     def status(self, record, state, address):
         """A line a program, PostgreSQL first, of which ./dev knows how it is; 3 unless all are ready."""
         lines = [("postgres", recorded(pathlib.Path(record))[0], state, address)]
-        for name in self.programs:
+        for name, program in self.programs.items():
             state = "ready" if self.is_ready(name) else "starting"
-            lines.append((name, recorded(self.pids / name)[0], state, self.address(name)))
+            where = f"{program.address}, ops http://{program.ops}"
+            lines.append((name, recorded(self.pids / name)[0], state, where))
         for name, pid, state, address in lines:
             if pid is None:
                 print(f"{name:<9} is not running")
@@ -469,8 +477,8 @@ class CLI(Programs):
         return 0 if all(pid is not None and state == "ready" for _, pid, state, _ in lines) else 3
 
     def addresses(self):
-        for name in self.programs:
-            print(f"  {name:<9} {self.address(name)}")
+        for name, program in self.programs.items():
+            print(f"  {name:<9} {program.address:<16} ops http://{program.ops}")
 
     def names(self):
         print("|".join(self.programs))

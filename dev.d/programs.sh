@@ -38,7 +38,7 @@ word_up() {
         place_demo_http
         : >"$RUN/pg/demo"
     fi
-    say "addresses (gRPC, with health and reflection; bff and provider speak HTTP, broker Kafka):"
+    say "addresses (gRPC, with health and reflection; bff and provider speak HTTP, broker Kafka; ops: /livez /readyz /metrics /info):"
     programs addresses
     printf '  %-9s 127.0.0.1:%s, user mesh, password in %s\n' postgres "$(cat "$RUN/pg/port")" \
         ".run/pg/password"

@@ -37,6 +37,7 @@ struct keeper_options {
     struct batch *batch; /* takes the ops of sweeps; or NULL: there are none */
     bool (*may_run)(void *owner);
     void *may_run_owner;
+    struct metrics *metrics; /* NULL: nobody watches */
 };
 
 struct keeper;

@@ -1,9 +1,11 @@
 /* One thread, which sleeps in sigtimedwait(): a signal is what it returns. */
 #include "mesh/program.h"
 
+#include "mesh/base/build.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/http/health.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -17,13 +19,14 @@ enum { PAUSE_MS = 100, READY_LOOK_MS = 20, TICK_MS = 1000 };
 
 /* Of the common flags. */
 struct settings {
-    const char *ready_file, *log_format;
+    const char *ops_listen, *ready_file, *log_format;
     int64_t descriptors_max, unready_ms, drain_ms;
     bool debug;
 };
 
 /* clang-format off */
 static const struct config_key common_keys[] = {
+    { "ops-listen",      CONFIG_TEXT, "127.0.0.1:0", 0, 0, "address and port for who watches over it: /livez, /readyz, /metrics, /info; port 0 picks one", offsetof(struct settings, ops_listen) },
     { "ready-file",      CONFIG_TEXT, "",   0,  0,       "file to write the port or ports into once it serves", offsetof(struct settings, ready_file) },
     { "log-format",      CONFIG_TEXT, "text", 0, 0,      "text: lines of key=value; json: each line is an object", offsetof(struct settings, log_format) },
     { "debug",           CONFIG_FLAG, NULL, 0,  0,       "log more", offsetof(struct settings, debug) },
@@ -96,7 +99,7 @@ log_start(const struct program *program, const struct settings *settings)
     }
     log_open(program->name, settings->debug ? LOG_DEBUG : LOG_INFO);
     if (is_json)
-        log_open_json(MESH_VERSION);
+        log_open_json(mesh_build.version);
 }
 
 static void
@@ -127,7 +130,7 @@ flags_read(int argc, char **argv, const struct program *program, struct settings
 
 /* Complete when it appears. */
 static void
-ready_file_write(const char *path, const int ports[PROGRAM_PORTS_MAX])
+ready_file_write(const char *path, const int ports[PROGRAM_PORTS_MAX], int ops)
 {
     char temporary[4096];
     FILE *file;
@@ -138,19 +141,21 @@ ready_file_write(const char *path, const int ports[PROGRAM_PORTS_MAX])
     file = fopen(temporary, "we");
     for (size_t i = 0; file != NULL && i < PROGRAM_PORTS_MAX && ports[i] != 0; i++)
         fprintf(file, i == 0 ? "%d" : " %d", ports[i]);
-    if (file == NULL || fputc('\n', file) == EOF || fclose(file) != 0 ||
+    if (file == NULL || fprintf(file, "\nops %d\n", ops) < 0 || fclose(file) != 0 ||
         rename(temporary, path) != 0)
         log_error("ready_file=%s because=\"cannot be written\"", path);
 }
 
 static bool
-look_ready(const struct program *program, const struct settings *settings)
+look_ready(const struct program *program, const struct settings *settings,
+           const struct ops_server *ops)
 {
     int ports[PROGRAM_PORTS_MAX] = { 0 };
 
     if (program->is_ready != NULL && !program->is_ready(program->owner, ports))
         return false;
-    ready_file_write(settings->ready_file, ports);
+    health_start(ops_parts(ops)->health);
+    ready_file_write(settings->ready_file, ports, ops_port(ops));
     return true;
 }
 
@@ -164,7 +169,7 @@ tick(const struct program *program)
 
 /* Until SIGTERM or SIGINT. */
 static void
-run(const struct program *program, const struct settings *settings)
+run(const struct program *program, const struct settings *settings, const struct ops_server *ops)
 {
     int64_t tick_due_us = 0;
     bool is_ready = false;
@@ -179,7 +184,7 @@ run(const struct program *program, const struct settings *settings)
             tick(program);
             tick_due_us = now_us + TICK_MS * 1000;
         }
-        is_ready = is_ready || look_ready(program, settings);
+        is_ready = is_ready || look_ready(program, settings, ops);
         signal_number = signal_wait(is_ready ? TICK_MS : READY_LOOK_MS);
     }
 }
@@ -187,23 +192,23 @@ run(const struct program *program, const struct settings *settings)
 /* A load balancer that asks whether the program is ready learns it before the ports close. A second SIGTERM
  * ends the wait. */
 static void
-unready(const struct program *program, const struct settings *settings)
+unready(const struct settings *settings)
 {
     int64_t until_us = clock_steady_us() + settings->unready_ms * 1000, left_us;
     int signal_number = 0;
 
     log_info("stopping=yes unready_ms=%lld drain_ms=%lld", (long long)settings->unready_ms,
              (long long)settings->drain_ms);
-    program->unready(program->owner);
     while (!is_end(signal_number) && (left_us = until_us - clock_steady_us()) > 0)
         signal_number = signal_wait(left_us / 1000 + 1);
 }
 
 static void
-stop(const struct program *program, const struct settings *settings)
+stop(const struct program *program, const struct settings *settings, const struct ops_server *ops)
 {
+    health_stop(ops_parts(ops)->health);
     if (program->unready_ms != NULL)
-        unready(program, settings);
+        unready(settings);
     else if (program->drain_ms != NULL)
         log_info("stopping=yes drain_ms=%lld", (long long)settings->drain_ms);
     else
@@ -216,6 +221,7 @@ int
 program_main(int argc, char **argv, const struct program *program)
 {
     struct settings settings = { 0 };
+    struct ops_server *ops;
     sigset_t signals;
     enum error error;
 
@@ -226,10 +232,15 @@ program_main(int argc, char **argv, const struct program *program)
     signals_fill(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    error = program->open(program->owner);
-    if (error != ERR_OK)
-        return error == ERR_STOPPING ? 0 : 1;
-    run(program, &settings);
-    stop(program, &settings);
-    return 0;
+    error = ops_open(program->name, settings.ops_listen, &ops);
+    if (error == ERR_OK) {
+        log_info("ops_port=%d", ops_port(ops));
+        error = program->open(program->owner, ops_parts(ops));
+    }
+    if (error == ERR_OK) {
+        run(program, &settings, ops);
+        stop(program, &settings, ops);
+    }
+    ops_close(ops);
+    return error == ERR_OK || error == ERR_STOPPING ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/http/health.h"
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/rpc/server.h"
 #include "mesh/service_health.h"
@@ -21,6 +22,7 @@
 struct service {
     const struct service_spec *spec;
     struct service_settings settings;
+    struct ops ops;
     struct rpc_service rpcs[2 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
     size_t rpc_count;
     /* Those of all gRPC services together. */
@@ -55,6 +57,12 @@ const char *
 service_database(const struct service *service)
 {
     return service->settings.database;
+}
+
+const struct ops *
+service_ops(const struct service *service)
+{
+    return &service->ops;
 }
 
 void
@@ -273,13 +281,15 @@ open_store(struct service *service)
                                            .application = spec->name,
                                            .statements = service->statements,
                                            .reads = service->reads,
+                                           .metrics = service->ops.metrics,
                                            .queue_max = (size_t)settings->queue_max,
                                            .batch_max = (size_t)settings->batch_max,
                                            .parked_max = (size_t)settings->parked_max };
     const struct relay_options relay = { .conninfo = settings->database,
                                          .brokers = settings->kafka,
                                          .source = spec->name,
-                                         .routes = spec->routes };
+                                         .routes = spec->routes,
+                                         .metrics = service->ops.metrics };
     const struct batch_options batch = { .service = spec->batch,
                                          .conninfo = settings->database,
                                          .partitions = spec->partitions,
@@ -287,6 +297,7 @@ open_store(struct service *service)
                                          .wrote_owner = service,
                                          .news = news,
                                          .news_owner = service,
+                                         .metrics = service->ops.metrics,
                                          .queue_max = (size_t)settings->queue_max,
                                          .batch_max = (size_t)settings->batch_max };
 
@@ -302,7 +313,8 @@ open_server(struct service *service)
     const struct rpc_server_options options = { .listen = service->settings.listen,
                                                 .calls_max = (size_t)service->settings.calls_max,
                                                 .services = service->rpcs,
-                                                .service_count = service->rpc_count };
+                                                .service_count = service->rpc_count,
+                                                .metrics = service->ops.metrics };
 
     return service->rpc_count == 0 ? ERR_OK : rpc_server_open(&options, &service->server);
 }
@@ -317,6 +329,7 @@ open_health(struct service *service)
                                                     .conninfo = service->settings.database,
                                                     .application = spec->name,
                                                     .writes = service->writes,
+                                                    .health = service->ops.health,
                                                     .is_ready = spec->is_ready,
                                                     .owner = spec->owner };
 
@@ -335,7 +348,8 @@ open_keeper(struct service *service)
                                             .owner = spec->owner,
                                             .batch = service->batch,
                                             .may_run = is_up,
-                                            .may_run_owner = service };
+                                            .may_run_owner = service,
+                                            .metrics = service->ops.metrics };
 
     service->keeper = keeper_open(&options);
 }
@@ -377,7 +391,7 @@ service_has_database(const struct service_spec *spec)
 
 enum error
 service_open(const struct service_spec *spec, const struct service_settings *settings,
-             struct service **ret_service)
+             const struct ops *ops, struct service **ret_service)
 {
     struct service *service = memory_take(sizeof *service);
     enum error error;
@@ -387,6 +401,8 @@ service_open(const struct service_spec *spec, const struct service_settings *set
     assert((spec->batch == NULL) != (spec->submit == NULL) || spec->descriptor == NULL);
     service->spec = spec;
     service->settings = *settings;
+    if (ops != NULL)
+        service->ops = *ops;
     join_services(service);
     error = open_parts(service);
     if (error != ERR_OK)
@@ -452,6 +468,7 @@ service_close(struct service *service, int drain_ms)
     if (service == NULL)
         return NULL;
     spec = service->spec;
+    health_stop(service->ops.health); /* before what its conditions look at goes */
     drain(service, drain_ms);
     if (service->is_open)
         service_log_counters(service);

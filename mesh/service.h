@@ -22,6 +22,7 @@
 #include "mesh/base/config.h"
 #include "mesh/kafka/relay.h"
 #include "mesh/keeper.h"
+#include "mesh/ops.h"
 #include "mesh/store/batch_own.h"
 #include "mesh/store/reader.h"
 
@@ -82,9 +83,10 @@ struct service_settings {
 /* Runs until SIGTERM or SIGINT. Returns the exit status. */
 int service_main(int argc, char **argv, const struct service_spec *spec);
 
-/* Starts everything; SERVING it is some moments later. On an error, which is logged, nothing is left. */
+/* Starts everything; SERVING it is some moments later. On an error, which is logged, nothing is left. ops: what it
+ * shows of itself; NULL: nothing. */
 enum error service_open(const struct service_spec *spec, const struct service_settings *settings,
-                        struct service **ret_service);
+                        const struct ops *ops, struct service **ret_service);
 
 bool service_has_database(const struct service_spec *spec);
 
@@ -103,6 +105,7 @@ struct service *service_close(struct service *service, int drain_ms);
 struct batch *service_batch(struct service *service);
 struct reader *service_reader(struct service *service);
 const char *service_database(const struct service *service);
+const struct ops *service_ops(const struct service *service); /* never NULL; its parts may be */
 
 /* For programs with a submit: whether a transaction of theirs was written (store/write_health.h). Any
  * thread. */

@@ -6,6 +6,7 @@
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
+#include "mesh/http/health.h"
 #include "mesh/store/pg_hosts.h"
 #include "mesh/store/store_clock.h"
 
@@ -30,6 +31,7 @@ struct service_health {
     struct pg *pg; /* NULL: no database */
     struct queue *queue;
     pthread_t thread;
+    atomic_bool is_reached, can_write, is_program_ready, is_clock_fit; /* at the last look */
     atomic_bool is_up, was_up;
     atomic_bool is_over; /* the thread waits for the database no longer */
     bool is_healthy;     /* the thread's, as the next: what the server and the log were told */
@@ -53,12 +55,33 @@ service_health_hear(struct pg *pg, struct clock_watch *clock)
 }
 
 static bool
+note(atomic_bool *what, bool is_so)
+{
+    atomic_store(what, is_so);
+    return is_so;
+}
+
+static bool
 database_is_well(struct service_health *health)
 {
     const struct service_health_options *options = &health->options;
+    bool is_reached =
+        health->pg == NULL || service_health_hear(health->pg, options->clock) == ERR_OK;
 
-    return health->pg == NULL || (service_health_hear(health->pg, options->clock) == ERR_OK &&
-                                  write_health_look(options->writes, health->pg));
+    note(&health->is_reached, is_reached);
+    return note(&health->can_write, is_reached && (health->pg == NULL ||
+                                                   write_health_look(options->writes, health->pg)));
+}
+
+/* Asked until it first says yes. */
+static bool
+program_is_ready(struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+
+    return note(&health->is_program_ready, atomic_load(&health->is_program_ready) ||
+                                               options->is_ready == NULL ||
+                                               options->is_ready(options->owner));
 }
 
 static void
@@ -79,10 +102,9 @@ static void
 look(struct service_health *health)
 {
     const struct service_health_options *options = &health->options;
-    bool was_up = atomic_load(&health->was_up);
-    bool is_up = database_is_well(health) &&
-                 (was_up || options->is_ready == NULL || options->is_ready(options->owner));
-    bool is_healthy = is_up && clock_watch_is_fit(options->clock);
+    bool is_up = database_is_well(health) && program_is_ready(health);
+    bool is_clock_fit = note(&health->is_clock_fit, clock_watch_is_fit(options->clock));
+    bool is_healthy = is_up && is_clock_fit;
 
     if (is_healthy != health->is_healthy) {
         health->is_healthy = is_healthy;
@@ -144,6 +166,35 @@ health_main(void *context)
     return NULL;
 }
 
+static bool
+is_noted(void *owner)
+{
+    return atomic_load((atomic_bool *)owner);
+}
+
+/* What /readyz shows of each thing that look() notes. */
+static void
+add_conditions(struct service_health *health)
+{
+    const struct {
+        struct health_condition condition;
+        bool is_there;
+    } all[] = {
+        { { NULL, "database", "reached", "away", is_noted, &health->is_reached },
+          health->pg != NULL },
+        { { NULL, "writes", "work", "do not work", is_noted, &health->can_write },
+          health->pg != NULL },
+        { { NULL, "program", "ready", "not ready", is_noted, &health->is_program_ready },
+          health->options.is_ready != NULL },
+        { { NULL, "clock", "right", "wrong", is_noted, &health->is_clock_fit }, true },
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i].is_there)
+            health_add(health->options.health, &all[i].condition);
+    }
+}
+
 struct service_health *
 service_health_open(const struct service_health_options *options)
 {
@@ -155,6 +206,7 @@ service_health_open(const struct service_health_options *options)
     if (health->pg != NULL)
         pg_be_patient(health->pg, PG_ROUND_US_MAX, &health->is_over);
     health->queue = queue_new(1);
+    add_conditions(health);
     thread_start(&health->thread, health_main, health);
     return health;
 }

@@ -5,7 +5,8 @@
  * And the thread calls the program's own port (PORT_SILENT): one that does not answer for half a minute ends
  * the process, so that a supervisor starts a program that listens.
  *
- * The thread has a connection of its own, so that no task of the keeper delays it, however slow.
+ * The thread has a connection of its own, so that no task of the keeper delays it, however slow. What it found
+ * last are the conditions of /readyz (mesh/http/health.h), which all hold when the program is SERVING.
  *
  * Thread    service_health_open/close, service_health_hear: one. The others: any.
  * Memory    The options' texts and parts must outlive it.
@@ -26,6 +27,8 @@ struct service_health_options {
     const struct pg_statement *const *statements;
     const char *conninfo, *application; /* conninfo NULL: there is no database */
     struct write_health *writes;        /* NULL without a database */
+    struct health
+        *health; /* gets a condition for each thing that is looked at; NULL: nobody watches */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */
     bool (*is_ready)(void *owner);
     void *owner;

@@ -29,13 +29,13 @@ struct life {
 };
 
 static enum error
-open_all(void *owner)
+open_all(void *owner, const struct ops *ops)
 {
     struct life *life = owner;
 
     if (service_has_database(life->spec))
         pg_timeline_open(life->settings.timeline_file);
-    return service_open(life->spec, &life->settings, &life->service);
+    return service_open(life->spec, &life->settings, ops, &life->service);
 }
 
 static bool

@@ -1,30 +1,38 @@
 /* health.c -- Conditions in the order they were added; each is asked once for an answer, so that status and
- * reasons are of one moment. */
+ * reasons are of one moment. The lock is held while they are asked, so that what a condition looks at can go
+ * when health_stop() has returned. */
 #include "mesh/http/health.h"
 #include "mesh/base/arena.h"
 #include "mesh/http/server.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct health {
+    pthread_mutex_t lock;
     struct health_condition *conditions;
     size_t count;
-    atomic_bool is_stopping;
+    bool is_started, is_stopping;
 };
 
 struct health *
 health_new(void)
 {
-    return memory_take(sizeof(struct health));
+    struct health *health = memory_take(sizeof *health);
+
+    pthread_mutex_init(&health->lock, NULL);
+    return health;
 }
 
 struct health *
 health_free(struct health *health)
 {
-    if (health != NULL)
-        free(health->conditions);
+    if (health == NULL)
+        return NULL;
+    pthread_mutex_destroy(&health->lock);
+    free(health->conditions);
     free(health);
     return NULL;
 }
@@ -32,15 +40,35 @@ health_free(struct health *health)
 void
 health_add(struct health *health, const struct health_condition *condition)
 {
+    if (health == NULL)
+        return;
+    pthread_mutex_lock(&health->lock);
     health->conditions =
         memory_grow(health->conditions, (health->count + 1) * sizeof *health->conditions);
     health->conditions[health->count++] = *condition;
+    pthread_mutex_unlock(&health->lock);
+}
+
+static void
+set(struct health *health, bool *what)
+{
+    pthread_mutex_lock(&health->lock);
+    *what = true;
+    pthread_mutex_unlock(&health->lock);
+}
+
+void
+health_start(struct health *health)
+{
+    if (health != NULL)
+        set(health, &health->is_started);
 }
 
 void
 health_stop(struct health *health)
 {
-    atomic_store(&health->is_stopping, true);
+    if (health != NULL)
+        set(health, &health->is_stopping);
 }
 
 /* ---- routes ---- */
@@ -98,18 +126,37 @@ write_all(struct json_writer *json, const struct health *health, const bool *hol
         json_close_object(json);
 }
 
+/* Under the lock. True: ready. */
+static bool
+write_ready(struct json_writer *json, const struct health *health, struct arena *arena)
+{
+    bool *holds = arena_take(arena, health->count * sizeof *holds);
+    bool is_ready;
+
+    if (health->is_stopping) {
+        json_put_text(json, "status", "stopping");
+        return false;
+    }
+    is_ready = ask_all(health, holds) && health->is_started;
+    json_put_text(json, "status",
+                  is_ready             ? "ready"
+                  : health->is_started ? "not ready"
+                                       : "starting");
+    write_all(json, health, holds);
+    return is_ready;
+}
+
 static void
 show_ready(struct http_exchange *exchange)
 {
-    const struct health *health = exchange->owner;
-    bool *holds = arena_take(exchange->arena, health->count * sizeof *holds);
-    bool is_stopping = atomic_load(&health->is_stopping);
-    bool is_ready = ask_all(health, holds) && !is_stopping;
+    struct health *health = exchange->owner;
     struct json_writer json = { 0 };
+    bool is_ready;
 
     json_open_object(&json, NULL);
-    json_put_text(&json, "status", is_stopping ? "stopping" : is_ready ? "ready" : "not ready");
-    write_all(&json, health, holds);
+    pthread_mutex_lock(&health->lock);
+    is_ready = write_ready(&json, health, exchange->arena);
+    pthread_mutex_unlock(&health->lock);
     json_close_object(&json);
     http_answer_json(exchange, is_ready ? 200 : 503, &json, is_ready ? NULL : http_retry_soon);
 }

@@ -2,12 +2,12 @@
  *
  *     {"status":"not ready","clock":"wrong","services":{"order":"SERVING","storage":"NOT_SERVING"}}
  *
- * /livez is 200 as long as the server's loop turns. /readyz is 503 with Retry-After once the program is
- * stopping, or while a condition does not hold.
+ * /livez is 200 as long as the server's loop turns. /readyz is 503 with Retry-After until the program has
+ * started, while a condition does not hold, and once the program is stopping.
  *
- * Thread    health_new/add/free: main, before the server opens and after it has closed. health_stop: any.
- *           Conditions are asked on the server's loop thread: they look at a number and never wait.
- * Memory    Conditions are copied; their texts and owners outlive the health.
+ * Thread    Any. Conditions are asked on the loop threads of servers, one at a time: they look at a number and
+ *           never wait, for a database least of all.
+ * Memory    Conditions are copied; their texts outlive the health, and their owners health_stop().
  */
 #ifndef MESH_HTTP_HEALTH_H
 #define MESH_HTTP_HEALTH_H
@@ -26,13 +26,16 @@ struct health_condition {
 
 struct health *health_new(void);
 
-/* NULL is fine. Returns NULL. */
+/* After the servers with its routes have closed. NULL is fine. Returns NULL. */
 struct health *health_free(struct health *health);
 
-/* Those of a group one after another. */
+/* NULL is fine for the three below. Those of a group one after another. */
 void health_add(struct health *health, const struct health_condition *condition);
 
-/* From now on /readyz says "stopping". */
+/* /readyz says "starting" no more. */
+void health_start(struct health *health);
+
+/* From now on /readyz says "stopping", and no condition is asked any more. */
 void health_stop(struct health *health);
 
 /* Their table's owner is the struct health. */

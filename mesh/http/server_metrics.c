@@ -12,21 +12,21 @@
 #include <stdlib.h>
 
 /* clang-format off */
-static const struct metric_row answers = { "_http_answers_total", METRIC_COUNTER, METRIC_NUMBER, "Requests answered by a handler.", { "method", "route", "status" } };
+static const struct metric_row answers = { "sagamesh_http_answers_total", METRIC_COUNTER, METRIC_NUMBER, "Requests answered by a handler.", { "method", "route", "status" } };
 static const struct metric_row durations = { "http_server_request_duration_seconds", METRIC_HISTOGRAM, METRIC_SECONDS, "From the handler's start to its answer.", { "method", "route" } };
-static const struct metric_row own_answers = { "_http_own_answers_total", METRIC_COUNTER, METRIC_NUMBER, "Answers without a handler: refusals, and 504 for one that was late.", { "port", "status" } };
+static const struct metric_row own_answers = { "sagamesh_http_own_answers_total", METRIC_COUNTER, METRIC_NUMBER, "Answers without a handler: refusals, and 504 for one that was late.", { "port", "status" } };
 
 static const struct {
     struct metric_row row;
     size_t offset;
 } counted[] = {
-    { { "_http_connections_total", METRIC_COUNTER, METRIC_NUMBER, "Connections accepted.",                        { "port" } }, offsetof(struct http_server_counters, connections) },
-    { { "_http_requests_total",    METRIC_COUNTER, METRIC_NUMBER, "Requests read, also those refused.",           { "port" } }, offsetof(struct http_server_counters, requests) },
-    { { "_http_refused_total",     METRIC_COUNTER, METRIC_NUMBER, "Refused before any handler, connections too.", { "port" } }, offsetof(struct http_server_counters, refused) },
-    { { "_http_timeouts_total",    METRIC_COUNTER, METRIC_NUMBER, "Deadlines that passed.",                       { "port" } }, offsetof(struct http_server_counters, timeouts) },
-    { { "_http_dropped_total",     METRIC_COUNTER, METRIC_NUMBER, "Answers whose client had gone.",               { "port" } }, offsetof(struct http_server_counters, dropped) },
-    { { "_http_connections_open",  METRIC_GAUGE,   METRIC_NUMBER, "Connections now.",                             { "port" } }, offsetof(struct http_server_counters, open) },
-    { { "_http_bodies_bytes",      METRIC_GAUGE,   METRIC_NUMBER, "Bodies of requests in memory now.",            { "port" } }, offsetof(struct http_server_counters, bodies_bytes) },
+    { { "sagamesh_http_connections_total", METRIC_COUNTER, METRIC_NUMBER, "Connections accepted.",                        { "port" } }, offsetof(struct http_server_counters, connections) },
+    { { "sagamesh_http_requests_total",    METRIC_COUNTER, METRIC_NUMBER, "Requests read, also those refused.",           { "port" } }, offsetof(struct http_server_counters, requests) },
+    { { "sagamesh_http_refused_total",     METRIC_COUNTER, METRIC_NUMBER, "Refused before any handler, connections too.", { "port" } }, offsetof(struct http_server_counters, refused) },
+    { { "sagamesh_http_timeouts_total",    METRIC_COUNTER, METRIC_NUMBER, "Deadlines that passed.",                       { "port" } }, offsetof(struct http_server_counters, timeouts) },
+    { { "sagamesh_http_dropped_total",     METRIC_COUNTER, METRIC_NUMBER, "Answers whose client had gone.",               { "port" } }, offsetof(struct http_server_counters, dropped) },
+    { { "sagamesh_http_connections_open",  METRIC_GAUGE,   METRIC_NUMBER, "Connections now.",                             { "port" } }, offsetof(struct http_server_counters, open) },
+    { { "sagamesh_http_bodies_bytes",      METRIC_GAUGE,   METRIC_NUMBER, "Bodies of requests in memory now.",            { "port" } }, offsetof(struct http_server_counters, bodies_bytes) },
 };
 /* clang-format on */
 

@@ -47,18 +47,16 @@ struct reader {
 };
 
 struct metrics {
-    const char *program;
     pthread_mutex_t lists, reading;
     struct family *families, **families_end;
     struct reader *readers;
 };
 
 struct metrics *
-metrics_new(const char *program)
+metrics_new(void)
 {
     struct metrics *metrics = memory_take(sizeof *metrics);
 
-    metrics->program = program;
     metrics->families_end = &metrics->families;
     pthread_mutex_init(&metrics->lists, NULL);
     pthread_mutex_init(&metrics->reading, NULL);
@@ -312,17 +310,10 @@ put_number(FILE *page, enum metric_unit unit, int64_t value)
 }
 
 static void
-put_name(FILE *page, const struct metrics *metrics, const struct metric_row *row,
-         const char *suffix)
+show_value(FILE *page, const struct metric_row *row, const char *suffix, const char *labels,
+           enum metric_unit unit, int64_t value)
 {
-    fprintf(page, "%s%s%s", row->name[0] == '_' ? metrics->program : "", row->name, suffix);
-}
-
-static void
-show_value(FILE *page, const struct metrics *metrics, const struct metric_row *row,
-           const char *suffix, const char *labels, enum metric_unit unit, int64_t value)
-{
-    put_name(page, metrics, row, suffix);
+    fprintf(page, "%s%s", row->name, suffix);
     if (labels[0] != '\0')
         fprintf(page, "{%s}", labels);
     fputc(' ', page);
@@ -331,45 +322,40 @@ show_value(FILE *page, const struct metrics *metrics, const struct metric_row *r
 }
 
 static void
-show_histogram(FILE *page, const struct metrics *metrics, const struct metric_row *row,
-               const struct metric_series *series)
+show_histogram(FILE *page, const struct metric_row *row, const struct metric_series *series)
 {
     int64_t sum = 0;
 
     for (size_t i = 0; i <= BOUND_COUNT; i++) {
         sum += atomic_load(&series->buckets[i]);
-        put_name(page, metrics, row, "_bucket");
-        fprintf(page, "{%s%sle=\"", series->labels, series->labels[0] == '\0' ? "" : ",");
+        fprintf(page, "%s_bucket{%s%sle=\"", row->name, series->labels,
+                series->labels[0] == '\0' ? "" : ",");
         if (i == BOUND_COUNT)
             fputs("+Inf", page);
         else
             put_number(page, row->unit, bounds_us[i]);
         fprintf(page, "\"} %" PRId64 "\n", sum);
     }
-    show_value(page, metrics, row, "_sum", series->labels, row->unit, atomic_load(&series->value));
-    show_value(page, metrics, row, "_count", series->labels, METRIC_NUMBER, sum);
+    show_value(page, row, "_sum", series->labels, row->unit, atomic_load(&series->value));
+    show_value(page, row, "_count", series->labels, METRIC_NUMBER, sum);
 }
 
 static void
-show_family(FILE *page, const struct metrics *metrics, const struct family *family)
+show_family(FILE *page, const struct family *family)
 {
     static const char *const types[] = { "counter", "gauge", "histogram" };
     const struct metric_row *row = family->row;
 
-    fputs("# HELP ", page);
-    put_name(page, metrics, row, "");
-    fprintf(page, " %s\n# TYPE ", row->help);
-    put_name(page, metrics, row, "");
-    fprintf(page, " %s\n", types[row->type]);
+    fprintf(page, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
+            types[row->type]);
     for (const struct metric_series *series = family->series; series != NULL;
          series = series->next) {
         if (!atomic_load(&series->is_set))
             continue;
         if (row->type == METRIC_HISTOGRAM)
-            show_histogram(page, metrics, row, series);
+            show_histogram(page, row, series);
         else
-            show_value(page, metrics, row, "", series->labels, row->unit,
-                       atomic_load(&series->value));
+            show_value(page, row, "", series->labels, row->unit, atomic_load(&series->value));
     }
 }
 
@@ -385,7 +371,7 @@ metrics_show(struct metrics *metrics, size_t *ret_bytes)
         reader->read(reader->owner, metrics);
     pthread_mutex_lock(&metrics->lists);
     for (const struct family *family = metrics->families; family != NULL; family = family->next)
-        show_family(page, metrics, family);
+        show_family(page, family);
     pthread_mutex_unlock(&metrics->lists);
     pthread_mutex_unlock(&metrics->reading);
     if (fclose(page) != 0)

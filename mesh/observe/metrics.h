@@ -23,9 +23,9 @@ enum { METRIC_LABELS_MAX = 3, METRIC_LABEL_BYTES_MAX = 128, METRIC_SERIES_MAX = 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 enum metric_unit { METRIC_NUMBER, METRIC_SECONDS };
 
-/* A name that begins with "_" gets the program's before it: "_http_requests_total" of bff is
- * bff_http_requests_total. A histogram's buckets are those of the semantic conventions for durations, so
- * it is in METRIC_SECONDS. */
+/* The names of all programs are the same, and begin with "sagamesh_" unless a convention says otherwise: the
+ * scrape's own labels tell programs apart. A histogram's buckets are those of the semantic conventions for
+ * durations, so it is in METRIC_SECONDS. */
 struct metric_row {
     const char *name;
     enum metric_type type;
@@ -37,12 +37,13 @@ struct metric_row {
 struct metrics;
 struct metric_series;
 
-struct metrics *metrics_new(const char *program);
+struct metrics *metrics_new(void);
 
 /* NULL is fine. Returns NULL. */
 struct metrics *metrics_free(struct metrics *metrics);
 
-/* values: one for each label, in order. */
+/* values: one for each label, in order. metrics NULL: nobody watches, and the series is NULL. All below do
+ * nothing then. */
 struct metric_series *metrics_series(struct metrics *metrics, const struct metric_row *row,
                                      const char *const *values);
 

@@ -10,14 +10,14 @@ static const struct {
     struct metric_row row;
     size_t offset;
 } calls[] = {
-    { { "_rpc_calls_total",     METRIC_COUNTER, METRIC_NUMBER, "Unary calls sent.",                      { "service" } }, offsetof(struct rpc_client_counters, calls) },
-    { { "_rpc_envelopes_total", METRIC_COUNTER, METRIC_NUMBER, "Envelopes sent.",                        { "service" } }, offsetof(struct rpc_client_counters, envelopes) },
-    { { "_rpc_items_total",     METRIC_COUNTER, METRIC_NUMBER, "Calls sent in envelopes.",               { "service" } }, offsetof(struct rpc_client_counters, items) },
-    { { "_rpc_retries_total",   METRIC_COUNTER, METRIC_NUMBER, "Calls sent again.",                      { "service" } }, offsetof(struct rpc_client_counters, retries) },
-    { { "_rpc_failed_total",    METRIC_COUNTER, METRIC_NUMBER, "Requests whose last answer was not OK.", { "service" } }, offsetof(struct rpc_client_counters, failed) },
+    { { "sagamesh_rpc_calls_total",     METRIC_COUNTER, METRIC_NUMBER, "Unary calls sent.",                      { "service" } }, offsetof(struct rpc_client_counters, calls) },
+    { { "sagamesh_rpc_envelopes_total", METRIC_COUNTER, METRIC_NUMBER, "Envelopes sent.",                        { "service" } }, offsetof(struct rpc_client_counters, envelopes) },
+    { { "sagamesh_rpc_items_total",     METRIC_COUNTER, METRIC_NUMBER, "Calls sent in envelopes.",               { "service" } }, offsetof(struct rpc_client_counters, items) },
+    { { "sagamesh_rpc_retries_total",   METRIC_COUNTER, METRIC_NUMBER, "Calls sent again.",                      { "service" } }, offsetof(struct rpc_client_counters, retries) },
+    { { "sagamesh_rpc_failed_total",    METRIC_COUNTER, METRIC_NUMBER, "Requests whose last answer was not OK.", { "service" } }, offsetof(struct rpc_client_counters, failed) },
 };
-static const struct metric_row clock_off = { "_clock_off_seconds", METRIC_GAUGE, METRIC_SECONDS, "How far a clock is from what most others say; 0: it is right.", { "clock" } };
-static const struct metric_row clock_fit = { "_clock_fit",         METRIC_GAUGE, METRIC_NUMBER,  "0: this machine's clock is wrong, and /readyz is 503 for it.",  { NULL } };
+static const struct metric_row clock_off = { "sagamesh_clock_off_seconds", METRIC_GAUGE, METRIC_SECONDS, "How far a clock is from what most others say; 0: it is right.", { "clock" } };
+static const struct metric_row clock_fit = { "sagamesh_clock_fit",         METRIC_GAUGE, METRIC_NUMBER,  "0: this machine's clock is wrong, and /readyz is 503 for it.",  { NULL } };
 /* clang-format on */
 
 void

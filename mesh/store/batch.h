@@ -127,8 +127,9 @@ struct batch_options {
     /* Whether a transaction was written; store thread; NULL: not told */
     void (*wrote)(void *owner, bool is_written);
     void *wrote_owner;
-    size_t queue_max; /* calls that wait */
-    size_t batch_max; /* calls of one transaction */
+    struct metrics *metrics; /* NULL: nobody watches */
+    size_t queue_max;        /* calls that wait */
+    size_t batch_max;        /* calls of one transaction */
 };
 
 struct batch;

@@ -94,11 +94,12 @@ struct broker {
 };
 
 static enum error
-open_all(void *owner)
+open_all(void *owner, const struct ops *ops)
 {
     struct broker *broker = owner;
     char because[256];
 
+    (void)ops;
     wanted_port = port_of(broker->settings.listen);
     broker->handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), because, sizeof because);
     broker->cluster = broker->handle == NULL ? NULL : rd_kafka_mock_cluster_new(broker->handle, 1);

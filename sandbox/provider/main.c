@@ -92,12 +92,14 @@ secrets_load(struct sandbox *sandbox)
 
 /* Checkout URLs have the server's port, so the desk starts last; calls wait for it. */
 static enum error
-open_server(struct sandbox *sandbox)
+open_server(struct sandbox *sandbox, const struct ops *ops)
 {
     const struct settings *settings = &sandbox->settings;
     struct desk *desk = &sandbox->provider.desk;
     struct provider_tables tables = provider_tables(&sandbox->provider);
-    struct http_server_options options = { .listen = settings->listen, .tables = tables.of };
+    struct http_server_options options = {
+        .listen = settings->listen, .tables = tables.of, .metrics = ops->metrics, .name = "api"
+    };
     enum error error;
 
     desk->books = books_new(settings->seed, settings->fault_rate, settings->webhook_url);
@@ -122,12 +124,12 @@ open_server(struct sandbox *sandbox)
 /* ---- the program ---- */
 
 static enum error
-open_all(void *owner)
+open_all(void *owner, const struct ops *ops)
 {
     struct sandbox *sandbox = owner;
 
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    return secrets_load(sandbox) ? open_server(sandbox) : ERR_BAD_REQUEST;
+    return secrets_load(sandbox) ? open_server(sandbox, ops) : ERR_BAD_REQUEST;
 }
 
 static bool

@@ -257,15 +257,15 @@ class Health(Bff):
     def test_metrics(self):
         self.ask("GET", "/livez")
         samples = self.samples()
-        name = 'bff_http_answers_total{method="GET",route="/livez",status="200"}'
+        name = 'sagamesh_http_answers_total{method="GET",route="/livez",status="200"}'
         self.assertGreaterEqual(samples[name], 1)
         bounds = [v for k, v in samples.items() if "_bucket" in k and '"/livez"' in k]
         self.assertEqual(bounds, sorted(bounds))
 
     def test_what_the_library_refuses_is_counted(self):
         port = self.mesh.programs["bff"].port
-        names = [f'bff_http_own_answers_total{{port="api",status="{n}"}}' for n in (400, 401, 404)]
-        names += ['bff_http_requests_total{port="api"}', 'bff_http_refused_total{port="api"}']
+        names = [f'sagamesh_http_own_answers_total{{port="api",status="{n}"}}' for n in (400, 401, 404)]
+        names += ['sagamesh_http_requests_total{port="api"}', 'sagamesh_http_refused_total{port="api"}']
         before = self.samples()
         self.ask("GET", "/api/v1/products")
         self.ask("GET", "/nowhere")
@@ -281,7 +281,7 @@ class Health(Bff):
     def test_webhooks_are_counted_by_provider_and_outcome(self):
         provider = external.Provider(self.mesh)
         outcomes = ("STORED", "DUPLICATE", "IGNORED", "QUERY", "BAD_SIGNATURE")
-        names = [f'bff_webhooks_total{{provider="sandbox",outcome="{o}"}}' for o in outcomes]
+        names = [f'sagamesh_webhooks_total{{provider="sandbox",outcome="{o}"}}' for o in outcomes]
         event, before = f"msg_{uuid7()}", self.samples()
         body = json.dumps({"type": "balance.changed", "data": {}})
         for outcome in ("IGNORED", "DUPLICATE", "DUPLICATE"):

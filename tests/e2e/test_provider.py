@@ -88,7 +88,7 @@ class Provider:
         with open(self.directory / "log", "a") as log:
             self.process = subprocess.Popen(self.command(ready), stderr=log)
         wait_until(lambda: ready.exists() or self.process.poll() is not None, 10, "it is ready")
-        self.port = int(ready.read_text())
+        self.port = int(ready.read_text().split()[0])
 
     def command(self, ready):
         return [

@@ -105,8 +105,8 @@ class Clocks(WithClocks):
                 wait_until(lambda: self.ready()[1].get("clock") == "wrong", 20, "bff says so")
                 self.assertEqual(self.ready()[0], 503)
                 metrics = http_json(self.mesh.address("bff"), "GET", "/metrics")[1]
-                self.assertIn("bff_clock_fit 0", metrics)
-                off = re.search(r'bff_clock_off_seconds{clock="own"} (\S+)', metrics)
+                self.assertIn("sagamesh_clock_fit 0", metrics)
+                off = re.search(r'sagamesh_clock_off_seconds{clock="own"} (\S+)', metrics)
                 self.assertAlmostEqual(float(off[1]), seconds, delta=10)
                 status, order = self.post_wallet_order(customer, sku)
                 self.assertIn(status, (201, 202), order)

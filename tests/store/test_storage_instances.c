@@ -82,7 +82,7 @@ open_shop(struct shop *shop, struct service_spec *spec, const char *conninfo)
         .stop = stop,
         .log_counters = log_counters,
     };
-    ck_assert_int_eq(service_open(spec, &settings, &shop->service), ERR_OK);
+    ck_assert_int_eq(service_open(spec, &settings, NULL, &shop->service), ERR_OK);
     snprintf(address, sizeof address, "127.0.0.1:%d", service_port(shop->service));
     client.address = address;
     ck_assert_int_eq(rpc_client_open(&client, &shop->client), ERR_OK);

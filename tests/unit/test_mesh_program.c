@@ -1,10 +1,18 @@
-/* The life of a process: its callbacks in their order, its ready file, what signals do, its exit status. */
+/* The life of a process: its callbacks in their order, its ready file, its ops port, what signals do, its exit
+ * status. */
+#include "mesh/base/build.h"
+#include "mesh/http/health.h"
+#include "mesh/http/info.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/program.h"
 #include "tests/support/check.h"
+#include "tests/support/http/http_ask.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,9 +27,12 @@ struct subject {
     size_t sent;
     int64_t number; /* a flag of its own */
     bool was_file_early;
+    atomic_bool is_well; /* of the test's thread */
     int drain_ms;
     char calls[CALLS_BYTES];
 };
+
+const struct build mesh_build = { "1.2.3", "c0ffee", "2026-11-30T16:00:00Z" };
 
 static char path[64], ready_flag[96];
 static struct subject subject;
@@ -36,13 +47,33 @@ note(const char *call)
              call);
 }
 
+static bool
+is_well(void *owner)
+{
+    return ((struct subject *)owner)->is_well;
+}
+
+static void
+show(struct subject *self, const struct ops *ops)
+{
+    static const struct metric_row row = {
+        "subject_seen_total", METRIC_COUNTER, METRIC_NUMBER, "Seen.", { NULL }
+    };
+
+    metric_add(metrics_series(ops->metrics, &row, NULL), 3);
+    health_add(ops->health,
+               &(struct health_condition){ NULL, "heart", "beats", "stands", is_well, self });
+    info_add(ops->info, "talks_to", "nobody", "at all");
+}
+
 static enum error
-open_subject(void *owner)
+open_subject(void *owner, const struct ops *ops)
 {
     struct subject *self = owner;
     sigset_t blocked;
 
     note("open");
+    show(self, ops);
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
     ck_assert(sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGUSR1));
     if (self->open_answer != ERR_STOPPING)
@@ -81,13 +112,6 @@ log_counters(void *owner)
 }
 
 static void
-unready(void *owner)
-{
-    note("unready");
-    send_next(owner);
-}
-
-static void
 close_subject(void *owner, int drain_ms)
 {
     note("close");
@@ -114,7 +138,6 @@ program_of(void)
         .open = open_subject,
         .is_ready = is_ready,
         .log_counters = log_counters,
-        .unready = unready,
         .close = close_subject,
     };
 }
@@ -148,7 +171,7 @@ end(void)
 START_TEST(it_is_ready_counts_and_ends)
 {
     struct program program = program_of();
-    char line[32] = "";
+    char line[32] = "", ops[32] = "";
     FILE *file;
 
     subject.not_ready = 3;
@@ -162,22 +185,85 @@ START_TEST(it_is_ready_counts_and_ends)
     file = fopen(path, "r");
     ck_assert_ptr_nonnull(file);
     ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
+    ck_assert_ptr_nonnull(fgets(ops, sizeof ops, file));
     fclose(file);
     ck_assert_str_eq(line, "7401 7500\n");
+    ck_assert_int_eq(memcmp(ops, "ops ", 4), 0);
+    ck_assert_int_gt(atoi(ops + 4), 0);
 }
 END_TEST
 
-/* The pause is ten minutes, so a second signal has ended it. */
-START_TEST(a_second_signal_ends_the_pause)
+/* ---- the ops port ---- */
+
+/* 0: the ready file is not there yet. */
+static int
+ops_port_read(void)
+{
+    FILE *file = fopen(path, "r");
+    int port = 0;
+
+    if (file == NULL)
+        return 0;
+    ck_assert_int_eq(fscanf(file, "%*[^\n] ops %d", &port), 1);
+    fclose(file);
+    return port;
+}
+
+static bool
+says(int port, const char *where, const char *what)
+{
+    return strstr(http_ask(port, where, ""), what) != NULL;
+}
+
+/* Asks all there is, and ends the program: the pause is ten minutes, so a second signal has ended it. */
+static void *
+watch(void *context)
+{
+    struct subject *self = context;
+    int port;
+
+    AWAIT((port = ops_port_read()) != 0, 10);
+    ck_assert(says(port, "/livez", "HTTP/1.1 200 "));
+    ck_assert(says(port, "/readyz", "{\"status\":\"not ready\",\"heart\":\"stands\"}"));
+    self->is_well = true;
+    ck_assert(says(port, "/readyz", "{\"status\":\"ready\",\"heart\":\"beats\"}"));
+    ck_assert(says(port, "/metrics", "\nsubject_seen_total 3\n"));
+    ck_assert(says(port, "/info",
+                   "{\"name\":\"subject\",\"version\":\"1.2.3\",\"commit\":\"c0ffee\","
+                   "\"built\":\"2026-11-30T16:00:00Z\",\"started\":\"2"));
+    ck_assert(says(port, "/info", "Z\",\"talks_to\":{\"nobody\":\"at all\"}}"));
+    kill(getpid(), SIGINT);
+    AWAIT(says(port, "/readyz", "HTTP/1.1 503 "), 10);
+    ck_assert(says(port, "/readyz", "{\"status\":\"stopping\"}"));
+    ck_assert(says(port, "/livez", "HTTP/1.1 200 "));
+    kill(getpid(), SIGTERM);
+    return NULL;
+}
+
+START_TEST(it_is_watched_until_a_second_signal)
+{
+    struct program program = program_of();
+    sigset_t all, before;
+    pthread_t thread;
+
+    program.unready_ms = "600000";
+    sigfillset(&all); /* for the main thread alone */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ck_assert_int_eq(pthread_create(&thread, NULL, watch, &subject), 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ck_assert_int_eq(run(&program, "--drain-ms=5"), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_str_eq(subject.calls, "open ready close");
+    ck_assert_int_eq(subject.drain_ms, 5);
+}
+END_TEST
+
+START_TEST(an_ops_port_that_cannot_be_is_no_start)
 {
     struct program program = program_of();
 
-    program.unready_ms = "600000";
-    subject.signals[0] = SIGINT;
-    subject.signals[1] = SIGTERM;
-    ck_assert_int_eq(run(&program, "--drain-ms=5"), 0);
-    ck_assert_str_eq(subject.calls, "open ready unready close");
-    ck_assert_int_eq(subject.drain_ms, 5);
+    ck_assert_int_eq(run(&program, "--ops-listen=nowhere"), 1);
+    ck_assert_str_eq(subject.calls, "");
 }
 END_TEST
 
@@ -217,7 +303,8 @@ main(void)
 
     tcase_add_checked_fixture(cases, begin, end);
     tcase_add_test(cases, it_is_ready_counts_and_ends);
-    tcase_add_test(cases, a_second_signal_ends_the_pause);
+    tcase_add_test(cases, it_is_watched_until_a_second_signal);
+    tcase_add_test(cases, an_ops_port_that_cannot_be_is_no_start);
     tcase_add_loop_test(cases, what_cannot_open_is_not_closed, 0, ROWS(failures));
     if (check_forks())
         tcase_add_loop_exit_test(cases, a_wrong_flag_ends_it_with_2, 2, 0, ROWS(wrong));

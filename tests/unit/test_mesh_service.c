@@ -139,7 +139,7 @@ open_one(const struct service_spec *spec, size_t i)
                                                .peers = "",
                                                .calls_max = 16 };
 
-    ck_assert_int_eq(service_open(spec, &settings, &services[i]), ERR_OK);
+    ck_assert_int_eq(service_open(spec, &settings, NULL, &services[i]), ERR_OK);
 }
 
 /* The name that answers at the port. */
@@ -215,7 +215,7 @@ START_TEST(what_cannot_open_leaves_nothing_behind)
     open_one(&spec, 0);
     snprintf(address, sizeof address, "127.0.0.1:%d", service_port(services[0]));
     settings.listen = address;
-    ck_assert_int_eq(service_open(&spec_too, &settings, &services[1]), ERR_UNREACHABLE);
+    ck_assert_int_eq(service_open(&spec_too, &settings, NULL, &services[1]), ERR_UNREACHABLE);
     ck_assert_ptr_null(services[1]);
     ck_assert_int_eq(tellers[1].started, 1);
     ck_assert_int_eq(tellers[1].stopped, 1);

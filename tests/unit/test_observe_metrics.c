@@ -8,11 +8,11 @@
 #include <string.h>
 
 /* clang-format off */
-static const struct metric_row asked = { "_asked_total",  METRIC_COUNTER,   METRIC_NUMBER,  "Asked.",  { "method", "route" } };
+static const struct metric_row asked = { "shop_asked_total", METRIC_COUNTER,   METRIC_NUMBER,  "Asked.",  { "method", "route" } };
 static const struct metric_row took  = { "took_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Took.",   { "route" } };
 static const struct metric_row bare  = { "bare_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Bare.",   { NULL } };
-static const struct metric_row off   = { "_off_seconds",  METRIC_GAUGE,     METRIC_SECONDS, "Off.",    { "clock" } };
-static const struct metric_row fit   = { "_fit",          METRIC_GAUGE,     METRIC_NUMBER,  "Fit.",    { NULL } };
+static const struct metric_row off   = { "shop_off_seconds", METRIC_GAUGE,     METRIC_SECONDS, "Off.",    { "clock" } };
+static const struct metric_row fit   = { "shop_fit",         METRIC_GAUGE,     METRIC_NUMBER,  "Fit.",    { NULL } };
 /* clang-format on */
 
 static struct metrics *metrics;
@@ -20,7 +20,7 @@ static struct metrics *metrics;
 static void
 set_up(void)
 {
-    metrics = metrics_new("shop");
+    metrics = metrics_new();
 }
 
 static void

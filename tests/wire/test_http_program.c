@@ -102,7 +102,7 @@ set_up(void)
     is_clock_fit = is_peer_up = is_sure = true;
     ck_assert_int_eq(auth_open(SET, strlen(SET), &problem, &auth), ERR_OK);
     gate = (struct auth_gate){ auth, look, &is_sure };
-    metrics = metrics_new("shop");
+    metrics = metrics_new();
     health = health_new();
     health_add(health,
                &(struct health_condition){
@@ -203,6 +203,9 @@ expect(const char *text, int status, const char *part)
 START_TEST(health_says_why)
 {
     expect(ask("GET", "/livez", "", ""), 200, "{\"status\":\"alive\"}");
+    expect(ask("GET", "/readyz", "", ""), 503,
+           "{\"status\":\"starting\",\"services\":{\"order\":\"SERVING\"}}");
+    health_start(health);
     expect(ask("GET", "/readyz", "", ""), 200,
            "{\"status\":\"ready\",\"services\":{\"order\":\"SERVING\"}}");
     is_clock_fit = false;
@@ -215,7 +218,7 @@ START_TEST(health_says_why)
     expect(ask("GET", "/readyz", "", ""), 503, "Retry-After: 1\r\n");
     is_peer_up = true;
     health_stop(health);
-    expect(ask("GET", "/readyz", "", ""), 503, "{\"status\":\"stopping\",");
+    expect(ask("GET", "/readyz", "", ""), 503, "{\"status\":\"stopping\"}");
     expect(ask("GET", "/livez", "", ""), 200, "alive");
 }
 END_TEST
@@ -309,12 +312,14 @@ START_TEST(answers_are_counted)
     text = ask("GET", "/metrics", "", "");
     expect(text, 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
     ck_assert_ptr_null(strstr(text, "Vary"));
-    expect(text, 200, "shop_http_answers_total{method=\"GET\",route=\"/who\",status=\"200\"} 2\n");
-    expect(text, 200, "shop_http_answers_total{method=\"GET\",route=\"/who\",status=\"400\"} 1\n");
-    expect(text, 200, "shop_http_own_answers_total{port=\"api\",status=\"401\"} 1\n");
-    expect(text, 200, "shop_http_own_answers_total{port=\"api\",status=\"404\"} 1\n");
-    expect(text, 200, "shop_http_requests_total{port=\"api\"} 6\n");
-    expect(text, 200, "shop_http_refused_total{port=\"api\"} 2\n");
+    expect(text, 200,
+           "sagamesh_http_answers_total{method=\"GET\",route=\"/who\",status=\"200\"} 2\n");
+    expect(text, 200,
+           "sagamesh_http_answers_total{method=\"GET\",route=\"/who\",status=\"400\"} 1\n");
+    expect(text, 200, "sagamesh_http_own_answers_total{port=\"api\",status=\"401\"} 1\n");
+    expect(text, 200, "sagamesh_http_own_answers_total{port=\"api\",status=\"404\"} 1\n");
+    expect(text, 200, "sagamesh_http_requests_total{port=\"api\"} 6\n");
+    expect(text, 200, "sagamesh_http_refused_total{port=\"api\"} 2\n");
     expect(text, 200,
            "http_server_request_duration_seconds_count{method=\"GET\",route=\"/who\"} 3\n");
     expect(text, 200,

@@ -460,8 +460,8 @@ set_up(void)
         .listen = "127.0.0.1:0", .calls_max = CALLS_MAX, .services = services, .service_count = 1
     };
 
-    server_metrics = options.metrics = metrics_new("test");
-    server_metrics = options.metrics = metrics_new("test");
+    server_metrics = options.metrics = metrics_new();
+    server_metrics = options.metrics = metrics_new();
 
     log_open("test", LOG_ERROR);
     grpc_init();

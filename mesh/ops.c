@@ -1,0 +1,78 @@
+/* ops.c -- A small HTTP server of its own, so that a crowd at the program's other ports does not keep a probe
+ * waiting. Its table of routes is the sum of its parts'. */
+#include "mesh/ops.h"
+
+#include "mesh/base/arena.h"
+#include "mesh/base/build.h"
+#include "mesh/http/health.h"
+#include "mesh/http/info.h"
+#include "mesh/http/metrics.h"
+#include "mesh/http/server.h"
+#include "mesh/observe/metrics.h"
+
+#include <stdlib.h>
+
+/* Beyond the share, who comes takes the place of one that is idle: a scraper that forgets its connections keeps no
+ * probe out. */
+enum { CONNECTIONS_MAX = 64, SHARE_MAX = 32 };
+
+struct ops_server {
+    struct ops parts;
+    struct http_server *http;
+};
+
+enum error
+ops_open(const char *program, const char *listen, struct ops_server **ret_server)
+{
+    struct ops_server *server = memory_take(sizeof *server);
+    struct ops *parts = &server->parts;
+    enum error error;
+
+    *parts = (struct ops){ metrics_new(), health_new(), info_new(program, &mesh_build) };
+    {
+        const struct http_table tables[] = {
+            { .routes = health_routes, .owner = parts->health },
+            { .routes = metrics_routes, .owner = parts->metrics },
+            { .routes = info_routes, .owner = parts->info },
+            { 0 },
+        };
+        const struct http_server_options options = { .listen = listen,
+                                                     .tables = tables,
+                                                     .metrics = parts->metrics,
+                                                     .name = "ops",
+                                                     .has_gzip = true,
+                                                     .connections_max = CONNECTIONS_MAX,
+                                                     .share_max = SHARE_MAX };
+
+        error = http_server_open(&options, &server->http);
+    }
+    if (error != ERR_OK)
+        server = ops_close(server);
+    *ret_server = server;
+    return error;
+}
+
+int
+ops_port(const struct ops_server *server)
+{
+    return http_server_port(server->http);
+}
+
+const struct ops *
+ops_parts(const struct ops_server *server)
+{
+    return &server->parts;
+}
+
+struct ops_server *
+ops_close(struct ops_server *server)
+{
+    if (server == NULL)
+        return NULL;
+    server->http = http_server_close(server->http);
+    server->parts.info = info_free(server->parts.info);
+    server->parts.health = health_free(server->parts.health);
+    server->parts.metrics = metrics_free(server->parts.metrics);
+    free(server);
+    return NULL;
+}
