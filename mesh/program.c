@@ -128,7 +128,7 @@ flags_read(int argc, char **argv, const struct program *program, struct settings
 
 /* ---- from ready to stopped ---- */
 
-/* Complete when it appears. */
+/* Complete when it appears; who reads it finds the program's own ports in the first line, whatever comes below. */
 static void
 ready_file_write(const char *path, const int ports[PROGRAM_PORTS_MAX], int ops)
 {
@@ -203,6 +203,7 @@ unready(const struct settings *settings)
         signal_number = signal_wait(left_us / 1000 + 1);
 }
 
+/* Who asks the ops port hears it first. */
 static void
 stop(const struct program *program, const struct settings *settings, const struct ops_server *ops)
 {

@@ -54,6 +54,7 @@ service_health_hear(struct pg *pg, struct clock_watch *clock)
     return error;
 }
 
+/* For /readyz. Returns what it was told. */
 static bool
 note(atomic_bool *what, bool is_so)
 {

@@ -309,6 +309,7 @@ put_number(FILE *page, enum metric_unit unit, int64_t value)
             bytes == 1 ? 0 : (int)bytes, fraction);
 }
 
+/* A line of the text, but for a bucket's. */
 static void
 show_value(FILE *page, const struct metric_row *row, const char *suffix, const char *labels,
            enum metric_unit unit, int64_t value)
@@ -321,6 +322,7 @@ show_value(FILE *page, const struct metric_row *row, const char *suffix, const c
     fputc('\n', page);
 }
 
+/* Each bucket counts what is in those before it, too. */
 static void
 show_histogram(FILE *page, const struct metric_row *row, const struct metric_series *series)
 {

@@ -3,25 +3,19 @@
  * No Java, starts at once, for the demo and the small tests. It has limits: it forgets everything at a
  * restart, keeps 5 MiB a partition and drops the oldest silently, and has no Admin API. So topics are
  * made when it starts, with many partitions; a real Kafka takes its place by --kafka (MESH_KAFKA).
- *
- * The library binds an ephemeral port of its own choice and has no call to name one. The bind() below,
- * which the dynamic linker finds before libc's, gives the wanted port to the first socket that asks
- * for any.
+ * Its port is chosen by broker_bind.h.
  */
 #include "mesh/base/log.h"
 #include "mesh/base/text.h"
 #include "mesh/program.h"
+#include "sandbox/broker/broker_bind.h"
 
 #include <arpa/inet.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct settings {
     const char *listen, *topics;
@@ -36,27 +30,6 @@ static const struct config_key keys[] = {
     { 0 },
 };
 /* clang-format on */
-
-static in_port_t wanted_port; /* network order; 0: given away, or none is wanted */
-
-int
-bind(int fd, const struct sockaddr *address, socklen_t bytes)
-{
-    struct sockaddr_in own;
-
-    if (wanted_port != 0 && address->sa_family == AF_INET && bytes >= sizeof own) {
-        memcpy(&own, address, sizeof own);
-        if (own.sin_port == 0) {
-            int on = 1;
-
-            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* a restart finds its port */
-            own.sin_port = wanted_port;
-            wanted_port = 0;
-            return (int)syscall(SYS_bind, fd, &own, sizeof own);
-        }
-    }
-    return (int)syscall(SYS_bind, fd, address, bytes);
-}
 
 /* In network order. */
 static in_port_t
@@ -100,7 +73,7 @@ open_all(void *owner, const struct ops *ops)
     char because[256];
 
     (void)ops;
-    wanted_port = port_of(broker->settings.listen);
+    broker_bind_want(port_of(broker->settings.listen));
     broker->handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), because, sizeof because);
     broker->cluster = broker->handle == NULL ? NULL : rd_kafka_mock_cluster_new(broker->handle, 1);
     if (broker->cluster == NULL) {
