@@ -18,8 +18,6 @@
 
 #include "mesh/base/json.h"
 
-enum { JSON_PICK_DEPTH_MAX = 1024 }; /* of nesting, also in members that are not wanted */
-
 /* A list ends with a row of zeros. members NULL: a text, a number, true, false or null. Else an object with
  * these members, or an array of such objects. */
 struct json_want {

@@ -4,6 +4,8 @@
 #include "mesh/base/random.h"
 #include "mesh/base/text.h"
 
+#include <assert.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +44,25 @@ uuid_v8(int64_t time_us, const void *seed, size_t seed_bytes)
     memcpy(id.bytes + 8, &low, 8);
     memcpy(id.bytes + 6, &high, 2);
     stamp(&id, time_us, 8);
+    return id;
+}
+
+struct uuid
+uuid_v5(struct uuid space, const void *name, size_t bytes)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    struct uuid id;
+    int is_good = context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1 &&
+                  EVP_DigestUpdate(context, &space, sizeof space) == 1 &&
+                  EVP_DigestUpdate(context, name, bytes) == 1 &&
+                  EVP_DigestFinal_ex(context, digest, NULL) == 1;
+
+    assert(is_good);
+    EVP_MD_CTX_free(context);
+    memcpy(&id, digest, sizeof id);
+    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x50);
+    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
     return id;
 }
 

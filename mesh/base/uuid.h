@@ -1,4 +1,4 @@
-/* uuid.h -- Ids: UUIDv7 from callers, v8 for a saga's activations (RFC 9562).
+/* uuid.h -- Ids: UUIDv7 from callers, v8 for a saga's activations, v5 for alerts (RFC 9562).
  *
  * An id carries its own time, which keeps indexes warm and names the partition its row lives in.
  * On the wire and in JSON an id is the 36-character lower-case text; here it is 16 bytes, and byte
@@ -30,6 +30,9 @@ struct uuid uuid_v7(int64_t now_us);
 
 /* Same time, saga, state and number: same id. seed is hashed; time_us is the activation's. */
 struct uuid uuid_v8(int64_t time_us, const void *seed, size_t seed_bytes);
+
+/* Of a name in a name space: the same for the same (RFC 9562, 5.5). It has no time. */
+struct uuid uuid_v5(struct uuid space, const void *name, size_t bytes);
 
 /* Exactly 36 lower-case characters, any version. Returns false and leaves *ret_id alone otherwise. */
 bool uuid_parse(const char *text, size_t bytes, struct uuid *ret_id);

@@ -1,5 +1,6 @@
 /* test_base_json_pick.c -- What is read of JSON that a stranger wrote, and what it is not to be. */
 #include "mesh/base/json_pick.h"
+#include "mesh/base/json_scan.h"
 #include "tests/support/check.h"
 
 #include <stdio.h>
@@ -176,10 +177,10 @@ pick_nested(size_t depth, const char *open, const char *close)
 START_TEST(nested)
 {
     ck_assert_int_eq(pick_nested(JSON_DEPTH_MAX + 1, "[", "]"), ERR_OK);
-    ck_assert_int_eq(pick_nested(JSON_PICK_DEPTH_MAX, "[", "]"), ERR_OK);
-    ck_assert_int_eq(pick_nested(JSON_PICK_DEPTH_MAX, "{\"a\":", "}"), ERR_OK);
-    ck_assert_int_eq(pick_nested(JSON_PICK_DEPTH_MAX / 2, "[{\"a\":", "}]"), ERR_OK);
-    ck_assert_int_eq(pick_nested(JSON_PICK_DEPTH_MAX + 1, "[", "]"), ERR_BAD_REQUEST);
+    ck_assert_int_eq(pick_nested(JSON_SCAN_DEPTH_MAX, "[", "]"), ERR_OK);
+    ck_assert_int_eq(pick_nested(JSON_SCAN_DEPTH_MAX, "{\"a\":", "}"), ERR_OK);
+    ck_assert_int_eq(pick_nested(JSON_SCAN_DEPTH_MAX / 2, "[{\"a\":", "}]"), ERR_OK);
+    ck_assert_int_eq(pick_nested(JSON_SCAN_DEPTH_MAX + 1, "[", "]"), ERR_BAD_REQUEST);
     ck_assert_int_eq(pick_nested(100000, "{\"a\":", "}"), ERR_BAD_REQUEST);
 }
 END_TEST

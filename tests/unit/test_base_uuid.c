@@ -58,6 +58,16 @@ static const struct {
     { "a ms more than 45 days", ID_DAYS_KEPT * DAY_US + 1000, true },
     { "from the future",        -DAY_US,                      false },
 };
+
+/* The name spaces of RFC 9562, 6.6; the first row is its vector of A.4, the others are those of Python's uuid5(). */
+static const struct {
+    const char *space, *name, *id;
+} names[] = {
+    { "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "www.example.com",     "2ed6657d-e927-568b-95e1-2665a8aea6a2" },
+    { "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "python.org",          "886313e1-3b8a-5372-9b90-0c9aee199e5d" },
+    { "6ba7b811-9dad-11d1-80b4-00c04fd430c8", "http://python.org/",  "4c565f0d-3f5a-5890-b41b-20cf47701c5e" },
+    { "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "",                    "4ebd0208-8328-5d69-8c44-ec50939c0967" },
+};
 /* clang-format on */
 
 START_TEST(text_is_parsed_and_printed)
@@ -144,6 +154,17 @@ START_TEST(v8_is_the_same_for_the_same)
 }
 END_TEST
 
+START_TEST(v5_is_of_the_name)
+{
+    char text[UUID_TEXT_BYTES + 1];
+    struct uuid space;
+
+    ck_assert(uuid_parse(names[_i].space, UUID_TEXT_BYTES, &space));
+    ck_assert_str_eq(uuid_print(uuid_v5(space, names[_i].name, strlen(names[_i].name)), text),
+                     names[_i].id);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -155,5 +176,6 @@ main(void)
     tcase_add_test(test, v7_carries_its_time_in_order);
     tcase_add_test(test, v7_is_in_order_within_a_millisecond);
     tcase_add_test(test, v8_is_the_same_for_the_same);
+    tcase_add_loop_test(test, v5_is_of_the_name, 0, ROWS(names));
     return check_run("base_uuid", test);
 }
