@@ -5,6 +5,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/base/log_level.h"
 #include "mesh/http/health.h"
 
 #include <assert.h>
@@ -163,6 +164,7 @@ static void
 tick(const struct program *program)
 {
     log_say_left_out();
+    log_level_look();
     if (program->tick != NULL)
         program->tick(program->owner);
 }

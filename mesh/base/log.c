@@ -25,7 +25,7 @@ enum {
 
 static const char *program_name = "mesh";
 static const char *json_version; /* NULL: lines are text */
-static enum log_level least_level = LOG_INFO;
+_Atomic(enum log_level) log_least_level = LOG_INFO;
 static _Thread_local struct {
     char id[ID_BYTES + 1], span[SPAN_BYTES + 1], flags[3]; /* "": none */
 } trace;
@@ -37,7 +37,13 @@ void
 log_open(const char *program, enum log_level least)
 {
     program_name = program;
-    least_level = least;
+    log_set_least(least);
+}
+
+void
+log_set_least(enum log_level least)
+{
+    atomic_store_explicit(&log_least_level, least, memory_order_relaxed);
 }
 
 void
@@ -131,7 +137,7 @@ log_line(enum log_level level, const char *format, ...)
 {
     va_list arguments;
 
-    if (level < least_level)
+    if (level < log_least())
         return;
     va_start(arguments, format);
     write_line(level, 0, format, arguments);
@@ -179,7 +185,7 @@ log_rated(struct log_rate *rate, enum log_level level, const char *format, ...)
     va_list arguments;
     bool is_said = true;
 
-    if (level < least_level)
+    if (level < log_least())
         return;
     if (level > LOG_DEBUG) {
         pthread_mutex_lock(&rates_lock);

@@ -19,6 +19,7 @@
 #ifndef MESH_BASE_LOG_H
 #define MESH_BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,6 +46,17 @@ struct log_rate {
 /* program must outlive all logging. */
 void log_open(const char *program, enum log_level least);
 
+/* The least level that is said. Lines below it are not even composed. Operators change it: log_level.h. */
+extern _Atomic(enum log_level) log_least_level;
+
+static inline enum log_level
+log_least(void)
+{
+    return atomic_load_explicit(&log_least_level, memory_order_relaxed);
+}
+
+void log_set_least(enum log_level least);
+
 /* From here on a line is a JSON object, with service.version. version must outlive all logging. */
 void log_open_json(const char *version);
 
@@ -65,15 +77,17 @@ void log_say_left_out(void);
  * rate->left_out. */
 bool log_rate_take(struct log_rate *rate, int64_t now_us, int64_t burst, int64_t each_us);
 
-#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_at(LOG_WARN, __VA_ARGS__)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
-/* For a place whose lines are not all of one level. */
+/* For a place whose lines are not all of one level. The arguments are made only where the line is said. */
 #define log_at(level, ...)                                                                         \
     do {                                                                                           \
         static struct log_rate rate_of_this_place;                                                 \
-        log_rated(&rate_of_this_place, (level), __VA_ARGS__);                                      \
+        enum log_level level_of_this_line = (level);                                               \
+        if (level_of_this_line >= log_least())                                                     \
+            log_rated(&rate_of_this_place, level_of_this_line, __VA_ARGS__);                       \
     } while (0)
 
 #endif
