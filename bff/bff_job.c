@@ -49,11 +49,11 @@ call_done(void *owner, const void *context, const struct rpc_result *result,
           const ProtobufCMessage *reply)
 {
     struct job *job = owner;
+    struct log_trace before = log_trace_begin(job->exchange->traceparent);
 
     (void)context, (void)reply;
-    log_set_trace(job->exchange->traceparent);
-    job->answered(job, result);
-    log_set_trace(NULL);
+    job->answered(job, result); /* the job may be over and gone */
+    log_trace_end(&before);
 }
 
 static void

@@ -50,19 +50,35 @@ page_append(struct shard *shard, const char *text, size_t bytes)
     shard->page[shard->page_bytes] = '\0';
 }
 
+static const char *
+state_name(const struct instance *instance, int state)
+{
+    return state < 0 ? "" : instance->definition->states[state].name;
+}
+
 /* Nothing goes on by itself from here, so somebody has to read this. */
 static void
 log_stuck(const struct instance *instance, const struct record *record)
 {
     char id[UUID_TEXT_BYTES + 1];
-    const char *state =
-        instance->state == STATE_NONE ? "" : instance->definition->states[instance->state].name;
 
     log_error("saga=%s definition=%s state=%s event=STUCK reason=%s because=\"%s\" "
               "next=\"sagactl show, then retry, compensate or settle\"",
-              uuid_print(instance->id, id), instance->definition->name, state,
-              record->reason == NULL ? "" : record->reason,
+              uuid_print(instance->id, id), instance->definition->name,
+              state_name(instance, instance->state), record->reason == NULL ? "" : record->reason,
               record->message == NULL ? "" : record->message);
+}
+
+static void
+log_record(const struct instance *instance, const struct record *record)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (record->kind == RECORD_STUCK)
+        log_stuck(instance, record);
+    log_debug("saga=%s record=%s state=%s reason=%s", uuid_print(instance->id, id),
+              record_word(record->kind), state_name(instance, record->state),
+              record->reason == NULL ? "" : record->reason);
 }
 
 enum error
@@ -71,18 +87,20 @@ shard_decide(struct shard *shard, struct tick *tick, struct live *live,
 {
     const struct shard_clock clock = { shard->now_us, shard->steady_us };
     struct engine_event timed = *event;
+    struct log_trace before;
     enum error error;
 
     timed.ahead_us = shard_clock_ahead_us(&clock, clock_now_us());
     records_reset(&shard->records);
     error = engine_decide(live->instance, &timed, shard->now_us, &shard->records, problem);
+    before = log_trace_begin(live->instance->traceparent);
     for (size_t i = 0; i < shard->records.count; i++) {
         json_writer_reset(&shard->line);
         record_write(&shard->records.items[i], &shard->line);
         page_append(shard, shard->line.text, shard->line.bytes);
-        if (shard->records.items[i].kind == RECORD_STUCK)
-            log_stuck(live->instance, &shard->records.items[i]);
+        log_record(live->instance, &shard->records.items[i]);
     }
+    log_trace_end(&before);
     if (shard->records.count > 0 || event->kind == ENGINE_ANSWER)
         tick_touch(shard, tick, live);
     return error;

@@ -69,6 +69,8 @@ append_lines(struct json_writer *records, const char *text, size_t bytes)
 static void
 begin(struct shard *shard, struct live *live, enum unread_kind kind, const char *because)
 {
+    struct log_trace before =
+        log_trace_begin(live->instance == NULL ? NULL : live->instance->traceparent);
     char id[UUID_TEXT_BYTES + 1];
 
     unread_free(shard, live);
@@ -81,6 +83,7 @@ begin(struct shard *shard, struct live *live, enum unread_kind kind, const char 
     log_error("saga=%s event=%s because=\"%s\" "
               "next=\"mend what it names; sagactl retry has it read again\"",
               uuid_print(live->id, id), unread_code(live), because);
+    log_trace_end(&before);
 }
 
 void
@@ -314,10 +317,13 @@ unread_row_read(const struct journal_row *row, definition_find find, void *find_
 void
 unread_end(struct shard *shard, struct live *live)
 {
+    struct log_trace before =
+        log_trace_begin(live->instance == NULL ? NULL : live->instance->traceparent);
     char id[UUID_TEXT_BYTES + 1];
 
     if (live->unread != NULL)
         log_info("saga=%s event=READ_AGAIN", uuid_print(live->id, id));
+    log_trace_end(&before);
     unread_free(shard, live);
 }
 

@@ -5,6 +5,8 @@
  */
 #include "storage-svc/storage.h"
 
+#include "mesh/base/log.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -196,6 +198,16 @@ hold_lines(struct reserve *reserve, struct batch_rows *rows)
     }
 }
 
+static void
+hold_log(const struct hold *hold)
+{
+    static const char *const words[] = { "REFUSED", "HELD", "CONFIRMED", "RELEASED", "EXPIRED" };
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_debug("hold=%s to=%s reference=\"%s\"", uuid_print(hold->record.id, id), words[hold->state],
+              hold->reference);
+}
+
 /* All lines or none. The hold is the record of its op, so a refused one is a row too. */
 void
 reserve_decide(void *op, struct batch_rows *rows)
@@ -219,6 +231,7 @@ reserve_decide(void *op, struct batch_rows *rows)
     hold->state = reserve->op.problem.error == ERR_OK ? HOLD_HELD : HOLD_REFUSED;
     hold->reference = batch_keep(rows, reserve->reference);
     hold->lines = hold->currency = "";
+    hold_log(hold);
     if (hold->state == HOLD_REFUSED)
         return;
     hold_lines(reserve, rows);
@@ -280,6 +293,7 @@ hold_move(struct hold *hold, enum hold_state next, struct batch_rows *rows)
         batch_changed(rows, product);
     }
     hold->state = (int32_t)next;
+    hold_log(hold);
     batch_changed(rows, hold);
 }
 
@@ -341,6 +355,7 @@ hold_bury(struct batch_rows *rows, struct uuid id)
     hold->record.reason = "HOLD_ENDED";
     hold->record.detail = "released before it arrived";
     hold->reference = hold->lines = hold->currency = "";
+    hold_log(hold);
 }
 
 /* Also of a confirmed hold: the order was undone. One that is too old to arrive needs no tombstone. */

@@ -1,5 +1,6 @@
 #include "account-svc/ledger/ledger.h"
 #include "mesh/base/json.h"
+#include "mesh/base/log.h"
 #include "mesh/store/event.h"
 
 #include <assert.h>
@@ -188,6 +189,16 @@ side_check(struct move *move, const struct account *account, const char *key,
     return ERR_OK;
 }
 
+void
+transfer_log(const struct transfer *transfer)
+{
+    static const char *const words[] = { "REFUSED", "POSTED", "TOMBSTONE" };
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_debug("transfer=%s kind=%s to=%s reference=\"%s\"", uuid_print(transfer->record.id, id),
+              transfer->kind, words[transfer->state], transfer->reference);
+}
+
 /* The transfer that the op makes, posted or refused: it is the op's record as well. */
 static struct transfer *
 transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
@@ -202,6 +213,7 @@ transfer_record(struct move *move, struct batch_rows *rows, const char *kind)
     transfer->amount_minor = move->amount_minor;
     transfer->reference = batch_keep(rows, move->reference);
     transfer->posted_at_us = move->op.now_us;
+    transfer_log(transfer);
     return transfer;
 }
 
@@ -342,6 +354,7 @@ charge_bury(struct batch_rows *rows, const struct refund *refund)
     transfer->kind = TRANSFER_CHARGE;
     transfer->debit_key = transfer->credit_key = transfer->reference = "";
     transfer->posted_at_us = refund->op.now_us;
+    transfer_log(transfer);
 }
 
 /* The same amount the other way. It may overdraw clearing, if somebody drained it: an undo is not
@@ -360,6 +373,7 @@ charge_reverse(struct batch_rows *rows, struct refund *refund, struct transfer *
     reversal->reference = charge->reference;
     reversal->reverses_id = charge->record.id;
     reversal->posted_at_us = refund->op.now_us;
+    transfer_log(reversal);
     ledger_post(rows, batch_find_text(rows, LEDGER_ACCOUNT, reversal->debit_key),
                 batch_find_text(rows, LEDGER_ACCOUNT, reversal->credit_key),
                 reversal->amount_minor);

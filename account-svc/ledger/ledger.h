@@ -103,6 +103,9 @@ struct transfer {
     int64_t posted_at_us;
 };
 
+/* Its state, at debug. */
+void transfer_log(const struct transfer *transfer);
+
 /* ---- ops ---- */
 
 /* OpenAccount and OpenWallet. */

@@ -1,5 +1,7 @@
 #include "account-svc/ledger/ledger_hold.h"
 
+#include "mesh/base/log.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -47,6 +49,16 @@ hold_funds_touch(const void *op, struct batch_touch *touch)
 }
 
 static void
+funds_log(const struct funds *funds)
+{
+    static const char *const words[] = { "NONE", "HELD", "POSTED", "VOIDED", "EXPIRED" };
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_debug("funds=%s to=%s reference=\"%s\"", uuid_print(funds->id, id), words[funds->state],
+              funds->reference);
+}
+
+static void
 funds_make(struct hold_funds *hold, struct batch_rows *rows)
 {
     struct funds *funds = batch_add_uuid(rows, LEDGER_HOLD, hold->move.op.id);
@@ -57,6 +69,7 @@ funds_make(struct hold_funds *hold, struct batch_rows *rows)
     funds->amount_minor = hold->move.amount_minor;
     funds->reference = batch_keep(rows, hold->move.reference);
     funds->until_us = hold->move.op.now_us + hold->hold_seconds * INT64_C(1000000);
+    funds_log(funds);
     account_reserve(rows, funds->debit_key, funds->amount_minor);
 }
 
@@ -124,6 +137,7 @@ transfer_make(struct batch_rows *rows, const struct end_funds *post, const struc
     transfer->amount_minor = amount_minor;
     transfer->reference = funds->reference;
     transfer->posted_at_us = post->op.now_us;
+    transfer_log(transfer);
 }
 
 /* The reserve goes first, so that the transfer finds its money; if it is refused for another reason
@@ -172,6 +186,7 @@ post_funds_decide(void *op, struct batch_rows *rows)
     funds->state = FUNDS_POSTED;
     funds->posted_minor = amount_minor;
     funds->posted_by = post->op.id;
+    funds_log(funds);
     batch_changed(rows, funds);
 }
 
@@ -183,6 +198,7 @@ funds_free(struct funds *funds, enum funds_state state, struct batch_rows *rows)
     if (funds->state == FUNDS_HELD)
         account_reserve(rows, funds->debit_key, -funds->amount_minor);
     funds->state = (int32_t)state;
+    funds_log(funds);
     batch_changed(rows, funds);
 }
 
@@ -194,6 +210,7 @@ funds_bury(struct batch_rows *rows, struct uuid id)
 
     funds->state = FUNDS_VOIDED;
     funds->debit_key = funds->credit_key = funds->reference = "";
+    funds_log(funds);
 }
 
 void

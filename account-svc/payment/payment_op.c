@@ -88,16 +88,15 @@ trouble_log(const struct payment *payment)
                   trouble_because((enum trouble)payment->trouble));
 }
 
-/* Saves what has changed, and makes news of what is news. */
+/* What became of the payment, under the trace of the order that it pays for: the one that told of it, a
+ * webhook's or a sweep's, has its own lines. */
 static void
-subject_end(struct subject *subject, unsigned changes)
+subject_log(const struct subject *subject, unsigned changes)
 {
-    struct payment *payment = subject->payment;
+    const struct payment *payment = subject->payment;
+    struct log_trace before = log_trace_begin(payment->traceparent);
     char id[UUID_TEXT_BYTES + 1];
 
-    if (subject->task != NULL &&
-        memcmp(&subject->task_before, subject->task, sizeof *subject->task) != 0)
-        batch_changed(subject->rows, subject->task);
     if ((changes & CHANGE_REFUND_REFUSED) != 0)
         log_error("payment=%s provider=%s refund=refused left_minor=%lld"
                   " because=\"it is tried again, ever more rarely; sagactl payments lists it\"",
@@ -105,14 +104,29 @@ subject_end(struct subject *subject, unsigned changes)
                   (long long)payment_refund_left(payment, subject->arena));
     if (payment->trouble != subject->trouble_before)
         trouble_log(payment);
+    if (payment->version != subject->version_before)
+        log_info("payment=%s observed=%s claim=%s version=%d quarantined=%s",
+                 uuid_print(payment->record.id, id),
+                 observed_word((enum observed)payment->observed),
+                 claim_word((enum claim)payment->claim), payment->version,
+                 payment->is_quarantined ? "yes" : "no");
+    log_trace_end(&before);
+}
+
+/* Saves what has changed, and makes news of what is news. */
+static void
+subject_end(struct subject *subject, unsigned changes)
+{
+    struct payment *payment = subject->payment;
+
+    if (subject->task != NULL &&
+        memcmp(&subject->task_before, subject->task, sizeof *subject->task) != 0)
+        batch_changed(subject->rows, subject->task);
+    subject_log(subject, changes);
     if (payment->version == subject->version_before)
         return;
     payment->signal_due_us = payment_signal_due_us(payment, payment->changed_at_us);
     batch_changed(subject->rows, payment);
-    log_info("payment=%s observed=%s claim=%s version=%d quarantined=%s",
-             uuid_print(payment->record.id, id), observed_word((enum observed)payment->observed),
-             claim_word((enum claim)payment->claim), payment->version,
-             payment->is_quarantined ? "yes" : "no");
     changes_news(subject->rows, payment, changes);
 }
 

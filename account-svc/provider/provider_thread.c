@@ -188,6 +188,7 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, in
     const char *because = code == CURLE_OK ? "" : curl_easy_strerror(code);
     bool is_well = learn->outcome == OUTCOME_KNOWN ||
                    (learn->outcome == OUTCOME_NOT_FOUND && job->kind == TASK_QUERY);
+    struct log_trace before = log_trace_begin(job->payment.traceparent);
     char id[UUID_TEXT_BYTES + 1];
 
     if (observation->unreadable != NULL)
@@ -199,6 +200,7 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, in
            uuid_print(job->payment_id, id), job->lane->provider->name, task_word(job->kind), status,
            outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
            (long long)(now_us - job->asked_us) / 1000, because);
+    log_trace_end(&before);
 }
 
 static void
@@ -222,6 +224,7 @@ job_learn(struct job *job, CURLcode code)
     int64_t now_us = clock_steady_us();
 
     *learn = (struct learn_task){ .op.id = uuid_v7(clock_now_us()),
+                                  .op.traceparent = job->payment.traceparent,
                                   .payment_id = job->payment_id,
                                   .owner = job,
                                   .lease = job->lease };

@@ -26,9 +26,7 @@ enum {
 static const char *program_name = "mesh";
 static const char *json_version; /* NULL: lines are text */
 _Atomic(enum log_level) log_least_level = LOG_INFO;
-static _Thread_local struct {
-    char id[ID_BYTES + 1], span[SPAN_BYTES + 1], flags[3]; /* "": none */
-} trace;
+static _Thread_local struct log_trace trace;
 static pthread_mutex_t rates_lock =
     PTHREAD_MUTEX_INITIALIZER;      /* of all budgets, and of their list */
 static struct log_rate *rates_over; /* places that left a line out at some time */
@@ -53,17 +51,24 @@ log_open_json(const char *version)
     json_version = version;
 }
 
-void
-log_set_trace(const char *traceparent)
+struct log_trace
+log_trace_begin(const char *traceparent)
 {
-    if (traceparent == NULL || strlen(traceparent) != TRACEPARENT_BYTES)
-        traceparent = "";
+    struct log_trace before = trace;
+
     memset(&trace, 0, sizeof trace);
-    if (traceparent[0] == '\0')
-        return;
+    if (traceparent == NULL || strlen(traceparent) != TRACEPARENT_BYTES)
+        return before;
     memcpy(trace.id, traceparent + ID_AT, ID_BYTES);
     memcpy(trace.span, traceparent + SPAN_AT, SPAN_BYTES);
     memcpy(trace.flags, traceparent + FLAGS_AT, 2);
+    return before;
+}
+
+void
+log_trace_end(const struct log_trace *before)
+{
+    trace = *before;
 }
 
 /* ---- a line ---- */

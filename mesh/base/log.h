@@ -60,9 +60,14 @@ void log_set_least(enum log_level least);
 /* From here on a line is a JSON object, with service.version. version must outlive all logging. */
 void log_open_json(const char *version);
 
-/* The call that this thread works for: the ids of its traceparent (W3C, 55 characters) on every line from
- * here on; NULL or "": none. Who sets one takes it away when the thread turns to something else. */
-void log_set_trace(const char *traceparent);
+/* What this thread works for now: lines have the ids of its traceparent (W3C, 55 characters; NULL or "":
+ * none) until log_trace_end() with what begin returned, which is how it was before. Work for one order that
+ * is done inside other work begins and ends inside it, so no thread keeps a trace that is over. */
+struct log_trace {
+    char id[33], span[17], flags[3]; /* "": none */
+};
+struct log_trace log_trace_begin(const char *traceparent);
+void log_trace_end(const struct log_trace *before);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,5 +1,7 @@
 /* server_answer.c -- What handlers answer, on the thread that answers: counted, coded, handed to the loop. */
 #include "mesh/base/arena.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 #include "mesh/http/gzip.h"
 #include "mesh/http/server_inner.h"
 
@@ -42,6 +44,17 @@ may_be_coded(const struct http_server *server, int status, const char *content_t
     return content_type == NULL ? status == 304 : strstr(content_type, "json") != NULL;
 }
 
+static void
+log_answer(const struct http_exchange *exchange, int status)
+{
+    struct log_trace before = log_trace_begin(exchange->traceparent);
+
+    log_debug("event=HTTP_ANSWERED http=%s route=%s status=%d ms=%lld", exchange->route->method,
+              exchange->route->path, status,
+              (long long)(clock_steady_us() - exchange->began_us) / 1000);
+    log_trace_end(&before);
+}
+
 void
 http_answer(struct http_exchange *exchange, int status, const char *content_type, const char *body,
             size_t body_bytes, const char *const *headers)
@@ -52,6 +65,7 @@ http_answer(struct http_exchange *exchange, int status, const char *content_type
     char *packed = NULL;
 
     server_count_answer(work, status);
+    log_answer(exchange, status);
     if (may_be_coded(server, status, content_type)) {
         if (body_bytes >= GZIP_BYTES_MIN &&
             gzip_is_accepted(http_header_find(exchange->request, "accept-encoding")))

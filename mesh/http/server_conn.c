@@ -4,6 +4,7 @@
  * that a thousand pipelined requests do not make a thousand frames of stack.
  */
 #include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 #include "mesh/http/server_inner.h"
 #include "mesh/observe/trace.h"
 
@@ -293,8 +294,15 @@ conn_admit(struct conn *conn)
     const struct http_gate *gate = &conn->work->place->gate;
     const struct http_request *request = exchange->request;
     struct http_problem problem = { 0 };
+    struct log_trace before;
+    bool may_come;
 
-    if (gate->admit == NULL || gate->admit(gate->owner, exchange, &problem))
+    if (gate->admit == NULL)
+        return true;
+    before = log_trace_begin(exchange->traceparent);
+    may_come = gate->admit(gate->owner, exchange, &problem);
+    log_trace_end(&before);
+    if (may_come)
         return true;
     conn_problem(conn, &problem, exchange->traceparent, request->keeps_alive && !request->has_body);
     return false;
@@ -350,6 +358,7 @@ conn_dispatch(struct conn *conn)
 {
     struct work *work = conn->work;
     const struct http_route *route = work->exchange.route;
+    struct log_trace before = log_trace_begin(work->exchange.traceparent);
 
     conn->state = CONN_WAIT;
     deadline_set(conn, route->deadline_ms > 0 ? route->deadline_ms : HANDLER_MS);
@@ -357,7 +366,8 @@ conn_dispatch(struct conn *conn)
     atomic_fetch_add(&conn->server->references, 1);
     atomic_fetch_add(&conn->server->requests, 1);
     work->exchange.began_us = clock_steady_us();
-    route->handler(&work->exchange);
+    route->handler(&work->exchange); /* it may be answered now, and the work gone */
+    log_trace_end(&before);
 }
 
 /* Returns how many bytes the present request took. */

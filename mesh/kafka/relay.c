@@ -170,6 +170,17 @@ record_of(struct relay *relay, const struct followed_event *sent, const struct r
     return record;
 }
 
+static void
+log_sent(const struct relay_route *route, const struct event *event)
+{
+    struct log_trace before = log_trace_begin(event->traceparent);
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_debug("%s=%s event=NEWS_SENT type=%s version=%" PRId32 " topic=%s", event->aggregatetype,
+              uuid_print(event->aggregateid, id), event->type, event->version, route->topic);
+    log_trace_end(&before);
+}
+
 static struct kafka_record
 heartbeat_of(struct relay *relay, const char *topic, int32_t partition,
              const struct horizon *horizon)
@@ -212,11 +223,26 @@ pause_us(void *context, int64_t us)
     return !is_stopping(relay);
 }
 
+/* That they are in Kafka: a line for each that has a topic. */
+static void
+log_all_sent(const struct relay *relay, const struct followed_event *events, size_t count)
+{
+    if (log_least() > LOG_DEBUG)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const struct relay_route *route = route_of(relay, events[i].event.aggregatetype);
+
+        if (route != NULL)
+            log_sent(route, &events[i].event);
+    }
+}
+
 static enum error
 send_events(struct relay *relay, const struct followed_event *events, size_t count)
 {
     struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
     size_t used = 0;
+    enum error error;
 
     for (size_t i = 0; i < count; i++) {
         const struct relay_route *route = route_of(relay, events[i].event.aggregatetype);
@@ -224,7 +250,10 @@ send_events(struct relay *relay, const struct followed_event *events, size_t cou
         if (route != NULL)
             records[used++] = record_of(relay, &events[i], route);
     }
-    return used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
+    error = used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
+    if (error == ERR_OK)
+        log_all_sent(relay, events, count);
+    return error;
 }
 
 /* Everything up to the horizon, in pages; the cursor follows each. */

@@ -29,7 +29,7 @@ void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
 /* The same trace and flags with a new caller id; "" starts a trace. Both may be the same text. */
 void trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
-/* The 32 hex digits for log_set_trace(); false when parent is "". */
+/* The 32 hex digits of the trace; false when parent is "". */
 bool trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1]);
 
 #endif

@@ -141,6 +141,8 @@ retries_wake(struct rpc_client *client, int64_t now_us)
 static void
 finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result *result)
 {
+    struct log_trace before;
+
     result->was_unknown = request->was_unknown;
     if (request->was_unknown)
         result->nothing_done = false;
@@ -148,7 +150,9 @@ finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result
         result->meaning = RPC_UNKNOWN;
     if (result->code != WIRE_OK)
         atomic_fetch_add(&client->failed, 1);
-    request->done(request, result);
+    before = log_trace_begin(request->traceparent);
+    request->done(request, result); /* which is gone then */
+    log_trace_end(&before);
 }
 
 /* Asked again without the caller: not what is an answer, nor what a second try is not likely to change. */
@@ -180,6 +184,18 @@ is_strange(const struct rpc_result *result)
     }
 }
 
+static void
+log_strange(const struct rpc_client *client, const struct rpc_request *request,
+            const struct rpc_result *result)
+{
+    struct log_trace before = log_trace_begin(request->traceparent);
+
+    log_warn("service=%s method=%s event=STRANGE_ANSWER code=%d reason=%s because=\"%s\" "
+             "next=\"ask again; does the right service listen there?\"",
+             client->address, request->method, (int)result->code, result->reason, result->message);
+    log_trace_end(&before);
+}
+
 /* A parcel's answer to one of its requests. */
 static void
 answered(void *owner, struct rpc_request *request, struct rpc_result *result)
@@ -194,10 +210,7 @@ answered(void *owner, struct rpc_request *request, struct rpc_result *result)
     result->meaning = rpc_meaning_of(&answer, request->method, client->is_mesh);
     result->nothing_done = result->meaning == RPC_NOT_DONE;
     if (is_strange(result) && !client->is_quiet)
-        log_warn("service=%s method=%s event=STRANGE_ANSWER code=%d reason=%s because=\"%s\" "
-                 "next=\"ask again; does the right service listen there?\"",
-                 client->address, request->method, (int)result->code, result->reason,
-                 result->message);
+        log_strange(client, request, result);
     if (!is_retried(result) || request->attempt >= request->attempts_max || client->is_ending) {
         finish(client, request, result);
         return;

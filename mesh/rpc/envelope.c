@@ -8,6 +8,7 @@
 
 #include "mesh/base/clock.h"
 #include "mesh/base/hold.h"
+#include "mesh/base/log.h"
 #include "mesh/observe/trace.h"
 
 #include <sagamesh/batch/v1/batch_service.pb-c.h>
@@ -153,7 +154,9 @@ item_finish(struct call *call)
     struct rpc_item *item = (struct rpc_item *)(void *)call; /* its first member */
     struct rpc_server *server = item->server;
     bool is_counted = item->is_counted;
+    struct log_trace before = log_trace_begin(call->traceparent);
 
+    rpc_call_log(item->route, call);
     rpc_server_count_answer(server, item->route, call->op->problem.error,
                             item->envelope->unary->arrived_us);
     if (call->op->problem.error != ERR_OK) {
@@ -169,6 +172,7 @@ item_finish(struct call *call)
     envelope_release(item->envelope); /* before leaving: the server stays until this was sent */
     if (is_counted)
         rpc_server_leave(server);
+    log_trace_end(&before);
 }
 
 /* What keeps the item from being a call of ours, if anything. */

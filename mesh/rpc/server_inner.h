@@ -54,6 +54,9 @@ struct rpc_route {
     struct rpc_durations *durations;
 };
 
+/* Says at debug what the call came to: a line for each call. NULL: a method that is not here. */
+void rpc_call_log(const struct rpc_route *route, const struct call *call);
+
 /* Who decides what a route takes; NULL: a method that is not here. */
 const char *rpc_route_service(const struct rpc_route *route);
 

@@ -6,6 +6,7 @@
 #include "mesh/rpc/status.h"
 
 #include "mesh/base/clock.h"
+#include "mesh/base/log.h"
 #include "mesh/observe/trace.h"
 
 #include <grpc/byte_buffer.h>
@@ -179,6 +180,17 @@ rpc_unary_take(struct rpc_unary *unary, const uint8_t *bytes, size_t count)
     rpc_call_submit(unary->route, &unary->call, bytes, count);
 }
 
+void
+rpc_call_log(const struct rpc_route *route, const struct call *call)
+{
+    const struct problem *problem = &call->op->problem;
+
+    if (route != NULL && route->is_own)
+        log_debug("event=RPC_ANSWERED method=%s answer=%s reason=%s because=\"%s\"", route->name,
+                  error_name(problem->error), problem_reason(problem),
+                  problem->error == ERR_OK ? "" : problem->text);
+}
+
 static enum error
 call_decode(const struct rpc_route *route, struct call *call, const uint8_t *bytes, size_t count)
 {
@@ -200,7 +212,11 @@ void
 rpc_call_submit(const struct rpc_route *route, struct call *call, const uint8_t *bytes,
                 size_t count)
 {
-    if (call_decode(route, call, bytes, count) != ERR_OK)
+    struct log_trace before = log_trace_begin(call->traceparent);
+    enum error error = call_decode(route, call, bytes, count);
+
+    log_trace_end(&before);
+    if (error != ERR_OK)
         call->finish(call);
     else
         route->service->submit(route->service->owner, call);
@@ -219,7 +235,9 @@ unary_finish(struct call *call)
     struct rpc_unary *unary = unary_of(call);
     struct rpc_server *server = unary->server;
     bool is_counted = unary->is_counted;
+    struct log_trace before = log_trace_begin(call->traceparent);
 
+    rpc_call_log(unary->route, call);
     if (call->op->problem.error != ERR_OK) {
         rpc_unary_refuse(unary, &call->op->problem);
     } else {
@@ -227,10 +245,11 @@ unary_finish(struct call *call)
         grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(reply));
 
         protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));
-        rpc_unary_answer(unary, slice);
+        rpc_unary_answer(unary, slice); /* it may be sent now, and the call gone */
     }
     if (is_counted)
         rpc_server_leave(server);
+    log_trace_end(&before);
 }
 
 static void

@@ -95,6 +95,7 @@ decide_one(struct call *call, struct batch_rows *rows, int64_t now_us)
 {
     struct op *op = call->op;
     struct batch_record *record = batch_rows_record(rows, op->id);
+    struct log_trace before = log_trace_begin(op->traceparent);
 
     memset(&op->problem, 0, sizeof op->problem);
     op->now_us = now_us;
@@ -111,6 +112,7 @@ decide_one(struct call *call, struct batch_rows *rows, int64_t now_us)
     }
     if (op->problem.error == ERR_OK && call->method->answer != NULL)
         call->method->answer(op, rows);
+    log_trace_end(&before);
 }
 
 /* ---- rows that others have locked ---- */

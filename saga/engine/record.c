@@ -44,6 +44,12 @@ static const struct field fields[] = {
 };
 /* clang-format on */
 
+const char *
+record_word(enum record_kind kind)
+{
+    return kinds[kind];
+}
+
 void
 records_reset(struct records *records)
 {

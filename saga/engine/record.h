@@ -81,6 +81,9 @@ void records_free(struct records *records);
 struct record *records_add(struct records *records, enum record_kind kind, struct uuid saga_id,
                            int64_t time_us);
 
+/* The word of the kind: "enter". */
+const char *record_word(enum record_kind kind);
+
 /* One JSON object, no newline. Give an empty (reset) writer or one inside an array. */
 void record_write(const struct record *record, struct json_writer *writer);
 

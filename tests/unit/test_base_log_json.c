@@ -262,14 +262,15 @@ static void *
 write_lines(void *context)
 {
     int writer = *(int *)context;
+    struct log_trace before;
     char text[1500];
 
     memset(text, 'x', sizeof text);
-    log_set_trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    before = log_trace_begin("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     for (int i = 0; i < LINES; i++)
         log_line(LOG_INFO, "writer=%d line=%d because=\"%.*s\"", writer, i,
                  i * 3 % (int)sizeof text, text);
-    log_set_trace(NULL);
+    log_trace_end(&before);
     log_line(LOG_INFO, "writer=%d line=%d", writer, LINES);
     return NULL;
 }
