@@ -50,6 +50,7 @@ page_append(struct shard *shard, const char *text, size_t bytes)
     shard->page[shard->page_bytes] = '\0';
 }
 
+/* Records have -1 where no state is meant. */
 static const char *
 state_name(const struct instance *instance, int state)
 {
@@ -69,6 +70,8 @@ log_stuck(const struct instance *instance, const struct record *record)
               record->message == NULL ? "" : record->message);
 }
 
+/* What the engine decided, in the words of the journal. The page that makes it true is written later: a
+ * crash before that decides it again. */
 static void
 log_record(const struct instance *instance, const struct record *record)
 {

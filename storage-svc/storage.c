@@ -198,6 +198,7 @@ hold_lines(struct reserve *reserve, struct batch_rows *rows)
     }
 }
 
+/* Each function that changes a hold's state ends here, so that a log at debug has every state it was in. */
 static void
 hold_log(const struct hold *hold)
 {

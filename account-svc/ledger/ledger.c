@@ -189,6 +189,7 @@ side_check(struct move *move, const struct account *account, const char *key,
     return ERR_OK;
 }
 
+/* Each function that makes a transfer ends here. Accounts stay out of the line: a key names its customer. */
 void
 transfer_log(const struct transfer *transfer)
 {

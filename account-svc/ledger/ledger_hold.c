@@ -48,6 +48,7 @@ hold_funds_touch(const void *op, struct batch_touch *touch)
     move_touch(&hold->move, touch);
 }
 
+/* Each function that changes the state of held funds ends here; as with transfers, without the keys. */
 static void
 funds_log(const struct funds *funds)
 {

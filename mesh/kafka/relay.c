@@ -170,6 +170,7 @@ record_of(struct relay *relay, const struct followed_event *sent, const struct r
     return record;
 }
 
+/* Under the trace of the change that the event tells of. The payload stays out: it may name a customer. */
 static void
 log_sent(const struct relay_route *route, const struct event *event)
 {
