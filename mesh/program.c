@@ -7,6 +7,7 @@
 #include "mesh/base/log.h"
 #include "mesh/base/log_level.h"
 #include "mesh/http/health.h"
+#include "mesh/observe/span.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PAUSE_MS = 100, READY_LOOK_MS = 20, TICK_MS = 1000 };
+enum { PAUSE_MS = 100, READY_LOOK_MS = 20, TICK_MS = 1000, SPANS_DRAIN_MS = 500 };
 
 /* Of the common flags. */
 struct settings {
@@ -205,10 +206,21 @@ unready(const struct settings *settings)
         signal_number = signal_wait(left_us / 1000 + 1);
 }
 
-/* Who asks the ops port hears it first. */
+/* The last spans go out in what is left of the drain, and in half a second where nothing is. */
 static void
+spans_end(int64_t until_us)
+{
+    int64_t left_ms = (until_us - clock_steady_us()) / 1000;
+
+    span_close(left_ms < SPANS_DRAIN_MS ? SPANS_DRAIN_MS : (int)left_ms);
+}
+
+/* Who asks the ops port hears it first. Returns until when the drain may last, by steady time. */
+static int64_t
 stop(const struct program *program, const struct settings *settings, const struct ops_server *ops)
 {
+    int64_t drain_until_us;
+
     health_stop(ops_parts(ops)->health);
     if (program->unready_ms != NULL)
         unready(settings);
@@ -216,8 +228,10 @@ stop(const struct program *program, const struct settings *settings, const struc
         log_info("stopping=yes drain_ms=%lld", (long long)settings->drain_ms);
     else
         log_info("stopping=yes");
+    drain_until_us = clock_steady_us() + settings->drain_ms * 1000;
     if (program->close != NULL)
         program->close(program->owner, (int)settings->drain_ms);
+    return drain_until_us;
 }
 
 int
@@ -227,6 +241,7 @@ program_main(int argc, char **argv, const struct program *program)
     struct ops_server *ops;
     sigset_t signals;
     enum error error;
+    int64_t drain_until_us = 0;
 
     flags_read(argc, argv, program, &settings);
     log_start(program, &settings);
@@ -235,6 +250,7 @@ program_main(int argc, char **argv, const struct program *program)
     signals_fill(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    span_open(program->name, mesh_build.version);
     error = ops_open(program->name, settings.ops_listen, &ops);
     if (error == ERR_OK) {
         log_info("ops_port=%d", ops_port(ops));
@@ -242,8 +258,9 @@ program_main(int argc, char **argv, const struct program *program)
     }
     if (error == ERR_OK) {
         run(program, &settings, ops);
-        stop(program, &settings, ops);
+        drain_until_us = stop(program, &settings, ops);
     }
     ops_close(ops);
+    spans_end(drain_until_us);
     return error == ERR_OK || error == ERR_STOPPING ? 0 : 1;
 }

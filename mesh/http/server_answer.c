@@ -1,8 +1,8 @@
 /* server_answer.c -- What handlers answer, on the thread that answers: counted, coded, handed to the loop. */
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/gzip.h"
 #include "mesh/base/log.h"
-#include "mesh/http/gzip.h"
 #include "mesh/http/server_inner.h"
 
 #include <stdlib.h>

@@ -12,18 +12,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     TRACE_PARENT_BYTES =
         55, /* of version 00, the one we send; equals TRACEPARENT_BYTES of call.h */
     TRACE_ID_BYTES = 32,
+    TRACE_SPAN_BYTES = 16,
 };
 
 /* Reads a header. A higher version is read as far as 00 defines it and carried on as 00; false, and
  * "", when it is not valid. text may be ret_parent. */
 bool trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
-/* A new trace, sampled, with random ids. */
+/* A new trace with random ids, which nobody records (span.h decides that). */
 void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
 
 /* The same trace and flags with a new caller id; "" starts a trace. Both may be the same text. */
@@ -31,5 +33,20 @@ void trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
 /* The 32 hex digits of the trace; false when parent is "". */
 bool trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1]);
+
+/* Who called: the 16 hex digits; "" when parent is "". */
+void trace_span_id(const char *parent, char ret_id[TRACE_SPAN_BYTES + 1]);
+
+/* Puts another span in the place of the caller: a random one, or one that is derived from id, the same each
+ * time. */
+void trace_set_span_random(char *parent);
+void trace_set_span(char *parent, uint64_t id);
+
+/* Is what the caller did recorded? False for "". */
+bool trace_is_sampled(const char *parent);
+void trace_set_sampled(char *parent, bool is_sampled);
+
+/* The right half of the trace's id: random, where the trace was started by one who says so. */
+uint64_t trace_draw(const char *parent);
 
 #endif

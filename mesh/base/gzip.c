@@ -1,6 +1,6 @@
 /* gzip.c -- Accept-Encoding, and one deflate into a buffer as large as the body: what would not fit is not
  * worth it, and the body goes as it is. */
-#include "mesh/http/gzip.h"
+#include "mesh/base/gzip.h"
 #include "mesh/base/arena.h"
 
 #include <stdint.h>

@@ -1,9 +1,9 @@
-/* gzip.h -- Answers made smaller for those who take gzip (RFC 9110, 8.4.1.3).
+/* gzip.h -- Bodies made smaller for those who take gzip (RFC 9110, 8.4.1.3).
  *
  * Thread    Plain data.
  */
-#ifndef MESH_HTTP_GZIP_H
-#define MESH_HTTP_GZIP_H
+#ifndef MESH_BASE_GZIP_H
+#define MESH_BASE_GZIP_H
 
 #include <stdbool.h>
 #include <stddef.h>

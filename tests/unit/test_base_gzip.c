@@ -1,6 +1,6 @@
 /* gzip: who takes it, and that it comes back as it was. */
 #include "mesh/base/arena.h"
-#include "mesh/http/gzip.h"
+#include "mesh/base/gzip.h"
 #include "tests/support/check.h"
 
 #include <stdint.h>
