@@ -162,6 +162,7 @@ class Mesh(programs.Programs):
         self.environment = environment or {}
         self.clock_names = clocks
         self.clocks = None
+        self.has_moved_clocks = False
         self.channels = {}
         self.order_pb = order_service_pb2
         self.storage_pb = storage_service_pb2
@@ -288,6 +289,7 @@ class Mesh(programs.Programs):
 
     def move_clock(self, name, seconds):
         """The wall clock of a program, or of "postgres", is so much ahead from now on."""
+        self.has_moved_clocks = True
         self.clocks.move(name, seconds)
 
     def set_clocks_right(self):
@@ -350,7 +352,7 @@ class Mesh(programs.Programs):
     # -- SQL
 
     def psql(self, database, statement):
-        """Rows as lists of text. database: orders, storage, account, saga."""
+        """Rows as lists of text. database: orders, storage, account, saga, alerts."""
         owners = [p.name for p in self.programs.values() if p.database == database]
         conninfo = self.conninfos.get(owners[0], self.conninfo) if owners else self.conninfo
         lines = self.psql_run(conninfo, database, "-c", statement).splitlines()
