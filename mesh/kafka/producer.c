@@ -2,6 +2,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/kafka/conf.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
@@ -31,25 +32,6 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
         producer->has_failed = true;
 }
 
-/* The library logs every reconnect; the relay says once that the broker is away. */
-static void
-ignore_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
-{
-    (void)handle;
-    log_debug("kafka=%s level=%d because=\"%s\"", facility, level, text);
-}
-
-static void
-set(rd_kafka_conf_t *conf, const char *name, const char *value)
-{
-    char because[256];
-
-    if (rd_kafka_conf_set(conf, name, value, because, sizeof because) != RD_KAFKA_CONF_OK) {
-        log_error("kafka=%s value=%s because=\"%s\"", name, value, because);
-        abort(); /* a name this library does not know: a defect here */
-    }
-}
-
 static enum error
 open_handle(struct kafka_producer *producer)
 {
@@ -58,20 +40,16 @@ open_handle(struct kafka_producer *producer)
 
     if (producer->handle != NULL)
         return ERR_OK;
-    conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", producer->brokers);
-    set(conf, "client.id", producer->client);
-    set(conf, "enable.idempotence", "true");
-    set(conf, "acks", "all");
-    set(conf, "partitioner", "murmur2_random");
-    set(conf, "linger.ms", "1"); /* a batch is given at once; nothing is worth waiting for */
-    set(conf, "compression.type", "lz4");
-    set(conf, "reconnect.backoff.ms", "50");
-    set(conf, "reconnect.backoff.max.ms", "1000");
-    set(conf, "topic.metadata.refresh.interval.ms", "30000");
+    conf = kafka_conf_new(producer->brokers, producer->client);
+    kafka_conf_set(conf, "enable.idempotence", "true");
+    kafka_conf_set(conf, "acks", "all");
+    kafka_conf_set(conf, "partitioner", "murmur2_random");
+    kafka_conf_set(conf, "linger.ms",
+                   "1"); /* a batch is given at once; nothing is worth waiting for */
+    kafka_conf_set(conf, "compression.type", "lz4");
+    kafka_conf_set(conf, "topic.metadata.refresh.interval.ms", "30000");
     rd_kafka_conf_set_opaque(conf, producer);
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
-    rd_kafka_conf_set_log_cb(conf, ignore_log);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, because, sizeof because);
     if (producer->handle == NULL) {
         log_error("kafka=%s because=\"%s\"", producer->brokers, because);
