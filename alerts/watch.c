@@ -406,26 +406,33 @@ order_word_at(const struct watch *watch, int64_t at_us)
     return watch->expires_at_us != 0 ? WORD_WAITING_PAYMENT : WORD_PENDING;
 }
 
+/* NULL: of what had happened by then nothing is kept, if anything was heard. */
 static const struct watch_event *
 payment_event_at(const struct watch_payment *payment, int64_t at_us)
 {
+    bool is_last = has_happened(&payment->last, at_us);
+
     if (has_happened(&payment->back, at_us))
         return &payment->back;
-    if (has_happened(&payment->success, at_us) &&
-        !(is_taken_back(payment) && has_happened(&payment->last, at_us)))
+    if (has_happened(&payment->success, at_us) && !(is_last && is_taken_back(payment)))
         return &payment->success;
-    return &payment->last;
+    return is_last ? &payment->last : NULL;
 }
 
 /* The payment that was heard of last; NULL: there is none. */
 static const struct watch_payment *
-payment_newest(const struct watch *watch)
+payment_newest(const struct watch *watch, int64_t at_us)
 {
     const struct watch_payment *newest = NULL;
+    int64_t newest_us = 0;
 
     for (size_t i = 0; i < watch->payment_count; i++) {
-        if (newest == NULL || watch->payments[i].last.time_us > newest->last.time_us)
+        const struct watch_event *event = payment_event_at(&watch->payments[i], at_us);
+
+        if (event != NULL && (newest == NULL || event->time_us > newest_us)) {
             newest = &watch->payments[i];
+            newest_us = event->time_us;
+        }
     }
     return newest;
 }
@@ -436,7 +443,7 @@ tell(struct watch *watch, struct watch_found *found, const struct view *view, st
 {
     const struct watch_payment *payment = view->payment != NULL   ? view->payment
                                           : point.payment != NULL ? point.payment
-                                                                  : payment_newest(watch);
+                                                                  : payment_newest(watch, at_us);
     struct watch_alert *alert = &found->alerts[found->alert_count++];
     const struct watch_event *end = end_at(watch, at_us);
 
@@ -451,7 +458,7 @@ tell(struct watch *watch, struct watch_found *found, const struct view *view, st
                                    .topic = point.payment == NULL ? NEWS_ORDER : NEWS_PAYMENT,
                                    .place = point.event->place,
                                    .trace = watch->trace };
-    if (payment != NULL) {
+    if (payment != NULL && payment_event_at(payment, at_us) != NULL) {
         const struct watch_event *event = payment_event_at(payment, at_us);
 
         alert->payment_id = payment->id;
@@ -611,16 +618,28 @@ late_due_us(const struct watch *watch)
     return is_in(rules[RULE_A].raises, watch, first, due_us) ? due_us : 0;
 }
 
+/* When it is certain how long a success took to make its order PAID: no earlier one can come; 0: there is nothing to
+ * tell. */
+static int64_t
+timed_due_us(const struct watch *watch)
+{
+    const struct watch_payment *first = payment_first(watch);
+
+    if (first == NULL || !is_heard(&watch->paid) || watch->is_free || watch->is_timed)
+        return 0;
+    return watch->paid.time_us > first->success.time_us ? watch->paid.time_us
+                                                        : first->success.time_us;
+}
+
 static void
 decide_time(struct watch *watch, int64_t horizon_us, struct watch_found *found)
 {
-    const struct watch_payment *first = payment_first(watch);
-    int64_t due_us = late_due_us(watch);
+    int64_t late_us = late_due_us(watch), timed_us = timed_due_us(watch);
 
-    if (due_us != 0 && horizon_us > due_us)
+    if (late_us != 0 && horizon_us > late_us)
         found->is_late = watch->is_late_told = true;
-    if (first != NULL && is_heard(&watch->paid) && !watch->is_free && !watch->is_timed) {
-        found->took_us = watch->paid.time_us - first->success.time_us;
+    if (timed_us != 0 && horizon_us > timed_us) {
+        found->took_us = watch->paid.time_us - payment_first(watch)->success.time_us;
         if (found->took_us < 0)
             found->took_us = 0; /* two clocks */
         watch->is_timed = true;
@@ -663,6 +682,7 @@ watch_due_us(const struct watch *watch, const struct rule_graces *graces)
     int64_t due_us = late_due_us(watch);
     struct disputes disputes;
 
+    earlier(&due_us, timed_due_us(watch));
     for (enum rule_id rule = 0; rule < RULE_COUNT; rule++) {
         struct view view = { .watch = watch, .rule = rule, .grace_us = graces->us[rule] };
 
