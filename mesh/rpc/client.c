@@ -13,6 +13,7 @@
 #include "mesh/base/die.h"
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
+#include "mesh/rpc/client_meter.h"
 #include "mesh/rpc/client_parcel.h"
 #include "mesh/rpc/client_wait.h"
 #include "mesh/rpc/library.h"
@@ -51,7 +52,7 @@ struct rpc_client {
     enum wake wake;
     bool is_closing;
     atomic_size_t held_count; /* requests that take no message's place: against waiting_max */
-    atomic_uint_fast64_t calls, envelopes, items, retries, failed;
+    struct client_meter meter;
 
     /* the thread's own */
     struct list waiting, alone, rejected;
@@ -60,7 +61,6 @@ struct rpc_client {
     int64_t
         expires_us; /* no parcel under way expires before this; most never do (gRPC's deadline) */
     struct heap later;
-    bool is_away; /* the last message was UNAVAILABLE; said once */
     bool is_ending;
 };
 
@@ -98,7 +98,8 @@ rpc_client_send(struct rpc_client *client, struct rpc_request *request)
     request->attempt = 0;
     request->was_unknown = false;
     request->later = (struct heap_item){ 0 };
-    request->until_us = clock_steady_us() + request->timeout_us;
+    request->sent_us = clock_steady_us();
+    request->until_us = request->sent_us + request->timeout_us;
     pthread_mutex_lock(&client->lock);
     is_refused = client->is_closing || atomic_load(&client->held_count) >= client->waiting_max;
     if (is_refused) {
@@ -148,8 +149,8 @@ finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result
         result->nothing_done = false;
     if (result->meaning == RPC_NOT_DONE && !result->nothing_done)
         result->meaning = RPC_UNKNOWN;
-    if (result->code != WIRE_OK)
-        atomic_fetch_add(&client->failed, 1);
+    client_meter_answered(&client->meter, request->method, result->code,
+                          clock_steady_us() - request->sent_us);
     before = log_trace_begin(request->traceparent);
     request->done(request, result); /* which is gone then */
     log_trace_end(&before);
@@ -219,7 +220,7 @@ answered(void *owner, struct rpc_request *request, struct rpc_result *result)
         request->was_unknown = true;
     heap_set(&client->later, &request->later, clock_steady_us() + retry_wait_us(request->attempt));
     atomic_fetch_add(&client->held_count, 1);
-    atomic_fetch_add(&client->retries, 1);
+    atomic_fetch_add(&client->meter.retries, 1);
 }
 
 /* The client's own answer to a request that was not handed to gRPC this time. */
@@ -270,10 +271,10 @@ parcel_start(struct rpc_client *client, struct parcel *parcel, int64_t now_us)
     if (parcel->expires_us < client->expires_us)
         client->expires_us = parcel->expires_us;
     if (parcel->is_envelope) {
-        atomic_fetch_add(&client->envelopes, 1);
-        atomic_fetch_add(&client->items, parcel->count);
+        atomic_fetch_add(&client->meter.envelopes, 1);
+        atomic_fetch_add(&client->meter.items, parcel->count);
     } else {
-        atomic_fetch_add(&client->calls, 1);
+        atomic_fetch_add(&client->meter.calls, 1);
     }
 }
 
@@ -393,10 +394,10 @@ note_whether_away(struct rpc_client *client, const struct parcel *parcel)
 {
     bool is_away = parcel->code == GRPC_STATUS_UNAVAILABLE && parcel->trailing.count == 0;
 
-    if (is_away == client->is_away || client->is_ending ||
+    if (is_away == atomic_load(&client->meter.is_away) || client->is_ending ||
         parcel->code == GRPC_STATUS_DEADLINE_EXCEEDED)
         return;
-    client->is_away = is_away;
+    atomic_store(&client->meter.is_away, is_away); /* said once */
     if (client->is_quiet)
         return;
     if (is_away)
@@ -570,6 +571,7 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     client->is_quiet = options->is_quiet;
     client->waiting_max = options->waiting_max;
     client->envelopes_max = options->envelopes_max;
+    client_meter_open(&client->meter, options->metrics, client->address, &client->held_count);
     lists_init(client);
     client->expires_us = INT64_MAX;
     pthread_mutex_init(&client->lock, NULL);
@@ -612,6 +614,7 @@ rpc_client_close(struct rpc_client *client)
         wake(client);
     pthread_mutex_unlock(&client->lock);
     pthread_join(client->thread, NULL);
+    client_meter_close(&client->meter);
     grpc_close(client);
     pthread_mutex_destroy(&client->lock);
     heap_free(&client->later);
@@ -623,9 +626,5 @@ rpc_client_close(struct rpc_client *client)
 void
 rpc_client_count(const struct rpc_client *client, struct rpc_client_counters *ret_counters)
 {
-    ret_counters->calls = atomic_load(&client->calls);
-    ret_counters->envelopes = atomic_load(&client->envelopes);
-    ret_counters->items = atomic_load(&client->items);
-    ret_counters->retries = atomic_load(&client->retries);
-    ret_counters->failed = atomic_load(&client->failed);
+    client_meter_count(&client->meter, ret_counters);
 }

@@ -5,6 +5,7 @@
 #include "mesh/rpc/client.h"
 #include "mesh/rpc/server.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 #include "tests/support/rpc/fake_server.h"
 
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct ask {
 
 static struct fake_server *fake;
 static struct rpc_client *client;
+static struct metrics *metrics; /* of the client */
 static struct ask asks[ASKS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
@@ -87,6 +89,7 @@ client_open_with(struct rpc_client_options options)
 
     snprintf(address, sizeof address, "127.0.0.1:%d", fake->port);
     options.address = address;
+    options.metrics = metrics;
     ck_assert_int_eq(rpc_client_open(&options, &client), ERR_OK);
 }
 
@@ -95,6 +98,7 @@ open_both(void)
 {
     log_open("test", LOG_ERROR);
     fake = fake_open(0);
+    metrics = metrics_new("test");
     client_open_with(
         (struct rpc_client_options){ .is_mesh = true, .waiting_max = 64, .envelopes_max = 1 });
 }
@@ -103,6 +107,7 @@ static void
 close_both(void)
 {
     client = rpc_client_close(client);
+    metrics = metrics_free(metrics);
     fake_close(fake);
 }
 
@@ -121,6 +126,20 @@ hold_the_line(void)
 
     fake_await_held(fake, 1);
     return ask;
+}
+
+#define DURATION(name, code)                                                                       \
+    "rpc_client_call_duration_seconds_count{method=\"" NAME(name) "\",code=\"" code "\"}"
+
+/* format has a place for the address. */
+static double __attribute__((format(printf, 1, 0)))
+shown_of_peer(const char *format)
+{
+    char address[32], series[160];
+
+    snprintf(address, sizeof address, "127.0.0.1:%d", fake->port);
+    snprintf(series, sizeof series, format, address);
+    return metric_shown(metrics, series);
 }
 
 static struct rpc_client_counters
@@ -311,6 +330,12 @@ START_TEST(busy_is_asked_again)
     ck_assert_str_eq(ask->reply, "at last");
     ck_assert_int_eq(ask->request.attempt, 3);
     ck_assert_uint_eq(counters().retries, 2);
+    ck_assert(shown_of_peer("sagamesh_rpc_client_retries_total{peer=\"%s\"}") == 2);
+    ck_assert(shown_of_peer("sagamesh_rpc_client_messages_total{peer=\"%s\",kind=\"call\"}") == 3);
+    ck_assert(shown_of_peer("sagamesh_rpc_client_peer_up{peer=\"%s\"}") == 1);
+    ck_assert(metric_shown(metrics, DURATION("BusyTwice1", "OK")) == 1); /* its last answer alone */
+    ck_assert(metric_shown(metrics, DURATION("BusyTwice1", "RESOURCE_EXHAUSTED")) ==
+              METRIC_NOT_SHOWN);
 }
 END_TEST
 
@@ -324,6 +349,7 @@ START_TEST(attempts_end)
     ck_assert_int_eq(ask->result.code, WIRE_RESOURCE_EXHAUSTED);
     ck_assert(ask->result.nothing_done);
     ck_assert_int_eq(ask->request.attempt, 2);
+    ck_assert(metric_shown(metrics, DURATION("BusyTwice1", "RESOURCE_EXHAUSTED")) == 1);
 }
 END_TEST
 
