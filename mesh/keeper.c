@@ -25,6 +25,7 @@ struct turn {
     const struct keeper_task *task;
     struct sweeper sweeper; /* of a sweep; of a function only its owner */
     int64_t due_us;         /* 0: at once */
+    struct metric_series *duration, *failed;
 };
 
 struct worker {
@@ -77,12 +78,30 @@ static const struct keeper_task partitions_task = { .name = "partitions",
                                                     .period_us = LOOK_US,
                                                     .run = keep_partitions };
 
+/* ---- numbers for metrics ---- */
+
+static enum error
+ask_numbers(void *owner, struct pg *pg, struct arena *arena)
+{
+    const struct keeper_options *options = &((struct keeper *)owner)->options;
+    enum error error = ERR_OK;
+
+    for (size_t i = 0; error == ERR_OK && i < KEEPER_ASKED_MAX; i++)
+        error = asked_run(options->asked[i], options->metrics, pg, arena);
+    return error;
+}
+
+static const struct keeper_task ask_task = { .name = "ask-numbers",
+                                             .period_us = KEEPER_ASK_US,
+                                             .run = ask_numbers };
+
 /* ---- the threads ---- */
 
 static void
 run_turn(struct turn *turn, struct pg *pg)
 {
     struct arena *arena = arena_new();
+    int64_t began_us = clock_steady_us();
     enum error error = pg_connect(pg);
 
     if (error == ERR_OK)
@@ -91,6 +110,8 @@ run_turn(struct turn *turn, struct pg *pg)
     if (error != ERR_OK && error != ERR_STORE_DOWN)
         log_error("task=%s answer=%s", turn->task->name, error_name(error));
     arena_free(arena);
+    metric_observe(turn->duration, clock_steady_us() - began_us);
+    metric_add(turn->failed, error == ERR_OK ? 0 : 1);
     turn->due_us = clock_steady_us() + turn->task->period_us;
 }
 
@@ -133,15 +154,27 @@ worker_main(void *context)
 
 /* ---- open and close ---- */
 
+/* clang-format off */
+static const struct metric_row durations = { "sagamesh_task_duration_seconds", METRIC_HISTOGRAM, METRIC_SECONDS, "Runs of a task.",                     { "task" } };
+static const struct metric_row failures  = { "sagamesh_task_failed_total",     METRIC_COUNTER,   METRIC_NUMBER,  "Runs that ended with an error.",      { "task" } };
+/* clang-format on */
+
 static void
 worker_add_turn(struct worker *worker, const struct keeper_task *task, void *owner)
 {
     const struct sweeper sweeper = { .sweep = &task->sweep,
                                      .batch = worker->keeper->options.batch,
                                      .owner = owner };
+    struct metrics *metrics = worker->keeper->options.metrics;
+    struct turn *turn;
 
     worker->turns = memory_grow(worker->turns, (worker->turn_count + 1) * sizeof *worker->turns);
-    worker->turns[worker->turn_count++] = (struct turn){ .task = task, .sweeper = sweeper };
+    turn = &worker->turns[worker->turn_count++];
+    *turn = (struct turn){ .task = task, .sweeper = sweeper };
+    turn->duration = metrics_series(metrics, &durations, &task->name);
+    turn->failed = metrics_series(metrics, &failures, &task->name);
+    if (task->run == NULL)
+        sweep_meter(&turn->sweeper, metrics, task->name);
     worker->is_rare = (worker->turn_count == 1 || worker->is_rare) && task->period_us > RARE_US;
 }
 
@@ -153,6 +186,10 @@ share_out(struct keeper *keeper)
 
     if (options->partitions != NULL)
         worker_add_turn(&keeper->workers[0], &partitions_task, keeper);
+    for (size_t i = 0; i < KEEPER_ASKED_MAX; i++)
+        asked_show(options->asked[i], options->metrics);
+    if (options->metrics != NULL)
+        worker_add_turn(&keeper->workers[0], &ask_task, keeper);
     for (const struct keeper_task *task = options->tasks; task != NULL && task->name != NULL;
          task++) {
         struct worker *worker = &keeper->workers[0];
@@ -170,6 +207,7 @@ worker_start(struct keeper *keeper, struct worker *worker)
 
     worker->queue = queue_new(1);
     worker->pg = pg_new(options->conninfo, options->application, options->statements);
+    pg_meter(worker->pg, options->metrics, "keeper");
     pg_be_patient(worker->pg, PG_ROUND_US_MAX, &keeper->is_over);
     thread_start(&worker->thread, worker_main, worker);
 }

@@ -4,6 +4,8 @@
  * keeps the partitions. A task that may take long has a thread and a connection of its own, and holds up
  * no other. All of them rest while may_run says no (the database is away), but for what is under way.
  *
+ * Numbers for metrics that only the database knows (store/asked.h) are a task like the others.
+ *
  * A task is a sweep (store/sweep.h), or a function: that reads over the connection that it is given, and
  * changes rows only by ops (store/batch_own.h).
  *
@@ -17,8 +19,12 @@
 #ifndef MESH_KEEPER_H
 #define MESH_KEEPER_H
 
+#include "mesh/store/asked.h"
 #include "mesh/store/partition.h"
 #include "mesh/store/sweep.h"
+
+#define KEEPER_ASK_US (5 * SECOND_US)
+enum { KEEPER_ASKED_MAX = 3 };
 
 struct keeper_task {
     const char *name;
@@ -38,6 +44,8 @@ struct keeper_options {
     bool (*may_run)(void *owner);
     void *may_run_owner;
     struct metrics *metrics; /* NULL: nobody watches */
+    /* Tables of numbers that are asked every KEEPER_ASK_US; some may be NULL */
+    const struct asked_row *asked[KEEPER_ASKED_MAX];
 };
 
 struct keeper;

@@ -325,16 +325,14 @@ const struct read ledger_reads[] = {
     { 0 },
 };
 
-static const struct pg_column due_columns[] = { { "id", PG_UUID, 0 }, { 0 } };
-
 const struct pg_statement funds_due = {
     .name = "funds_due",
-    .sql = "SELECT id FROM ledger_hold WHERE state = 1"
+    .sql = "SELECT id, until_us FROM ledger_hold WHERE state = 1"
            " AND until_us <= mesh_now_us($1) ORDER BY until_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,
-    .out = due_columns,
-    .out_bytes = sizeof(struct uuid),
+    .out = walk_row_columns,
+    .out_bytes = sizeof(struct walk_row),
 };
 
 const struct pg_statement *const ledger_statements[] = {

@@ -127,6 +127,7 @@ struct signaled {
 struct signal_due {
     struct uuid payment_id;
     int32_t version;
+    int64_t due_us;
 };
 
 /* The saga has not acknowledged this version in time: it is told again, as after every COMMIT that

@@ -405,12 +405,12 @@ _Static_assert(TASKS_FOUND_MAX == 64, "as in payment_tasks_due");
 
 const struct pg_statement payment_give_ups_due = {
     .name = "give_ups_due",
-    .sql = "SELECT payment_id FROM provider_task WHERE give_up_us > 0"
+    .sql = "SELECT payment_id, give_up_us FROM provider_task WHERE give_up_us > 0"
            " AND give_up_us <= mesh_now_us($1) ORDER BY give_up_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,
-    .out = key_uuid,
-    .out_bytes = sizeof(struct uuid),
+    .out = walk_row_columns,
+    .out_bytes = sizeof(struct walk_row),
 };
 
 static const struct pg_column overdue_columns[] = {
@@ -440,12 +440,13 @@ const struct pg_statement payment_overdue_providers = {
 static const struct pg_column signal_due_columns[] = {
     PG_COLUMN(struct signal_due, payment_id, PG_UUID),
     PG_COLUMN(struct signal_due, version, PG_INT4),
+    PG_COLUMN(struct signal_due, due_us, PG_INT8),
     { 0 },
 };
 
 const struct pg_statement payment_signals_due = {
     .name = "signals_due",
-    .sql = "SELECT id, version FROM payment WHERE signaled_version < version"
+    .sql = "SELECT id, version, signal_due_us FROM payment WHERE signaled_version < version"
            " AND signal_due_us <= mesh_now_us($1) ORDER BY signal_due_us" SWEEP_LIMIT,
     .in = store_clock_program,
     .is_single = true,

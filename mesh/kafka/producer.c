@@ -3,6 +3,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/kafka/conf.h"
+#include "mesh/observe/metrics.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
@@ -19,7 +20,24 @@ struct kafka_producer {
     void (*on_wait)(void *owner);
     void *owner;
     int64_t on_wait_due_us;
+    struct metric_series *acknowledged, *failed, *up;
 };
+
+/* clang-format off */
+static const struct metric_row records_row = { "sagamesh_kafka_producer_records_total", METRIC_COUNTER, METRIC_NUMBER, "Records acknowledged, or failed and sent again.",                { "outcome" } };
+static const struct metric_row up_row      = { "sagamesh_kafka_producer_up",            METRIC_GAUGE,   METRIC_NUMBER, "0: not all that was sent last was acknowledged.",                { NULL } };
+/* clang-format on */
+
+void
+kafka_producer_meter(struct kafka_producer *producer, struct metrics *metrics)
+{
+    static const char *const outcomes[] = { "acknowledged", "failed" };
+
+    producer->acknowledged = metrics_series(metrics, &records_row, &outcomes[0]);
+    producer->failed = metrics_series(metrics, &records_row, &outcomes[1]);
+    producer->up = metrics_series(metrics, &up_row, NULL);
+    metric_set(producer->up, 1);
+}
 
 static void
 delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
@@ -30,6 +48,9 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
     producer->waiting--;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         producer->has_failed = true;
+    metric_add(message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged
+                                                          : producer->failed,
+               1);
 }
 
 static enum error
@@ -154,6 +175,7 @@ fail(struct kafka_producer *producer)
         log_warn("kafka=%s because=\"not everything was acknowledged: it is sent again\"",
                  producer->brokers);
     producer->is_away = true;
+    metric_set(producer->up, 0);
     close_handle(producer);
     return ERR_UNREACHABLE;
 }
@@ -178,6 +200,7 @@ kafka_send(struct kafka_producer *producer, const struct kafka_record *records, 
     if (producer->is_away)
         log_info("kafka=%s because=\"it is back\"", producer->brokers);
     producer->is_away = false;
+    metric_set(producer->up, 1);
     return ERR_OK;
 }
 

@@ -34,10 +34,14 @@ struct kafka_record {
 };
 
 struct kafka_producer;
+struct metrics;
 
 /* brokers: "host:port,...". Does not connect yet. */
 struct kafka_producer *kafka_producer_new(const char *brokers, const char *client);
 struct kafka_producer *kafka_producer_free(struct kafka_producer *producer);
+
+/* Counts what is sent, with all other producers of the program. metrics NULL is fine. */
+void kafka_producer_meter(struct kafka_producer *producer, struct metrics *metrics);
 
 /* While a send waits, waiting() is called about once a second; by default nothing is. */
 void kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(void *owner),

@@ -7,6 +7,7 @@
 #include "mesh/base/queue.h"
 #include "mesh/base/time.h"
 #include "mesh/kafka/producer.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/store/horizon.h"
 
 #include <assert.h>
@@ -38,7 +39,15 @@ struct relay {
     bool has_topics;
     int32_t partitions[ROUTES_MAX]; /* of each route's topic */
     int64_t heartbeat_due_us, look_due_us;
+    struct metric_series *owner_now, *sent;
+    atomic_int_fast64_t horizon_us; /* the time of the last heartbeats; 0: this one sends none */
 };
+
+/* clang-format off */
+static const struct metric_row owner_row   = { "sagamesh_relay_owner",           METRIC_GAUGE,   METRIC_NUMBER,  "1: this replica sends the news.",                                  { NULL } };
+static const struct metric_row sent_row    = { "sagamesh_relay_events_total",    METRIC_COUNTER, METRIC_NUMBER,  "Events sent and acknowledged.",                                    { NULL } };
+static const struct metric_row horizon_row = { "sagamesh_relay_horizon_seconds", METRIC_GAUGE,   METRIC_SECONDS, "Age of the time up to which all news is out, as heartbeats say.",  { NULL } };
+/* clang-format on */
 
 /* ---- statements ---- */
 
@@ -257,6 +266,15 @@ send_events(struct relay *relay, const struct followed_event *events, size_t cou
     return error;
 }
 
+static void
+set_owner(struct relay *relay, bool is_owner)
+{
+    relay->is_owner = is_owner;
+    metric_set(relay->owner_now, is_owner ? 1 : 0);
+    if (!is_owner)
+        atomic_store(&relay->horizon_us, 0);
+}
+
 /* Everything up to the horizon, in pages; the cursor follows each. */
 static enum error
 send_pages(struct relay *relay)
@@ -276,6 +294,8 @@ send_pages(struct relay *relay)
                 crash_point("relay.after-send"); /* all of it comes once more */
             error = follower_move(&relay->follower, relay->arena);
         }
+        if (error == ERR_OK)
+            metric_add(relay->sent, (int64_t)count);
         arena_reset(relay->arena);
     }
     if (error == ERR_OK && !relay->is_owner)
@@ -319,6 +339,8 @@ send_heartbeats(struct relay *relay)
                 heartbeat_of(relay, relay->options.routes[i].topic, n, &relay->follower.horizon);
         error = kafka_send(relay->producer, records, count, SEND_MS);
     }
+    if (error == ERR_OK)
+        atomic_store(&relay->horizon_us, relay->follower.horizon.time_us);
     relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
     return error;
 }
@@ -354,7 +376,7 @@ own(struct relay *relay)
     struct pg_answer answer;
     enum error error = pg_ask(relay->pg, &relay_lock, NULL, relay->arena, &answer);
 
-    relay->is_owner = error == ERR_OK && *(const bool *)answer.rows;
+    set_owner(relay, error == ERR_OK && *(const bool *)answer.rows);
     if (relay->is_owner)
         log_info("relay=owner source=%s", relay->options.source);
     else if (error == ERR_OK)
@@ -369,7 +391,7 @@ stay_owner(void *context)
     struct relay *relay = context;
 
     if (relay->is_owner && pg_ask(relay->pg, &relay_alive, NULL, relay->arena, NULL) != ERR_OK)
-        relay->is_owner = false; /* and so is the lock gone; the round ends at its next question */
+        set_owner(relay, false); /* and so is the lock gone; the round ends at its next question */
 }
 
 static enum error
@@ -401,13 +423,39 @@ relay_main(void *context)
         enum error error = round_once(relay);
 
         if (error == ERR_STORE_DOWN)
-            relay->is_owner = false; /* the lock went with the session */
+            set_owner(relay, false); /* the lock went with the session */
         if (error == ERR_UNREACHABLE)
             relay->has_topics = false; /* what comes back may be another cluster */
         arena_reset(relay->arena);
         pause_us(relay, POLL_US);
     }
     return NULL;
+}
+
+/* A replica that does not send has no horizon to show. */
+static void
+horizon_read(void *owner, struct metrics *metrics)
+{
+    struct relay *relay = owner;
+    int64_t horizon_us = atomic_load(&relay->horizon_us), age_us = clock_now_us() - horizon_us;
+
+    metrics_forget(metrics, &horizon_row);
+    if (horizon_us != 0)
+        metric_set(metrics_series(metrics, &horizon_row, NULL), age_us > 0 ? age_us : 0);
+}
+
+static void
+meter_open(struct relay *relay)
+{
+    struct metrics *metrics = relay->options.metrics;
+
+    relay->owner_now = metrics_series(metrics, &owner_row, NULL);
+    relay->sent = metrics_series(metrics, &sent_row, NULL);
+    metric_set(relay->owner_now, 0);
+    metrics_declare(metrics, &horizon_row);
+    pg_meter(relay->pg, metrics, "relay");
+    kafka_producer_meter(relay->producer, metrics);
+    metrics_read(metrics, horizon_read, relay);
 }
 
 struct relay *
@@ -428,6 +476,7 @@ relay_open(const struct relay_options *options)
     follower_init(&relay->follower);
     relay->producer = kafka_producer_new(options->brokers, options->source);
     kafka_producer_on_wait(relay->producer, stay_owner, relay);
+    meter_open(relay);
     thread_start(&relay->thread, relay_main, relay);
     return relay;
 }
@@ -446,6 +495,7 @@ relay_close(struct relay *relay)
         return NULL;
     queue_close(relay->queue);
     pthread_join(relay->thread, NULL);
+    metrics_read_end(relay->options.metrics, relay);
     follower_free(&relay->follower);
     pg_free(relay->pg);
     kafka_producer_free(relay->producer);

@@ -210,8 +210,11 @@ metrics_set_fields(struct metrics *metrics, const struct metric_field *fields, s
 bool
 metric_add(struct metric_series *series, int64_t by)
 {
-    return series != NULL &&
-           atomic_fetch_add_explicit(&series->value, by, memory_order_relaxed) == 0;
+    if (series == NULL)
+        return false;
+    if (!atomic_load_explicit(&series->is_set, memory_order_relaxed))
+        atomic_store(&series->is_set, true); /* a gauge */
+    return atomic_fetch_add_explicit(&series->value, by, memory_order_relaxed) == 0;
 }
 
 void

@@ -6,6 +6,7 @@
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "mesh/store/batch_aside.h"
+#include "mesh/store/batch_meter.h"
 #include "mesh/store/batch_rows.h"
 #include "mesh/store/event.h"
 
@@ -35,7 +36,7 @@ struct batch {
     void *news_owner;
     void (*wrote)(void *owner, bool is_written);
     void *wrote_owner;
-    atomic_ullong ops, commits, again, single, uncertain, aside_count;
+    struct batch_meter meter;
 };
 
 /* What one run needs: the calls, and where to count. */
@@ -56,7 +57,7 @@ struct run {
 #define COUNT(run, what, n)                                                                        \
     do {                                                                                           \
         if ((run)->counted != NULL)                                                                \
-            atomic_fetch_add_explicit(&(run)->counted->what, (n), memory_order_relaxed);           \
+            atomic_fetch_add_explicit(&(run)->counted->meter.what, (n), memory_order_relaxed);     \
     } while (0)
 
 static void
@@ -123,7 +124,7 @@ set_aside(struct run *run, struct call *call, bool is_apart)
 {
     bool is_new = call->aside_until_us == 0;
 
-    COUNT(run, aside_count, is_new ? 1 : 0);
+    COUNT(run, aside, is_new ? 1 : 0);
     aside_add(run->counted->aside, call, is_apart); /* it may be answered now, and gone */
     return is_new;
 }
@@ -450,6 +451,20 @@ try_apart(struct batch *batch)
     run_calls(&run);
 }
 
+/* What was taken, together. */
+static void
+run_round(struct run *run)
+{
+    int64_t began_us = clock_steady_us();
+    size_t count;
+
+    drop_expired(run, ERR_EXPIRED);
+    count = run->count;
+    run_calls(run);
+    if (count > 0)
+        batch_meter_ran(&run->counted->meter, count, began_us);
+}
+
 static void *
 batch_main(void *context)
 {
@@ -469,9 +484,9 @@ batch_main(void *context)
         COUNT(&run, ops, count);
         for (; item != NULL; item = item->next)
             calls[run.count++] = (struct call *)item;
-        drop_expired(&run, ERR_EXPIRED);
-        run_calls(&run);
+        run_round(&run);
         try_apart(batch);
+        atomic_store(&batch->meter.aside_now, aside_count(batch->aside));
     }
     aside_refuse_all(batch->aside);
     free(calls);
@@ -524,6 +539,8 @@ batch_open(const struct batch_options *options)
     batch->queue = queue_new(options->queue_max);
     batch->aside = aside_new();
     batch->pg = batch_pg_new(options->service, options->conninfo);
+    pg_meter(batch->pg, options->metrics, "batch");
+    batch_meter_open(&batch->meter, options->metrics, batch->queue);
     batch->arena = arena_new();
     arena_keep(batch->arena, ARENA_KEPT_BYTES);
     thread_start(&batch->thread, batch_main, batch);
@@ -535,9 +552,14 @@ batch_submit(void *context, struct call *call)
 {
     struct batch *batch = context;
 
+    enum error error;
+
     call->aside_until_us = 0;
-    if (!queue_push(batch->queue, &call->item))
-        refuse(call, queue_is_closed(batch->queue) ? ERR_STOPPING : ERR_BUSY);
+    if (queue_push(batch->queue, &call->item))
+        return;
+    error = queue_is_closed(batch->queue) ? ERR_STOPPING : ERR_BUSY;
+    atomic_fetch_add(&batch->meter.refused, error == ERR_BUSY ? 1 : 0);
+    refuse(call, error);
 }
 
 void
@@ -560,6 +582,7 @@ batch_close(struct batch *batch)
 {
     if (batch == NULL)
         return NULL;
+    batch_meter_close(&batch->meter);
     batch->pg = pg_free(batch->pg);
     batch->arena = arena_free(batch->arena);
     batch->queue = queue_free(batch->queue);
@@ -571,14 +594,7 @@ batch_close(struct batch *batch)
 void
 batch_count(const struct batch *batch, struct batch_counters *ret_counters)
 {
-    *ret_counters = (struct batch_counters){
-        .ops = atomic_load(&batch->ops),
-        .commits = atomic_load(&batch->commits),
-        .again = atomic_load(&batch->again),
-        .single = atomic_load(&batch->single),
-        .uncertain = atomic_load(&batch->uncertain),
-        .aside = atomic_load(&batch->aside_count),
-    };
+    batch_meter_count(&batch->meter, ret_counters);
 }
 
 void

@@ -147,6 +147,12 @@ aside_take_apart(struct aside *aside)
     return line->count > 0 ? line_pop(line) : NULL;
 }
 
+size_t
+aside_count(const struct aside *aside)
+{
+    return aside->together.count + aside->apart.count;
+}
+
 void
 aside_refuse_all(struct aside *aside)
 {

@@ -44,6 +44,8 @@ size_t aside_take(struct aside *aside, struct call **calls, size_t max);
 /* The next of those that are tried alone; NULL: none is due. */
 struct call *aside_take_apart(struct aside *aside);
 
+size_t aside_count(const struct aside *aside);
+
 /* The program stops: all that are here are refused. */
 void aside_refuse_all(struct aside *aside);
 

@@ -3,6 +3,7 @@
 #include "mesh/base/crash.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/store/pg_hosts.h"
 #include "mesh/store/pg_wait.h"
 #include "mesh/store/pg_wire.h"
@@ -31,7 +32,16 @@ struct pg {
     enum pg_why why; /* of the last error of a round, and its statement */
     const struct pg_statement *failed;
     struct pg_buffer buffer; /* parameters of the statement that is being sent */
+    struct metric_series *connections, *connects, *losses, *round_trips; /* NULL: nobody watches */
+    bool is_counted;                                                     /* in connections */
 };
+
+/* clang-format off */
+static const struct metric_row connections_row = { "sagamesh_database_connections",       METRIC_GAUGE,   METRIC_NUMBER, "Connections that are open, by the part of the program that uses them.",            { "user" } };
+static const struct metric_row connects_row    = { "sagamesh_database_connects_total",    METRIC_COUNTER, METRIC_NUMBER, "Connections made.",                                                                { "user" } };
+static const struct metric_row losses_row      = { "sagamesh_database_lost_total",        METRIC_COUNTER, METRIC_NUMBER, "Connections that were lost, or could not be made.",                                { "user" } };
+static const struct metric_row round_trips_row = { "sagamesh_database_round_trips_total", METRIC_COUNTER, METRIC_NUMBER, "Network round trips, each of any number of statements; COMMIT is one.",            { "user" } };
+/* clang-format on */
 
 /* Pinned plans: on growing tables the planner's own choices cost more than twice as much. The
  * time-outs end the locks of a replica that died, hangs, or whose host has gone without a word; keepalives
@@ -61,6 +71,16 @@ pg_new(const char *conninfo, const char *application, const struct pg_statement 
     pg->lock_timeout_ms = LOCK_TIMEOUT_MS;
     pg->round_us = PG_ROUND_US_MAX;
     return pg;
+}
+
+void
+pg_meter(struct pg *pg, struct metrics *metrics, const char *user)
+{
+    pg->connections = metrics_series(metrics, &connections_row, &user);
+    pg->connects = metrics_series(metrics, &connects_row, &user);
+    pg->losses = metrics_series(metrics, &losses_row, &user);
+    pg->round_trips = metrics_series(metrics, &round_trips_row, &user);
+    metric_add(pg->connections, 0); /* it is shown before there is one */
 }
 
 void
@@ -106,6 +126,8 @@ pg_disconnect(struct pg *pg)
     PQfinish(pg->connection);
     pg->connection = NULL;
     pg->in_transaction = false;
+    metric_add(pg->connections, pg->is_counted ? -1 : 0);
+    pg->is_counted = false;
 }
 
 int
@@ -146,6 +168,7 @@ lost(struct pg *pg, enum error error, const char *what)
 
     log_warn("database=away because=\"%s\" while=%s",
              one_line(pg_wait_words(pg->connection), words), what);
+    metric_add(pg->losses, 1);
     pg_disconnect(pg);
     return error;
 }
@@ -265,11 +288,15 @@ pg_connect(struct pg *pg)
             log_warn("database=away because=\"%s\"", one_line(words, line));
         pg->was_connected = false;
         pg->failed_at_us = clock_steady_us();
+        metric_add(pg->losses, 1);
         return ERR_STORE_DOWN;
     }
     if (!pg->was_connected)
         log_info("database=connected backend=%d", PQbackendPID(pg->connection));
     pg->was_connected = true;
+    pg->is_counted = true;
+    metric_add(pg->connections, 1);
+    metric_add(pg->connects, 1);
     pg->planned_at_us = clock_steady_us();
     return ERR_OK;
 }
@@ -348,6 +375,7 @@ command(struct pg *pg, const char *sql)
     struct pg_limit limit = limit_of(pg, pg->round_us);
     enum error error, sync;
 
+    metric_add(pg->round_trips, 1);
     if (PQsendQueryParams(pg->connection, sql, 0, NULL, NULL, NULL, NULL, 1) != 1 ||
         PQpipelineSync(pg->connection) != 1 || !pg_wait_flush(pg->connection, limit))
         return lost(pg, ERR_STORE_DOWN, sql);
@@ -395,6 +423,7 @@ pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t step_count, st
         return ERR_STORE_DOWN;
     if (!pg->in_transaction && refresh_plans(pg) != ERR_OK)
         return ERR_STORE_DOWN;
+    metric_add(pg->round_trips, 1);
     if (begin)
         is_sent = PQsendQueryParams(pg->connection, "BEGIN", 0, NULL, NULL, NULL, NULL, 1) == 1;
     for (size_t i = 0; is_sent && i < step_count; i++)

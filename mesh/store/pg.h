@@ -88,6 +88,12 @@ void *pg_row_copy(const struct pg_statement *statement, const void *row, struct 
 struct pg *pg_new(const char *conninfo, const char *application,
                   const struct pg_statement *const *statements);
 
+struct metrics;
+
+/* The connection, and what goes over it, count as this user's, with all others of the same user; before the
+ * first connect. metrics NULL is fine. */
+void pg_meter(struct pg *pg, struct metrics *metrics, const char *user);
+
 /* How long a statement waits for a lock; before the first connect. Without this: 3 s. */
 void pg_set_lock_timeout(struct pg *pg, int ms);
 

@@ -4,6 +4,7 @@
 #include "mesh/base/heap.h"
 #include "mesh/base/log.h"
 #include "mesh/base/map.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/store/lookup.h"
 
 #include <assert.h>
@@ -35,6 +36,7 @@ struct reader {
     struct pg *pg;
     pthread_t thread;
     atomic_size_t saved_count; /* rows on their way in wakes */
+    struct metric_series *by_database, *by_saved, *parked_now, *refused;
     struct arena *arena;       /* the reader thread's, as all below */
     struct parked *parked;     /* a map */
     struct heap looks;         /* of all that are parked */
@@ -53,6 +55,13 @@ struct wake {
     struct read_saved *saved;
     size_t count;
 };
+
+/* clang-format off */
+static const struct metric_row answered_row = { "sagamesh_reader_answered_total", METRIC_COUNTER, METRIC_NUMBER, "Reads answered by the database, or by a row that was just saved.", { "by" } };
+static const struct metric_row parked_row   = { "sagamesh_reader_calls_parked",   METRIC_GAUGE,   METRIC_NUMBER, "Reads that wait for a change.",                                    { NULL } };
+static const struct metric_row waiting_row  = { "sagamesh_reader_queue_calls",    METRIC_GAUGE,   METRIC_NUMBER, "Reads that wait for the read thread.",                             { NULL } };
+static const struct metric_row refused_row  = { "sagamesh_reader_refused_total",  METRIC_COUNTER, METRIC_NUMBER, "Reads refused because as many as may wait did.",                   { NULL } };
+/* clang-format on */
 
 static struct parked *
 parked_find(struct reader *reader, struct uuid id)
@@ -203,6 +212,7 @@ wake_id(struct reader *reader, const struct wake *wake, const struct read_saved 
             parked_remove(reader, parked);
             memset(&call->op->problem, 0, sizeof call->op->problem);
             read->take(call->op, saved->row);
+            metric_add(reader->by_saved, 1);
             call->finish(call);
         }
     }
@@ -244,6 +254,7 @@ read_calls(struct reader *reader, const struct read *read, struct call **calls,
         if (calls[i]->op->problem.error == ERR_OK && read->is_ready != NULL &&
             !read->is_ready(calls[i]->op) && park(reader, read, calls[i], until_us[i], read_at_us))
             continue;
+        metric_add(reader->by_database, 1);
         calls[i]->finish(calls[i]);
     }
 }
@@ -349,9 +360,33 @@ reader_main(void *context)
         }
         unpark_due(reader, is_closed ? INT64_MAX : clock_steady_us());
         read_round(reader);
+        metric_set(reader->parked_now, (int64_t)reader->looks.count);
         if (is_closed && reader->looks.count == 0)
             return NULL;
     }
+}
+
+static void
+queue_read(void *owner, struct metrics *metrics)
+{
+    const struct reader *reader = owner;
+
+    metric_set(metrics_series(metrics, &waiting_row, NULL), (int64_t)queue_count(reader->queue));
+}
+
+static void
+meter_open(struct reader *reader)
+{
+    static const char *const by[] = { "database", "saved" };
+    struct metrics *metrics = reader->options.metrics;
+
+    pg_meter(reader->pg, metrics, "reader");
+    reader->by_database = metrics_series(metrics, &answered_row, &by[0]);
+    reader->by_saved = metrics_series(metrics, &answered_row, &by[1]);
+    reader->parked_now = metrics_series(metrics, &parked_row, NULL);
+    reader->refused = metrics_series(metrics, &refused_row, NULL);
+    metric_set(reader->parked_now, 0);
+    metrics_read(metrics, queue_read, reader);
 }
 
 struct reader *
@@ -364,6 +399,7 @@ reader_open(const struct reader_options *options)
     reader->arena = arena_new();
     arena_keep(reader->arena, ARENA_KEPT_BYTES);
     reader->pg = pg_new(options->conninfo, options->application, options->statements);
+    meter_open(reader);
     thread_start(&reader->thread, reader_main, reader);
     return reader;
 }
@@ -378,6 +414,7 @@ reader_submit(void *context, struct call *call)
     if (queue_push(reader->queue, &call->item))
         return;
     error = queue_is_closed(reader->queue) ? ERR_STOPPING : ERR_BUSY;
+    metric_add(reader->refused, error == ERR_BUSY ? 1 : 0);
     problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
     call->finish(call);
 }
@@ -429,6 +466,7 @@ reader_close(struct reader *reader)
 {
     if (reader == NULL)
         return NULL;
+    metrics_read_end(reader->options.metrics, reader);
     pg_free(reader->pg);
     arena_free(reader->arena);
     queue_free(reader->queue);

@@ -1,6 +1,7 @@
 #include "mesh/store/sweep.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/metrics.h"
 
 #include <string.h>
 
@@ -28,12 +29,53 @@ const struct pg_column walk_row_columns[] = {
     { 0 },
 };
 
+/* ---- what is counted ---- */
+
+/* clang-format off */
+static const struct metric_row found_row = { "sagamesh_sweep_found_total",  METRIC_COUNTER, METRIC_NUMBER,  "Rows that a sweep found due.",                                                   { "task" } };
+static const struct metric_row done_row  = { "sagamesh_sweep_done_total",   METRIC_COUNTER, METRIC_NUMBER,  "Rows of these whose op was done, or that were reported or deleted.",              { "task" } };
+static const struct metric_row late_row  = { "sagamesh_sweep_late_seconds", METRIC_GAUGE,   METRIC_SECONDS, "How long the oldest row was due that the last run found; 0: none was.",           { "task" } };
+/* clang-format on */
+
+static size_t
+due_offset(const struct sweep *sweep)
+{
+    return sweep->walk != NULL ? offsetof(struct walk_row, at_us) : sweep->due_offset;
+}
+
+void
+sweep_meter(struct sweeper *sweeper, struct metrics *metrics, const char *task)
+{
+    sweeper->found = metrics_series(metrics, &found_row, &task);
+    sweeper->done = metrics_series(metrics, &done_row, &task);
+    if (due_offset(sweeper->sweep) != 0)
+        sweeper->late = metrics_series(metrics, &late_row, &task);
+    metric_set(sweeper->late, 0);
+}
+
+/* The oldest comes first in its page. */
+static void
+count_found(struct sweeper *sweeper, const void *rows, size_t count)
+{
+    size_t offset = due_offset(sweeper->sweep);
+    int64_t due_us;
+
+    metric_add(sweeper->found, (int64_t)count);
+    if (offset == 0 || count == 0)
+        return;
+    memcpy(&due_us, (const char *)rows + offset, sizeof due_us);
+    if (sweeper->due_us == 0 || due_us < sweeper->due_us)
+        sweeper->due_us = due_us;
+}
+
+/* ---- ops ---- */
+
 /* STORE_DOWN: not all of them were done. */
 static enum error
-do_rows(const struct sweeper *sweeper, const void *rows, size_t count, struct arena *arena)
+do_rows(struct sweeper *sweeper, const void *rows, size_t count, struct arena *arena)
 {
     const struct sweep *sweep = sweeper->sweep;
-    size_t op_bytes = sweep->method->op_bytes, row_bytes = sweep->statement->out_bytes;
+    size_t failed, op_bytes = sweep->method->op_bytes, row_bytes = sweep->statement->out_bytes;
     size_t room = op_bytes - sweep->row_offset;
     char *ops = arena_take(arena, count * op_bytes);
 
@@ -44,15 +86,16 @@ do_rows(const struct sweeper *sweeper, const void *rows, size_t count, struct ar
         memcpy((char *)op + sweep->row_offset, (const char *)rows + i * row_bytes,
                row_bytes < room ? row_bytes : room);
     }
-    return count == 0 || batch_own_run(sweeper->batch, sweep->method, ops, count) == 0
-               ? ERR_OK
-               : ERR_STORE_DOWN;
+    count_found(sweeper, rows, count);
+    failed = count == 0 ? 0 : batch_own_run(sweeper->batch, sweep->method, ops, count);
+    metric_add(sweeper->done, (int64_t)(count - failed));
+    return failed == 0 ? ERR_OK : ERR_STORE_DOWN;
 }
 
 /* ---- what is due ---- */
 
 static enum error
-page_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena, bool *ret_is_full)
+page_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena, bool *ret_is_full)
 {
     const struct sweep *sweep = sweeper->sweep;
     const struct pg_statement *statement = sweep->statement;
@@ -61,16 +104,23 @@ page_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena, bool
     enum error error =
         pg_ask(pg, statement, statement->in == NULL ? NULL : &program_us, arena, &answer);
 
+    size_t count;
+
     if (error == ERR_OK && sweep->method != NULL)
         error = do_rows(sweeper, answer.rows, answer.count, arena);
     if (sweep->report != NULL && answer.count > 0)
         sweep->report(sweeper->owner, answer.rows, answer.count);
-    *ret_is_full = (statement->out == NULL ? answer.changed : answer.count) >= SWEEP_PAGE;
+    count = statement->out == NULL ? answer.changed : answer.count;
+    if (sweep->method == NULL) {
+        count_found(sweeper, answer.rows, count);
+        metric_add(sweeper->done, (int64_t)count);
+    }
+    *ret_is_full = count >= SWEEP_PAGE;
     return error;
 }
 
 static enum error
-pages_run(const struct sweeper *sweeper, struct pg *pg, struct arena *arena)
+pages_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena)
 {
     const struct sweep *sweep = sweeper->sweep;
     int pages = sweep->is_paced || sweep->report != NULL ? 1 : SWEEP_PAGES_MAX;
@@ -105,7 +155,7 @@ is_stuck(const struct sweeper *sweeper, const struct pg_answer *answer, struct u
 /* Rows come in order of their time; what was done is found no more, so the next page may begin at the same
  * microsecond. */
 static enum error
-walk_by_time(const struct sweeper *sweeper, struct walk_range range, struct pg *pg,
+walk_by_time(struct sweeper *sweeper, struct walk_range range, struct pg *pg,
              struct arena *arena)
 {
     struct uuid first = { 0 };
@@ -190,12 +240,25 @@ walk_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena)
     return ERR_OK;
 }
 
+static int64_t
+late_of(int64_t due_us)
+{
+    int64_t late_us = clock_now_us() - due_us;
+
+    return late_us > 0 ? late_us : 0;
+}
+
 enum error
 sweep_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena)
 {
     const struct sweep *sweep = sweeper->sweep;
+    enum error error;
 
     if (sweep->is_wanted != NULL && !sweep->is_wanted(sweeper->owner))
         return ERR_OK;
-    return sweep->walk == NULL ? pages_run(sweeper, pg, arena) : walk_run(sweeper, pg, arena);
+    sweeper->due_us = 0;
+    error = sweep->walk == NULL ? pages_run(sweeper, pg, arena) : walk_run(sweeper, pg, arena);
+    if (error == ERR_OK)
+        metric_set(sweeper->late, sweeper->due_us == 0 ? 0 : late_of(sweeper->due_us));
+    return error;
 }

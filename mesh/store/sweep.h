@@ -25,6 +25,9 @@
 #include "mesh/store/batch_own.h"
 #include "mesh/store/floor.h"
 
+struct metrics;
+struct metric_series;
+
 enum { SWEEP_PAGE = 1000, SWEEP_PAGES_MAX = 20 };
 #define SWEEP_LIMIT " LIMIT 1000" /* of a sweep's statement: SWEEP_PAGE */
 
@@ -38,6 +41,8 @@ struct sweep {
                    size_t count);         /* of rows that were found; or NULL */
     bool (*is_wanted)(const void *owner); /* NULL: always */
     bool is_paced; /* a page a run: what the ops set off must not come faster */
+    /* In a row: since when it is due, an int64_t; for metrics. 0: rows do not say; a walk's do. */
+    size_t due_offset;
     /* NULL: the statement finds what is due from the start of its index */
     const struct sweep_walk *walk;
 };
@@ -82,7 +87,12 @@ struct sweeper {
     int64_t seen_us;      /* where the last walk by time came to */
     struct uuid after_id; /* as the walk over all */
     unsigned runs;
+    int64_t due_us; /* of this run: since when the oldest row was due that it found; 0: none */
+    struct metric_series *found, *done, *late; /* NULL: nobody watches */
 };
+
+/* Counts the sweep's rows, as those of this task. metrics NULL is fine. */
+void sweep_meter(struct sweeper *sweeper, struct metrics *metrics, const char *task);
 
 enum error sweep_run(struct sweeper *sweeper, struct pg *pg, struct arena *arena);
 

@@ -703,7 +703,7 @@ START_TEST(signal_is_due_again)
         pg_fixture_run(fixture.conninfo, "UPDATE payment SET signal_due_us = 1");
         ck_assert_uint_eq(due_of(&payment_signals_due), 1);
         op->op.id = new_id();
-        op->due = (struct signal_due){ id, version };
+        op->due = (struct signal_due){ id, version, 0 };
         expect(test, "");
         /* Of an older version there is nothing to say: the newest is due by itself. */
         ck_assert_uint_eq(due_of(&payment_signals_due), version == 1 ? 0 : 1);
