@@ -1,10 +1,9 @@
-/* bff_observe.c -- Metrics of calls and clocks; readiness by the services behind and by the clock.
+/* bff_observe.c -- Metrics of clocks; readiness by the services behind and by the clock.
  *
  * Redis is not asked after: what it carries may be lost.
  */
 #include "bff/bff_observe.h"
-#include "mesh/observe/metrics.h"
-#include "mesh/rpc/metrics.h"
+#include "mesh/rpc/clock_metrics.h"
 
 static const char *const service_names[BFF_SERVICE_COUNT] = {
     [BFF_ORDER] = "order",
@@ -12,16 +11,6 @@ static const char *const service_names[BFF_SERVICE_COUNT] = {
     [BFF_ACCOUNT] = "account",
     [BFF_SAGA] = "saga",
 };
-
-static void
-read_metrics(void *owner, struct metrics *metrics)
-{
-    const struct bff *bff = owner;
-
-    for (int i = 0; i < BFF_SERVICE_COUNT; i++)
-        metrics_set_client(metrics, service_names[i], bff->clients[i]);
-    metrics_set_clock(metrics, bff->clock);
-}
 
 static bool
 is_clock_fit(void *owner)
@@ -32,7 +21,7 @@ is_clock_fit(void *owner)
 void
 observe_open(struct bff *bff)
 {
-    metrics_read(bff->metrics, read_metrics, bff);
+    clock_metrics_open(bff->metrics, bff->clock);
     health_add(bff->health,
                &(struct health_condition){
                    .name = "clock", .bad = "wrong", .holds = is_clock_fit, .owner = bff->clock });
@@ -57,5 +46,5 @@ observe_ask(struct bff *bff)
 void
 observe_close(struct bff *bff)
 {
-    metrics_read_end(bff->metrics, bff);
+    clock_metrics_close(bff->metrics, bff->clock);
 }

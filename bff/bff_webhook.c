@@ -40,8 +40,8 @@ outcome_name(Sagamesh__Payment__V1__ObserveOutcome outcome)
 static void
 webhook_count(struct metrics *metrics, const char *provider, const char *outcome)
 {
-    static const char *const outcomes[] = { "STORED", "DUPLICATE", "IGNORED", "QUERY",
-                                            "BAD_SIGNATURE" };
+    static const char *const outcomes[] = { "STORED", "DUPLICATE",       "IGNORED",
+                                            "QUERY",  "UNKNOWN_PAYMENT", "BAD_SIGNATURE" };
     bool is_first = false;
 
     for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {

@@ -47,6 +47,7 @@ open_clients(struct bff *bff, const struct settings *settings)
     for (int i = 0; error == ERR_OK && i < BFF_SERVICE_COUNT; i++) {
         struct rpc_client_options options = { .address = settings->addresses[i],
                                               .is_mesh = true,
+                                              .metrics = bff->metrics,
                                               .waiting_max = WAITING_MAX,
                                               .envelopes_max = ENVELOPES_MAX };
 

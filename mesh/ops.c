@@ -21,6 +21,16 @@ struct ops_server {
     struct http_server *http;
 };
 
+/* clang-format off */
+static const struct metric_row ready_row = { "sagamesh_ready", METRIC_GAUGE, METRIC_NUMBER, "1: /readyz is 200.", { NULL } };
+/* clang-format on */
+
+static void
+ready_read(void *owner, struct metrics *metrics)
+{
+    metric_set(metrics_series(metrics, &ready_row, NULL), health_is_ready(owner) ? 1 : 0);
+}
+
 enum error
 ops_open(const char *program, const char *listen, struct ops_server **ret_server)
 {
@@ -46,6 +56,7 @@ ops_open(const char *program, const char *listen, struct ops_server **ret_server
 
         error = http_server_open(&options, &server->http);
     }
+    metrics_read(parts->metrics, ready_read, parts->health);
     if (error != ERR_OK)
         server = ops_close(server);
     *ret_server = server;
@@ -70,6 +81,7 @@ ops_close(struct ops_server *server)
     if (server == NULL)
         return NULL;
     server->http = http_server_close(server->http);
+    metrics_read_end(server->parts.metrics, server->parts.health);
     server->parts.info = info_free(server->parts.info);
     server->parts.health = health_free(server->parts.health);
     server->parts.metrics = metrics_free(server->parts.metrics);

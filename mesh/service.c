@@ -5,6 +5,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
+#include "mesh/rpc/clock_metrics.h"
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/rpc/server.h"
 #include "mesh/service_health.h"
@@ -36,6 +37,7 @@ struct service {
     struct write_health *writes; /* NULL: no database */
     struct audit *audit;         /* NULL: there is nothing to recompute */
     struct clock_watch *clock;
+    const struct asked_row *asked[KEEPER_ASKED_MAX];
     struct keeper *keeper; /* NULL: no database */
     struct service_health *health;
     bool is_started, is_open;
@@ -210,6 +212,17 @@ statements_add(const struct pg_statement **list, size_t *count,
     }
 }
 
+/* Numbers that only the database knows: what the program has of partitions and news, and its own. */
+static void
+choose_asked(struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+
+    service->asked[0] = spec->partitions == NULL ? NULL : asked_partitions;
+    service->asked[1] = spec->routes == NULL ? NULL : asked_outbox;
+    service->asked[2] = spec->asked;
+}
+
 /* What each connection of keeper and health prepares. The check is among it, so that a schema without it is
  * found now and not by the operator who begins one. */
 static const struct pg_statement **
@@ -225,9 +238,18 @@ all_statements(const struct service *service)
         for (size_t j = 0; lists[i][j] != NULL; j++)
             most++;
     }
+    for (size_t i = 0; i < KEEPER_ASKED_MAX; i++) {
+        for (const struct asked_row *row = service->asked[i]; asked_is_row(row); row++)
+            most++;
+    }
     list = memory_take(most * sizeof *list);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         statements_add(list, &count, lists[i]);
+    for (size_t i = 0; i < KEEPER_ASKED_MAX; i++) {
+        for (const struct asked_row *row = service->asked[i]; asked_is_row(row); row++)
+            statements_add(list, &count,
+                           (const struct pg_statement *const[]){ row->statement, NULL });
+    }
     return list;
 }
 
@@ -252,6 +274,7 @@ open_clock(struct service *service)
         pg_free(pg);
     }
     clock_watch_begin(service->clock, CLOCK_BEGIN_US);
+    clock_metrics_open(service->ops.metrics, service->clock);
     return ERR_OK;
 }
 
@@ -330,6 +353,7 @@ open_health(struct service *service)
                                                     .application = spec->name,
                                                     .writes = service->writes,
                                                     .health = service->ops.health,
+                                                    .metrics = service->ops.metrics,
                                                     .is_ready = spec->is_ready,
                                                     .owner = spec->owner };
 
@@ -349,7 +373,9 @@ open_keeper(struct service *service)
                                             .batch = service->batch,
                                             .may_run = is_up,
                                             .may_run_owner = service,
-                                            .metrics = service->ops.metrics };
+                                            .metrics = service->ops.metrics,
+                                            .asked = { service->asked[0], service->asked[1],
+                                                       service->asked[2] } };
 
     service->keeper = keeper_open(&options);
 }
@@ -364,6 +390,7 @@ open_parts(struct service *service)
         return error;
     if (service_has_database(spec)) {
         service->writes = write_health_new(spec->batch, spec->name);
+        choose_asked(service);
         service->all_statements = all_statements(service);
         open_audit(service);
     }
@@ -475,6 +502,7 @@ service_close(struct service *service, int drain_ms)
     if (service->is_started && spec->stop != NULL)
         spec->stop(spec->owner);
     service->server = rpc_server_close(service->server);
+    clock_metrics_close(service->ops.metrics, service->clock);
     service->clock = clock_watch_close(service->clock);
     service->batch = batch_close(service->batch);
     service->reader = reader_close(service->reader);

@@ -55,7 +55,8 @@ struct service_spec {
     const struct pg_statement *const *statements; /* of reads and tasks; ends with NULL; or NULL */
     /* Further gRPC services; ends with a row of zeros, or NULL. No two have a read of one name. */
     const struct service_also *also;
-    const struct keeper_task *tasks;     /* ends with a row of zeros; or NULL */
+    const struct keeper_task *tasks; /* ends with a row of zeros; or NULL */
+    const struct asked_row *asked; /* numbers for its metrics; ends with a row of zeros; or NULL */
     const struct partitions *partitions; /* ends with a row of zeros; or NULL */
     const struct relay_route *routes;    /* of its events to Kafka; or NULL */
     /* A flag of its own that names programs it calls (clock_watch.h): their clocks are compared with this

@@ -7,6 +7,7 @@
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
 #include "mesh/http/health.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/store/pg_hosts.h"
 #include "mesh/store/store_clock.h"
 
@@ -34,8 +35,9 @@ struct service_health {
     atomic_bool is_reached, can_write, is_program_ready, is_clock_fit; /* at the last look */
     atomic_bool is_up, was_up;
     atomic_bool is_over; /* the thread waits for the database no longer */
-    bool is_healthy;     /* the thread's, as the next: what the server and the log were told */
-    int missed;          /* probes of the port, in a row */
+    struct metric_series *writes_work;
+    bool is_healthy; /* the thread's, as the next: what the server and the log were told */
+    int missed;      /* probes of the port, in a row */
     int64_t look_due_us, port_due_us, hosts_due_us;
 };
 
@@ -68,10 +70,13 @@ database_is_well(struct service_health *health)
     const struct service_health_options *options = &health->options;
     bool is_reached =
         health->pg == NULL || service_health_hear(health->pg, options->clock) == ERR_OK;
+    bool can_write;
 
     note(&health->is_reached, is_reached);
-    return note(&health->can_write, is_reached && (health->pg == NULL ||
-                                                   write_health_look(options->writes, health->pg)));
+    can_write =
+        is_reached && (health->pg == NULL || write_health_look(options->writes, health->pg));
+    metric_set(health->writes_work, can_write ? 1 : 0);
+    return note(&health->can_write, can_write);
 }
 
 /* Asked until it first says yes. */
@@ -137,6 +142,10 @@ probe_port(struct service_health *health)
             "port\"",
             rpc_server_port(server));
 }
+
+/* clang-format off */
+static const struct metric_row writes_row = { "sagamesh_database_writes_work", METRIC_GAUGE, METRIC_NUMBER, "0: the database answers, and refuses every change; or it is away.", { NULL } };
+/* clang-format on */
 
 static void *
 health_main(void *context)
@@ -204,8 +213,11 @@ service_health_open(const struct service_health_options *options)
     health->options = *options;
     if (options->conninfo != NULL)
         health->pg = pg_new(options->conninfo, options->application, options->statements);
-    if (health->pg != NULL)
+    if (health->pg != NULL) {
+        health->writes_work = metrics_series(options->metrics, &writes_row, NULL);
+        pg_meter(health->pg, options->metrics, "health");
         pg_be_patient(health->pg, PG_ROUND_US_MAX, &health->is_over);
+    }
     health->queue = queue_new(1);
     add_conditions(health);
     thread_start(&health->thread, health_main, health);

@@ -27,6 +27,7 @@ struct service_health_options {
     const struct pg_statement *const *statements;
     const char *conninfo, *application; /* conninfo NULL: there is no database */
     struct write_health *writes;        /* NULL without a database */
+    struct metrics *metrics;            /* NULL: nobody watches */
     struct health
         *health; /* gets a condition for each thing that is looked at; NULL: nobody watches */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */

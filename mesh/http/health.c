@@ -104,6 +104,19 @@ ask_all(const struct health *health, bool *ret_holds)
     return all_hold;
 }
 
+bool
+health_is_ready(struct health *health)
+{
+    bool is_ready;
+
+    pthread_mutex_lock(&health->lock);
+    is_ready = health->is_started && !health->is_stopping;
+    for (size_t i = 0; is_ready && i < health->count; i++)
+        is_ready = health->conditions[i].holds(health->conditions[i].owner);
+    pthread_mutex_unlock(&health->lock);
+    return is_ready;
+}
+
 static void
 write_all(struct json_writer *json, const struct health *health, const bool *holds)
 {

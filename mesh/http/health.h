@@ -32,6 +32,9 @@ struct health *health_free(struct health *health);
 /* NULL is fine for the three below. Those of a group one after another. */
 void health_add(struct health *health, const struct health_condition *condition);
 
+/* What /readyz says; for metrics. */
+bool health_is_ready(struct health *health);
+
 /* /readyz says "starting" no more. */
 void health_start(struct health *health);
 

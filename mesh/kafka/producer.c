@@ -48,9 +48,8 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
     producer->waiting--;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         producer->has_failed = true;
-    metric_add(message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged
-                                                          : producer->failed,
-               1);
+    metric_add(
+        message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged : producer->failed, 1);
 }
 
 static enum error

@@ -20,16 +20,37 @@ enum {
     LABELS_BYTES = METRIC_LABELS_MAX * (2 * METRIC_LABEL_BYTES_MAX + 64),
 };
 
-/* Upper bounds of durations, as the semantic conventions for HTTP servers have them. */
-static const int64_t bounds_us[] = { 5000,   10000,  25000,   50000,   75000,   100000,  250000,
-                                     500000, 750000, 1000000, 2500000, 5000000, 7500000, 10000000 };
-enum { BOUND_COUNT = sizeof bounds_us / sizeof *bounds_us };
+/* Upper bounds of buckets. */
+static const int64_t numbers_edges[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096 };
+static const int64_t seconds_edges[] = { 5000,    10000,   25000,   50000,   75000,
+                                         100000,  250000,  500000,  750000,  1000000,
+                                         2500000, 5000000, 7500000, 10000000 };
+static const int64_t long_seconds_edges[] = {
+    1 * SECOND_US,   2 * SECOND_US,    5 * SECOND_US,    10 * SECOND_US,   20 * SECOND_US,
+    30 * SECOND_US,  60 * SECOND_US,   120 * SECOND_US,  300 * SECOND_US,  600 * SECOND_US,
+    900 * SECOND_US, 1200 * SECOND_US, 1800 * SECOND_US, 3600 * SECOND_US,
+};
+static const int64_t bytes_edges[] = { 256, 1024, 4096, 16384, 65536, 262144, 1048576 };
+
+/* clang-format off */
+static const struct unit {
+    const int64_t *edges;
+    size_t edge_count;
+    bool is_seconds;
+} units[] = {
+    [METRIC_NUMBER]       = { numbers_edges, sizeof numbers_edges / sizeof *numbers_edges,           false },
+    [METRIC_SECONDS]      = { seconds_edges, sizeof seconds_edges / sizeof *seconds_edges,           true },
+    [METRIC_LONG_SECONDS] = { long_seconds_edges, sizeof long_seconds_edges / sizeof *long_seconds_edges, true },
+    [METRIC_BYTES]        = { bytes_edges, sizeof bytes_edges / sizeof *bytes_edges,               false },
+};
+/* clang-format on */
 
 struct metric_series {
     struct metric_series *next;
     atomic_int_fast64_t value; /* of a histogram: the sum */
     atomic_bool is_set;
-    atomic_int_fast64_t *buckets; /* of a histogram: BOUND_COUNT, and what is beyond */
+    const struct unit *unit;
+    atomic_int_fast64_t *buckets; /* of a histogram: for each edge, and what is beyond */
     char labels[];                /* as they are shown */
 };
 
@@ -142,7 +163,6 @@ family_add(struct metrics *metrics, const struct metric_row *row)
 {
     struct family *family = memory_take(sizeof *family);
 
-    assert(row->type != METRIC_HISTOGRAM || row->unit == METRIC_SECONDS);
     family->row = row;
     family->series_end = &family->series;
     *metrics->families_end = family;
@@ -156,9 +176,10 @@ series_add(struct family *family, const char *labels)
     struct metric_series *series = memory_take(sizeof *series + strlen(labels) + 1);
 
     strcpy(series->labels, labels);
+    series->unit = &units[family->row->unit];
     atomic_store(&series->is_set, family->row->type != METRIC_GAUGE);
     if (family->row->type == METRIC_HISTOGRAM)
-        series->buckets = memory_take((BOUND_COUNT + 1) * sizeof *series->buckets);
+        series->buckets = memory_take((series->unit->edge_count + 1) * sizeof *series->buckets);
     *family->series_end = series;
     family->series_end = &series->next;
     family->count++;
@@ -227,16 +248,18 @@ metric_set(struct metric_series *series, int64_t value)
 }
 
 void
-metric_observe(struct metric_series *series, int64_t us)
+metric_observe(struct metric_series *series, int64_t value)
 {
+    const struct unit *unit;
     size_t bucket = 0;
 
     if (series == NULL)
         return;
-    while (bucket < BOUND_COUNT && us > bounds_us[bucket])
+    unit = series->unit;
+    while (bucket < unit->edge_count && value > unit->edges[bucket])
         bucket++;
     atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&series->value, us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&series->value, value, memory_order_relaxed);
 }
 
 void
@@ -301,7 +324,7 @@ put_number(FILE *page, enum metric_unit unit, int64_t value)
     char fraction[8];
     size_t bytes = 7;
 
-    if (unit == METRIC_NUMBER) {
+    if (!units[unit].is_seconds) {
         fprintf(page, "%" PRId64, value);
         return;
     }
@@ -331,14 +354,14 @@ show_histogram(FILE *page, const struct metric_row *row, const struct metric_ser
 {
     int64_t sum = 0;
 
-    for (size_t i = 0; i <= BOUND_COUNT; i++) {
+    for (size_t i = 0; i <= series->unit->edge_count; i++) {
         sum += atomic_load(&series->buckets[i]);
         fprintf(page, "%s_bucket{%s%sle=\"", row->name, series->labels,
                 series->labels[0] == '\0' ? "" : ",");
-        if (i == BOUND_COUNT)
+        if (i == series->unit->edge_count)
             fputs("+Inf", page);
         else
-            put_number(page, row->unit, bounds_us[i]);
+            put_number(page, row->unit, series->unit->edges[i]);
         fprintf(page, "\"} %" PRId64 "\n", sum);
     }
     show_value(page, row, "_sum", series->labels, row->unit, atomic_load(&series->value));

@@ -8,7 +8,7 @@
  * Memory    Series live as long as their metrics. A row outlives the metrics it is in.
  * Errors    A series beyond METRIC_SERIES_MAX of a metric, or with a label of more than METRIC_LABEL_BYTES_MAX,
  *           is NULL, and metric_add() to it counts nothing: labels may be a stranger's.
- * Units     METRIC_SECONDS: values are microseconds and shown as seconds.
+ * Units     METRIC_SECONDS, METRIC_LONG_SECONDS: values are microseconds and shown as seconds.
  */
 #ifndef MESH_OBSERVE_METRICS_H
 #define MESH_OBSERVE_METRICS_H
@@ -21,11 +21,12 @@
 enum { METRIC_LABELS_MAX = 3, METRIC_LABEL_BYTES_MAX = 128, METRIC_SERIES_MAX = 1000 };
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
-enum metric_unit { METRIC_NUMBER, METRIC_SECONDS };
+/* And the edges of a histogram's buckets: 1 to 4096; those of the semantic conventions for durations, up to 10 s;
+ * 1 s to an hour, one of them a minute; 256 to 1 MiB. */
+enum metric_unit { METRIC_NUMBER, METRIC_SECONDS, METRIC_LONG_SECONDS, METRIC_BYTES };
 
 /* The names of all programs are the same, and begin with "sagamesh_" unless a convention says otherwise: the
- * scrape's own labels tell programs apart. A histogram's buckets are those of the semantic conventions for
- * durations, so it is in METRIC_SECONDS. */
+ * scrape's own labels tell programs apart. */
 struct metric_row {
     const char *name;
     enum metric_type type;
@@ -50,7 +51,7 @@ struct metric_series *metrics_series(struct metrics *metrics, const struct metri
 /* NULL is fine for all three. metric_add: true when it was 0 until now. */
 bool metric_add(struct metric_series *series, int64_t by);
 void metric_set(struct metric_series *series, int64_t value);
-void metric_observe(struct metric_series *series, int64_t us); /* a histogram's */
+void metric_observe(struct metric_series *series, int64_t value); /* a histogram's */
 
 /* The metric is shown from now on, with no series yet: for one whose labels are not known before. */
 void metrics_declare(struct metrics *metrics, const struct metric_row *row);

@@ -64,20 +64,20 @@ struct rpc_request {
     char traceparent[TRACEPARENT_BYTES + 1];
     void (*done)(struct rpc_request *request, const struct rpc_result *result);
     /* the client's */
-    int attempt;            /* how many were made */
-    bool was_unknown;       /* one of them may have happened */
+    int attempt;      /* how many were made */
+    bool was_unknown; /* one of them may have happened */
     int64_t sent_us;
     int64_t until_us;       /* deadline of this attempt */
     struct heap_item later; /* when the next one is due */
 };
 
 struct rpc_client_options {
-    const char *address; /* "127.0.0.1:7401" */
-    bool is_mesh;        /* speaks the envelope */
-    bool is_quiet;       /* does not log whether the service is there: another client does */
+    const char *address;     /* "127.0.0.1:7401" */
+    bool is_mesh;            /* speaks the envelope */
+    bool is_quiet;           /* does not log whether the service is there: another client does */
     struct metrics *metrics; /* NULL: nobody watches */
-    size_t waiting_max;  /* requests that wait to be sent, wait for their retry, or go alone */
-    int envelopes_max;   /* messages under way at once; further requests wait and join up. 4 for a
+    size_t waiting_max;      /* requests that wait to be sent, wait for their retry, or go alone */
+    int envelopes_max; /* messages under way at once; further requests wait and join up. 4 for a
                             mesh service, more (64) for a foreign one, whose requests cannot join */
 };
 

@@ -30,7 +30,6 @@ void client_meter_close(struct client_meter *meter);
 void client_meter_answered(struct client_meter *meter, const char *method, enum wire_code code,
                            int64_t us);
 
-void client_meter_count(const struct client_meter *meter,
-                        struct rpc_client_counters *ret_counters);
+void client_meter_count(const struct client_meter *meter, struct rpc_client_counters *ret_counters);
 
 #endif

@@ -42,6 +42,12 @@ static const struct metric_row asked_at = { "sagamesh_asked_timestamp_seconds", 
 
 /* ---- asking ---- */
 
+bool
+asked_is_row(const struct asked_row *row)
+{
+    return row != NULL && row->statement != NULL;
+}
+
 static bool
 has_metric(const struct asked_row *row, size_t i)
 {
@@ -65,7 +71,7 @@ set_zeros(const struct asked_row *row, struct metrics *metrics)
 void
 asked_show(const struct asked_row *rows, struct metrics *metrics)
 {
-    for (; rows != NULL && rows->statement != NULL; rows++) {
+    for (; asked_is_row(rows); rows++) {
         for (size_t i = 0; has_metric(rows, i); i++)
             metrics_declare(metrics, &rows->metrics[i]);
         set_zeros(rows, metrics);
@@ -98,7 +104,7 @@ asked_run(const struct asked_row *rows, struct metrics *metrics, struct pg *pg, 
 {
     enum error error = ERR_OK;
 
-    for (; error == ERR_OK && rows != NULL && rows->statement != NULL; rows++)
+    for (; error == ERR_OK && asked_is_row(rows); rows++)
         error = ask(rows, metrics, pg, arena);
     if (error == ERR_OK)
         metric_set(metrics_series(metrics, &asked_at, NULL), clock_now_us());

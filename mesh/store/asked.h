@@ -43,6 +43,9 @@ extern const struct pg_column asked_columns[];
       .out = asked_columns, .out_bytes = sizeof(struct asked) }
 /* clang-format on */
 
+/* rows may be NULL; the row of zeros that ends a table is none. */
+bool asked_is_row(const struct asked_row *row);
+
 /* rows: end with a row of zeros. They are shown from here on, with zeros where labels are known. */
 void asked_show(const struct asked_row *rows, struct metrics *metrics);
 

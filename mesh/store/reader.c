@@ -37,11 +37,11 @@ struct reader {
     pthread_t thread;
     atomic_size_t saved_count; /* rows on their way in wakes */
     struct metric_series *by_database, *by_saved, *parked_now, *refused;
-    struct arena *arena;       /* the reader thread's, as all below */
-    struct parked *parked;     /* a map */
-    struct heap looks;         /* of all that are parked */
-    struct call **round;       /* calls to be read now */
-    int64_t *round_until_us;   /* 0: has not waited yet */
+    struct arena *arena;     /* the reader thread's, as all below */
+    struct parked *parked;   /* a map */
+    struct heap looks;       /* of all that are parked */
+    struct call **round;     /* calls to be read now */
+    int64_t *round_until_us; /* 0: has not waited yet */
     size_t round_count, round_size;
     struct recent recent[READER_RECENT_MAX];
 };

@@ -155,8 +155,7 @@ is_stuck(const struct sweeper *sweeper, const struct pg_answer *answer, struct u
 /* Rows come in order of their time; what was done is found no more, so the next page may begin at the same
  * microsecond. */
 static enum error
-walk_by_time(struct sweeper *sweeper, struct walk_range range, struct pg *pg,
-             struct arena *arena)
+walk_by_time(struct sweeper *sweeper, struct walk_range range, struct pg *pg, struct arena *arena)
 {
     struct uuid first = { 0 };
     struct pg_answer answer;

@@ -132,6 +132,78 @@ START_TEST(histogram_without_labels)
 }
 END_TEST
 
+/* A unit says where buckets end. */
+START_TEST(buckets_are_those_of_the_unit)
+{
+    static const struct {
+        struct metric_row row;
+        int64_t value;
+        const char *below, *at, *sum;
+    } rows[] = {
+        { { "calls", METRIC_HISTOGRAM, METRIC_NUMBER, "Calls.", { NULL } },
+          3,
+          "calls_bucket{le=\"2\"} 0\n",
+          "calls_bucket{le=\"4\"} 1\n",
+          "calls_sum 3\n" },
+        { { "wait_seconds", METRIC_HISTOGRAM, METRIC_LONG_SECONDS, "Wait.", { NULL } },
+          60000000,
+          "wait_seconds_bucket{le=\"30\"} 0\n",
+          "wait_seconds_bucket{le=\"60\"} 1\n",
+          "wait_seconds_sum 60\n" },
+        { { "page_bytes", METRIC_HISTOGRAM, METRIC_BYTES, "Page.", { NULL } },
+          5000,
+          "page_bytes_bucket{le=\"4096\"} 0\n",
+          "page_bytes_bucket{le=\"16384\"} 1\n",
+          "page_bytes_sum 5000\n" },
+    };
+    size_t bytes;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text;
+
+        metric_observe(metrics_series(metrics, &rows[i].row, NULL), rows[i].value);
+        text = metrics_show(metrics, &bytes);
+        ck_assert_ptr_nonnull(strstr(text, rows[i].below));
+        ck_assert_ptr_nonnull(strstr(text, rows[i].at));
+        ck_assert_ptr_nonnull(strstr(text, rows[i].sum));
+        free(text);
+    }
+}
+END_TEST
+
+/* What has no series yet is announced; a gauge is there once it was added to. */
+START_TEST(metrics_are_declared_before_they_have_series)
+{
+    metrics_declare(metrics, &off);
+    metrics_declare(metrics, &off);
+    metric_add(metrics_series(metrics, &fit, NULL), 0);
+    expect("# HELP shop_off_seconds Off.\n"
+           "# TYPE shop_off_seconds gauge\n"
+           "# HELP shop_fit Fit.\n"
+           "# TYPE shop_fit gauge\n"
+           "shop_fit 0\n");
+}
+END_TEST
+
+START_TEST(members_of_a_struct_are_series)
+{
+    static const struct metric_field fields[] = {
+        { { "shop_in_total", METRIC_COUNTER, METRIC_NUMBER, "In.", { "port" } }, 0 },
+        { { "shop_out_total", METRIC_COUNTER, METRIC_NUMBER, "Out.", { "port" } },
+          sizeof(int64_t) },
+    };
+    static const char *const port = "a";
+
+    metrics_set_fields(metrics, fields, 2, &port, (const int64_t[]){ 4, 5 });
+    expect("# HELP shop_in_total In.\n"
+           "# TYPE shop_in_total counter\n"
+           "shop_in_total{port=\"a\"} 4\n"
+           "# HELP shop_out_total Out.\n"
+           "# TYPE shop_out_total counter\n"
+           "shop_out_total{port=\"a\"} 5\n");
+}
+END_TEST
+
 /* Labels may be a stranger's: there is an end to their number and their length. */
 START_TEST(series_have_a_limit)
 {
@@ -229,6 +301,9 @@ main(void)
     tcase_add_test(tests, gauges_go_when_they_are_forgotten);
     tcase_add_test(tests, histogram_is_shown);
     tcase_add_test(tests, histogram_without_labels);
+    tcase_add_test(tests, buckets_are_those_of_the_unit);
+    tcase_add_test(tests, metrics_are_declared_before_they_have_series);
+    tcase_add_test(tests, members_of_a_struct_are_series);
     tcase_add_test(tests, series_have_a_limit);
     tcase_add_test(tests, readers_are_asked_until_they_end);
     tcase_add_test(tests, threads_lose_nothing);

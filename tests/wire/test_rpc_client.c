@@ -98,7 +98,7 @@ open_both(void)
 {
     log_open("test", LOG_ERROR);
     fake = fake_open(0);
-    metrics = metrics_new("test");
+    metrics = metrics_new();
     client_open_with(
         (struct rpc_client_options){ .is_mesh = true, .waiting_max = 64, .envelopes_max = 1 });
 }
@@ -132,8 +132,7 @@ hold_the_line(void)
     "rpc_client_call_duration_seconds_count{method=\"" NAME(name) "\",code=\"" code "\"}"
 
 /* format has a place for the address. */
-static double __attribute__((format(printf, 1, 0)))
-shown_of_peer(const char *format)
+static double __attribute__((format(printf, 1, 0))) shown_of_peer(const char *format)
 {
     char address[32], series[160];
 

@@ -461,7 +461,6 @@ set_up(void)
     };
 
     server_metrics = options.metrics = metrics_new();
-    server_metrics = options.metrics = metrics_new();
 
     log_open("test", LOG_ERROR);
     grpc_init();
