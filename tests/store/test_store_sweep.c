@@ -1,6 +1,8 @@
 /* Sweeps as rows: an op of each row that is due, page after page; reports; statements that do it themselves. */
+#include "mesh/observe/metrics.h"
 #include "mesh/store/sweep.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 #include "tests/support/store/counter_service.h"
 #include "tests/support/store/pg_fixture.h"
 
@@ -93,6 +95,16 @@ static const struct pg_statement note_due = {
     .out = due_columns,
     .out_bytes = sizeof(struct due),
 };
+/* A note's version says for how many seconds it is due. */
+static const struct pg_statement note_dated = {
+    .name = "note_dated",
+    .sql = "SELECT id, $1 - version * 1000000::bigint FROM note WHERE written IS NULL"
+           " ORDER BY version DESC, id" SWEEP_LIMIT,
+    .in = time_columns,
+    .is_single = true,
+    .out = walk_row_columns,
+    .out_bytes = sizeof(struct walk_row),
+};
 static const struct pg_statement note_forget = {
     .name = "note_forget",
     .sql =
@@ -160,8 +172,8 @@ static const struct {
 static void
 set_up(void)
 {
-    static const struct pg_statement *const statements[] = { &note_due, &note_forget, &note_broken,
-                                                             NULL };
+    static const struct pg_statement *const statements[] = { &note_due, &note_dated, &note_forget,
+                                                             &note_broken, NULL };
     struct batch_options options = {
         .service = &counter_service, .conninfo = fixture.conninfo, .queue_max = 16, .batch_max = 256
     };
@@ -207,25 +219,57 @@ START_TEST(a_run)
 }
 END_TEST
 
-/* Another transaction has one of them: the others are done, and it the next time. */
+#define SHOWN(name) metric_shown(metrics, "sagamesh_sweep_" name "{task=\"write\"}")
+
+/* Another transaction has one of them: the others are done, and it the next time. Both runs are counted. */
 START_TEST(a_locked_row_delays_itself)
 {
     const struct sweep sweep = { OPS };
     struct sweeper sweeper = { .sweep = &sweep, .batch = batch };
+    struct metrics *metrics = metrics_new();
     PGconn *rival = pg_fixture_connect(fixture.conninfo);
     char text[PG_FIXTURE_TEXT_BYTES];
 
+    sweep_meter(&sweeper, metrics, "write");
     make_notes(5, 1);
     pg_fixture_ask(rival, "BEGIN", text);
     pg_fixture_ask(rival, "SELECT id FROM note LIMIT 1 FOR UPDATE", text);
     ck_assert_int_eq(sweep_run(&sweeper, pg, arena), ERR_STORE_DOWN);
     ck_assert_int_eq(
         pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM note WHERE written IS NULL"), 1);
+    ck_assert(SHOWN("found_total") == 5 && SHOWN("done_total") == 4);
     pg_fixture_ask(rival, "COMMIT", text);
     ck_assert_int_eq(sweep_run(&sweeper, pg, arena), ERR_OK);
+    ck_assert(SHOWN("found_total") == 6 && SHOWN("done_total") == 5);
+    ck_assert(SHOWN("late_seconds") == METRIC_NOT_SHOWN); /* its rows do not say */
+    metrics_free(metrics);
     ck_assert_int_eq(
         pg_fixture_int(fixture.conninfo, "SELECT count(*) FROM note WHERE written IS NULL"), 0);
     PQfinish(rival);
+}
+END_TEST
+
+/* Rows that say since when they are due: the last run shows the oldest, and none when it found none. */
+START_TEST(a_run_shows_how_late_its_oldest_row_was)
+{
+    const struct sweep sweep = { .statement = &note_dated,
+                                 .method = &short_method,
+                                 .row_offset = offsetof(struct write_short, id),
+                                 .due_offset = offsetof(struct walk_row, at_us) };
+    struct sweeper sweeper = { .sweep = &sweep, .batch = batch };
+    struct metrics *metrics = metrics_new();
+
+    sweep_meter(&sweeper, metrics, "write");
+    ck_assert(SHOWN("late_seconds") == 0);
+    make_notes(3, 100);
+    make_notes(1, 1000);
+    make_notes(2, 7);
+    ck_assert_int_eq(sweep_run(&sweeper, pg, arena), ERR_OK);
+    ck_assert(SHOWN("found_total") == 6 && SHOWN("done_total") == 6);
+    ck_assert(SHOWN("late_seconds") >= 1000 && SHOWN("late_seconds") < 1900);
+    ck_assert_int_eq(sweep_run(&sweeper, pg, arena), ERR_OK);
+    ck_assert(SHOWN("late_seconds") == 0);
+    metrics_free(metrics);
 }
 END_TEST
 
@@ -240,6 +284,7 @@ main(void)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, a_run, 0, ROWS(runs));
     tcase_add_test(cases, a_locked_row_delays_itself);
+    tcase_add_test(cases, a_run_shows_how_late_its_oldest_row_was);
     failed = check_run("store_sweep", cases);
     pg_fixture_close(&fixture);
     return failed;
