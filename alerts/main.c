@@ -1,13 +1,21 @@
 /* alerts-svc -- Orders and payments that disagree are raised as alerts, and so is news that stays away.
  *
  *   alert_store.c  the rows that a shard writes beside its journal
+ *
+ *   alert_rpc.c    what people ask, as they see it: the table of methods
+ *   alert.c        the rules of acknowledging and repairing
+ *   dead_letter.c  records that cannot be read: their headers, and the rules of sending them
  *   notify.c       who is told of alerts
+ *   notice.c       the life of a notice
+ *   alert_table.c  the tables of all of these, and all reads
  *   schema.sql     what must hold always
  */
-#include "alerts/alert_store.h"
+#include "alerts/alert.h"
 #include "alerts/notify.h"
 #include "mesh/audit.h"
 #include "mesh/service.h"
+
+#include "sagamesh/alert/v1/alert_service.pb-c.h"
 
 enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
 
@@ -39,10 +47,10 @@ static const struct partitions partitions[] = {
     { 0 },
 };
 
-/* Both have the order's number, or the silent relay's name, as their key. */
+/* Both have the order's number, or the silent source's name, as their key. */
 static const struct relay_route routes[] = {
     { "alert", "alerts.order_payment_inconsistency.v1", "orderNo" },
-    { "relay_silent", "alerts.relay_silent.v1", "relay" },
+    { "relay_silent", "alerts.relay_silent.v1", "source" },
     { 0 },
 };
 
@@ -71,12 +79,16 @@ main(int argc, char **argv)
     struct parts parts = { 0 };
     const struct service_spec spec = {
         .name = "alerts-svc",
-        .usage = "alerts-svc: alerts of orders and payments that disagree",
+        .usage = "alerts-svc: alerts of orders and payments that disagree, over gRPC"
+                 " (sagamesh.alert.v1.AlertService)",
         .keys = keys,
         .values = &parts,
         .owner = &parts,
-        .has_database = true,
-        .statements = alert_statements,
+        .descriptor = &sagamesh__alert__v1__alert_service__descriptor,
+        .methods = alert_methods,
+        .batch = &alert_service,
+        .reads = alert_reads,
+        .statements = alert_read_statements,
         .partitions = partitions,
         .check = &check,
         .routes = routes,

@@ -78,6 +78,7 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     found_us      bigint NOT NULL,
     due           int    NOT NULL DEFAULT 1 CHECK (due BETWEEN 0 AND 3),
     sent_us       bigint NOT NULL DEFAULT 0, -- to the topic's dead letters; 0: not yet
+    resends_asked int    NOT NULL DEFAULT 0,
     resends       int    NOT NULL DEFAULT 0,
     resent_us     bigint NOT NULL DEFAULT 0,
     resend_by     text   NOT NULL DEFAULT '', -- who asked for it last, and why

@@ -1,0 +1,154 @@
+/* dead_letter.c -- Headers packed and read, and the rules of sending a dead letter again. */
+#include "alerts/dead_letter.h"
+#include "alerts/alert.h"
+#include "mesh/base/log.h"
+
+#include <string.h>
+
+#define NO_VALUE UINT32_MAX
+
+enum { LENGTH_BYTES = 4 };
+
+/* ---- headers ---- */
+
+static uint8_t *
+put_length(uint8_t *at, uint32_t length)
+{
+    for (int shift = 24; shift >= 0; shift -= 8)
+        *at++ = (uint8_t)(length >> shift);
+    return at;
+}
+
+static uint8_t *
+put_bytes(uint8_t *at, struct pg_bytes bytes)
+{
+    at = put_length(at, bytes.data == NULL ? NO_VALUE : (uint32_t)bytes.count);
+    if (bytes.data != NULL && bytes.count > 0)
+        memcpy(at, bytes.data, bytes.count);
+    return at + (bytes.data == NULL ? 0 : bytes.count);
+}
+
+struct pg_bytes
+dead_headers_pack(const struct dead_header *headers, size_t count, struct arena *arena)
+{
+    size_t bytes = 0;
+    uint8_t *data, *at;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += 2 * LENGTH_BYTES + headers[i].name.count + headers[i].value.count;
+    data = at = arena_take(arena, bytes + 1);
+    for (size_t i = 0; i < count; i++)
+        at = put_bytes(put_bytes(at, headers[i].name), headers[i].value);
+    return (struct pg_bytes){ data, (size_t)(at - data) };
+}
+
+static bool
+take_bytes(struct pg_bytes packed, size_t *at, struct pg_bytes *ret_bytes)
+{
+    uint32_t length = 0;
+
+    if (packed.count - *at < LENGTH_BYTES)
+        return false;
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        length = length << 8 | packed.data[(*at)++];
+    if (length == NO_VALUE) {
+        *ret_bytes = (struct pg_bytes){ NULL, 0 };
+        return true;
+    }
+    if (length > packed.count - *at)
+        return false;
+    *ret_bytes = (struct pg_bytes){ packed.data + *at, length };
+    *at += length;
+    return true;
+}
+
+bool
+dead_headers_next(struct pg_bytes packed, size_t *at, struct dead_header *ret_header)
+{
+    return *at < packed.count && take_bytes(packed, at, &ret_header->name) &&
+           ret_header->name.data != NULL && take_bytes(packed, at, &ret_header->value);
+}
+
+/* ---- ResendDeadLetter ---- */
+
+void
+resend_letter_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, ALERT_LETTER, ((const struct resend_letter *)op)->letter_id);
+}
+
+void
+resend_letter_decide(void *op, struct batch_rows *rows)
+{
+    struct resend_letter *resend = op;
+    struct letter_row *letter = batch_find_uuid(rows, ALERT_LETTER, resend->letter_id);
+    char id[UUID_TEXT_BYTES + 1];
+
+    if (letter == NULL) {
+        problem_set(&resend->op.problem, ERR_NOT_FOUND, "dead_letter_id",
+                    "there is no such dead letter");
+    } else {
+        letter->due |= LETTER_DUE_RESEND;
+        letter->resends_asked++;
+        letter->resend_by = batch_keep(rows, resend->by);
+        letter->resend_reason = batch_keep(rows, resend->why);
+        batch_changed(rows, letter);
+        log_info("dead_letter=%s topic=%s partition=%d offset=%lld event=RESEND_ASKED"
+                 " operator=\"%s\" reason=\"%s\"",
+                 uuid_print(resend->letter_id, id), letter->topic, letter->part,
+                 (long long)letter->place, resend->by, resend->why);
+    }
+    op_record(rows, &resend->op, "ResendDeadLetter");
+}
+
+void
+resend_letter_answer(void *op, struct batch_rows *rows)
+{
+    struct resend_letter *resend = op;
+
+    resend->letter = *(struct letter_row *)batch_find_uuid(rows, ALERT_LETTER, resend->letter_id);
+}
+
+/* ---- what was sent ---- */
+
+static void
+letter_sent_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, ALERT_LETTER, ((const struct letter_sent *)op)->letter_id);
+}
+
+/* Two replicas may have sent it: the later one finds nothing due. */
+bool
+letter_mark_sent(struct letter_row *letter, const struct letter_sent *sent)
+{
+    int32_t due = letter->due & sent->due;
+
+    if (due & LETTER_DUE_DLQ) {
+        letter->due &= ~LETTER_DUE_DLQ;
+        letter->sent_us = sent->op.now_us;
+    }
+    if (due & LETTER_DUE_RESEND) {
+        letter->resends++;
+        letter->resent_us = sent->op.now_us;
+        if (letter->resends_asked == sent->resends_asked)
+            letter->due &= ~LETTER_DUE_RESEND;
+    }
+    return due != 0;
+}
+
+static void
+letter_sent_decide(void *op, struct batch_rows *rows)
+{
+    const struct letter_sent *sent = op;
+    struct letter_row *letter = batch_find_uuid(rows, ALERT_LETTER, sent->letter_id);
+
+    if (letter != NULL && letter_mark_sent(letter, sent))
+        batch_changed(rows, letter);
+}
+
+const struct method letter_sent_method = {
+    .name = "LetterSent",
+    .op_bytes = sizeof(struct letter_sent),
+    .touch = letter_sent_touch,
+    .decide = letter_sent_decide,
+};
