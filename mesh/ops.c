@@ -6,6 +6,7 @@
 #include "mesh/base/build.h"
 #include "mesh/http/health.h"
 #include "mesh/http/info.h"
+#include "mesh/http/level.h"
 #include "mesh/http/metrics.h"
 #include "mesh/http/server.h"
 #include "mesh/observe/metrics.h"
@@ -44,6 +45,7 @@ ops_open(const char *program, const char *listen, struct ops_server **ret_server
             { .routes = health_routes, .owner = parts->health },
             { .routes = metrics_routes, .owner = parts->metrics },
             { .routes = info_routes, .owner = parts->info },
+            { .routes = level_routes },
             { 0 },
         };
         const struct http_server_options options = { .listen = listen,

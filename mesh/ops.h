@@ -1,5 +1,5 @@
 /* ops.h -- What a process shows to those who watch over it, and the port where it does: /livez, /readyz,
- * /metrics, /info.
+ * /metrics, /info, /log-level.
  *
  * Every program has one (mesh/program.h, --ops-listen). It is open from before the program opens until after it
  * has closed, so that a program that waits for its database can be asked why. Nothing is asked of anybody

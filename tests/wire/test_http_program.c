@@ -1,7 +1,9 @@
 /* A program over HTTP that is made of mesh/ alone: a table of its own behind a gate, /livez, /readyz and
  * /metrics; what strangers are told there, and what is counted. */
+#include "mesh/base/log.h"
 #include "mesh/http/auth.h"
 #include "mesh/http/health.h"
+#include "mesh/http/level.h"
 #include "mesh/http/metrics.h"
 #include "mesh/http/read.h"
 #include "mesh/observe/metrics.h"
@@ -118,6 +120,7 @@ set_up(void)
                                                .gate = { auth_admit, &gate } },
                                              { .routes = health_routes, .owner = health },
                                              { .routes = metrics_routes, .owner = metrics },
+                                             { .routes = level_routes },
                                              { 0 } };
         const struct http_server_options options = { .listen = "127.0.0.1:0",
                                                      .tables = tables,
@@ -280,6 +283,36 @@ START_TEST(request_is_read_strictly)
 }
 END_TEST
 
+/* clang-format off */
+static const struct {
+    const char *lines, *body;
+    int status;
+    const char *part;
+} levels[] = {
+    { JSON_LINE, "{\"level\":\"debug\"}",                      200, "{\"level\":\"debug\",\"usual\":\"debug\"}" },
+    { JSON_LINE, "{\"level\":\"warn\",\"seconds\":86400}",     200, "{\"level\":\"warn\",\"usual\":\"info\",\"secondsLeft\":86400}" },
+    { JSON_LINE, "{\"level\":\"warn\",\"seconds\":86401}",     400, "\"pointer\":\"/seconds\"" },
+    { JSON_LINE, "{\"level\":\"warn\",\"seconds\":-1}",        400, "must be 1 to 86400" },
+    { JSON_LINE, "{\"level\":\"warn\",\"seconds\":\"1\"}",     400, "\"pointer\":\"/seconds\"" },
+    { JSON_LINE, "{\"level\":\"loud\"}",                       400, "must be debug, info, warn or error" },
+    { JSON_LINE, "{\"seconds\":5}",                            400, "\"pointer\":\"/level\"" },
+    { JSON_LINE, "{\"level\":\"warn\",\"for\":5}",             400, "\"pointer\":\"/for\"" },
+    { JSON_LINE, "",                                           400, "\"code\":\"BAD_REQUEST\"" },
+    { "",        "{\"level\":\"warn\"}",                       415, "the body must be application/json" },
+};
+/* clang-format on */
+
+/* What is refused changes nothing. */
+START_TEST(level_of_the_log_is_changed)
+{
+    log_open("test", LOG_INFO);
+    expect(ask("PUT", "/log-level", levels[_i].lines, levels[_i].body), levels[_i].status,
+           levels[_i].part);
+    expect(ask("GET", "/log-level", "", ""), 200,
+           levels[_i].status == 200 ? levels[_i].part : "{\"level\":\"info\",\"usual\":\"info\"}");
+}
+END_TEST
+
 /* A strong tag is of one form only, so it is weak where the answer is coded. */
 START_TEST(large_json_is_coded_for_those_who_take_it)
 {
@@ -353,6 +386,7 @@ main(void)
     tcase_add_test(tests, gate_asks_for_a_token);
     tcase_add_test(tests, nobody_is_refused_by_an_unsure_time);
     tcase_add_loop_test(tests, request_is_read_strictly, 0, ROWS(requests));
+    tcase_add_loop_test(tests, level_of_the_log_is_changed, 0, ROWS(levels));
     tcase_add_test(tests, large_json_is_coded_for_those_who_take_it);
     tcase_add_test(tests, answers_are_counted);
     tcase_add_test(tests, tables_that_do_not_fit_end_the_start);
