@@ -13,6 +13,7 @@
 #include "mesh/base/text.h"
 #include "mesh/base/time.h"
 #include "mesh/base/utf8.h"
+#include "mesh/base/uuid.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -58,18 +59,18 @@ static const struct { const char *text, *name; int number; } severities[] = { /*
     [LOG_WARN]  = { "warn",  "WARN",  13 }, [LOG_ERROR] = { "error", "ERROR", 17 },
 };
 
-/* The names that collectors know. */
-static const struct { const char *key, *name; } names[] = {
-    { "order",    "order_id"       },
-    { "payment",  "payment_id"     },
-    { "saga",     "saga_id"        },
-    { "event",    "event.name"     },
-    { "method",   "rpc.method"     },
-    { "service",  "peer.service"   }, /* "service" cannot stand beside service.name where dots make objects */
-    { "reason",   "error.type"     },
-    { "error",    "error.type"     },
-    { "sqlstate", "db.response.status_code" },
-    { "ms",       "duration_ms"    },
+/* The names that collectors know. Some words are ids, and at other places say what is done: saga=asked. */
+static const struct { const char *key, *name; bool is_id; } names[] = {
+    { "order",    "order_id",   true },
+    { "payment",  "payment_id", true },
+    { "saga",     "saga_id",    true },
+    { "event",    "event.name", false },
+    { "method",   "rpc.method", false },
+    { "service",  "peer.service", false }, /* "service" cannot stand beside service.name where dots make objects */
+    { "reason",   "error.type", false },
+    { "error",    "error.type", false },
+    { "sqlstate", "db.response.status_code", false },
+    { "ms",       "duration_ms", false },
 };
 /* clang-format on */
 
@@ -289,13 +290,15 @@ is_named(const struct writer *writer, const char *name)
 
 /* The name that stands in the object for key: a known one, and one that is not there yet. */
 static void
-name_choose(const struct writer *writer, const char *key, size_t bytes, char *ret_name)
+name_choose(const struct writer *writer, const struct words *words, struct span key,
+            struct span value, char *ret_name)
 {
     char wanted[NAME_BYTES_MAX];
 
-    snprintf(wanted, sizeof wanted, "%.*s", (int)bytes, key);
+    snprintf(wanted, sizeof wanted, "%.*s", (int)(key.to - key.from), words->text + key.from);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(names[i].key, wanted) == 0)
+        if (strcmp(names[i].key, wanted) == 0 &&
+            (!names[i].is_id || value.to - value.from == UUID_TEXT_BYTES))
             snprintf(wanted, sizeof wanted, "%s", names[i].name);
     }
     snprintf(ret_name, NAME_BYTES_MAX, "%s", wanted);
@@ -365,7 +368,7 @@ put_member(struct writer *writer, const struct words *words, struct span key)
     const char *text = words->text + value.from;
     char name[NAME_BYTES_MAX];
 
-    name_choose(writer, words->text + key.from, key.to - key.from, name);
+    name_choose(writer, words, key, value, name);
     if (!put_name(writer, name))
         return end;
     if (!is_quoted && is_number(words, value, words->origin[key.to]))

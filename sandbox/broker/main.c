@@ -66,15 +66,25 @@ struct broker {
     rd_kafka_mock_cluster_t *cluster;
 };
 
+/* The library's own lines are none of ours in form, and say nothing that a person must know. */
+static void
+log_of_library(const rd_kafka_t *handle, int level, const char *facility, const char *text)
+{
+    (void)handle;
+    log_debug("kafka=%s level=%d because=\"%s\"", facility, level, text);
+}
+
 static enum error
 open_all(void *owner, const struct ops *ops)
 {
     struct broker *broker = owner;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char because[256];
 
     (void)ops;
+    rd_kafka_conf_set_log_cb(conf, log_of_library);
     broker_bind_want(port_of(broker->settings.listen));
-    broker->handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), because, sizeof because);
+    broker->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, because, sizeof because);
     broker->cluster = broker->handle == NULL ? NULL : rd_kafka_mock_cluster_new(broker->handle, 1);
     if (broker->cluster == NULL) {
         log_error("listen=%s because=\"cannot serve: is the port taken?\"",
