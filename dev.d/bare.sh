@@ -57,7 +57,7 @@ readme_http() {
     [[ -n $look ]] || die "README.md does not show how to look at an order over HTTP."
     cat <<EOF
 set -euo pipefail
-BFF=\$(./dev status | awk '\$1 == "bff" { print \$NF }')
+BFF=\$(./dev status | awk -F', ' '/^bff / { print \$2 }')
 SKU=\$(./dev psql storage -Atc 'SELECT sku FROM product WHERE free > 0 LIMIT 1')
 {
 $(readme_block '## Over HTTP' '' | sed -e '/^BFF=/d' -e "s/A_SKU_FROM_ABOVE/'\$SKU'/")
@@ -78,7 +78,7 @@ EOF
 readme_python() {
     cat <<EOF
 set -euo pipefail
-ORDER=\$(./dev status | awk '\$1 == "order" { print \$NF }')
+ORDER=\$(./dev status | awk -F', ' '/^order / { print \$2 }')
 DEMO="SELECT customer_id || ' ' || split_part(trim(chr(10) FROM lines), ' ', 2) FROM orders
     WHERE status = 3 AND payment_method = 'wallet' LIMIT 1"
 read -r CUSTOMER SKU < <(./dev psql order -Atc "\$DEMO")

@@ -1,6 +1,7 @@
 """programs.py -- the one place that knows how a mesh is started: which programs, in which order, with
 which flags, on which ports, over which databases and secrets, how long they take and how they stop.
-./dev up and ./dev bench run it as a program (CLI below); tests/e2e/mesh.py is built on Programs.
+./dev up and ./dev bench run it as a program (CLI below); tests/e2e/mesh.py is built on Programs. MESH_WITHOUT
+names programs that are left out: the benchmarks of orders have no alerts-svc beside them.
 
 A mesh is a directory:
 
@@ -181,9 +182,10 @@ class Programs:
     stop_seconds = 15  # after SIGTERM
     requests_per_second = 50  # how often the sandbox's provider may be asked
 
-    def __init__(self, build=ROOT / "build"):
+    def __init__(self, build=ROOT / "build", without=()):
+        """without: names of programs that nobody calls, and that this mesh is not to have."""
         self.build = build
-        self.programs = {program.name: program for program in read_table()}
+        self.programs = {program.name: program for program in read_table() if program.name not in without}
         self.webhook_port = 0  # of bff, beside its port for frontends
         self.conninfo = None  # of the server, without a database
         self.conninfos = {}  # of programs whose database is on another server than the others'
@@ -322,6 +324,9 @@ class Programs:
         """"webhook" is the second port of bff."""
         return f"127.0.0.1:{self.webhook_port}" if name == "webhook" else self.programs[name].address
 
+    def kafka_address(self):
+        return os.environ.get("MESH_KAFKA") or self.address("broker")
+
     def flags_of(self, name):
         return self.programs[name].flags
 
@@ -337,8 +342,8 @@ class Programs:
         if program.database:
             words.append(f"--database={self.conninfos.get(name, self.conninfo)} dbname={program.database}")
         places = {"root": ROOT, "run": self.directory, "webhook": self.address("webhook")}
-        places.update({name: other.address for name, other in self.programs.items()})
-        places["kafka"] = os.environ.get("MESH_KAFKA", places["broker"])
+        places.update({name: self.address(name) for name in self.programs})
+        places["kafka"] = self.kafka_address()
         for flag in self.flags_of(name):
             for place, text in places.items():
                 flag = flag.replace("{%s}" % place, str(text))
@@ -512,7 +517,7 @@ def age(pid):
 
 def main(word, directory, pids, *arguments):
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    mesh = CLI()
+    mesh = CLI(without=os.environ.get("MESH_WITHOUT", "").split())
     mesh.settle_in(pathlib.Path(directory), pathlib.Path(pids), pathlib.Path(directory) / "log")
     mesh.find_ports()
     try:

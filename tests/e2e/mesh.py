@@ -153,11 +153,14 @@ class Mesh(programs.Programs):
     ready_seconds = READY_SECONDS * PATIENCE
     stop_seconds = 30
 
-    def __init__(self, build=None, flags=None, environment=None, clocks=()):
+    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
         {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
-        can be moved (clock.py)."""
-        super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")))
+        can be moved (clock.py). without: programs that it is not to have. kafka: kafka_server.Kafka, for a
+        real one of the mesh's own, which then is its "broker"."""
+        left_out = (*without, *(("broker",) if kafka else ()))
+        super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")), left_out)
+        self.kafka_class, self.kafka = kafka, None
         self.flags = flags or {}
         self.environment = environment or {}
         self.clock_names = clocks
@@ -192,6 +195,9 @@ class Mesh(programs.Programs):
             self.clocks = Clocks(self.clock_names)
         try:
             self.start("postgres")
+            if self.kafka_class:
+                self.kafka = self.kafka_class(directory / "kafka")
+                self.start("broker")
             self.start_all()
         except BaseException:
             self.close(keep_logs=True)
@@ -234,6 +240,8 @@ class Mesh(programs.Programs):
             raise AssertionError("\n".join(bad))
 
     def _remove(self, keep_logs):
+        if self.kafka:
+            self.kafka.close()
         for program in self.programs.values():
             if program.process:
                 program.process.kill()
@@ -259,6 +267,9 @@ class Mesh(programs.Programs):
             directory = str(self.directory / "pg")
             self.conninfo = dev("postgres", "start", directory, POSTGRES_ENVIRONMENT=own)
             return
+        if self.is_real_kafka(name):
+            self.kafka.start()
+            return
         program = self.programs[name]
         assert not program.is_alive(), f"{name} runs already"
         settings = {
@@ -274,6 +285,19 @@ class Mesh(programs.Programs):
 
     def start_one(self, name):
         self.start(name, wait=False)
+
+    def is_real_kafka(self, name):
+        return name == "broker" and self.kafka is not None
+
+    def address(self, name):
+        return self.kafka.address if self.is_real_kafka(name) else super().address(name)
+
+    def kafka_address(self):
+        return self.kafka.address if self.kafka else super().kafka_address()
+
+    def wait_ready(self, name, seconds=None):
+        if not self.is_real_kafka(name):  # start() has waited for it
+            super().wait_ready(name, seconds)
 
     def flags_of(self, name):
         return super().flags_of(name) + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
@@ -300,7 +324,7 @@ class Mesh(programs.Programs):
         if name == "postgres":
             lines = (self.directory / "pg" / "data" / "postmaster.pid").read_text().splitlines()
             return int(lines[0])
-        return self.programs[name].pid
+        return self.kafka.process.pid if self.is_real_kafka(name) else self.programs[name].pid
 
     def kill(self, name):
         """kill -9, and waits until it is gone."""
@@ -313,6 +337,9 @@ class Mesh(programs.Programs):
     def _end(self, name, number):
         if name == "postgres":
             self._end_postgres(number)
+            return 0
+        if self.is_real_kafka(name):
+            self.kafka.kill()
             return 0
         program = self.programs[name]
         if program.is_alive():
