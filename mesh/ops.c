@@ -10,6 +10,7 @@
 #include "mesh/http/metrics.h"
 #include "mesh/http/server.h"
 #include "mesh/observe/metrics.h"
+#include "mesh/observe/process.h"
 
 #include <stdlib.h>
 
@@ -40,6 +41,7 @@ ops_open(const char *program, const char *listen, struct ops_server **ret_server
     enum error error;
 
     *parts = (struct ops){ metrics_new(), health_new(), info_new(program, &mesh_build) };
+    process_metrics_open(parts->metrics, &mesh_build);
     {
         const struct http_table tables[] = {
             { .routes = health_routes, .owner = parts->health },

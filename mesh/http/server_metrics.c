@@ -58,7 +58,8 @@ server_count_answer(struct work *work, int status)
         atomic_store_explicit(&count->answers[status], series, memory_order_release);
     }
     metric_add(series, 1);
-    metric_observe(count->duration, clock_steady_us() - work->exchange.began_us);
+    metric_observe_traced(count->duration, clock_steady_us() - work->exchange.began_us,
+                          work->exchange.traceparent);
 }
 
 void

@@ -3,14 +3,12 @@
  * Two locks: `lists` guards what there is, `reading` makes texts one after another, so that a reader that
  * forgets a gauge and sets it anew is not seen halfway. `reading` is taken first.
  */
-#include "mesh/observe/metrics.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/observe/metrics_inner.h"
+#include "mesh/observe/trace.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,58 +18,19 @@ enum {
     LABELS_BYTES = METRIC_LABELS_MAX * (2 * METRIC_LABEL_BYTES_MAX + 64),
 };
 
-/* Upper bounds of buckets. */
-static const int64_t numbers_edges[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096 };
-static const int64_t seconds_edges[] = { 5000,    10000,   25000,   50000,   75000,
-                                         100000,  250000,  500000,  750000,  1000000,
-                                         2500000, 5000000, 7500000, 10000000 };
-static const int64_t long_seconds_edges[] = {
-    1 * SECOND_US,   2 * SECOND_US,    5 * SECOND_US,    10 * SECOND_US,   20 * SECOND_US,
-    30 * SECOND_US,  60 * SECOND_US,   120 * SECOND_US,  300 * SECOND_US,  600 * SECOND_US,
-    900 * SECOND_US, 1200 * SECOND_US, 1800 * SECOND_US, 3600 * SECOND_US,
-};
-static const int64_t bytes_edges[] = { 256, 1024, 4096, 16384, 65536, 262144, 1048576 };
-
 /* clang-format off */
-static const struct unit {
-    const int64_t *edges;
-    size_t edge_count;
-    bool is_seconds;
-} units[] = {
-    [METRIC_NUMBER]       = { numbers_edges, sizeof numbers_edges / sizeof *numbers_edges,           false },
-    [METRIC_SECONDS]      = { seconds_edges, sizeof seconds_edges / sizeof *seconds_edges,           true },
-    [METRIC_LONG_SECONDS] = { long_seconds_edges, sizeof long_seconds_edges / sizeof *long_seconds_edges, true },
-    [METRIC_BYTES]        = { bytes_edges, sizeof bytes_edges / sizeof *bytes_edges,               false },
+#define MS INT64_C(1000) /* in us */
+/* Upper bounds of buckets, ended by 0. */
+static const int64_t *const bounds_of[] = {
+    [METRIC_NUMBER] = (const int64_t[]){ 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 0 },
+    [METRIC_SECONDS] = (const int64_t[]){ 5 * MS, 10 * MS, 25 * MS, 50 * MS, 75 * MS, 100 * MS, 250 * MS, 500 * MS,
+        750 * MS, 1000 * MS, 2500 * MS, 5000 * MS, 7500 * MS, 10000 * MS, 0 },
+    [METRIC_LONG_SECONDS] = (const int64_t[]){ 1 * SECOND_US, 2 * SECOND_US, 5 * SECOND_US, 10 * SECOND_US, 20 * SECOND_US,
+        30 * SECOND_US, 60 * SECOND_US, 120 * SECOND_US, 300 * SECOND_US, 600 * SECOND_US, 900 * SECOND_US, 1200 * SECOND_US,
+        1800 * SECOND_US, 3600 * SECOND_US, 0 },
+    [METRIC_BYTES] = (const int64_t[]){ 256, 1024, 4096, 16384, 65536, 262144, 1048576, 0 },
 };
 /* clang-format on */
-
-struct metric_series {
-    struct metric_series *next;
-    atomic_int_fast64_t value; /* of a histogram: the sum */
-    atomic_bool is_set;
-    const struct unit *unit;
-    atomic_int_fast64_t *buckets; /* of a histogram: for each edge, and what is beyond */
-    char labels[];                /* as they are shown */
-};
-
-struct family {
-    struct family *next;
-    const struct metric_row *row;
-    struct metric_series *series, **series_end;
-    size_t count;
-};
-
-struct reader {
-    struct reader *next;
-    void (*read)(void *owner, struct metrics *metrics);
-    void *owner;
-};
-
-struct metrics {
-    pthread_mutex_t lists, reading;
-    struct family *families, **families_end;
-    struct reader *readers;
-};
 
 struct metrics *
 metrics_new(void)
@@ -85,13 +44,14 @@ metrics_new(void)
 }
 
 static void
-family_free(struct family *family)
+family_free(struct metric_family *family)
 {
     while (family->series != NULL) {
         struct metric_series *series = family->series;
 
         family->series = series->next;
         free(series->buckets);
+        free(series->examples);
         free(series);
     }
     free(family);
@@ -103,7 +63,7 @@ metrics_free(struct metrics *metrics)
     if (metrics == NULL)
         return NULL;
     while (metrics->families != NULL) {
-        struct family *family = metrics->families;
+        struct metric_family *family = metrics->families;
 
         metrics->families = family->next;
         family_free(family);
@@ -146,10 +106,10 @@ labels_print(const struct metric_row *row, const char *const *values, char text[
     return true;
 }
 
-static struct family *
+static struct metric_family *
 family_find(struct metrics *metrics, const struct metric_row *row)
 {
-    struct family *family = metrics->families;
+    struct metric_family *family = metrics->families;
 
     while (family != NULL && family->row != row) {
         assert(strcmp(family->row->name, row->name) != 0); /* one row describes a metric */
@@ -158,12 +118,32 @@ family_find(struct metrics *metrics, const struct metric_row *row)
     return family;
 }
 
-static struct family *
+static bool
+ends_with(const char *name, const char *end)
+{
+    return strlen(name) > strlen(end) && strcmp(name + strlen(name) - strlen(end), end) == 0;
+}
+
+/* What Prometheus and OpenMetrics want of a name. */
+static void
+row_check(const struct metric_row *row)
+{
+    assert(ends_with(row->name, "_total") == (row->type == METRIC_COUNTER));
+    assert(ends_with(row->name, "_info") == (row->type == METRIC_INFO));
+    assert((ends_with(row->name, "_seconds") || ends_with(row->name, "_seconds_total")) ==
+           metric_unit_is_time(row->unit));
+}
+
+static struct metric_family *
 family_add(struct metrics *metrics, const struct metric_row *row)
 {
-    struct family *family = memory_take(sizeof *family);
+    struct metric_family *family = memory_take(sizeof *family);
 
+    row_check(row);
     family->row = row;
+    family->bounds = row->type == METRIC_HISTOGRAM ? bounds_of[row->unit] : NULL;
+    while (family->bounds != NULL && family->bounds[family->bound_count] != 0)
+        family->bound_count++;
     family->series_end = &family->series;
     *metrics->families_end = family;
     metrics->families_end = &family->next;
@@ -171,15 +151,15 @@ family_add(struct metrics *metrics, const struct metric_row *row)
 }
 
 static struct metric_series *
-series_add(struct family *family, const char *labels)
+series_add(struct metric_family *family, const char *labels)
 {
     struct metric_series *series = memory_take(sizeof *series + strlen(labels) + 1);
 
     strcpy(series->labels, labels);
-    series->unit = &units[family->row->unit];
     atomic_store(&series->is_set, family->row->type != METRIC_GAUGE);
-    if (family->row->type == METRIC_HISTOGRAM)
-        series->buckets = memory_take((series->unit->edge_count + 1) * sizeof *series->buckets);
+    series->family = family;
+    if (family->bounds != NULL)
+        series->buckets = memory_take((family->bound_count + 1) * sizeof *series->buckets);
     *family->series_end = series;
     family->series_end = &series->next;
     family->count++;
@@ -190,7 +170,7 @@ struct metric_series *
 metrics_series(struct metrics *metrics, const struct metric_row *row, const char *const *values)
 {
     struct metric_series *series;
-    struct family *family;
+    struct metric_family *family;
     char labels[LABELS_BYTES];
 
     if (metrics == NULL || !labels_print(row, values, labels))
@@ -247,25 +227,56 @@ metric_set(struct metric_series *series, int64_t value)
     atomic_store(&series->is_set, true);
 }
 
+static size_t
+bucket_of(const struct metric_family *family, int64_t value)
+{
+    size_t bucket = 0;
+
+    while (bucket < family->bound_count && value > family->bounds[bucket])
+        bucket++;
+    return bucket;
+}
+
 void
 metric_observe(struct metric_series *series, int64_t value)
 {
-    const struct unit *unit;
-    size_t bucket = 0;
-
     if (series == NULL)
         return;
-    unit = series->unit;
-    while (bucket < unit->edge_count && value > unit->edges[bucket])
-        bucket++;
-    atomic_fetch_add_explicit(&series->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&series->buckets[bucket_of(series->family, value)], 1,
+                              memory_order_relaxed);
     atomic_fetch_add_explicit(&series->value, value, memory_order_relaxed);
+}
+
+/* Where two threads come at once, one example is enough. */
+static void
+example_keep(struct metric_series *series, int64_t value, const char *traceparent)
+{
+    const struct metric_family *family = series->family;
+    struct metric_example *example;
+
+    if (atomic_flag_test_and_set_explicit(&series->examples_busy, memory_order_acquire))
+        return;
+    if (series->examples == NULL)
+        series->examples = memory_take((family->bound_count + 1) * sizeof *series->examples);
+    example = &series->examples[bucket_of(family, value)];
+    trace_id(traceparent, example->trace);
+    example->value = value;
+    example->time_us = clock_now_us();
+    atomic_flag_clear_explicit(&series->examples_busy, memory_order_release);
+}
+
+void
+metric_observe_traced(struct metric_series *series, int64_t value, const char *traceparent)
+{
+    metric_observe(series, value);
+    if (series != NULL && traceparent != NULL && trace_is_sampled(traceparent))
+        example_keep(series, value, traceparent);
 }
 
 void
 metrics_forget(struct metrics *metrics, const struct metric_row *row)
 {
-    struct family *family;
+    struct metric_family *family;
 
     if (metrics == NULL)
         return;
@@ -283,7 +294,7 @@ void
 metrics_read(struct metrics *metrics, void (*read)(void *owner, struct metrics *metrics),
              void *owner)
 {
-    struct reader *reader;
+    struct metrics_reader *reader;
 
     if (metrics == NULL)
         return;
@@ -302,8 +313,8 @@ metrics_read_end(struct metrics *metrics, const void *owner)
     if (metrics == NULL)
         return;
     pthread_mutex_lock(&metrics->reading);
-    for (struct reader **at = &metrics->readers; *at != NULL;) {
-        struct reader *reader = *at;
+    for (struct metrics_reader **at = &metrics->readers; *at != NULL;) {
+        struct metrics_reader *reader = *at;
 
         if (reader->owner != owner) {
             at = &reader->next;
@@ -313,96 +324,4 @@ metrics_read_end(struct metrics *metrics, const void *owner)
         free(reader);
     }
     pthread_mutex_unlock(&metrics->reading);
-}
-
-/* ---- as text ---- */
-
-/* 5000 us are 0.005 s; no zeros at the end. */
-static void
-put_number(FILE *page, enum metric_unit unit, int64_t value)
-{
-    char fraction[8];
-    size_t bytes = 7;
-
-    if (!units[unit].is_seconds) {
-        fprintf(page, "%" PRId64, value);
-        return;
-    }
-    snprintf(fraction, sizeof fraction, ".%06d", (int)(llabs(value) % SECOND_US));
-    while (bytes > 1 && fraction[bytes - 1] == '0')
-        bytes--;
-    fprintf(page, "%s%lld%.*s", value < 0 ? "-" : "", llabs(value) / SECOND_US,
-            bytes == 1 ? 0 : (int)bytes, fraction);
-}
-
-/* A line of the text, but for a bucket's. */
-static void
-show_value(FILE *page, const struct metric_row *row, const char *suffix, const char *labels,
-           enum metric_unit unit, int64_t value)
-{
-    fprintf(page, "%s%s", row->name, suffix);
-    if (labels[0] != '\0')
-        fprintf(page, "{%s}", labels);
-    fputc(' ', page);
-    put_number(page, unit, value);
-    fputc('\n', page);
-}
-
-/* Each bucket counts what is in those before it, too. */
-static void
-show_histogram(FILE *page, const struct metric_row *row, const struct metric_series *series)
-{
-    int64_t sum = 0;
-
-    for (size_t i = 0; i <= series->unit->edge_count; i++) {
-        sum += atomic_load(&series->buckets[i]);
-        fprintf(page, "%s_bucket{%s%sle=\"", row->name, series->labels,
-                series->labels[0] == '\0' ? "" : ",");
-        if (i == series->unit->edge_count)
-            fputs("+Inf", page);
-        else
-            put_number(page, row->unit, series->unit->edges[i]);
-        fprintf(page, "\"} %" PRId64 "\n", sum);
-    }
-    show_value(page, row, "_sum", series->labels, row->unit, atomic_load(&series->value));
-    show_value(page, row, "_count", series->labels, METRIC_NUMBER, sum);
-}
-
-static void
-show_family(FILE *page, const struct family *family)
-{
-    static const char *const types[] = { "counter", "gauge", "histogram" };
-    const struct metric_row *row = family->row;
-
-    fprintf(page, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name,
-            types[row->type]);
-    for (const struct metric_series *series = family->series; series != NULL;
-         series = series->next) {
-        if (!atomic_load(&series->is_set))
-            continue;
-        if (row->type == METRIC_HISTOGRAM)
-            show_histogram(page, row, series);
-        else
-            show_value(page, row, "", series->labels, row->unit, atomic_load(&series->value));
-    }
-}
-
-char *
-metrics_show(struct metrics *metrics, size_t *ret_bytes)
-{
-    char *text;
-    FILE *page = open_memstream(&text, ret_bytes);
-
-    assert(page != NULL); /* memory only */
-    pthread_mutex_lock(&metrics->reading);
-    for (const struct reader *reader = metrics->readers; reader != NULL; reader = reader->next)
-        reader->read(reader->owner, metrics);
-    pthread_mutex_lock(&metrics->lists);
-    for (const struct family *family = metrics->families; family != NULL; family = family->next)
-        show_family(page, family);
-    pthread_mutex_unlock(&metrics->lists);
-    pthread_mutex_unlock(&metrics->reading);
-    if (fclose(page) != 0)
-        abort();
-    return text;
 }

@@ -150,7 +150,7 @@ finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result
     if (result->meaning == RPC_NOT_DONE && !result->nothing_done)
         result->meaning = RPC_UNKNOWN;
     client_meter_answered(&client->meter, request->method, result->code,
-                          clock_steady_us() - request->sent_us);
+                          clock_steady_us() - request->sent_us, request->traceparent);
     before = log_trace_begin(request->traceparent);
     request->done(request, result); /* which is gone then */
     log_trace_end(&before);

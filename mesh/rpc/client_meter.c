@@ -98,7 +98,7 @@ method_of(struct client_meter *meter, const char *name)
 
 void
 client_meter_answered(struct client_meter *meter, const char *method, enum wire_code code,
-                      int64_t us)
+                      int64_t us, const char *traceparent)
 {
     struct client_method *of;
 
@@ -107,5 +107,6 @@ client_meter_answered(struct client_meter *meter, const char *method, enum wire_
     if (meter->metrics == NULL)
         return;
     of = method_of(meter, method);
-    rpc_durations_add(&of->durations, meter->metrics, &durations, of->name, (int)code, us);
+    rpc_durations_add(&of->durations, meter->metrics, &durations, of->name, (int)code, us,
+                      traceparent);
 }

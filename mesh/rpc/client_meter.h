@@ -28,7 +28,7 @@ void client_meter_close(struct client_meter *meter);
 
 /* The last answer to a request that was sent so long ago. */
 void client_meter_answered(struct client_meter *meter, const char *method, enum wire_code code,
-                           int64_t us);
+                           int64_t us, const char *traceparent);
 
 void client_meter_count(const struct client_meter *meter, struct rpc_client_counters *ret_counters);
 

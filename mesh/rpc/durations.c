@@ -17,13 +17,14 @@ series_of(struct rpc_durations *durations, struct metrics *metrics, const struct
 
 void
 rpc_durations_add(struct rpc_durations *durations, struct metrics *metrics,
-                  const struct metric_row *row, const char *method, int code, int64_t us)
+                  const struct metric_row *row, const char *method, int code, int64_t us,
+                  const char *traceparent)
 {
     if (metrics == NULL)
         return;
     if (code < 0 || code >= WIRE_CODES) /* a stranger's */
         code = WIRE_UNKNOWN;
-    metric_observe(series_of(durations, metrics, row, method, code), us);
+    metric_observe_traced(series_of(durations, metrics, row, method, code), us, traceparent);
 }
 
 void

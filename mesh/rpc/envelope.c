@@ -158,7 +158,7 @@ item_finish(struct call *call)
 
     rpc_call_log(item->route, call);
     rpc_server_count_answer(server, item->route, call->op->problem.error,
-                            item->envelope->unary->arrived_us);
+                            item->envelope->unary->arrived_us, call->traceparent);
     if (call->op->problem.error != ERR_OK) {
         item->result.status =
             rpc_status_make(&call->op->problem, rpc_route_service(item->route), call->arena);

@@ -140,7 +140,7 @@ void rpc_server_metrics_open(struct rpc_server *server);  /* once it has its rou
 void rpc_server_metrics_close(struct rpc_server *server); /* before it stops */
 /* Any thread. route NULL: the method is not here. */
 void rpc_server_count_answer(struct rpc_server *server, const struct rpc_route *route,
-                             enum error answer, int64_t arrived_us);
+                             enum error answer, int64_t arrived_us, const char *traceparent);
 
 /* server_unary.c */
 struct rpc_unary {

@@ -17,13 +17,13 @@ static const struct metric_field counts[] = {
 
 void
 rpc_server_count_answer(struct rpc_server *server, const struct rpc_route *route, enum error answer,
-                        int64_t arrived_us)
+                        int64_t arrived_us, const char *traceparent)
 {
     if (server->options.metrics != NULL)
         rpc_durations_add(route == NULL ? &server->others : route->durations,
                           server->options.metrics, &durations,
                           route == NULL ? "_OTHER" : route->name, error_wire_code(answer),
-                          clock_steady_us() - arrived_us);
+                          clock_steady_us() - arrived_us, traceparent);
 }
 
 static void

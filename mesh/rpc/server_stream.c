@@ -278,7 +278,7 @@ stream_start(struct rpc_server *server, grpc_call *call, grpc_slice path)
     pthread_mutex_lock(&server->lock);
     server->outstanding++;
     if (stream_check(server, stream->kind, path, &problem) == ERR_UNIMPLEMENTED)
-        rpc_server_count_answer(server, NULL, ERR_UNIMPLEMENTED, clock_steady_us());
+        rpc_server_count_answer(server, NULL, ERR_UNIMPLEMENTED, clock_steady_us(), "");
     server->stream_count++;
     stream->next = server->streams;
     stream->link = &server->streams;

@@ -275,7 +275,8 @@ rpc_unary_answer(struct rpc_unary *unary, grpc_slice reply)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
-    rpc_server_count_answer(unary->server, unary->route, ERR_OK, unary->arrived_us);
+    rpc_server_count_answer(unary->server, unary->route, ERR_OK, unary->arrived_us,
+                            unary->call.traceparent);
     unary_end(unary, ops, 4); /* moves the message out of the buffer at once */
     grpc_byte_buffer_destroy(message);
     grpc_slice_unref(reply);
@@ -292,7 +293,8 @@ rpc_unary_refuse(struct rpc_unary *unary, const struct problem *problem)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
-    rpc_server_count_answer(unary->server, unary->route, problem->error, unary->arrived_us);
+    rpc_server_count_answer(unary->server, unary->route, problem->error, unary->arrived_us,
+                            unary->call.traceparent);
     rpc_ending_make(problem, rpc_route_service(unary->route), &ending);
     rpc_ending_set(problem, &ending, &ops[1]);
     unary_end(unary, ops, 3);

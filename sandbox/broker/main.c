@@ -45,6 +45,7 @@ port_of(const char *listen)
     return htons((in_port_t)port);
 }
 
+/* There is no Admin API, so a topic that a program wants and that is not here cannot be made later. */
 static void
 make_topics(rd_kafka_mock_cluster_t *cluster, const struct settings *settings)
 {

@@ -7,7 +7,7 @@ double
 metric_shown(struct metrics *metrics, const char *series)
 {
     size_t bytes;
-    char *text = metrics_show(metrics, &bytes), *rest = NULL;
+    char *text = metrics_show(metrics, METRICS_TEXT, &bytes), *rest = NULL;
     double value = METRIC_NOT_SHOWN;
 
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;

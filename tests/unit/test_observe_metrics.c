@@ -12,6 +12,10 @@ static const struct metric_row asked = { "shop_asked_total", METRIC_COUNTER,   M
 static const struct metric_row took  = { "took_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Took.",   { "route" } };
 static const struct metric_row bare  = { "bare_seconds",  METRIC_HISTOGRAM, METRIC_SECONDS, "Bare.",   { NULL } };
 static const struct metric_row off   = { "shop_off_seconds", METRIC_GAUGE,     METRIC_SECONDS, "Off.",    { "clock" } };
+static const struct metric_row ended = { "end_seconds",   METRIC_HISTOGRAM, METRIC_LONG_SECONDS, "Ended.", { NULL } };
+static const struct metric_row full  = { "disk_bytes",    METRIC_GAUGE,     METRIC_NUMBER,  "Full.",   { NULL } };
+static const struct metric_row made  = { "make_info",     METRIC_INFO,      METRIC_NUMBER,  "Made.",   { "version" } };
+static const struct metric_row ran   = { "ran_seconds_total", METRIC_COUNTER, METRIC_SECONDS, "Ran.",  { NULL } };
 static const struct metric_row fit   = { "shop_fit",         METRIC_GAUGE,     METRIC_NUMBER,  "Fit.",    { NULL } };
 /* clang-format on */
 
@@ -36,19 +40,26 @@ one(const struct metric_row *row, const char *value)
 }
 
 static void
-expect(const char *wanted)
+expect_in(enum metrics_format format, const char *wanted)
 {
     size_t bytes;
-    char *text = metrics_show(metrics, &bytes);
+    char *text = metrics_show(metrics, format, &bytes);
 
     ck_assert_uint_eq(bytes, strlen(text));
     ck_assert_str_eq(text, wanted);
     free(text);
 }
 
+static void
+expect(const char *wanted)
+{
+    expect_in(METRICS_TEXT, wanted);
+}
+
 START_TEST(nothing_is_an_empty_text)
 {
     expect("");
+    expect_in(METRICS_OPEN, "# EOF\n");
 }
 END_TEST
 
@@ -125,9 +136,89 @@ START_TEST(histogram_without_labels)
     char *text;
 
     metric_observe(metrics_series(metrics, &bare, NULL), 1000000);
-    text = metrics_show(metrics, &bytes);
+    text = metrics_show(metrics, METRICS_TEXT, &bytes);
     ck_assert_ptr_nonnull(strstr(text, "bare_seconds_bucket{le=\"+Inf\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(text, "bare_seconds_sum 1\nbare_seconds_count 1\n"));
+    free(text);
+}
+END_TEST
+
+START_TEST(one_bucket_ends_at_a_minute)
+{
+    size_t bytes;
+    char *text;
+
+    metric_observe(metrics_series(metrics, &ended, NULL), 60000000);
+    metric_observe(metrics_series(metrics, &ended, NULL), 60000001);
+    text = metrics_show(metrics, METRICS_TEXT, &bytes);
+    ck_assert_ptr_nonnull(strstr(text, "\nend_seconds_bucket{le=\"60\"} 1\n"));
+    free(text);
+    text = metrics_show(metrics, METRICS_OPEN, &bytes);
+    ck_assert_ptr_nonnull(strstr(text, "\nend_seconds_bucket{le=\"60.0\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nend_seconds_bucket{le=\"5.0\"} 0\n"));
+    free(text);
+}
+END_TEST
+
+/* Where the formats differ: names of families, units, the end. */
+START_TEST(open_metrics_are_shown)
+{
+    metric_add(metrics_series(metrics, &asked, (const char *const[]){ "GET", "/a" }), 5);
+    metric_add(metrics_series(metrics, &ran, NULL), 1500000);
+    metric_set(metrics_series(metrics, &full, NULL), 7);
+    metric_set(one(&made, "1.2"), 1);
+    expect_in(METRICS_OPEN, "# HELP shop_asked Asked.\n"
+                            "# TYPE shop_asked counter\n"
+                            "shop_asked_total{method=\"GET\",route=\"/a\"} 5\n"
+                            "# HELP ran_seconds Ran.\n"
+                            "# TYPE ran_seconds counter\n"
+                            "# UNIT ran_seconds seconds\n"
+                            "ran_seconds_total 1.5\n"
+                            "# HELP disk_bytes Full.\n"
+                            "# TYPE disk_bytes gauge\n"
+                            "# UNIT disk_bytes bytes\n"
+                            "disk_bytes 7\n"
+                            "# HELP make Made.\n"
+                            "# TYPE make info\n"
+                            "make_info{version=\"1.2\"} 1\n"
+                            "# EOF\n");
+}
+END_TEST
+
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+
+static const struct {
+    const char *name, *traceparent;
+    bool is_example;
+} traces[] = {
+    { "sampled", "00-" TRACE "-00f067aa0ba902b7-01", true },
+    { "sampled, and the id is random", "00-" TRACE "-00f067aa0ba902b7-03", true },
+    { "not sampled", "00-" TRACE "-00f067aa0ba902b7-00", false },
+    { "random only", "00-" TRACE "-00f067aa0ba902b7-02", false },
+    { "none", "", false },
+    { "none at all", NULL, false },
+};
+
+/* An example stands behind its own bucket, and in OpenMetrics only. */
+START_TEST(a_sampled_request_is_an_example)
+{
+    struct metric_series *series = metrics_series(metrics, &bare, NULL);
+    size_t bytes;
+    char *text;
+
+    metric_observe(series, 1);
+    metric_observe_traced(series, 6000, traces[_i].traceparent);
+    text = metrics_show(metrics, METRICS_TEXT, &bytes);
+    ck_assert_ptr_null(strstr(text, TRACE));
+    ck_assert_ptr_nonnull(strstr(text, "bare_seconds_bucket{le=\"0.01\"} 2\n"));
+    free(text);
+    text = metrics_show(metrics, METRICS_OPEN, &bytes);
+    ck_assert_ptr_nonnull(strstr(text, "bare_seconds_bucket{le=\"0.005\"} 1\n"));
+    if (traces[_i].is_example)
+        ck_assert_ptr_nonnull(
+            strstr(text, "bare_seconds_bucket{le=\"0.01\"} 2 # {trace_id=\"" TRACE "\"} 0.006 "));
+    else
+        ck_assert_ptr_null(strstr(text, TRACE));
     free(text);
 }
 END_TEST
@@ -162,7 +253,7 @@ START_TEST(buckets_are_those_of_the_unit)
         char *text;
 
         metric_observe(metrics_series(metrics, &rows[i].row, NULL), rows[i].value);
-        text = metrics_show(metrics, &bytes);
+        text = metrics_show(metrics, METRICS_TEXT, &bytes);
         ck_assert_ptr_nonnull(strstr(text, rows[i].below));
         ck_assert_ptr_nonnull(strstr(text, rows[i].at));
         ck_assert_ptr_nonnull(strstr(text, rows[i].sum));
@@ -261,11 +352,11 @@ add_many(void *unused)
         const char *const values[] = { "GET", names[i % 3] };
 
         metric_add(metrics_series(metrics, &asked, values), 1);
-        metric_observe(one(&took, names[i % 3]), 1);
+        metric_observe_traced(one(&took, names[i % 3]), 1, traces[0].traceparent);
         if (i % 1000 == 0) {
             size_t bytes;
 
-            free(metrics_show(metrics, &bytes));
+            free(metrics_show(metrics, i % 2000 == 0 ? METRICS_TEXT : METRICS_OPEN, &bytes));
         }
     }
     return NULL;
@@ -282,7 +373,7 @@ START_TEST(threads_lose_nothing)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, add_many, NULL), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    text = metrics_show(metrics, &bytes);
+    text = metrics_show(metrics, METRICS_TEXT, &bytes);
     for (const char *at = text; (at = strstr(at, "shop_asked_total{")) != NULL; at++)
         sum += atoi(strchr(at, ' '));
     ck_assert_int_eq(sum, THREADS * TIMES);
@@ -304,6 +395,9 @@ main(void)
     tcase_add_test(tests, buckets_are_those_of_the_unit);
     tcase_add_test(tests, metrics_are_declared_before_they_have_series);
     tcase_add_test(tests, members_of_a_struct_are_series);
+    tcase_add_test(tests, one_bucket_ends_at_a_minute);
+    tcase_add_test(tests, open_metrics_are_shown);
+    tcase_add_loop_test(tests, a_sampled_request_is_an_example, 0, ROWS(traces));
     tcase_add_test(tests, series_have_a_limit);
     tcase_add_test(tests, readers_are_asked_until_they_end);
     tcase_add_test(tests, threads_lose_nothing);

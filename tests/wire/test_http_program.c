@@ -344,7 +344,8 @@ START_TEST(answers_are_counted)
     ask("GET", "/nowhere", "", "");
     text = ask("GET", "/metrics", "", "");
     expect(text, 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
-    ck_assert_ptr_null(strstr(text, "Vary"));
+    expect(text, 200, "\r\nVary: Accept\r\n");
+    ck_assert_ptr_null(strstr(text, "# EOF"));
     expect(text, 200,
            "sagamesh_http_answers_total{method=\"GET\",route=\"/who\",status=\"200\"} 2\n");
     expect(text, 200,
@@ -357,6 +358,22 @@ START_TEST(answers_are_counted)
            "http_server_request_duration_seconds_count{method=\"GET\",route=\"/who\"} 3\n");
     expect(text, 200,
            "http_server_request_duration_seconds_count{method=\"GET\",route=\"/readyz\"} 0\n");
+}
+END_TEST
+
+/* As Prometheus asks; what it gets ends with the mark. */
+START_TEST(metrics_come_in_the_format_that_is_wanted)
+{
+    const char *text =
+        ask("GET", "/metrics",
+            "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n",
+            "");
+
+    expect(text, 200,
+           "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n");
+    ck_assert_str_eq(text + strlen(text) - 6, "# EOF\n");
+    expect(ask("GET", "/metrics", "Accept: */*\r\n", ""), 200,
+           "Content-Type: text/plain; version=0.0.4;");
 }
 END_TEST
 
@@ -389,6 +406,7 @@ main(void)
     tcase_add_loop_test(tests, level_of_the_log_is_changed, 0, ROWS(levels));
     tcase_add_test(tests, large_json_is_coded_for_those_who_take_it);
     tcase_add_test(tests, answers_are_counted);
+    tcase_add_test(tests, metrics_come_in_the_format_that_is_wanted);
     tcase_add_test(tests, tables_that_do_not_fit_end_the_start);
     return check_run("http_program", tests);
 }
