@@ -23,8 +23,17 @@ struct driver_slot {
     struct lines kept;   /* committed: the watch's line, and a line for each piece of news since */
     struct lines new_news; /* since the commit */
     bool is_found;         /* since the commit: its line must be written */
+    bool is_touched;       /* since the commit: it is among the driver's */
+    int64_t due_kept_us;   /* committed; 0: never */
     struct heap_item due;
 };
+
+/* As ck_assert_msg(), which writes to a file each time that it is passed. */
+#define must(condition, ...)                                                                       \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg(__VA_ARGS__);                                                             \
+    } while (0)
 
 static void
 lines_add(struct lines *lines, const char *line, size_t bytes)
@@ -70,6 +79,29 @@ slot_free(struct alerts_driver *driver, struct driver_slot *slot)
     free(slot);
 }
 
+static void
+slot_touch(struct alerts_driver *driver, struct driver_slot *slot)
+{
+    if (slot->is_touched)
+        return;
+    if (driver->touched_count == driver->touched_room) {
+        driver->touched_room = driver->touched_room * 2 + 64;
+        driver->touched =
+            memory_grow(driver->touched, driver->touched_room * sizeof(struct driver_slot *));
+    }
+    driver->touched[driver->touched_count++] = slot;
+    slot->is_touched = true;
+}
+
+static void
+slot_wait(struct alerts_driver *driver, struct driver_slot *slot, int64_t due_us)
+{
+    if (due_us == 0)
+        heap_remove(&driver->due, &slot->due);
+    else
+        heap_set(&driver->due, &slot->due, due_us);
+}
+
 /* The watch's line, then the news in the order in which it was applied. */
 static void
 slot_load(struct driver_slot *slot)
@@ -84,14 +116,14 @@ slot_load(struct driver_slot *slot)
             slot->watch = watch_parse(line, bytes);
         else if (slot->watch == NULL)
             slot->watch = watch_new(slot->id);
-        ck_assert_msg(slot->watch != NULL && uuid_equal(slot->watch->order_id, slot->id), "%.*s",
-                      (int)bytes, line);
+        must(slot->watch != NULL && uuid_equal(slot->watch->order_id, slot->id), "%.*s", (int)bytes,
+             line);
         if (line[0] != 'w') {
-            ck_assert_msg(news_parse(line, bytes, &news), "%.*s", (int)bytes, line);
+            must(news_parse(line, bytes, &news), "%.*s", (int)bytes, line);
             watch_apply(slot->watch, &news);
         }
     }
-    ck_assert_ptr_nonnull(slot->watch);
+    must(slot->watch != NULL, "no line");
 }
 
 static void
@@ -101,9 +133,9 @@ slot_keep_line(struct driver_slot *slot)
     size_t bytes = watch_print(slot->watch, line);
     struct watch *copy = watch_parse(line, bytes);
 
-    ck_assert_msg(copy != NULL, "%.*s", (int)bytes, line);
-    ck_assert_uint_eq(watch_print(copy, again), bytes);
-    ck_assert_mem_eq(line, again, bytes);
+    must(copy != NULL, "%.*s", (int)bytes, line);
+    must(watch_print(copy, again) == bytes && memcmp(line, again, bytes) == 0, "%.*s", (int)bytes,
+         line);
     watch_free(copy);
     lines_free(&slot->kept);
     lines_add(&slot->kept, line, bytes);
@@ -155,11 +187,9 @@ decide(struct alerts_driver *driver, struct driver_slot *slot)
         slot->is_found = true;
     }
     due_us = watch_due_us(slot->watch, &driver->graces);
-    ck_assert_msg(due_us == 0 || due_us >= horizon_us(driver), "it was due, and was not decided");
-    if (due_us == 0)
-        heap_remove(&driver->due, &slot->due);
-    else
-        heap_set(&driver->due, &slot->due, due_us);
+    must(due_us == 0 || due_us >= horizon_us(driver), "it was due, and was not decided");
+    slot_wait(driver, slot, due_us);
+    slot_touch(driver, slot);
 }
 
 static void
@@ -247,14 +277,15 @@ driver_clock(struct alerts_driver *driver, int64_t now_us)
 static void
 slot_commit(const struct alerts_driver *driver, struct driver_slot *slot, bool is_parked)
 {
-    bool is_over = slot->watch != NULL && watch_is_over(slot->watch, &driver->graces);
+    bool is_over = watch_is_over(slot->watch, &driver->graces);
 
-    if (slot->is_found || (slot->watch != NULL && (is_over || is_parked)))
+    if (slot->is_found || is_over || is_parked)
         slot_keep_line(slot);
     else if (slot->new_news.bytes > 0)
         lines_add(&slot->kept, slot->new_news.text, slot->new_news.bytes - 1);
     lines_free(&slot->new_news);
-    slot->is_found = false;
+    slot->is_found = slot->is_touched = false;
+    slot->due_kept_us = heap_has(&slot->due) ? slot->due.key : 0;
     if (is_over || is_parked)
         slot->watch = watch_free(slot->watch);
 }
@@ -262,14 +293,27 @@ slot_commit(const struct alerts_driver *driver, struct driver_slot *slot, bool i
 void
 driver_commit(struct alerts_driver *driver, bool is_parked)
 {
-    struct driver_slot *slot, *next;
-
-    HASH_ITER (by_id, driver->slots, slot, next) {
-        slot_commit(driver, slot, is_parked);
-    }
+    while (driver->touched_count > 0)
+        slot_commit(driver, driver->touched[--driver->touched_count], is_parked);
     driver->told_committed = driver->told_count;
     driver->place_committed = driver->place;
     driver->counts_committed = driver->counts;
+}
+
+/* From disk: parked watches are not read before they are due, or news of them comes. */
+static void
+slot_recover(struct alerts_driver *driver, struct driver_slot *slot)
+{
+    bool is_parked = slot->watch == NULL || slot->due_kept_us == 0;
+
+    slot->watch = watch_free(slot->watch);
+    lines_free(&slot->new_news);
+    slot->is_found = slot->is_touched = false;
+    slot_wait(driver, slot, slot->due_kept_us);
+    if (is_parked)
+        return;
+    slot_load(slot);
+    decide(driver, slot);
 }
 
 void
@@ -281,17 +325,13 @@ driver_crash(struct alerts_driver *driver)
         free(driver->told[--driver->told_count].payload);
     driver->place = driver->place_committed;
     driver->counts = driver->counts_committed;
+    driver->touched_count = 0;
     memset(driver->heard_us, 0, sizeof driver->heard_us);
     HASH_ITER (by_id, driver->slots, slot, next) {
-        if (slot->kept.bytes == 0) {
+        if (slot->kept.bytes == 0)
             slot_free(driver, slot);
-            continue;
-        }
-        slot->watch = watch_free(slot->watch);
-        lines_free(&slot->new_news);
-        slot->is_found = false;
-        slot_load(slot);
-        decide(driver, slot);
+        else
+            slot_recover(driver, slot);
     }
 }
 
@@ -348,6 +388,7 @@ driver_free(struct alerts_driver *driver)
     for (size_t i = 0; i < driver->told_count; i++)
         free(driver->told[i].payload);
     free(driver->told);
+    free(driver->touched);
     free(driver);
     return NULL;
 }

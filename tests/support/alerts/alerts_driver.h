@@ -41,6 +41,8 @@ struct alerts_driver {
     int64_t now_us, heard_us[DRIVER_SOURCE_COUNT];
     struct driver_slot *slots; /* by order */
     struct heap due;
+    struct driver_slot **touched; /* since the commit */
+    size_t touched_count, touched_room;
     /* What is told: all, and how much of it is committed. */
     struct driver_told *told;
     size_t told_count, told_committed, told_room;
@@ -66,7 +68,7 @@ void driver_beat(struct alerts_driver *driver, int64_t up_to_us);
 /* The wall clock stands there. */
 void driver_clock(struct alerts_driver *driver, int64_t now_us);
 
-/* What was fed is kept. Watches that are over leave memory, and with is_parked all others too. */
+/* What was fed is kept. Of what was touched, watches that are over leave memory, and with is_parked all. */
 void driver_commit(struct alerts_driver *driver, bool is_parked);
 void driver_crash(struct alerts_driver *driver);
 
