@@ -22,7 +22,7 @@ rpc_server_count_answer(struct rpc_server *server, const struct rpc_route *route
     if (server->options.metrics != NULL)
         rpc_durations_add(route == NULL ? &server->others : route->durations,
                           server->options.metrics, &durations,
-                          route == NULL ? "_OTHER" : route->name, error_wire_code(answer),
+                          route == NULL ? "_OTHER" : route->name, (int)error_wire_code(answer),
                           clock_steady_us() - arrived_us, traceparent);
 }
 
