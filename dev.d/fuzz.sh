@@ -8,6 +8,7 @@ fuzz_targets() {
 fuzz_seeds() {
     case $1 in
     definition) echo "$ROOT/saga/definitions" ;;
+    news) echo "$ROOT/tests/fuzz/seeds/news" ;;
     esac
 }
 
