@@ -32,6 +32,7 @@
 #include "account-svc/account.h"
 #include "account-svc/edge/payment_rpc.h"
 #include "account-svc/ledger/ledger_hold.h"
+#include "account-svc/payment/payment_meter.h"
 #include "account-svc/payment/payment_signal.h"
 #include "account-svc/payment/payment_sweep.h"
 #include "account-svc/provider/provider_thread.h"
@@ -48,6 +49,7 @@ struct parts {
     const char *provider_config, *saga_address; /* flags */
     int64_t signals_max;
     struct batch *batch;
+    struct metrics *metrics;
     struct provider_set *providers;
     struct provider_thread *thread;
     struct payment_signal *signal; /* NULL: no orchestrator was named */
@@ -109,6 +111,7 @@ static enum error
 open_signal(struct parts *parts)
 {
     struct payment_signal_options options = { .address = parts->saga_address,
+                                              .metrics = parts->metrics,
                                               .in_flight_max = (size_t)parts->signals_max,
                                               .acknowledged = acknowledged,
                                               .owner = parts };
@@ -122,16 +125,21 @@ start(void *owner, struct service *service)
 {
     struct parts *parts = owner;
     struct provider_thread_options options = { .conninfo = service_database(service),
+                                               .metrics = service_ops(service)->metrics,
                                                .submit = submit_op,
                                                .owner = parts };
-    enum error error = provider_set_open(parts->provider_config, &parts->providers);
+    enum error error =
+        provider_set_open(parts->provider_config, options.metrics, &parts->providers);
 
     parts->batch = service_batch(service);
+    parts->metrics = options.metrics;
     if (error == ERR_OK)
         error = open_signal(parts);
     if (error != ERR_OK)
         return error;
     payment_edge_init(&parts->payments, parts->providers);
+    payment_edge_meter(&parts->payments, parts->metrics);
+    asked_show(ledger_asked, parts->metrics);
     options.providers = parts->providers;
     parts->thread = provider_thread_open(&options);
     return ERR_OK;
@@ -145,13 +153,15 @@ stop(void *owner)
 
     parts->thread = provider_thread_close(parts->thread);
     parts->signal = payment_signal_close(parts->signal);
+    payment_edge_meter_end(&parts->payments, parts->metrics);
     parts->providers = provider_set_free(parts->providers);
 }
 
-static void
-log_counters(void *owner)
+/* Seconds, where there are many accounts: a thread of its own, and rarely. */
+static enum error
+sum_ledger(void *owner, struct pg *pg, struct arena *arena)
 {
-    payment_edge_log_counts(&((struct parts *)owner)->payments);
+    return asked_run(ledger_asked, ((struct parts *)owner)->metrics, pg, arena);
 }
 
 /* Without an orchestrator no saga is told, and no signal is late. */
@@ -185,6 +195,10 @@ static const struct keeper_task tasks[] = {
     { .name = "find-unserved",
       .period_us = 600 * SECOND_US,
       .sweep = { .statement = &payment_overdue_providers, .report = payment_report_unserved } },
+    { .name = "sum-ledger",
+      .period_us = 600 * SECOND_US,
+      .run = sum_ledger,
+      .has_own_thread = true },
     { .name = "forget-webhooks",
       .period_us = 10 * SECOND_US,
       .sweep.statement = &payment_inbox_purge,
@@ -233,13 +247,13 @@ main(int argc, char **argv)
         .statements = ledger_statements,
         .also = also,
         .tasks = tasks,
+        .asked = payment_asked,
         .partitions = partitions,
         .check = &check,
         .routes = routes,
         .peers = &parts.saga_address,
         .start = start,
         .stop = stop,
-        .log_counters = log_counters,
     };
 
     batch.committed = committed;

@@ -8,6 +8,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/key_age.h"
 #include "mesh/program.h"
 #include "mesh/rpc/client.h"
 
@@ -95,6 +96,7 @@ open_auth(struct bff *bff, const struct settings *settings)
     struct problem problem;
     enum error error = auth_open_file(settings->jwks, &problem, &bff->auth);
 
+    key_age_show(bff->metrics, settings->jwks);
     if (error == ERR_OK)
         auth_expect(bff->auth, settings->issuer, settings->audience);
     else

@@ -6,6 +6,7 @@
  *   order_event.c        what the events say, and the order they add up to
  *   order_store.c        the tables, all SQL
  *   order_saga.c         asks the orchestrator for the saga of an order
+ *   order_meter.c        what is counted of orders
  *   order_sweep.c        asks again for those that were lost; forgets old keys
  *   schema.sql           what must hold always
  *
@@ -15,13 +16,14 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/base/utf8.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/service.h"
+#include "order-svc/order_meter.h"
 #include "order-svc/order_saga.h"
 #include "order-svc/order_sweep.h"
 
 #include "sagamesh/order/v1/order_service.pb-c.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +36,7 @@ struct parts {
     struct order_saga *saga;
     struct order_sweep *sweep; /* the keeper's, as the next */
     int64_t overdue_due_us;
-    atomic_size_t overdue_count;
+    struct order_meter meter;
 };
 
 #define OVERDUE_PERIOD_US (60 * SECOND_US)
@@ -64,6 +66,7 @@ committed(void *owner, const struct batch_rows *rows)
     cursor = count = 0;
     while ((order = batch_saved_next(rows, ORDER_ORDER, &cursor, &state)) != NULL) {
         saved[count++] = (struct read_saved){ order->record.id, order->version, order };
+        order_meter_saved(&parts->meter, order, state == BATCH_ROW_NEW);
         if (!order_is_final(order->status) &&
             (state == BATCH_ROW_NEW || order->is_cancel_news || order->is_saga_wanted))
             order_saga_send(parts->saga, order);
@@ -104,7 +107,7 @@ look_for_overdue(struct parts *parts)
     parts->overdue_due_us = clock_steady_us() + OVERDUE_PERIOD_US;
     order_sweep_overdue(parts->sweep, clock_steady_us(), clock_now_us(),
                         parts->overdue_minutes * 60 * SECOND_US, &overdue);
-    atomic_store(&parts->overdue_count, overdue.count);
+    metric_set(parts->meter.overdue, (int64_t)overdue.count);
     if (overdue.count == 0)
         return;
     log_error(
@@ -113,14 +116,6 @@ look_for_overdue(struct parts *parts)
         " for\"",
         overdue.count, uuid_print(overdue.oldest, id),
         (long long)(overdue.age_us / (60 * SECOND_US)));
-}
-
-static void
-log_counters(void *owner)
-{
-    struct parts *parts = owner;
-
-    log_info("counters orders_overdue=%zu", atomic_load(&parts->overdue_count));
 }
 
 static enum error
@@ -135,6 +130,7 @@ start_sagas(void *owner, struct pg *pg, struct arena *arena)
 
     if (error == ERR_OK && order_sweep_floor(parts->sweep, &move.floor_seq, &move.is_lower))
         batch_own_run(parts->batch, &floor_move_method, &move, 1);
+    metric_set(parts->meter.unheard, (int64_t)order_sweep_open_count(parts->sweep));
     look_for_overdue(parts);
     return error;
 }
@@ -144,6 +140,7 @@ start(void *owner, struct service *service)
 {
     struct parts *parts = owner;
     struct order_saga_options options = { .address = parts->saga_address,
+                                          .metrics = service_ops(service)->metrics,
                                           .in_flight_max = (size_t)parts->starts_max,
                                           .refused = start_refused,
                                           .owner = parts };
@@ -151,6 +148,7 @@ start(void *owner, struct service *service)
     parts->batch = service_batch(service);
     parts->reader = service_reader(service);
     parts->sweep = order_sweep_new(SWEEP_OPEN_MAX);
+    order_meter_open(&parts->meter, options.metrics);
     return order_saga_open(&options, &parts->saga);
 }
 
@@ -203,13 +201,13 @@ main(int argc, char **argv)
         .reads = order_reads,
         .statements = order_statements,
         .tasks = tasks,
+        .asked = order_asked,
         .partitions = partitions,
         .check = &check,
         .routes = routes,
         .peers = &parts.saga_address,
         .start = start,
         .stop = stop,
-        .log_counters = log_counters,
     };
 
     batch.committed = committed;

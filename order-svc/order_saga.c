@@ -166,6 +166,7 @@ order_saga_open(const struct order_saga_options *options, struct order_saga **re
     struct rpc_client_options client = {
         .address = options->address,
         .is_mesh = true,
+        .metrics = options->metrics,
         .waiting_max = 2 * options->in_flight_max, /* Starts, and as many Cancels */
         .envelopes_max = 4,
     };

@@ -7,6 +7,7 @@
  *   shard_watch.c     Watch calls that wait
  *   shard_live.c      the sagas that have not ended
  *   shard_park.c      those that wait for long, out of memory
+ *   shard_meter.c     what is counted of them
  *   shard_recover.c   after a crash
  *   shard_unread.c    sagas that cannot be read
  *   participants.c    calls to services: JSON in, gRPC out
@@ -88,7 +89,8 @@ start(void *owner, struct service *service)
                                       .partitions = partitions,
                                       .queue_max = QUEUE_MAX,
                                       .wrote = service_tell_written,
-                                      .wrote_owner = service };
+                                      .wrote_owner = service,
+                                      .metrics = service_ops(service)->metrics };
     enum error error = load_descriptors(self);
 
     if (error == ERR_OK)
@@ -99,7 +101,8 @@ start(void *owner, struct service *service)
         error = program_pause() ? ERR_OK : ERR_STOPPING;
     }
     if (error == ERR_OK)
-        error = participants_open(self->participant_addresses, self->pbjson, &self->participants);
+        error = participants_open(self->participant_addresses, self->pbjson, options.metrics,
+                                  &self->participants);
     options.catalog = self->catalog;
     options.participants = self->participants;
     return error == ERR_OK ? shards_open(&options, &self->shards) : error;

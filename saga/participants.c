@@ -14,6 +14,7 @@ struct service_address {
 
 struct participants {
     const struct pbjson *pbjson;
+    struct metrics *metrics; /* of the clients */
     struct service_address services[SERVICES_MAX];
     size_t count;
 };
@@ -35,6 +36,7 @@ client_of(struct participants *participants, const char *service, const char *ad
     struct rpc_client_options options = {
         .address = address,
         .is_mesh = strncmp(service, "sagamesh.", strlen("sagamesh.")) == 0,
+        .metrics = participants->metrics,
         .waiting_max = WAITING_MAX,
         .envelopes_max = 4,
     };
@@ -69,13 +71,14 @@ add(struct participants *participants, char *pair)
 }
 
 enum error
-participants_open(const char *addresses, const struct pbjson *pbjson,
+participants_open(const char *addresses, const struct pbjson *pbjson, struct metrics *metrics,
                   struct participants **ret_participants)
 {
     struct participants *participants = memory_take(sizeof *participants);
     char *copy = strdup(addresses), *rest = NULL;
 
     participants->pbjson = pbjson;
+    participants->metrics = metrics;
     for (char *pair = strtok_r(copy, ",", &rest); pair != NULL; pair = strtok_r(NULL, ",", &rest)) {
         if (!add(participants, pair)) {
             log_error(

@@ -16,9 +16,9 @@
 struct participants;
 
 /* addresses: "pkg.Service=host:port,..."; services of one address share a connection. A service whose
- * package is not sagamesh's is called without envelopes. */
+ * package is not sagamesh's is called without envelopes. metrics NULL: nobody watches. */
 enum error participants_open(const char *addresses, const struct pbjson *pbjson,
-                             struct participants **ret_participants);
+                             struct metrics *metrics, struct participants **ret_participants);
 struct participants *participants_close(struct participants *participants);
 
 /* An attempt under way, and its answer. */

@@ -327,10 +327,13 @@ finish_tick(struct shard *shard, struct tick *tick)
 
         live->is_touched = false;
         watch_changed(shard, live);
-        if (live->instance == NULL || live->instance->is_ended)
+        meter_count(shard, live, NULL);
+        if (live->instance == NULL || live->instance->is_ended) {
+            meter_ended(shard, live);
             live_remove(shard, live);
-        else
+        } else {
             shard_send_due(shard, tick, live);
+        }
     }
     hold_end();
     for (size_t i = 0; i < tick->answer_count; i++)
@@ -343,6 +346,7 @@ void
 shard_end_tick(struct shard *shard, struct tick *tick)
 {
     end_sagas(shard, tick);
+    meter_page(shard);
     if (shard->page_bytes > 0 || tick->parked_count > 0 || tick->op_count > 0 || tick->floor_is_due)
         shard_write(shard, tick);
     else if (tick->is_housekeeping)
@@ -411,6 +415,7 @@ keep_house(struct shard *shard, struct tick *tick)
     if (shard->now_us < shard->house_due_us)
         return;
     shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
+    meter_look(shard);
     floor = shard_floor(shard);
     tick->floor_is_due = floor > shard->floor_page && shard->last_body_page >= shard->floor_page;
     tick->is_housekeeping = true;
@@ -421,7 +426,7 @@ shard_tick(struct shard *shard, struct arena *arena)
 {
     struct tick tick = { .arena = arena };
     struct queue_item *items = shard->left_over;
-    size_t count = 0;
+    size_t count = 0, due_count;
     bool is_store_up;
 
     if (items == NULL)
@@ -432,6 +437,7 @@ shard_tick(struct shard *shard, struct arena *arena)
     shard_look(shard);
     shard->page_bytes = 0;
     timers_find(shard, &tick);
+    due_count = tick.due_count;
     is_store_up = find_rows(shard, &tick, items, count) == ERR_OK;
     if (is_store_up) {
         take_items(shard, &tick, items);
@@ -445,6 +451,7 @@ shard_tick(struct shard *shard, struct arena *arena)
     if (is_store_up)
         keep_house(shard, &tick);
     shard_end_tick(shard, &tick);
+    meter_tick(shard, count + due_count);
     watch_expire(shard);
 }
 
@@ -487,11 +494,14 @@ shards_open(const struct shards_options *options, struct shards **ret_shards)
         shard->shards = shards;
         shard->number = (int)i;
         shard->pg = journal_pg_new(options->conninfo, "saga-svc", NULL);
+        pg_meter(shard->pg, options->metrics, "journal");
         shard->journal = journal_new(&(struct journal_options){
             .pg = shard->pg, .shard = (int)i, .partitions = options->partitions });
         shard->queue = queue_new(options->queue_max);
-        thread_start(&shard->thread, shard_main, shard);
     }
+    meter_open(shards);
+    for (size_t i = 0; i < shards->count; i++)
+        thread_start(&shards->items[i].thread, shard_main, &shards->items[i]);
     *ret_shards = shards;
     return ERR_OK;
 }
@@ -526,6 +536,8 @@ shards_submit(void *context, struct call *call)
     if (queue_push(shard->queue, &call->item))
         return;
     error = queue_is_closed(shard->queue) ? ERR_STOPPING : ERR_BUSY;
+    if (error == ERR_BUSY)
+        meter_refused(shards);
     problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
     call->finish(call);
 }
@@ -579,6 +591,7 @@ shards_close(struct shards *shards)
         return NULL;
     for (size_t i = 0; i < shards->count; i++)
         shard_free(&shards->items[i]);
+    meter_close(shards);
     free(shards->items);
     free(shards);
     return NULL;

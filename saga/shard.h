@@ -14,6 +14,7 @@
  *   shard_watch.c     Watch calls that wait
  *   shard_live.c      the sagas that have not ended
  *   shard_park.c      in idle moments: sagas to rows
+ *   shard_meter.c     what is counted of them
  *   shard_recover.c   after a crash: rows and pages to sagas
  *   shard_unread.c    sagas that cannot be read: stuck, until they can
  *
@@ -38,6 +39,7 @@ struct shards_options {
     void (*wrote)(void *owner,
                   bool is_written); /* after each try to write a page; shard's thread */
     void *wrote_owner;
+    struct metrics *metrics; /* NULL: nobody watches */
 };
 
 /* Starts the shards' threads, which take the shards over and recover. Waits for the database, which must have

@@ -45,13 +45,16 @@ struct live {
     uint64_t fingerprint;                    /* of its Start */
     int64_t place;                           /* in the order of arrival: place_next() */
     int64_t first_page;                      /* the oldest page it needs */
-    int64_t parked_page;    /* a parked row is folded up to here; 0: there is no row */
-    struct heap_item timer; /* when it is to be looked at */
-    enum phase phase;       /* of one that is parked */
-    int64_t touched_us;     /* of the last event */
-    struct call *watchers;  /* Watch calls that wait, linked by their items */
-    bool is_under_way;      /* an attempt was sent and not answered */
-    bool is_touched;        /* in this tick's list */
+    int64_t parked_page;           /* a parked row is folded up to here; 0: there is no row */
+    struct heap_item timer;        /* when it is to be looked at */
+    enum phase phase;              /* of one that is parked */
+    int64_t touched_us;            /* of the last event */
+    struct call *watchers;         /* Watch calls that wait, linked by their items */
+    struct metric_series *counted; /* the gauge that it is in; NULL: none */
+    struct counted_definition *counted_of; /* the last that it counted for */
+    bool is_new;                           /* it began in this tick */
+    bool is_under_way;                     /* an attempt was sent and not answered */
+    bool is_touched;                       /* in this tick's list */
 };
 
 /* What a tick gathers. Lives in the tick's arena. */
@@ -76,6 +79,15 @@ struct tick {
     size_t found_parked_count, found_final_count;
     struct op_row *found_ops;
     size_t found_op_count;
+};
+
+/* For metrics, as it was a second ago. */
+struct shard_shown {
+    atomic_size_t in_memory, all, unreadable, overdue, late_us, watchers;
+};
+
+struct shard_meter {
+    struct metric_series *ticks, *events, *pages, *refused;
 };
 
 struct shard {
@@ -108,12 +120,16 @@ struct shard {
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     atomic_bool is_recovered;     /* read by any */
     struct queue_item *left_over; /* taken from the queue, not fitting the last page */
+    size_t unread_count;
+    struct counted_definition *counted; /* those of which there were sagas */
+    struct shard_shown shown;
 };
 
 struct shards {
     struct shards_options options;
     struct shard *items;
     size_t count;
+    struct shard_meter meter;
     atomic_bool is_watching_over, is_stopping;
 };
 
@@ -145,6 +161,22 @@ void shard_end_tick(struct shard *shard, struct tick *tick);
 
 /* While the store is away: callers hear quickly that nothing was done. */
 void shard_refuse_waiting(struct shard *shard);
+
+/* ---- shard_meter.c ---- */
+
+void meter_open(struct shards *shards);
+void meter_close(struct shards *shards);
+
+/* The saga is what it is now: it counts in that gauge. kind: its definition, where no instance says it; or NULL. */
+void meter_count(struct shard *shard, struct live *live, const char *kind);
+void meter_forget(struct live *live);
+const char *meter_kind(const struct live *live); /* its definition's name; NULL: not known */
+
+void meter_ended(struct shard *shard, const struct live *live);
+void meter_page(struct shard *shard);
+void meter_tick(struct shard *shard, size_t events);
+void meter_look(struct shard *shard); /* once a second */
+void meter_refused(struct shards *shards);
 
 /* ---- shard_write.c ---- */
 

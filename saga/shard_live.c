@@ -76,6 +76,7 @@ live_remove(struct shard *shard, struct live *live)
     if (live->instance != NULL)
         live_rest(shard, live);
     unread_free(shard, live);
+    meter_forget(live);
     timer_stop(shard, live);
     live->awake_after = shard->spare;
     shard->spare = live;

@@ -35,6 +35,7 @@ park(struct shard *shard, struct tick *tick, struct live *live)
                                  .fingerprint = live->fingerprint,
                                  .next_us = timer_us(live),
                                  .phase = phase_text(live->phase),
+                                 .kind = live->instance->definition->name,
                                  .body = arena_copy(tick->arena, shard->line.text, bytes) };
     tick->parked[tick->parked_count++] = row;
     live->parked_page = shard->next_page;

@@ -73,6 +73,7 @@ load_parked(struct shard *shard)
         live->parked_page = rows[i].page;
         live->fingerprint = rows[i].fingerprint;
         live->phase = phase_of(rows[i].phase);
+        meter_count(shard, live, rows[i].kind);
         if (rows[i].next_us != 0)
             timer_set(shard, live, rows[i].next_us);
     }

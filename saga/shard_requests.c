@@ -121,6 +121,7 @@ start_new(struct shard *shard, struct tick *tick, struct saga_start *start, json
     live_wake(shard, live, instance_new(start->op.id));
     live->fingerprint = fingerprint;
     live->first_page = shard->next_page;
+    live->is_new = true;
     if (shard_decide(shard, tick, live, &event, &start->op.problem) == ERR_OK)
         live->place = place_next(shard, shard->next_page);
     else

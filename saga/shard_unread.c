@@ -50,6 +50,7 @@ unread_free(struct shard *shard, struct live *live)
         return;
     if (live->unread->kind != UNREAD_KEPT && --shard->pinned_count == 0)
         shard->pinned_page = 0;
+    shard->unread_count--;
     free(live->unread->because);
     free(live->unread->row);
     json_writer_free(&live->unread->records);
@@ -75,6 +76,7 @@ begin(struct shard *shard, struct live *live, enum unread_kind kind, const char 
 
     unread_free(shard, live);
     live->unread = memory_take(sizeof *live->unread);
+    shard->unread_count++;
     live->unread->because = text_copy(because, strlen(because));
     live->unread->kind = kind;
     live->phase = PHASE_STUCK;
@@ -99,6 +101,7 @@ unread_begin(struct shard *shard, struct live *live, const char *because)
     }
     if (live->instance != NULL)
         live_rest(shard, live);
+    meter_count(shard, live, NULL);
 }
 
 static void
@@ -123,6 +126,7 @@ unread_unwritten(struct shard *shard, struct live *live, bool is_locked)
             ? "another transaction keeps its row locked: pg_stat_activity shows who is idle in one"
             : "what was decided about it cannot be written: the database says why in the log");
     pin(shard, live, is_locked ? LOCKED_AGAIN_US : PINNED_AGAIN_US);
+    meter_count(shard, live, NULL);
 }
 
 bool
@@ -201,6 +205,7 @@ unread_park(struct shard *shard, struct tick *tick, struct live *live)
                                  .fingerprint = live->fingerprint,
                                  .next_us = 1,
                                  .phase = phase_text(PHASE_STUCK),
+                                 .kind = meter_kind(live),
                                  .body =
                                      arena_copy(tick->arena, shard->line.text, shard->line.bytes) };
     tick->parked[tick->parked_count++] = row;
@@ -219,6 +224,7 @@ unread_take_row(struct shard *shard, struct live *live, const char *body, const 
     const char *row, *records;
 
     begin(shard, live, body == NULL ? UNREAD_PINNED : UNREAD_KEPT, because);
+    meter_count(shard, live, NULL);
     if (body == NULL) { /* the database itself cannot read it */
         pin(shard, live, PINNED_AGAIN_US);
         return;

@@ -7,6 +7,7 @@
 #include "mesh/base/check.h"
 #include "mesh/base/hash.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/metrics.h"
 
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 
@@ -54,21 +55,37 @@ count_webhook(struct payment_edge *edge, const struct provider *provider,
     atomic_fetch_add(&edge->webhooks[provider - edge->providers->providers][outcome], 1);
 }
 
-void
-payment_edge_log_counts(const struct payment_edge *edge)
+/* clang-format off */
+static const struct metric_row webhooks_row = { "sagamesh_payment_webhooks_total", METRIC_COUNTER, METRIC_NUMBER, "Webhooks by what was decided of them, of all bffs together; REFUSED: not signed as agreed, or not to be read.", { "provider", "outcome" } };
+/* clang-format on */
+
+static void
+webhooks_read(void *owner, struct metrics *metrics)
 {
-    struct arena *arena = arena_new();
+    const struct payment_edge *edge = owner;
 
     for (size_t i = 0; i < edge->providers->count; i++) {
-        const struct provider *provider = &edge->providers->providers[i];
-        const char *text = "";
+        for (enum observe_outcome outcome = 0; outcome < OBSERVE_COUNT; outcome++) {
+            const char *const values[] = { edge->providers->providers[i].name,
+                                           observe_outcome_word(outcome) };
 
-        for (enum observe_outcome outcome = 0; outcome < OBSERVE_COUNT; outcome++)
-            text = arena_print(arena, "%s %s=%llu", text, observe_outcome_word(outcome),
-                               (unsigned long long)atomic_load(&edge->webhooks[i][outcome]));
-        log_info("counters provider=%s webhooks%s", provider->name, text);
+            metric_set(metrics_series(metrics, &webhooks_row, values),
+                       (int64_t)atomic_load(&edge->webhooks[i][outcome]));
+        }
     }
-    arena_free(arena);
+}
+
+void
+payment_edge_meter(struct payment_edge *edge, struct metrics *metrics)
+{
+    metrics_declare(metrics, &webhooks_row);
+    metrics_read(metrics, webhooks_read, edge);
+}
+
+void
+payment_edge_meter_end(struct payment_edge *edge, struct metrics *metrics)
+{
+    metrics_read_end(metrics, edge);
 }
 
 static char *

@@ -12,6 +12,8 @@
 
 #include <stdatomic.h>
 
+struct metrics;
+
 /* The owner of payments' ops. */
 struct payment_edge {
     struct payment_owner owner; /* first */
@@ -22,8 +24,9 @@ struct payment_edge {
 
 void payment_edge_init(struct payment_edge *edge, const struct provider_set *providers);
 
-/* What was answered to webhooks: a line for each provider. */
-void payment_edge_log_counts(const struct payment_edge *edge);
+/* Shows what was answered to webhooks; and no more. metrics NULL is fine. */
+void payment_edge_meter(struct payment_edge *edge, struct metrics *metrics);
+void payment_edge_meter_end(struct payment_edge *edge, struct metrics *metrics);
 
 extern const struct method payment_methods[];
 

@@ -18,6 +18,7 @@
 #ifndef LEDGER_H
 #define LEDGER_H
 
+#include "mesh/store/asked.h"
 #include "mesh/store/op.h"
 #include "mesh/store/reader.h"
 
@@ -182,7 +183,8 @@ struct list_charges {
 
 extern const struct read ledger_reads[]; /* ledger_store.c */
 extern const struct pg_statement *const ledger_statements[];
-extern const struct method ledger_methods[]; /* ledger_rpc.c */
+extern const struct asked_row ledger_asked[]; /* of a whole table: not often */
+extern const struct method ledger_methods[];  /* ledger_rpc.c */
 
 /* ---- for ledger_hold.c ---- */
 

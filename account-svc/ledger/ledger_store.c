@@ -1,5 +1,6 @@
 /* ledger_store.c -- Rows of the ledger's tables to structs and back: all of its SQL. */
 #include "account-svc/ledger/ledger_hold.h"
+#include "mesh/store/asked.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
 #include "mesh/store/store_clock.h"
@@ -335,6 +336,18 @@ const struct pg_statement funds_due = {
     .out_bytes = sizeof(struct walk_row),
 };
 
+static const struct pg_statement imbalance = ASKED_STATEMENT(
+    "ledger_imbalance",
+    "SELECT currency, imbalance_minor, 0::bigint FROM ledger_imbalance() WHERE $1::bigint > 0");
+
+/* clang-format off */
+const struct asked_row ledger_asked[] = {
+    { &imbalance, { { "sagamesh_ledger_imbalance_minor", METRIC_GAUGE, METRIC_NUMBER, "What debits and credits of all accounts differ by; it must be 0.", { "currency" } } }, NULL },
+    { 0 },
+};
+/* clang-format on */
+
 const struct pg_statement *const ledger_statements[] = {
-    &funds_get, &funds_due, &account_get, &transfer_get, &transfer_page, &transfer_page_all, NULL,
+    &imbalance,    &funds_get,     &funds_due,         &account_get,
+    &transfer_get, &transfer_page, &transfer_page_all, NULL,
 };

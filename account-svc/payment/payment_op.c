@@ -197,8 +197,8 @@ create_payment_decide(void *op, struct batch_rows *rows)
 const char *
 observe_outcome_word(enum observe_outcome outcome)
 {
-    static const char *const outcomes[] = { "refused", "stored", "duplicate",
-                                            "ignored", "query",  "unknown-payment" };
+    static const char *const outcomes[] = { "REFUSED", "STORED", "DUPLICATE",
+                                            "IGNORED", "QUERY",  "UNKNOWN_PAYMENT" };
 
     assert(outcome < OBSERVE_COUNT);
     return outcomes[outcome];

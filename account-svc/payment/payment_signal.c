@@ -156,6 +156,7 @@ payment_signal_open(const struct payment_signal_options *options,
     struct payment_signal *signal = memory_take(sizeof *signal);
     struct rpc_client_options client = { .address = options->address,
                                          .is_mesh = true,
+                                         .metrics = options->metrics,
                                          .waiting_max = options->in_flight_max,
                                          .envelopes_max = 4 };
     enum error error;

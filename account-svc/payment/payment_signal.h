@@ -41,7 +41,8 @@ struct signal_said signal_read(const struct rpc_result *result, int32_t version,
 struct payment_signal;
 
 struct payment_signal_options {
-    const char *address; /* of the orchestrator */
+    const char *address;     /* of the orchestrator */
+    struct metrics *metrics; /* NULL: nobody watches */
     size_t in_flight_max;
     void (*acknowledged)(void *owner, struct uuid payment_id, int32_t version,
                          int32_t known_version);

@@ -3,6 +3,7 @@
 #include "mesh/ask/ask.h"
 #include "mesh/base/file.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/key_age.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -91,6 +92,7 @@ struct config {
     const char *name;
     const json_t *object;
     struct arena *arena;
+    struct metrics *metrics;
 };
 
 static enum error
@@ -116,6 +118,7 @@ config_text(const struct config *config, const char *key, char *at, size_t size)
 static char *
 config_file(const struct config *config, const char *file)
 {
+    key_age_show_beside(config->metrics, config->path, file);
     return file_read_beside(config->path, file, SECRET_FILE_BYTES_MAX, config->arena);
 }
 
@@ -239,11 +242,11 @@ config_providers(struct config *config, const json_t *root, struct provider_set 
 }
 
 enum error
-provider_set_open(const char *path, struct provider_set **ret_set)
+provider_set_open(const char *path, struct metrics *metrics, struct provider_set **ret_set)
 {
     struct provider_set *set = memory_take(sizeof *set);
     struct arena *arena = arena_new();
-    struct config config = { .path = path, .name = "", .arena = arena };
+    struct config config = { .path = path, .name = "", .arena = arena, .metrics = metrics };
     struct problem problem = { 0 };
     enum error error = ERR_OK;
     json_t *root = NULL;

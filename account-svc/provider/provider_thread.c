@@ -1,5 +1,6 @@
 #include "account-svc/provider/provider_thread.h"
 #include "account-svc/provider/provider_lane.h"
+#include "account-svc/provider/provider_meter.h"
 #include "mesh/ask/ask.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
@@ -48,6 +49,7 @@ struct provider_thread {
     atomic_bool is_stopping, is_woken;
     bool
         has_skipped; /* a look found what was due of a payment whose last task was not yet learned */
+    struct provider_meter meter;
     struct lane lanes[PROVIDERS_MAX];
     struct job jobs[PROVIDER_JOBS_MAX];
 };
@@ -235,6 +237,8 @@ job_learn(struct job *job, CURLcode code)
         learn->observation.unreadable = "it has more than 256 KiB";
     lane_answered(job->lane, job->errand, answer.status, ask_retry_after_us(&job->ask), now_us);
     job_log(job, learn, code, answer.status, now_us);
+    provider_meter_answered(&job->thread->meter, job->lane->provider, job->kind, learn->outcome,
+                            now_us - job->asked_us);
     job_submit_learn(job);
 }
 
@@ -278,13 +282,23 @@ static void
 learn_again(struct provider_thread *thread)
 {
     int64_t now_us = clock_steady_us();
+    size_t kept = 0;
 
     for (size_t i = 0; i < PROVIDER_JOBS_MAX; i++) {
         struct job *job = &thread->jobs[i];
 
+        kept += job->state == JOB_UNLEARNED;
         if (job->state == JOB_UNLEARNED && job->learn_again_us <= now_us)
             job_submit_learn(job);
     }
+    provider_meter_kept(&thread->meter, kept);
+}
+
+static void
+show_lanes(const struct provider_thread *thread)
+{
+    for (size_t i = 0; i < thread->options.providers->count; i++)
+        provider_meter_lane(&thread->meter, i, &thread->lanes[i], clock_steady_us());
 }
 
 static void
@@ -411,6 +425,7 @@ thread_main(void *context)
         }
         curl_multi_perform(thread->multi, &running);
         take_finished(thread);
+        show_lanes(thread);
         wait_us = look_us - now_us;
         if (!atomic_load(&thread->is_woken) && wait_us > 0)
             curl_multi_poll(thread->multi, NULL, 0, (int)(wait_us / 1000) + 1, NULL);
@@ -428,6 +443,8 @@ provider_thread_open(const struct provider_thread_options *options)
     thread->multi = curl_multi_init();
     thread->pg = pg_new(options->conninfo, "provider", payment_statements);
     thread->answers = queue_new(PROVIDER_JOBS_MAX);
+    pg_meter(thread->pg, options->metrics, "provider");
+    provider_meter_open(&thread->meter, options->metrics, options->providers);
     for (size_t i = 0; i < options->providers->count; i++)
         lane_open(&thread->lanes[i], &options->providers->providers[i], clock_steady_us());
     if (thread->multi == NULL)

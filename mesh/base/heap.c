@@ -48,6 +48,26 @@ heap_first(const struct heap *heap)
     return heap->count == 0 ? NULL : heap->items[0];
 }
 
+/* Below one that is not due none is. */
+static void
+count_due(const struct heap *heap, size_t place, int64_t until, size_t *left)
+{
+    if (*left == 0 || place > heap->count || heap->items[place - 1]->key > until)
+        return;
+    (*left)--;
+    count_due(heap, 2 * place, until, left);
+    count_due(heap, 2 * place + 1, until, left);
+}
+
+size_t
+heap_count_due(const struct heap *heap, int64_t until, size_t most)
+{
+    size_t left = most;
+
+    count_due(heap, 1, until, &left);
+    return most - left;
+}
+
 struct heap_item *
 heap_pop(struct heap *heap)
 {

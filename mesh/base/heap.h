@@ -38,6 +38,9 @@ struct heap_item *heap_pop(struct heap *heap);
 /* The first one, taken out, if its key is until or less; else NULL. */
 struct heap_item *heap_pop_due(struct heap *heap, int64_t until);
 
+/* How many have a key of until or less, counted up to most: it looks at no others but their neighbours. */
+size_t heap_count_due(const struct heap *heap, int64_t until, size_t most);
+
 /* Nothing happens to one that is in none. */
 void heap_remove(struct heap *heap, struct heap_item *item);
 

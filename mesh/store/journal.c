@@ -81,6 +81,7 @@ static const struct pg_column row_columns[] = {
     PG_COLUMN(struct journal_row, next_us, PG_INT8),
     PG_COLUMN(struct journal_row, phase, PG_TEXT),
     PG_COLUMN(struct journal_row, place, PG_INT8),
+    PG_COLUMN(struct journal_row, kind, PG_TEXT),
     PG_COLUMN(struct journal_row, body, PG_TEXT),
     { 0 },
 };
@@ -193,7 +194,7 @@ const struct pg_statement journal_page_delete = {
 
 static const struct pg_statement parked_index = {
     .name = "journal_parked_index",
-    .sql = "SELECT id, shard, page, fingerprint, next_us, phase, place FROM journal_parked"
+    .sql = "SELECT id, shard, page, fingerprint, next_us, phase, place, kind FROM journal_parked"
            " WHERE shard = $1 ORDER BY id",
     .in = shard_in,
     .is_single = true,
@@ -203,8 +204,9 @@ static const struct pg_statement parked_index = {
 
 static const struct pg_statement parked_find = {
     .name = "journal_parked_find",
-    .sql = "SELECT p.id, p.shard, p.page, p.fingerprint, p.next_us, p.phase, p.place, p.body"
-           " FROM unnest($1::uuid[]) AS k(id) JOIN journal_parked p ON p.id = k.id",
+    .sql =
+        "SELECT p.id, p.shard, p.page, p.fingerprint, p.next_us, p.phase, p.place, p.kind, p.body"
+        " FROM unnest($1::uuid[]) AS k(id) JOIN journal_parked p ON p.id = k.id",
     .in = id_in,
     .out = row_columns,
     .out_bytes = sizeof(struct journal_row),
@@ -231,11 +233,13 @@ static const struct pg_statement final_page = {
 
 static const struct pg_statement parked_save = {
     .name = "journal_parked_save",
-    .sql = "INSERT INTO journal_parked (id, shard, page, fingerprint, next_us, phase, place, body)"
+    .sql = "INSERT INTO journal_parked (id, shard, page, fingerprint, next_us, phase, place, kind,"
+           " body)"
            " SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[],"
-           " $6::text[], $7::bigint[], $8::text[])"
+           " $6::text[], $7::bigint[], $8::text[], $9::text[])"
            " ON CONFLICT (id) DO UPDATE SET page = EXCLUDED.page, next_us = EXCLUDED.next_us,"
-           " phase = EXCLUDED.phase, body = EXCLUDED.body",
+           " phase = EXCLUDED.phase, kind = coalesce(EXCLUDED.kind, journal_parked.kind),"
+           " body = EXCLUDED.body",
     .in = row_columns,
 };
 

@@ -40,6 +40,7 @@ struct journal_row {
     uint64_t fingerprint;
     int64_t next_us; /* parked */
     const char *phase;
+    const char *kind; /* parked, for its owner's metrics: a saga's definition; or NULL */
     const char *body; /* NULL in an index, and of a row that the database cannot read */
 };
 

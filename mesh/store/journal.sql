@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS journal_parked (
 -- In the order of arrival.
 ALTER TABLE journal_parked ADD COLUMN IF NOT EXISTS place bigint NOT NULL DEFAULT 0;
 
+-- For its owner's metrics: of a saga its definition.
+ALTER TABLE journal_parked ADD COLUMN IF NOT EXISTS kind text;
+
 -- An instance that ended: what is shown of it, and what a repeated start is compared with.
 CREATE TABLE IF NOT EXISTS journal_final (
     id          uuid   NOT NULL PRIMARY KEY,

@@ -102,6 +102,7 @@ open_server(struct sandbox *sandbox, const struct ops *ops)
     };
     enum error error;
 
+    desk->metrics = ops->metrics;
     desk->books = books_new(settings->seed, settings->fault_rate, settings->webhook_url);
     error = journal_open(settings->state, desk->books, &desk->journal);
     if (error != ERR_OK)

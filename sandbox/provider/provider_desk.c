@@ -3,6 +3,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
+#include "mesh/observe/metrics.h"
 #include "sandbox/provider/provider_record.h"
 
 #include <assert.h>
@@ -99,6 +100,9 @@ delivered_take(struct desk *desk, int64_t now_us)
 
         notice_answered(desk->books, books_find(desk->books, delivery->payment_id),
                         delivery->notice_index, delivery->http_status, now_us);
+        metric_add(delivery->http_status >= 200 && delivery->http_status <= 299 ? desk->taken
+                                                                                : desk->refused,
+                   1);
         delivery_free(delivery);
     }
 }
@@ -206,6 +210,7 @@ desk_run(void *owner)
              payment = payment->next_changed)
             timer_set(desk, payment);
         journal_write(desk->journal, desk->books, desk->has_new_faults);
+        metric_set(desk->payments, (int64_t)HASH_CNT(by_id, desk->books->payments));
         desk->has_new_faults = false;
         outbox_send(desk);
         answers_send(desk, is_over ? NEVER_US : now_us);
@@ -213,9 +218,19 @@ desk_run(void *owner)
     return NULL;
 }
 
+/* clang-format off */
+static const struct metric_row payments_row = { "sagamesh_sandbox_payments",       METRIC_GAUGE,   METRIC_NUMBER, "Payments in the books.",                                { NULL } };
+static const struct metric_row webhooks_row = { "sagamesh_sandbox_webhooks_total", METRIC_COUNTER, METRIC_NUMBER, "Webhooks that were taken, or refused and come again.",  { "outcome" } };
+/* clang-format on */
+
 void
 desk_open(struct desk *desk)
 {
+    static const char *const outcomes[] = { "taken", "refused" };
+
+    desk->payments = metrics_series(desk->metrics, &payments_row, NULL);
+    desk->taken = metrics_series(desk->metrics, &webhooks_row, &outcomes[0]);
+    desk->refused = metrics_series(desk->metrics, &webhooks_row, &outcomes[1]);
     desk->calls = queue_new(CALLS_MAX);
     desk->delivered = queue_new(CALLS_MAX);
     for (struct payment *payment = desk->books->payments; payment != NULL;

@@ -19,6 +19,7 @@
 struct desk {
     struct books *books;
     struct journal *journal;
+    struct metrics *metrics; /* NULL: nobody watches */
     char base_url[128];
 
     /* The desk's own. */
@@ -28,6 +29,7 @@ struct desk {
     struct call *answers, *delayed;
     struct delivery *outbox;
     bool has_new_faults; /* those of "*" */
+    struct metric_series *payments, *taken, *refused;
     pthread_t thread;
 };
 

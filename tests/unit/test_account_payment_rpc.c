@@ -2,8 +2,10 @@
 #include "account-svc/edge/payment_rpc.h"
 #include "account-svc/provider/provider_webhook.h"
 
+#include "mesh/observe/metrics.h"
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,10 +115,14 @@ answer(struct observe_payment *observe, enum observe_outcome outcome)
     ck_assert_int_eq((int)response->outcome, (int)outcome);
 }
 
+#define WEBHOOKS(provider, outcome)                                                                \
+    "sagamesh_payment_webhooks_total{provider=\"" provider "\",outcome=\"" outcome "\"}"
+
 /* A verified event of a type unheard of is taken (so that it is not sent again) and counted. */
 START_TEST(webhooks_are_counted)
 {
     atomic_uint_fast64_t *other = edge.webhooks[0], *shop = edge.webhooks[1];
+    struct metrics *metrics = metrics_new();
     struct observe_payment observe;
 
     ck_assert_int_eq(decode("shop", GOOD, BODY, &observe), ERR_OK);
@@ -132,7 +138,13 @@ START_TEST(webhooks_are_counted)
     ck_assert_uint_eq(atomic_load(&other[OBSERVE_NONE]), 1);
     ck_assert_uint_eq(atomic_load(&other[OBSERVE_IGNORED]), 0);
     ck_assert_int_eq(decode("nobody", GOOD, BODY, &observe), ERR_NOT_FOUND);
-    payment_edge_log_counts(&edge);
+    payment_edge_meter(&edge, metrics);
+    ck_assert(metric_shown(metrics, WEBHOOKS("shop", "UNKNOWN_PAYMENT")) ==
+              OBSERVE_UNKNOWN_PAYMENT);
+    ck_assert(metric_shown(metrics, WEBHOOKS("shop", "REFUSED")) == 1);
+    ck_assert(metric_shown(metrics, WEBHOOKS("other", "STORED")) == 0);
+    payment_edge_meter_end(&edge, metrics);
+    metrics_free(metrics);
 }
 END_TEST
 

@@ -675,7 +675,7 @@ START_TEST(configuration_is_read)
     file_make(folder, "blank", " \n");
     file_make(folder, "lines", "k1\nk2\n");
     path = file_make(folder, "providers.json", configs[_i].json);
-    ck_assert_int_eq(provider_set_open(path, &set) == ERR_OK, configs[_i].is_good);
+    ck_assert_int_eq(provider_set_open(path, NULL, &set) == ERR_OK, configs[_i].is_good);
     if (_i == 0) {
         const struct provider *provider = provider_find(set, "shop");
 
