@@ -22,7 +22,14 @@ enum {
 };
 
 /* Tables in the order of loading, locking and saving. */
-enum alert_table { ALERT_OP, ALERT_REPAIR, ALERT_ALERT, ALERT_NOTICE, ALERT_LETTER };
+enum alert_table {
+    ALERT_OP,
+    ALERT_REPAIR,
+    ALERT_SILENCE,
+    ALERT_ALERT,
+    ALERT_NOTICE,
+    ALERT_LETTER,
+};
 
 struct alert_row {
     struct alert_raise raise; /* first */
@@ -98,7 +105,7 @@ struct get_alert {
 
 extern const struct batch_service alert_service; /* alert_table.c */
 extern const struct read alert_reads[];
-extern const struct pg_statement *const alert_read_statements[];
-extern const struct method alert_methods[]; /* alert_rpc.c */
+extern const struct pg_statement *const desk_statements[]; /* of reads and tasks */
+extern const struct method alert_methods[];                /* alert_rpc.c */
 
 #endif

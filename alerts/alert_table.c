@@ -1,11 +1,14 @@
 /* alert_table.c -- Rows of the tables that people's ops and the program's own change, and all reads.
  *
- * Alerts, notices and dead letters are made by the pages of shards (alert_store.c); here they are locked and
- * changed. No statement sets what another writer sets: an alert's end is of the shard, its acknowledgement is of people.
+ * Alerts, notices and dead letters are made by the pages of shards (alert_store.c), those of silent sources here. A
+ * row is locked when it is loaded, so what an update writes back of it that the op did not change is as it is.
  */
 #include "alerts/alert.h"
 #include "alerts/dead_letter.h"
+#include "alerts/letter_send.h"
 #include "alerts/notice.h"
+#include "alerts/notice_send.h"
+#include "alerts/silence.h"
 #include "mesh/store/lookup.h"
 #include "mesh/store/page.h"
 
@@ -67,6 +70,39 @@ static const struct pg_statement repair_update = {
     .in = repair_update_columns,
 };
 
+/* ---- silence ---- */
+
+static const struct pg_column silence_columns[] = {
+    PG_COLUMN(struct silence_row, source, PG_TEXT),
+    PG_COLUMN(struct silence_row, alert_id, PG_UUID),
+    { 0 },
+};
+
+static const struct pg_statement silence_load = {
+    .name = "silence_load",
+    .sql = "SELECT source, alert_id FROM silence WHERE source = ANY($1::text[])"
+           " ORDER BY source FOR UPDATE",
+    .in = key_text,
+    .out = silence_columns,
+    .out_bytes = sizeof(struct silence_row),
+};
+
+static BATCH_LOCKED(silence_locked, "silence", "source", TEXT);
+
+static const struct pg_statement silence_insert = {
+    .name = "silence_insert",
+    .sql = "INSERT INTO silence (source, alert_id) SELECT * FROM unnest($1::text[], $2::uuid[])"
+           " ON CONFLICT DO NOTHING",
+    .in = silence_columns,
+};
+
+static const struct pg_statement silence_update = {
+    .name = "silence_update",
+    .sql = "UPDATE silence s SET alert_id = u.alert_id"
+           " FROM unnest($1::text[], $2::uuid[]) AS u(source, alert_id) WHERE s.source = u.source",
+    .in = silence_columns,
+};
+
 /* ---- alert ---- */
 
 static const struct pg_column alert_columns[] = {
@@ -103,14 +139,18 @@ static const struct pg_column alert_update_columns[] = {
     PG_COLUMN(struct alert_row, acknowledged_us, PG_INT8),
     PG_COLUMN(struct alert_row, acknowledged_by, PG_TEXT),
     PG_COLUMN(struct alert_row, acknowledged_reason, PG_TEXT),
+    PG_COLUMN(struct alert_row, resolved_us, PG_INT8),
+    PG_COLUMN(struct alert_row, resolved_payload, PG_TEXT),
     { 0 },
 };
 
 static const struct pg_statement alert_update = {
     .name = "alert_update",
-    .sql = "UPDATE alert a SET acknowledged_us = u.at_us, acknowledged_by = u.person,"
-           " acknowledged_reason = u.why FROM unnest($1::uuid[], $2::bigint[], $3::text[],"
-           " $4::text[]) AS u(id, at_us, person, why) WHERE a.id = u.id",
+    .sql =
+        "UPDATE alert a SET acknowledged_us = u.at_us, acknowledged_by = u.person,"
+        " acknowledged_reason = u.why, resolved_us = u.resolved_us, resolved_payload = u.payload"
+        " FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[])"
+        " AS u(id, at_us, person, why, resolved_us, payload) WHERE a.id = u.id",
     .in = alert_update_columns,
 };
 
@@ -169,12 +209,13 @@ static const struct pg_statement notice_update = {
     PG_COLUMN(row, member id, PG_UUID), PG_COLUMN(row, member topic, PG_TEXT),                     \
         PG_COLUMN(row, member part, PG_INT4), PG_COLUMN(row, member place, PG_INT8),               \
         PG_COLUMN(row, member reason, PG_TEXT), PG_COLUMN(row, member found_us, PG_INT8),          \
-        PG_COLUMN(row, member due, PG_INT4), PG_COLUMN(row, member sent_us, PG_INT8),              \
-        PG_COLUMN(row, member resends_asked, PG_INT4), PG_COLUMN(row, member resends, PG_INT4),    \
-        PG_COLUMN(row, member resent_us, PG_INT8), PG_COLUMN(row, member resend_by, PG_TEXT),      \
-        PG_COLUMN(row, member resend_reason, PG_TEXT)
+        PG_COLUMN(row, member due, PG_INT4), PG_COLUMN(row, member claimed_until_us, PG_INT8),     \
+        PG_COLUMN(row, member sent_us, PG_INT8), PG_COLUMN(row, member resends_asked, PG_INT4),    \
+        PG_COLUMN(row, member resends, PG_INT4), PG_COLUMN(row, member resent_us, PG_INT8),        \
+        PG_COLUMN(row, member resend_by, PG_TEXT), PG_COLUMN(row, member resend_reason, PG_TEXT)
 #define LETTER_COLUMNS                                                                             \
-    "id, topic, part, place, reason, found_us, due, sent_us, resends_asked, resends, resent_us,"   \
+    "id, topic, part, place, reason, found_us, due, claimed_until_us, sent_us, resends_asked, "    \
+    "resends, resent_us,"                                                                          \
     " resend_by, resend_reason"
 
 static const struct pg_column letter_columns[] = { LETTER_PG_COLUMNS(struct letter_row, ), { 0 } };
@@ -193,6 +234,7 @@ static BATCH_LOCKED(letter_locked, "dead_letter", "id", UUID);
 static const struct pg_column letter_update_columns[] = {
     PG_COLUMN(struct letter_row, id, PG_UUID),
     PG_COLUMN(struct letter_row, due, PG_INT4),
+    PG_COLUMN(struct letter_row, claimed_until_us, PG_INT8),
     PG_COLUMN(struct letter_row, sent_us, PG_INT8),
     PG_COLUMN(struct letter_row, resends_asked, PG_INT4),
     PG_COLUMN(struct letter_row, resends, PG_INT4),
@@ -204,12 +246,12 @@ static const struct pg_column letter_update_columns[] = {
 
 static const struct pg_statement letter_update = {
     .name = "letter_update",
-    .sql = "UPDATE dead_letter l SET due = u.due, sent_us = u.sent_us,"
-           " resends_asked = u.resends_asked, resends = u.resends, resent_us = u.resent_us,"
-           " resend_by = u.resend_by, resend_reason = u.resend_reason"
-           " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[], $5::int[], $6::bigint[],"
-           " $7::text[], $8::text[]) AS u(id, due, sent_us, resends_asked, resends, resent_us,"
-           " resend_by, resend_reason) WHERE l.id = u.id",
+    .sql = "UPDATE dead_letter l SET due = u.due, claimed_until_us = u.claimed_until_us,"
+           " sent_us = u.sent_us, resends_asked = u.resends_asked, resends = u.resends,"
+           " resent_us = u.resent_us, resend_by = u.resend_by, resend_reason = u.resend_reason"
+           " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[],"
+           " $7::bigint[], $8::text[], $9::text[]) AS u(id, due, claimed_until_us, sent_us,"
+           " resends_asked, resends, resent_us, resend_by, resend_reason) WHERE l.id = u.id",
     .in = letter_update_columns,
 };
 
@@ -226,12 +268,21 @@ static const struct batch_table tables[] = {
                        .insert = &repair_insert,
                        .update = &repair_update,
                        .is_record = true },
+    [ALERT_SILENCE] = { .name = "silence",
+                        .row_bytes = sizeof(struct silence_row),
+                        .key = BATCH_KEY_TEXT,
+                        .key_offset = offsetof(struct silence_row, source),
+                        .load = &silence_load,
+                        .locked = &silence_locked,
+                        .insert = &silence_insert,
+                        .update = &silence_update },
     [ALERT_ALERT] = { .name = "alert",
                       .row_bytes = sizeof(struct alert_row),
                       .key = BATCH_KEY_UUID,
                       .key_offset = 0,
                       .load = &alert_load,
                       .locked = &alert_locked,
+                      .insert = &alert_raise_insert,
                       .update = &alert_update },
     [ALERT_NOTICE] = { .name = "notice",
                        .row_bytes = sizeof(struct notice_life),
@@ -239,6 +290,7 @@ static const struct batch_table tables[] = {
                        .key_offset = offsetof(struct notice_life, row.key),
                        .load = &notice_load,
                        .locked = &notice_locked,
+                       .insert = &notice_insert,
                        .update = &notice_update },
     [ALERT_LETTER] = { .name = "dead_letter",
                        .row_bytes = sizeof(struct letter_row),
@@ -253,6 +305,7 @@ const struct batch_service alert_service = {
     .name = "alerts-svc",
     .tables = tables,
     .table_count = sizeof tables / sizeof *tables,
+    .has_events = true,
 };
 
 /* ---- reads of alerts ---- */
@@ -428,7 +481,16 @@ const struct read alert_reads[] = {
     { 0 },
 };
 
-const struct pg_statement *const alert_read_statements[] = {
-    &alert_page_open,  &alert_page_all, &alert_page_rule, &alert_get,
-    &repairs_of_alert, &letter_page,    &letter_get,      NULL,
+const struct pg_statement *const desk_statements[] = {
+    &alert_page_open,
+    &alert_page_all,
+    &alert_page_rule,
+    &alert_get,
+    &repairs_of_alert,
+    &letter_page,
+    &letter_get,
+    &notices_due,
+    &letters_due,
+    &silences_find,
+    NULL,
 };

@@ -109,7 +109,35 @@ resend_letter_answer(void *op, struct batch_rows *rows)
     resend->letter = *(struct letter_row *)batch_find_uuid(rows, ALERT_LETTER, resend->letter_id);
 }
 
-/* ---- what was sent ---- */
+/* ---- what is sent ---- */
+
+static void
+claim_letter_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, ALERT_LETTER, ((const struct claim_letter *)op)->letter_id);
+}
+
+/* A claim that ran out is another's to take: its sender hangs, or is gone, or Kafka did not take the letter. */
+static void
+claim_letter_decide(void *op, struct batch_rows *rows)
+{
+    const struct claim_letter *claim = op;
+    struct letter_row *letter = batch_find_uuid(rows, ALERT_LETTER, claim->letter_id);
+
+    *claim->ret_is_claimed = false; /* also where the batch runs again */
+    if (letter == NULL || letter->due == 0 || letter->claimed_until_us > claim->op.now_us)
+        return;
+    letter->claimed_until_us = claim->op.now_us + LETTER_CLAIM_US;
+    batch_changed(rows, letter);
+    *claim->ret_is_claimed = true;
+}
+
+const struct method claim_letter_method = {
+    .name = "ClaimLetter",
+    .op_bytes = sizeof(struct claim_letter),
+    .touch = claim_letter_touch,
+    .decide = claim_letter_decide,
+};
 
 static void
 letter_sent_touch(const void *op, struct batch_touch *touch)
@@ -123,6 +151,8 @@ letter_mark_sent(struct letter_row *letter, const struct letter_sent *sent)
 {
     int32_t due = letter->due & sent->due;
 
+    if (due != 0) /* what was asked for meanwhile need not wait */
+        letter->claimed_until_us = 0;
     if (due & LETTER_DUE_DLQ) {
         letter->due &= ~LETTER_DUE_DLQ;
         letter->sent_us = sent->op.now_us;

@@ -44,7 +44,7 @@ struct letter_row {
     const char *reason;
     int64_t found_us;
     int32_t due;
-    int64_t sent_us;
+    int64_t claimed_until_us, sent_us;
     int32_t resends_asked, resends;
     int64_t resent_us;
     const char *resend_by, *resend_reason;
@@ -56,6 +56,16 @@ struct resend_letter {
     const char *by, *why;
     struct letter_row letter; /* result */
 };
+
+#define LETTER_CLAIM_US INT64_C(60000000) /* longer than a sender needs for a run of them */
+
+/* Of the program itself: this replica sends it. */
+struct claim_letter {
+    struct op op;
+    struct uuid letter_id;
+    bool *ret_is_claimed; /* once it is committed */
+};
+extern const struct method claim_letter_method;
 
 /* Of the program itself: Kafka has acknowledged it. */
 struct letter_sent {

@@ -5,25 +5,35 @@
  *   alert_rpc.c    what people ask, as they see it: the table of methods
  *   alert.c        the rules of acknowledging and repairing
  *   dead_letter.c  records that cannot be read: their headers, and the rules of sending them
+ *   letter_send.c  sends them
+ *   silence.c      a source of news that is not heard
  *   notify.c       who is told of alerts
+ *   notify_text.c  what they are told
  *   notice.c       the life of a notice
+ *   notice_send.c  sends them
  *   alert_table.c  the tables of all of these, and all reads
  *   schema.sql     what must hold always
  */
 #include "alerts/alert.h"
-#include "alerts/notify.h"
+#include "alerts/letter_send.h"
+#include "alerts/notice_send.h"
+#include "alerts/silence.h"
 #include "mesh/audit.h"
+#include "mesh/base/clock.h"
+#include "mesh/kafka/producer.h"
 #include "mesh/service.h"
 
 #include "sagamesh/alert/v1/alert_service.pb-c.h"
+
+#include <curl/curl.h>
 
 enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
 
 /* Flags, and what the program has beside a service's usual parts. */
 struct parts {
+    struct alert_desk desk; /* first: tasks go by it */
     const char *group, *sources, *notify_config;
     int64_t grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
-    struct notify *notify;
 };
 
 /* clang-format off */
@@ -56,21 +66,41 @@ static const struct relay_route routes[] = {
 
 static const struct pg_statement check = AUDIT_STATEMENT("alert_check", "alert_check()");
 
+static const struct keeper_task tasks[] = {
+    { .name = "tell-people", .period_us = SECOND_US, .run = notice_send, .has_own_thread = true },
+    { .name = "send-dead-letters",
+      .period_us = SECOND_US,
+      .run = letter_send,
+      .has_own_thread = true },
+    { .name = "find-silence", .period_us = SECOND_US, .run = silence_look },
+    { 0 },
+};
+
 static enum error
 start(void *owner, struct service *service)
 {
     struct parts *parts = owner;
+    struct alert_desk *desk = &parts->desk;
+    enum error error;
 
-    (void)service;
-    return notify_open(parts->notify_config, &parts->notify);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    desk->batch = service_batch(service);
+    desk->brokers = service_kafka(service);
+    desk->silent_us = parts->silent_seconds * SECOND_US;
+    desk->began_us = clock_steady_us();
+    error = silence_sources_read(parts->sources, desk);
+    return error == ERR_OK ? notify_open(parts->notify_config, &desk->notify) : error;
 }
 
+/* The tasks have ended. */
 static void
 stop(void *owner)
 {
-    struct parts *parts = owner;
+    struct alert_desk *desk = &((struct parts *)owner)->desk;
 
-    parts->notify = notify_free(parts->notify);
+    desk->producer = kafka_producer_free(desk->producer);
+    desk->notify = notify_free(desk->notify);
+    curl_global_cleanup();
 }
 
 int
@@ -88,7 +118,8 @@ main(int argc, char **argv)
         .methods = alert_methods,
         .batch = &alert_service,
         .reads = alert_reads,
-        .statements = alert_read_statements,
+        .statements = desk_statements,
+        .tasks = tasks,
         .partitions = partitions,
         .check = &check,
         .routes = routes,

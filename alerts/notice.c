@@ -27,17 +27,17 @@ lease_touch(const void *op, struct batch_touch *touch)
 static void
 lease_decide(void *op, struct batch_rows *rows)
 {
-    struct lease_notice *lease = op;
+    const struct lease_notice *lease = op;
     struct notice_life *notice = batch_find_text(rows, ALERT_NOTICE, lease->key);
 
-    lease->lease = 0; /* also where the batch runs again */
+    *lease->ret_lease = 0; /* also where the batch runs again */
     if (notice == NULL || notice->next_us == 0 || notice->next_us > lease->op.now_us)
         return;
     notice->lease++;
     notice->attempts++;
     notice->next_us = lease->op.now_us + NOTICE_LEASE_US;
     batch_changed(rows, notice);
-    lease->lease = notice->lease;
+    *lease->ret_lease = notice->lease;
 }
 
 const struct method lease_notice_method = {

@@ -35,7 +35,7 @@ int64_t notice_wait_us(int32_t attempts, int64_t retry_after_us);
 struct lease_notice {
     struct op op;
     const char *key;
-    int32_t lease; /* result: of this sender; 0: it is another's, or over */
+    int32_t *ret_lease; /* of this sender, once it is committed; 0: it is another's, or over */
 };
 extern const struct method lease_notice_method;
 

@@ -77,6 +77,7 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     reason        text   NOT NULL,
     found_us      bigint NOT NULL,
     due           int    NOT NULL DEFAULT 1 CHECK (due BETWEEN 0 AND 3),
+    claimed_until_us bigint NOT NULL DEFAULT 0, -- by the replica that sends it
     sent_us       bigint NOT NULL DEFAULT 0, -- to the topic's dead letters; 0: not yet
     resends_asked int    NOT NULL DEFAULT 0,
     resends       int    NOT NULL DEFAULT 0,
@@ -85,7 +86,7 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     resend_reason text   NOT NULL DEFAULT '',
     UNIQUE (topic, part, place)
 );
-CREATE INDEX IF NOT EXISTS dead_letter_due ON dead_letter (id) WHERE due <> 0;
+CREATE INDEX IF NOT EXISTS dead_letter_due ON dead_letter (claimed_until_us) WHERE due <> 0;
 
 -- What each shard hears of each source of news, in its own partition.
 CREATE TABLE IF NOT EXISTS alert_source (

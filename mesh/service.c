@@ -67,6 +67,12 @@ service_ops(const struct service *service)
     return &service->ops;
 }
 
+const char *
+service_kafka(const struct service *service)
+{
+    return service->settings.kafka;
+}
+
 void
 service_tell_written(void *service, bool is_written)
 {

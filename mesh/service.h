@@ -106,6 +106,7 @@ struct service *service_close(struct service *service, int drain_ms);
 struct batch *service_batch(struct service *service);
 struct reader *service_reader(struct service *service);
 const char *service_database(const struct service *service);
+const char *service_kafka(const struct service *service);     /* "": there is none */
 const struct ops *service_ops(const struct service *service); /* never NULL; its parts may be */
 
 /* For programs with a submit: whether a transaction of theirs was written (store/write_health.h). Any

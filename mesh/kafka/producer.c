@@ -112,14 +112,31 @@ kafka_producer_free(struct kafka_producer *producer)
     return NULL;
 }
 
+static void
+headers_add(rd_kafka_headers_t *headers, const struct kafka_header *header)
+{
+    rd_kafka_header_add(headers, header->name, -1, header->value,
+                        header->value_bytes > 0 ? (ssize_t)header->value_bytes : -1);
+}
+
 static rd_kafka_headers_t *
 headers_of(const struct kafka_record *record)
 {
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
+    rd_kafka_headers_t *headers =
+        rd_kafka_headers_new(record->header_count + record->further_count);
 
     for (size_t i = 0; i < record->header_count; i++)
-        rd_kafka_header_add(headers, record->headers[i].name, -1, record->headers[i].value, -1);
+        headers_add(headers, &record->headers[i]);
+    for (size_t i = 0; i < record->further_count; i++)
+        headers_add(headers, &record->further[i]);
     return headers;
+}
+
+/* Texts have no count, bytes of strangers have. */
+static size_t
+bytes_of(const char *data, size_t bytes)
+{
+    return bytes > 0 || data == NULL ? bytes : strlen(data);
 }
 
 void
@@ -143,8 +160,8 @@ static bool
 produce(struct kafka_producer *producer, const struct kafka_record *record, int64_t until_us)
 {
     rd_kafka_headers_t *headers = headers_of(record);
-    size_t key_bytes = record->key == NULL ? 0 : strlen(record->key);
-    size_t value_bytes = record->value == NULL ? 0 : strlen(record->value);
+    size_t key_bytes = bytes_of(record->key, record->key_bytes);
+    size_t value_bytes = bytes_of(record->value, record->value_bytes);
 
     for (;;) {
         rd_kafka_resp_err_t error = rd_kafka_producev(

@@ -20,7 +20,8 @@
 enum { KAFKA_HEADERS_MAX = 16, KAFKA_PARTITION_BY_KEY = -1 };
 
 struct kafka_header {
-    const char *name, *value;
+    const char *name, *value; /* value NULL: none */
+    size_t value_bytes;       /* 0: it ends with a NUL */
 };
 
 struct kafka_record {
@@ -28,9 +29,12 @@ struct kafka_record {
     int32_t partition; /* KAFKA_PARTITION_BY_KEY: murmur2 of the key, as JVM clients do */
     const char *key;   /* NULL: none */
     const char *value; /* NULL: a tombstone */
+    size_t key_bytes, value_bytes; /* 0: it ends with a NUL */
     int64_t timestamp_ms;
     struct kafka_header headers[KAFKA_HEADERS_MAX];
     size_t header_count;
+    const struct kafka_header *further; /* more of them, as many as there are */
+    size_t further_count;
 };
 
 struct kafka_producer;

@@ -150,7 +150,8 @@ header_add(struct kafka_record *record, const char *name, const char *value)
 {
     assert(record->header_count < KAFKA_HEADERS_MAX);
     if (value[0] != '\0')
-        record->headers[record->header_count++] = (struct kafka_header){ name, value };
+        record->headers[record->header_count++] =
+            (struct kafka_header){ .name = name, .value = value };
 }
 
 static struct kafka_record

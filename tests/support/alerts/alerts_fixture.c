@@ -7,7 +7,7 @@ const struct service_parts alerts_parts = {
     .service = &alert_service,
     .methods = alert_methods,
     .reads = alert_reads,
-    .statements = alert_read_statements,
+    .statements = desk_statements,
 };
 
 struct test_call *

@@ -1,0 +1,205 @@
+/* letter_send.c -- Dead letters to Kafka.
+ *
+ * A letter is claimed by an op first, so that of several replicas one sends it; a claim runs out when its sender
+ * hangs. Letters go one by one: one that Kafka never takes must not keep back the others.
+ */
+#include "alerts/letter_send.h"
+#include "alerts/dead_letter.h"
+#include "alerts/desk.h"
+#include "mesh/base/clock.h"
+#include "mesh/base/crash.h"
+#include "mesh/base/log.h"
+#include "mesh/kafka/producer.h"
+#include "mesh/store/store_clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SEND_MS = 5000,
+    ASK_MS = 3000,
+    PARTITIONS = 12,  /* of a topic of dead letters that was not there */
+    FAILURES_MAX = 2, /* one after the other: Kafka is away */
+    OWN_HEADERS = 4,
+};
+
+struct letter_due_row {
+    struct letter_row letter; /* first; a part of it is filled */
+    int64_t timestamp_ms;
+    struct pg_bytes key, value, headers;
+};
+
+static const struct pg_column due_columns[] = {
+    PG_COLUMN(struct letter_due_row, letter.id, PG_UUID),
+    PG_COLUMN(struct letter_due_row, letter.topic, PG_TEXT),
+    PG_COLUMN(struct letter_due_row, letter.part, PG_INT4),
+    PG_COLUMN(struct letter_due_row, letter.place, PG_INT8),
+    PG_COLUMN(struct letter_due_row, letter.reason, PG_TEXT),
+    PG_COLUMN(struct letter_due_row, letter.due, PG_INT4),
+    PG_COLUMN(struct letter_due_row, letter.resends_asked, PG_INT4),
+    PG_COLUMN(struct letter_due_row, timestamp_ms, PG_INT8),
+    PG_COLUMN(struct letter_due_row, key, PG_BYTES),
+    PG_COLUMN(struct letter_due_row, value, PG_BYTES),
+    PG_COLUMN(struct letter_due_row, headers, PG_BYTES),
+    { 0 },
+};
+
+const struct pg_statement letters_due = {
+    .name = "letters_due",
+    .sql = "SELECT id, topic, part, place, reason, due, resends_asked, timestamp_ms, key, value,"
+           " headers FROM dead_letter WHERE due <> 0 AND claimed_until_us <= mesh_now_us($1)"
+           " ORDER BY claimed_until_us LIMIT 16",
+    .in = store_clock_program,
+    .is_single = true,
+    .out = due_columns,
+    .out_bytes = sizeof(struct letter_due_row),
+};
+_Static_assert(LETTERS_EACH == 16, "as in letters_due");
+
+/* ---- a letter as a record ---- */
+
+/* Its own headers as Kafka's. A name ends at its first NUL. */
+static const struct kafka_header *
+further_headers(struct pg_bytes packed, struct arena *arena, size_t *ret_count)
+{
+    struct kafka_header *headers;
+    struct dead_header header;
+    size_t count = 0, at = 0;
+
+    while (dead_headers_next(packed, &at, &header))
+        count++;
+    headers = arena_take(arena, (count + 1) * sizeof *headers);
+    count = 0;
+    for (at = 0; dead_headers_next(packed, &at, &header); count++) {
+        headers[count].name = arena_copy(arena, (const char *)header.name.data, header.name.count);
+        headers[count].value_bytes = header.value.count;
+        headers[count].value = header.value.data == NULL ? NULL
+                               : header.value.count == 0 ? ""
+                                                         : (const char *)header.value.data;
+    }
+    *ret_count = count;
+    return headers;
+}
+
+static const char *
+bytes_text(struct pg_bytes bytes)
+{
+    return bytes.data == NULL ? NULL : bytes.count == 0 ? "" : (const char *)bytes.data;
+}
+
+static void
+add_header(struct kafka_record *record, const char *name, const char *value)
+{
+    record->headers[record->header_count++] = (struct kafka_header){ .name = name, .value = value };
+}
+
+static struct kafka_record
+record_of(const struct letter_due_row *row, bool is_resend, struct arena *arena)
+{
+    const struct letter_row *letter = &row->letter;
+    struct kafka_record record = { .topic = letter->topic,
+                                   .partition = letter->part,
+                                   .key = bytes_text(row->key),
+                                   .key_bytes = row->key.count,
+                                   .value = bytes_text(row->value),
+                                   .value_bytes = row->value.count,
+                                   .timestamp_ms = row->timestamp_ms };
+
+    record.further = further_headers(row->headers, arena, &record.further_count);
+    if (is_resend) {
+        add_header(&record, "dlq-resent",
+                   uuid_print(letter->id, arena_take(arena, UUID_TEXT_BYTES + 1)));
+        return record;
+    }
+    record.topic = arena_print(arena, "%s.dlq", letter->topic);
+    record.partition = KAFKA_PARTITION_BY_KEY;
+    add_header(&record, "dlq-reason", letter->reason);
+    add_header(&record, "dlq-topic", letter->topic);
+    add_header(&record, "dlq-partition", arena_print(arena, "%d", letter->part));
+    add_header(&record, "dlq-offset", arena_print(arena, "%lld", (long long)letter->place));
+    return record;
+}
+
+/* ---- sending ---- */
+
+static enum error
+send_one(struct alert_desk *desk, const struct kafka_record *record, bool is_resend)
+{
+    int32_t partitions;
+    enum error error = ERR_OK;
+
+    if (!is_resend) {
+        error = kafka_partition_count(desk->producer, record->topic, ASK_MS, &partitions);
+        if (error == ERR_NOT_FOUND)
+            error = kafka_topic_make(desk->producer, record->topic, PARTITIONS, ASK_MS);
+    }
+    return error == ERR_OK ? kafka_send(desk->producer, record, 1, SEND_MS) : error;
+}
+
+static bool
+send_letter(struct alert_desk *desk, const struct letter_due_row *row, struct arena *arena)
+{
+    struct letter_sent sent = { .op.id = uuid_v7(clock_now_us()),
+                                .letter_id = row->letter.id,
+                                .resends_asked = row->letter.resends_asked };
+    char id[UUID_TEXT_BYTES + 1];
+
+    for (int32_t due = LETTER_DUE_DLQ; due <= LETTER_DUE_RESEND; due <<= 1) {
+        struct kafka_record record;
+
+        if ((row->letter.due & due) == 0)
+            continue;
+        record = record_of(row, due == LETTER_DUE_RESEND, arena);
+        if (send_one(desk, &record, due == LETTER_DUE_RESEND) != ERR_OK)
+            continue;
+        sent.due |= due;
+        log_info("dead_letter=%s topic=%s event=%s", uuid_print(row->letter.id, id), record.topic,
+                 due == LETTER_DUE_RESEND ? "DEAD_LETTER_RESENT" : "DEAD_LETTER_SENT");
+    }
+    crash_point("alerts.letter.sent");
+    if (sent.due != 0)
+        batch_own_run(desk->batch, &letter_sent_method, &sent, 1);
+    return sent.due == row->letter.due;
+}
+
+/* Which of them this sender has now. */
+static void
+claim_all(struct alert_desk *desk, const struct letter_due_row *rows, size_t count,
+          bool *is_claimed, struct arena *arena)
+{
+    struct claim_letter *claims = arena_take(arena, count * sizeof *claims);
+
+    for (size_t i = 0; i < count; i++)
+        claims[i] = (struct claim_letter){ .op.id = uuid_v7(clock_now_us()),
+                                           .letter_id = rows[i].letter.id,
+                                           .ret_is_claimed = &is_claimed[i] };
+    if (batch_own_run(desk->batch, &claim_letter_method, claims, count) > 0)
+        memset(is_claimed, 0, count * sizeof *is_claimed);
+}
+
+enum error
+letter_send(void *owner, struct pg *pg, struct arena *arena)
+{
+    struct alert_desk *desk = owner;
+    int64_t now_us = clock_now_us();
+    bool is_claimed[LETTERS_EACH] = { false };
+    struct pg_answer answer;
+    enum error error;
+    int failures = 0;
+
+    if (desk->brokers[0] == '\0')
+        return ERR_OK;
+    error = pg_ask(pg, &letters_due, &now_us, arena, &answer);
+    if (error != ERR_OK || answer.count == 0)
+        return error;
+    if (desk->producer == NULL)
+        desk->producer = kafka_producer_new(desk->brokers, "dead-letters");
+    claim_all(desk, answer.rows, answer.count, is_claimed, arena);
+    for (size_t i = 0; i < answer.count && failures < FAILURES_MAX; i++) {
+        const struct letter_due_row *row = (const struct letter_due_row *)answer.rows + i;
+
+        if (is_claimed[i])
+            failures = send_letter(desk, row, arena) ? 0 : failures + 1;
+    }
+    return ERR_OK;
+}

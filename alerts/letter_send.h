@@ -1,0 +1,23 @@
+/* letter_send.h -- The task that sends dead letters: to TOPIC.dlq, and where a person asks for it to TOPIC again.
+ *
+ * A record keeps its key, value, headers and timestamp. To the dead letters go, as further headers,
+ *     dlq-reason, dlq-topic, dlq-partition, dlq-offset
+ * and to its own topic, into its own partition, "dlq-resent" with the dead letter's id. Each arrives at least once: it
+ * is marked when Kafka has acknowledged it.
+ *
+ * Thread    The keeper's, one of the task's own.
+ * Errors    Of the database, as all tasks. What Kafka does not take is tried again when its lease is over.
+ */
+#ifndef ALERTS_LETTER_SEND_H
+#define ALERTS_LETTER_SEND_H
+
+#include "mesh/store/pg.h"
+
+enum { LETTERS_EACH = 16 };
+
+/* A run of the task; owner begins with a struct alert_desk. */
+enum error letter_send(void *owner, struct pg *pg, struct arena *arena);
+
+extern const struct pg_statement letters_due;
+
+#endif
