@@ -1,6 +1,5 @@
 #include "bff/bff_job.h"
 #include "mesh/base/log.h"
-#include "mesh/observe/trace.h"
 #include "mesh/pb/message.h"
 
 #include <assert.h>
@@ -60,12 +59,9 @@ static void
 call(struct job *job, int service, struct rpc_post post,
      void (*answered)(struct job *job, const struct rpc_result *result))
 {
-    char child[TRACEPARENT_BYTES + 1];
-
-    trace_child(job->exchange->traceparent, child);
     job->method = post.method;
     job->answered = answered;
-    post.traceparent = child;
+    post.traceparent = job->exchange->traceparent;
     post.owner = job;
     post.done = call_done;
     rpc_post(job->bff->clients[service], &post);

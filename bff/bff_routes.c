@@ -12,12 +12,12 @@ bff_api_tables(struct bff *bff)
     const struct http_gate token = { auth_admit, &bff->gate };
 
     return (struct bff_tables){ {
-        { .routes = order_routes, .owner = bff, .gate = token },
-        { .routes = product_routes, .owner = bff, .gate = token },
-        { .routes = wallet_routes, .owner = bff, .gate = token },
+        { .routes = order_routes, .owner = bff, .gate = token, .has_spans = true },
+        { .routes = product_routes, .owner = bff, .gate = token, .has_spans = true },
+        { .routes = wallet_routes, .owner = bff, .gate = token, .has_spans = true },
         { .routes = health_routes, .owner = bff->health },
         { .routes = metrics_routes, .owner = bff->metrics },
-        { .routes = openapi_routes },
+        { .routes = openapi_routes, .has_spans = true },
         { 0 },
     } };
 }
@@ -26,5 +26,6 @@ bff_api_tables(struct bff *bff)
 struct bff_tables
 bff_webhook_tables(struct bff *bff)
 {
-    return (struct bff_tables){ { { .routes = webhook_routes, .owner = bff }, { 0 } } };
+    return (struct bff_tables){ { { .routes = webhook_routes, .owner = bff, .has_spans = true },
+                                  { 0 } } };
 }

@@ -6,7 +6,6 @@
 #include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/hash.h"
-#include "mesh/observe/trace.h"
 #include "mesh/rpc/post.h"
 
 #include <pthread.h>
@@ -68,7 +67,7 @@ watchers_look(struct watchers *watchers, struct rpc_client *account, const char 
 {
     Sagamesh__Payment__V1__ObserveRequest observe = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
     Sagamesh__Payment__V1__PaymentHint hint = SAGAMESH__PAYMENT__V1__PAYMENT_HINT__INIT;
-    char id[UUID_TEXT_BYTES + 1], child[TRACEPARENT_BYTES + 1];
+    char id[UUID_TEXT_BYTES + 1];
 
     if (!is_due(watchers, payment_id))
         return;
@@ -77,11 +76,10 @@ watchers_look(struct watchers *watchers, struct rpc_client *account, const char 
     observe.request_id = uuid_print(uuid_v7(clock_now_us()), id);
     observe.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_HINT;
     observe.hint = &hint;
-    trace_child(traceparent, child);
     /* Its answer does not matter: the next look hints again. */
     rpc_post(account, &(struct rpc_post){ .method = "sagamesh.payment.v1.PaymentService/Observe",
                                           .message = &observe.base,
                                           .timeout_us = HINT_TIMEOUT_US,
                                           .attempts_max = 1,
-                                          .traceparent = child });
+                                          .traceparent = traceparent });
 }

@@ -6,6 +6,7 @@
 #include "mesh/base/hold.h"
 #include "mesh/base/log.h"
 #include "saga/shard_inner.h"
+#include "saga/shard_trace.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -92,6 +93,7 @@ shard_decide(struct shard *shard, struct tick *tick, struct live *live,
     struct engine_event timed = *event;
     struct log_trace before;
     enum error error;
+    int current = live->instance->current;
 
     timed.ahead_us = shard_clock_ahead_us(&clock, clock_now_us());
     records_reset(&shard->records);
@@ -104,6 +106,7 @@ shard_decide(struct shard *shard, struct tick *tick, struct live *live,
         log_record(live->instance, &shard->records.items[i]);
     }
     log_trace_end(&before);
+    steps_trace(live->instance, current, &shard->records);
     if (shard->records.count > 0 || event->kind == ENGINE_ANSWER)
         tick_touch(shard, tick, live);
     return error;
@@ -307,11 +310,13 @@ shard_send_due(struct shard *shard, struct tick *tick, struct live *live)
     engine_due(live->instance, shard->now_us, &due);
     for (size_t i = 0; i < due.call_count; i++) {
         struct participant_call *call = participant_call_new(live->id, shard, participant_answered);
+        char traceparent[TRACE_PARENT_BYTES + 1];
 
+        step_traceparent(live->instance, due.calls[i].activation, traceparent);
         live->is_under_way = true;
         crash_point("saga.before-send");
-        participants_call(shard->shards->options.participants, &due.calls[i],
-                          live->instance->traceparent, tick->arena, call);
+        participants_call(shard->shards->options.participants, &due.calls[i], traceparent,
+                          tick->arena, call);
     }
     if (due.call_count == 0 && due.look_again_us != 0 && due.look_again_us != timer_us(live))
         timer_set(shard, live, due.look_again_us);

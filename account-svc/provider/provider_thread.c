@@ -4,10 +4,12 @@
 #include "mesh/ask/ask.h"
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/span.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,8 +37,10 @@ struct job {
     int32_t lease;
     struct ask ask;
     int64_t asked_us;
-    struct learn_task learn; /* what it brought */
-    bool is_unlearned;       /* the store did not take it */
+    struct span span;                         /* of the request */
+    char traceparent[TRACE_PARENT_BYTES + 1]; /* the payment's, then the span's */
+    struct learn_task learn;                  /* what it brought */
+    bool is_unlearned;                        /* the store did not take it */
     int64_t learn_again_us;
 };
 
@@ -178,6 +182,8 @@ job_ask(struct job *job)
     ask_begin(&job->ask, &ask, job);
     job->state = JOB_ASKING;
     job->asked_us = clock_steady_us();
+    snprintf(job->traceparent, sizeof job->traceparent, "%s", job->payment.traceparent);
+    span_begin(&job->span, job->traceparent);
     curl_multi_add_handle(job->thread->multi, job->ask.easy);
 }
 
@@ -190,7 +196,7 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, in
     const char *because = code == CURLE_OK ? "" : curl_easy_strerror(code);
     bool is_well = learn->outcome == OUTCOME_KNOWN ||
                    (learn->outcome == OUTCOME_NOT_FOUND && job->kind == TASK_QUERY);
-    struct log_trace before = log_trace_begin(job->payment.traceparent);
+    struct log_trace before = log_trace_begin(job->traceparent);
     char id[UUID_TEXT_BYTES + 1];
 
     if (observation->unreadable != NULL)
@@ -203,6 +209,40 @@ job_log(const struct job *job, const struct learn_task *learn, CURLcode code, in
            outcome_word(learn->outcome), observation->code == NULL ? "" : observation->code,
            (long long)(now_us - job->asked_us) / 1000, because);
     log_trace_end(&before);
+}
+
+/* Nothing of the URL but where it goes: its path and query name payments, and may hold secrets. The provider is
+ * not told of our trace. */
+static void
+job_trace(const struct job *job, int status)
+{
+    const char *method = NULL, *whole = NULL;
+    char status_text[16], *host = NULL;
+    CURLU *url = curl_url();
+    long port = 0;
+
+    curl_easy_getinfo(job->ask.easy, CURLINFO_EFFECTIVE_METHOD, &method);
+    curl_easy_getinfo(job->ask.easy, CURLINFO_PRIMARY_PORT, &port);
+    curl_easy_getinfo(job->ask.easy, CURLINFO_EFFECTIVE_URL, &whole);
+    curl_url_set(url, CURLUPART_URL, whole, 0);
+    curl_url_get(url, CURLUPART_HOST, &host, 0);
+    snprintf(status_text, sizeof status_text, "%d", status);
+    span_end(
+        &job->span, job->traceparent,
+        &(struct span_note){
+            .kind = SPAN_CLIENT,
+            .name = method,
+            .error = status == 0     ? "no_answer"
+                     : status >= 400 ? status_text
+                                     : NULL,
+            .attributes = { { "http.request.method", method, 0 },
+                            { "server.address", host == NULL ? "" : host, 0 },
+                            { "server.port", NULL, port },
+                            { "sagamesh.provider", job->lane->provider->name, 0 },
+                            { "sagamesh.task", task_word(job->kind), 0 },
+                            { status == 0 ? NULL : "http.response.status_code", NULL, status } } });
+    curl_free(host);
+    curl_url_cleanup(url);
 }
 
 static void
@@ -226,7 +266,7 @@ job_learn(struct job *job, CURLcode code)
     int64_t now_us = clock_steady_us();
 
     *learn = (struct learn_task){ .op.id = uuid_v7(clock_now_us()),
-                                  .op.traceparent = job->payment.traceparent,
+                                  .op.traceparent = job->traceparent,
                                   .payment_id = job->payment_id,
                                   .owner = job,
                                   .lease = job->lease };
@@ -239,6 +279,8 @@ job_learn(struct job *job, CURLcode code)
     job_log(job, learn, code, answer.status, now_us);
     provider_meter_answered(&job->thread->meter, job->lane->provider, job->kind, learn->outcome,
                             now_us - job->asked_us);
+    if (span_is_on(&job->span))
+        job_trace(job, answer.status);
     job_submit_learn(job);
 }
 

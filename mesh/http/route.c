@@ -87,7 +87,7 @@ http_routes_join(const struct http_table *tables, struct problem *problem,
              error == ERR_OK && route->method != NULL; route++) {
             error = check_route(routes, route, problem);
             routes->places[routes->count++] =
-                (struct http_place){ route, tables->owner, tables->gate };
+                (struct http_place){ route, tables->owner, tables->gate, tables->has_spans };
         }
     }
     if (error == ERR_OK)

@@ -36,6 +36,7 @@ struct http_table {
     const struct http_route *routes; /* ends with a row of zeros */
     void *owner;                     /* exchange->owner for its handlers */
     struct http_gate gate;           /* of all its routes; zeros: everybody may come in */
+    bool has_spans; /* its requests are recorded; not those that are asked each second */
 };
 
 enum { HTTP_PARAMETERS_MAX = 4 }; /* {braces} in a path */
@@ -45,6 +46,7 @@ struct http_place {
     const struct http_route *route;
     void *owner;
     struct http_gate gate;
+    bool has_spans;
 };
 
 struct http_routes {

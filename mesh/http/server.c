@@ -86,6 +86,7 @@ answer_deliver(struct http_server *server, struct work *work)
 
     work->reply = NULL;
     work->is_handed = false;
+    server_span_end(work, reply == NULL ? 0 : work->status);
     atomic_fetch_sub(&server->references, 1); /* never the last: main has one while the loop runs */
     if (conn == NULL) {
         atomic_fetch_add(&server->dropped, 1);

@@ -64,6 +64,7 @@ http_answer(struct http_exchange *exchange, int status, const char *content_type
     struct reply *reply;
     char *packed = NULL;
 
+    work->status = status;
     server_count_answer(work, status);
     log_answer(exchange, status);
     if (may_be_coded(server, status, content_type)) {

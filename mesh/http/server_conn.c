@@ -165,6 +165,8 @@ conn_problem(struct conn *conn, const struct http_problem *problem, const char *
         conn->work == NULL ? NULL : http1_request(conn->work->http1);
 
     own_count(conn, problem->status);
+    if (conn->work != NULL)
+        server_span_end(conn->work, problem->status);
     conn_answer(conn, reply_problem(request, traceparent, problem), keeps_alive);
 }
 
@@ -250,8 +252,8 @@ exchange_fill(struct work *work)
     exchange->owner = work->place->owner;
     exchange->remote_address =
         arena_copy(work->arena, work->conn->remote_address, strlen(work->conn->remote_address));
-    if (!trace_parse(parent, strlen(parent), exchange->traceparent))
-        trace_start(exchange->traceparent);
+    trace_parse(parent, strlen(parent), exchange->traceparent);
+    server_span_begin(work);
 }
 
 /* No route: 404, 405, or what OPTIONS asks. */
@@ -515,6 +517,7 @@ conn_expire(struct conn *conn)
         struct reply *reply = reply_problem(exchange->request, exchange->traceparent, &late);
 
         atomic_fetch_add(&server->own_answers[504 - HTTP_OWN_STATUS_MIN], 1);
+        server_span_end(conn->work, 504);
         conn_answer(conn, reply, exchange->request->keeps_alive);
         work_leave(conn);
     } else {

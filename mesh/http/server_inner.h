@@ -15,6 +15,7 @@
 
 #include "mesh/base/listen.h"
 #include "mesh/http/server.h"
+#include "mesh/observe/span.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -56,6 +57,8 @@ struct work {
     size_t body_bytes;   /* of the server's budget */
     bool is_handed;      /* to the handler */
     const struct http_place *place;
+    struct span span; /* the loop's */
+    int status;       /* of the reply; 0: none */
     struct http_exchange exchange;
 };
 
@@ -133,6 +136,10 @@ struct reply *reply_problem(const struct http_request *request, const char *trac
 
 /* server.c */
 void work_answer(struct work *work, struct reply *reply); /* reply NULL: http_drop() */
+
+/* server_span.c */
+void server_span_begin(struct work *work);
+void server_span_end(struct work *work, int status); /* status 0: closed without a word */
 
 /* server_metrics.c */
 void server_metrics_open(struct http_server *server);

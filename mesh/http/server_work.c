@@ -47,6 +47,7 @@ work_give_back(struct work *work)
     work->reply = NULL;
     work->conn = NULL;
     work->is_handed = false;
+    work->span = (struct span){ 0 };
     memset(&work->exchange, 0, sizeof work->exchange);
     http1_next(work->http1);
     work->next = server->pool;

@@ -2,17 +2,20 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/die.h"
+#include "mesh/base/hash.h"
 #include "mesh/base/json.h"
 #include "mesh/base/log.h"
 #include "mesh/base/queue.h"
 #include "mesh/base/time.h"
 #include "mesh/kafka/producer.h"
 #include "mesh/observe/metrics.h"
+#include "mesh/observe/span.h"
 #include "mesh/store/horizon.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +26,7 @@ enum {
     ASK_MS = 3 * 1000,          /* for Kafka's topics: shorter than what an owner may be silent */
     CANDIDATE_US = 1000 * 1000, /* how often one that is not the owner looks at who is */
     ROUTES_MAX = 8,
+    NAME_BYTES = 128,
     PARTITIONS = 12, /* of a topic that was not there; the same for all, so that readers find an
                         order's news of every topic in one partition number */
 };
@@ -155,7 +159,8 @@ header_add(struct kafka_record *record, const char *name, const char *value)
 }
 
 static struct kafka_record
-record_of(struct relay *relay, const struct followed_event *sent, const struct relay_route *route)
+record_of(struct relay *relay, const struct followed_event *sent, const struct relay_route *route,
+          const char *traceparent)
 {
     const struct event *event = &sent->event;
     struct arena *arena = relay->arena;
@@ -176,6 +181,7 @@ record_of(struct relay *relay, const struct followed_event *sent, const struct r
     header_add(&record, "ce_sequence", arena_print(arena, "%020" PRId64, sent->seq));
     header_add(&record, "ce_version", arena_print(arena, "%" PRId32, event->version));
     header_add(&record, "ce_traceparent", event->traceparent == NULL ? "" : event->traceparent);
+    header_add(&record, "traceparent", traceparent);
     header_add(&record, "content-type", "application/json");
     return record;
 }
@@ -248,22 +254,75 @@ log_all_sent(const struct relay *relay, const struct followed_event *events, siz
     }
 }
 
+/* A send that is recorded, in the trace of the change that the event tells of. Its id is derived: an event that
+ * is sent again is the same span. */
+struct sending {
+    struct span span;
+    char traceparent[TRACE_PARENT_BYTES + 1];
+    const struct event *event;
+    const char *topic;
+};
+
+/* The traceparent for the record's header; "" where it is not recorded. */
+static const char *
+sending_begin(struct sending *sending, const struct event *event, const char *topic)
+{
+    *sending = (struct sending){ .event = event, .topic = topic };
+    if (event->traceparent == NULL || strlen(event->traceparent) != TRACE_PARENT_BYTES)
+        return "";
+    memcpy(sending->traceparent, event->traceparent, sizeof sending->traceparent);
+    span_begin_as(&sending->span, sending->traceparent,
+                  hash_end(hash_bytes(HASH_SEED, &event->id, sizeof event->id)));
+    return span_is_on(&sending->span) ? sending->traceparent : "";
+}
+
+static void
+sending_end(const struct sending *sending)
+{
+    char name[NAME_BYTES], id[UUID_TEXT_BYTES + 1];
+
+    if (!span_is_on(&sending->span))
+        return;
+    snprintf(name, sizeof name, "send %s", sending->topic);
+    span_end(&sending->span, sending->traceparent,
+             &(struct span_note){
+                 .kind = SPAN_PRODUCER,
+                 .name = name,
+                 .link = sending->event->traceparent,
+                 .attributes = { { "messaging.system", "kafka", 0 },
+                                 { "messaging.operation.name", "send", 0 },
+                                 { "messaging.operation.type", "send", 0 },
+                                 { "messaging.destination.name", sending->topic, 0 },
+                                 { "messaging.message.id", uuid_print(sending->event->id, id), 0 },
+                                 { "cloudevents.event_type", sending->event->type, 0 } } });
+}
+
 static enum error
 send_events(struct relay *relay, const struct followed_event *events, size_t count)
 {
     struct kafka_record *records = arena_take(relay->arena, count * sizeof *records);
+    struct sending *sendings =
+        spans_are_on() ? arena_take(relay->arena, count * sizeof *sendings) : NULL;
     size_t used = 0;
     enum error error;
 
     for (size_t i = 0; i < count; i++) {
         const struct relay_route *route = route_of(relay, events[i].event.aggregatetype);
 
-        if (route != NULL)
-            records[used++] = record_of(relay, &events[i], route);
+        const char *traceparent = "";
+
+        if (route == NULL)
+            continue;
+        if (sendings != NULL)
+            traceparent = sending_begin(&sendings[used], &events[i].event, route->topic);
+        records[used++] = record_of(relay, &events[i], route, traceparent);
     }
     error = used == 0 ? ERR_OK : kafka_send(relay->producer, records, used, SEND_MS);
-    if (error == ERR_OK)
-        log_all_sent(relay, events, count);
+    if (error != ERR_OK)
+        return error; /* they are sent again */
+    log_all_sent(relay, events, count);
+    for (size_t i = 0; sendings != NULL && i < used; i++)
+        sending_end(&sendings[i]);
     return error;
 }
 

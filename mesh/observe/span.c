@@ -144,6 +144,15 @@ span_begin_first(struct span *span, char traceparent[TRACE_PARENT_BYTES + 1])
     trace_set_span_random(traceparent);
 }
 
+void
+span_begin_shared(struct span *span, char traceparent[TRACE_PARENT_BYTES + 1])
+{
+    assert(tracer != NULL);
+    *span = (struct span){ .start_us = clock_now_us() };
+    trace_start(traceparent);
+    trace_set_sampled(traceparent, true);
+}
+
 bool
 spans_are_on(void)
 {

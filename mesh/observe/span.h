@@ -70,6 +70,10 @@ void span_begin(struct span *span, char traceparent[TRACE_PARENT_BYTES + 1]);
 /* The same with an id that is derived: what is done again after a crash is the same span. */
 void span_begin_as(struct span *span, char traceparent[TRACE_PARENT_BYTES + 1], uint64_t id);
 
+/* Work that is shared by several traces, one of which is recorded, such as a batch: a trace of its own, new in
+ * traceparent, which the others' spans have as their link. */
+void span_begin_shared(struct span *span, char traceparent[TRACE_PARENT_BYTES + 1]);
+
 /* Is it recorded? Then making a note of it is worth while. */
 bool span_is_on(const struct span *span);
 

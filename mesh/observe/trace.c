@@ -79,18 +79,6 @@ trace_start(char ret_parent[TRACE_PARENT_BYTES + 1])
     put_random(ret_parent + CALLER_AT, CALLER_BYTES);
 }
 
-void
-trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1])
-{
-    if (parent[0] == '\0') {
-        trace_start(ret_parent);
-        return;
-    }
-    assert(strlen(parent) == TRACE_PARENT_BYTES);
-    memmove(ret_parent, parent, TRACE_PARENT_BYTES + 1);
-    put_random(ret_parent + CALLER_AT, CALLER_BYTES);
-}
-
 bool
 trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1])
 {

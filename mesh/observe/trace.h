@@ -28,9 +28,6 @@ bool trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BY
 /* A new trace with random ids, which nobody records (span.h decides that). */
 void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
 
-/* The same trace and flags with a new caller id; "" starts a trace. Both may be the same text. */
-void trace_child(const char *parent, char ret_parent[TRACE_PARENT_BYTES + 1]);
-
 /* The 32 hex digits of the trace; false when parent is "". */
 bool trace_id(const char *parent, char ret_id[TRACE_ID_BYTES + 1]);
 

@@ -18,6 +18,7 @@
 #include "mesh/rpc/client_wait.h"
 #include "mesh/rpc/library.h"
 #include "mesh/rpc/server.h"
+#include "mesh/rpc/spans.h"
 
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
@@ -100,6 +101,8 @@ rpc_client_send(struct rpc_client *client, struct rpc_request *request)
     request->later = (struct heap_item){ 0 };
     request->sent_us = clock_steady_us();
     request->until_us = request->sent_us + request->timeout_us;
+    request->envelope[0] = '\0';
+    span_begin(&request->span, request->traceparent);
     pthread_mutex_lock(&client->lock);
     is_refused = client->is_closing || atomic_load(&client->held_count) >= client->waiting_max;
     if (is_refused) {
@@ -151,6 +154,8 @@ finish(struct rpc_client *client, struct rpc_request *request, struct rpc_result
         result->meaning = RPC_UNKNOWN;
     client_meter_answered(&client->meter, request->method, result->code,
                           clock_steady_us() - request->sent_us, request->traceparent);
+    rpc_span_sent(&request->span, request->traceparent, request->method, result->code,
+                  client->address, request->envelope, request->attempt);
     before = log_trace_begin(request->traceparent);
     request->done(request, result); /* which is gone then */
     log_trace_end(&before);
@@ -417,6 +422,8 @@ parcel_end(struct rpc_client *client, struct parcel *parcel)
     else
         atomic_fetch_sub(&client->held_count, 1);
     note_whether_away(client, parcel);
+    rpc_span_sent(&parcel->span, parcel->traceparent, PARCEL_BATCH_METHOD, parcel_code(parcel),
+                  client->address, NULL, 0);
     hold_begin();
     parcel_answer_all(parcel, answered, client);
     hold_end();

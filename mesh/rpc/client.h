@@ -27,6 +27,7 @@
 
 #include "mesh/base/call.h"
 #include "mesh/base/heap.h"
+#include "mesh/observe/span.h"
 #include "mesh/rpc/meaning.h"
 
 struct rpc_client;
@@ -61,6 +62,7 @@ struct rpc_request {
                            +-20 % */
     bool must_go_alone; /* never in an envelope: a call that waits on purpose (Get with wait_ms)
                            would hold up the others. Takes no place of envelopes_max */
+    /* the parent's; from send on that of the call's own span */
     char traceparent[TRACEPARENT_BYTES + 1];
     void (*done)(struct rpc_request *request, const struct rpc_result *result);
     /* the client's */
@@ -69,6 +71,8 @@ struct rpc_request {
     int64_t sent_us;
     int64_t until_us;       /* deadline of this attempt */
     struct heap_item later; /* when the next one is due */
+    struct span span;
+    char envelope[TRACEPARENT_BYTES + 1]; /* that took it last, where it has a span; or "" */
 };
 
 struct rpc_client_options {

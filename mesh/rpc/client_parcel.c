@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_METHOD "sagamesh.batch.v1.BatchService/Call"
-
 enum {
     METHODS_MAX = 256, /* handles kept; names past it are sent without one, which costs a lookup */
     /* field numbers of sagamesh/batch/v1 */
@@ -224,6 +222,21 @@ expiry_set(struct parcel *parcel)
     }
 }
 
+/* An envelope is shared by many traces, so it has one of its own, and its requests' spans have a link to it. */
+static void
+envelope_span_begin(struct parcel *parcel)
+{
+    for (size_t i = 0; i < parcel->count; i++) {
+        struct rpc_request *request = parcel->requests[i];
+
+        if (!span_is_on(&request->span))
+            continue;
+        if (!span_is_on(&parcel->span))
+            span_begin_shared(&parcel->span, parcel->traceparent);
+        memcpy(request->envelope, parcel->traceparent, sizeof request->envelope);
+    }
+}
+
 static void
 envelope_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us)
 {
@@ -234,14 +247,15 @@ envelope_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us)
             last_us = parcel->requests[i]->until_us;
     }
     expiry_set(parcel);
-    parcel->call = call_new(way, BATCH_METHOD, last_us - now_us + PARCEL_GRACE_US);
-    ops_start(parcel, envelope_pack(parcel, now_us), "");
+    envelope_span_begin(parcel);
+    parcel->call = call_new(way, PARCEL_BATCH_METHOD, last_us - now_us + PARCEL_GRACE_US);
+    ops_start(parcel, envelope_pack(parcel, now_us), parcel->traceparent);
 }
 
 void
 parcel_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us)
 {
-    const struct rpc_request *request = parcel->requests[0];
+    struct rpc_request *request = parcel->requests[0];
 
     assert(parcel->count > 0);
     parcel->is_envelope = parcel->count > 1;
@@ -249,6 +263,7 @@ parcel_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us)
         envelope_send(parcel, way, now_us);
         return;
     }
+    request->envelope[0] = '\0'; /* an attempt before may have gone in one */
     parcel->call = call_new(way, request->method, request->until_us - now_us);
     ops_start(parcel,
               grpc_slice_from_copied_buffer((const char *)request->message, request->message_bytes),
@@ -423,6 +438,14 @@ parcel_answer_all(struct parcel *parcel, parcel_answer answer, void *owner)
         grpc_slice_unref(reply);
         grpc_byte_buffer_reader_destroy(&reader);
     }
+}
+
+enum wire_code
+parcel_code(const struct parcel *parcel)
+{
+    bool is_known = parcel->code <= (grpc_status_code)WIRE_UNAUTHENTICATED;
+
+    return is_known ? (enum wire_code)parcel->code : WIRE_UNKNOWN;
 }
 
 void

@@ -24,11 +24,15 @@ struct parcel_way {
     size_t method_count;
 };
 
+#define PARCEL_BATCH_METHOD "sagamesh.batch.v1.BatchService/Call"
+
 struct parcel {
     struct parcel *next, **link; /* the client's list of what is under way */
     grpc_call *call;
     bool is_envelope;
-    bool has_slot; /* counts against envelopes_max */
+    bool has_slot;    /* counts against envelopes_max */
+    struct span span; /* of an envelope with a request that is recorded */
+    char traceparent[TRACEPARENT_BYTES + 1];
     /* of the item whose deadline comes first; INT64_MAX: gRPC's own is enough */
     int64_t expires_us;
     grpc_metadata_array initial, trailing;
@@ -57,6 +61,9 @@ void parcel_answer_all(struct parcel *parcel, parcel_answer answer, void *owner)
 
 /* The requests whose own deadline has passed; the others go on. Sets expires_us anew. */
 void parcel_expire(struct parcel *parcel, int64_t now_us, parcel_answer answer, void *owner);
+
+/* What gRPC said of the call. */
+enum wire_code parcel_code(const struct parcel *parcel);
 
 /* After the completion. Returns NULL. */
 struct parcel *parcel_free(struct parcel *parcel);

@@ -19,6 +19,7 @@
 
 struct rpc_item {
     struct call call;
+    struct span span;
     struct rpc_item *next; /* in the pool */
     struct rpc_server *server;
     struct rpc_envelope *envelope;
@@ -147,6 +148,17 @@ envelope_release(struct rpc_envelope *envelope)
         envelope_answer(envelope);
 }
 
+static void
+item_span_end(const struct rpc_item *item)
+{
+    const struct rpc_unary *whole = item->envelope->unary;
+
+    if (span_is_on(&item->span))
+        rpc_span_answered(&item->span, item->call.traceparent, item->route->name,
+                          item->call.op->problem.error,
+                          span_is_on(&whole->span) ? whole->call.traceparent : NULL);
+}
+
 /* Any thread. */
 static void
 item_finish(struct call *call)
@@ -159,6 +171,7 @@ item_finish(struct call *call)
     rpc_call_log(item->route, call);
     rpc_server_count_answer(server, item->route, call->op->problem.error,
                             item->envelope->unary->arrived_us, call->traceparent);
+    item_span_end(item);
     if (call->op->problem.error != ERR_OK) {
         item->result.status =
             rpc_status_make(&call->op->problem, rpc_route_service(item->route), call->arena);
@@ -204,6 +217,9 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
     if (request->timeout_ms > 0 && now_us + request->timeout_ms * INT64_C(1000) < call->deadline_us)
         call->deadline_us = now_us + request->timeout_ms * INT64_C(1000);
     trace_parse(request->traceparent, strlen(request->traceparent), call->traceparent);
+    item->span = (struct span){ 0 };
+    if (route != NULL && route->is_own)
+        rpc_span_served(&item->span, call->traceparent);
     if (item_check(route, request, &problem) == ERR_OK)
         item->is_counted = rpc_server_enter(server, &problem);
     call->method = item->is_counted ? route->method : NULL;

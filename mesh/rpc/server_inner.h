@@ -17,6 +17,7 @@
 #include "mesh/rpc/acceptor.h"
 #include "mesh/rpc/durations.h"
 #include "mesh/rpc/server.h"
+#include "mesh/rpc/spans.h"
 
 #include <grpc/grpc.h>
 #include <pthread.h>
@@ -146,6 +147,7 @@ void rpc_server_count_answer(struct rpc_server *server, const struct rpc_route *
 struct rpc_unary {
     struct rpc_tag tag; /* arrive, then end */
     struct call call;
+    struct span span;
     struct rpc_unary *next;
     struct rpc_server *server;
     const struct rpc_route *route;

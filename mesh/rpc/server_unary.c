@@ -124,6 +124,18 @@ metadata_read(const grpc_metadata_array *metadata, char ret_traceparent[TRACEPAR
     }
 }
 
+/* Health, reflection and clocks are asked each second, and are none of a trace. An envelope is part of one only
+ * where its sender says so. */
+static void
+unary_span_begin(struct rpc_unary *unary)
+{
+    unary->span = (struct span){ 0 };
+    if (unary->route->is_own)
+        rpc_span_served(&unary->span, unary->call.traceparent);
+    else if (unary->route->take == rpc_envelope_take)
+        span_begin(&unary->span, unary->call.traceparent);
+}
+
 static void
 unary_open(struct rpc_unary *unary)
 {
@@ -136,6 +148,7 @@ unary_open(struct rpc_unary *unary)
     call->deadline_us = deadline_read(unary->deadline, unary->arrived_us);
     call->op = arena_take(call->arena, method == NULL ? sizeof(struct op) : method->op_bytes);
     metadata_read(&unary->metadata, call->traceparent);
+    unary_span_begin(unary);
     call->op->traceparent = call->traceparent;
 }
 
@@ -263,6 +276,14 @@ unary_end(struct rpc_unary *unary, const grpc_op *ops, size_t count)
     (void)error;
 }
 
+static void
+unary_count(struct rpc_unary *unary, enum error answer)
+{
+    rpc_server_count_answer(unary->server, unary->route, answer, unary->arrived_us,
+                            unary->call.traceparent);
+    rpc_span_answered(&unary->span, unary->call.traceparent, unary->route->name, answer, NULL);
+}
+
 void
 rpc_unary_answer(struct rpc_unary *unary, grpc_slice reply)
 {
@@ -275,8 +296,7 @@ rpc_unary_answer(struct rpc_unary *unary, grpc_slice reply)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
-    rpc_server_count_answer(unary->server, unary->route, ERR_OK, unary->arrived_us,
-                            unary->call.traceparent);
+    unary_count(unary, ERR_OK);
     unary_end(unary, ops, 4); /* moves the message out of the buffer at once */
     grpc_byte_buffer_destroy(message);
     grpc_slice_unref(reply);
@@ -293,8 +313,7 @@ rpc_unary_refuse(struct rpc_unary *unary, const struct problem *problem)
           .data.recv_close_on_server.cancelled = &unary->is_cancelled },
     };
 
-    rpc_server_count_answer(unary->server, unary->route, problem->error, unary->arrived_us,
-                            unary->call.traceparent);
+    unary_count(unary, problem->error);
     rpc_ending_make(problem, rpc_route_service(unary->route), &ending);
     rpc_ending_set(problem, &ending, &ops[1]);
     unary_end(unary, ops, 3);

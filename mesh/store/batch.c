@@ -8,6 +8,7 @@
 #include "mesh/store/batch_aside.h"
 #include "mesh/store/batch_meter.h"
 #include "mesh/store/batch_rows.h"
+#include "mesh/store/batch_trace.h"
 #include "mesh/store/event.h"
 
 #include <assert.h>
@@ -51,7 +52,8 @@ struct run {
     size_t behind_count;
     struct batch *counted;   /* NULL in batch_run(), where nothing can be set aside */
     bool in_a_hurry;         /* rows that others have locked are not waited for */
-    struct batch_rows *rows; /* of the last transaction */
+    struct batch_rows *rows; /* of the last transaction, as the next one */
+    struct batch_trace trace;
 };
 
 #define COUNT(run, what, n)                                                                        \
@@ -193,11 +195,13 @@ apply(struct run *run, struct arena *arena)
     error = batch_rows_load(rows, run->pg, run->in_a_hurry, &now_us);
     if (error != ERR_OK)
         return error;
+    batch_trace_step(&run->trace, BATCH_LOADED);
     if (run->in_a_hurry)
         leave_locked(run, rows);
     crash_point("store.after-begin");
     for (size_t i = 0; i < run->count; i++)
         decide_one(run->calls[i], rows, now_us);
+    batch_trace_step(&run->trace, BATCH_DECIDED);
     if (!batch_rows_is_dirty(rows)) {
         pg_rollback(run->pg);
         return ERR_OK;
@@ -205,10 +209,12 @@ apply(struct run *run, struct arena *arena)
     error = batch_rows_save(rows, run->pg);
     if (error != ERR_OK)
         return error;
+    batch_trace_step(&run->trace, BATCH_SAVED);
     crash_point("store.before-commit");
     error = pg_commit(run->pg);
     if (error != ERR_OK)
         return error;
+    batch_trace_step(&run->trace, BATCH_COMMITTED);
     crash_point("store.after-commit");
     COUNT(run, commits, 1);
     tell_written(run, true);
@@ -403,7 +409,9 @@ run_calls(struct run *run)
 
         if (error == ERR_OK) {
             arena_reset(run->arena);
+            batch_trace_begin(&run->trace, run->calls, run->count);
             error = apply(run, run->arena);
+            batch_trace_end(&run->trace, run->service->name, run->calls, run->count, error);
         }
         if (error == ERR_OK) {
             crash_point("store.before-reply");
