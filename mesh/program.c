@@ -8,6 +8,7 @@
 #include "mesh/base/log_level.h"
 #include "mesh/http/health.h"
 #include "mesh/observe/span.h"
+#include "mesh/observe/span_metrics.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -254,6 +255,7 @@ program_main(int argc, char **argv, const struct program *program)
     error = ops_open(program->name, settings.ops_listen, &ops);
     if (error == ERR_OK) {
         log_info("ops_port=%d", ops_port(ops));
+        span_metrics_open(ops_parts(ops)->metrics);
         error = program->open(program->owner, ops_parts(ops));
     }
     if (error == ERR_OK) {

@@ -26,7 +26,7 @@ import grpc
 import invariants
 import mesh as mesh_module
 from mesh import Mesh
-from patience import wait_until
+from patience import PATIENCE, wait_until
 
 SHIPPED = mesh_module.ROOT / "saga" / "definitions"
 SHORT_HOLD_SECONDS = 1
