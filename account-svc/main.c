@@ -38,10 +38,13 @@
 #include "account-svc/provider/provider_thread.h"
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
+#include "mesh/http/info.h"
 #include "mesh/service.h"
 
 #include "sagamesh/ledger/v1/ledger_service.pb-c.h"
 #include "sagamesh/payment/v1/payment_service.pb-c.h"
+
+#include <string.h>
 
 /* What the program has beside a service's usual parts. */
 struct parts {
@@ -119,6 +122,18 @@ open_signal(struct parts *parts)
     return parts->saga_address[0] == '\0' ? ERR_OK : payment_signal_open(&options, &parts->signal);
 }
 
+/* For /info. A URL may have a password in it, which is in front of an @. */
+static void
+show_providers(const struct provider_set *providers, struct info *info)
+{
+    for (size_t i = 0; i < providers->count; i++) {
+        const char *url = providers->providers[i].base_url;
+
+        info_add(info, "talks_to", providers->providers[i].name,
+                 strchr(url, '@') == NULL ? url : "a URL with a user in it");
+    }
+}
+
 /* The provider thread last: it asks at once for what is due. */
 static enum error
 start(void *owner, struct service *service)
@@ -137,6 +152,7 @@ start(void *owner, struct service *service)
         error = open_signal(parts);
     if (error != ERR_OK)
         return error;
+    show_providers(parts->providers, service_ops(service)->info);
     payment_edge_init(&parts->payments, parts->providers);
     payment_edge_meter(&parts->payments, parts->metrics);
     asked_show(ledger_asked, parts->metrics);

@@ -11,6 +11,7 @@
 #ifndef BFF_H
 #define BFF_H
 
+#include "mesh/http/actuator.h"
 #include "mesh/http/auth.h"
 #include "mesh/http/health.h"
 #include "mesh/http/server.h"
@@ -24,11 +25,13 @@ struct watchers;
 
 struct bff {
     struct rpc_client *clients[BFF_SERVICE_COUNT];
-    struct peer_health peers[BFF_SERVICE_COUNT];
+    struct peer_health peers[BFF_SERVICE_COUNT], databases[BFF_SERVICE_COUNT];
+    struct peer_health kafka[BFF_SERVICE_COUNT]; /* as the services reach it that send news */
     struct auth *auth;
     struct auth_gate gate;   /* of customers and operators */
-    struct metrics *metrics; /* of the process, as the next */
+    struct metrics *metrics; /* of the process, as the next two */
     struct health *health;
+    struct actuator *actuator;
     struct watchers *watchers;
     struct http_server *server, *webhooks;
     struct clock_watch *clock;

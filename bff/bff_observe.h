@@ -7,6 +7,9 @@
 
 #include "bff/bff.h"
 
+/* The services behind, as they are shown. */
+extern const char *const observe_names[BFF_SERVICE_COUNT];
+
 /* What the process shows of its clients and its clock: once those are open. */
 void observe_open(struct bff *bff);
 

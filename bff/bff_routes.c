@@ -4,7 +4,6 @@
  * says where the two differ. A subject that is new is a table, and a row here.
  */
 #include "bff/bff_routes.h"
-#include "mesh/http/metrics.h"
 
 struct bff_tables
 bff_api_tables(struct bff *bff)
@@ -16,7 +15,6 @@ bff_api_tables(struct bff *bff)
         { .routes = product_routes, .owner = bff, .gate = token, .has_spans = true },
         { .routes = wallet_routes, .owner = bff, .gate = token, .has_spans = true },
         { .routes = health_routes, .owner = bff->health },
-        { .routes = metrics_routes, .owner = bff->metrics },
         { .routes = openapi_routes, .has_spans = true },
         { 0 },
     } };

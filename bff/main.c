@@ -8,6 +8,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/http/info.h"
 #include "mesh/observe/key_age.h"
 #include "mesh/program.h"
 #include "mesh/rpc/client.h"
@@ -153,6 +154,14 @@ raise_file_limit(struct settings *settings)
              (long long)settings->connections_max, files_max, settings->share_max);
 }
 
+/* For /info. */
+static void
+show_peers(struct info *info, const struct settings *settings)
+{
+    for (int i = 0; i < BFF_SERVICE_COUNT; i++)
+        info_add(info, "talks_to", observe_names[i], settings->addresses[i]);
+}
+
 /* ---- the program ---- */
 
 struct life {
@@ -169,6 +178,8 @@ open_all(void *owner, const struct ops *ops)
     raise_file_limit(&life->settings);
     life->bff.metrics = ops->metrics;
     life->bff.health = ops->health;
+    life->bff.actuator = ops->actuator;
+    show_peers(ops->info, &life->settings);
     life->bff.place_wait_ms = life->settings.place_wait_ms;
     error = open_parts(&life->bff, &life->settings);
     if (error == ERR_OK)
@@ -210,6 +221,7 @@ main(int argc, char **argv)
         .tables = tables,
         .unready_ms = "1500",
         .drain_ms = "5000",
+        .has_actuator = true,
         .owner = &life,
         .open = open_all,
         .is_ready = is_ready,

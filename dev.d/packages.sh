@@ -7,7 +7,7 @@ PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotob
 PACKAGES_RUN='postgresql python3'
 PACKAGES_DEMO='curl jq'
 PACKAGES_E2E='python3-grpcio python3-protobuf protobuf-compiler-grpc
-    python3-jsonschema kcat'
+    python3-jsonschema kcat prometheus python3-prometheus-client'
 PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='git clang-format-14'
 
@@ -40,6 +40,9 @@ packages_need() {
     if [[ " ${missing[*]} " == *" postgresql "* ]]; then
         packages_install_postgresql
     fi
+    if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+        packages_install_prometheus
+    fi
     long_work "installing ${#missing[@]} packages" "$RUN/log/apt-install.log" \
         apt_get install "${missing[@]}" ||
         die "apt-get could not install them." "Try by hand: apt-get install ${missing[*]}"
@@ -63,6 +66,7 @@ apt_update() {
 # What a killed run left half done: packages that are unpacked only, and the switch below.
 packages_finish_interrupted() {
     local conf=/etc/postgresql-common/createcluster.conf
+    ! grep -qs sagamesh "$POLICY" || as_root rm -f "$POLICY"
     if [[ -n $(ls /var/lib/dpkg/updates 2>/dev/null) || -e $conf.before-sagamesh ]]; then
         long_work "finishing an interrupted installation" "$RUN/log/apt-finish.log" \
             packages_configure || die "an interrupted installation could not be finished." \
@@ -89,4 +93,22 @@ packages_install_postgresql() {
         status=$?
     as_root mv "$conf.before-sagamesh" "$conf"
     ((status == 0)) || die "apt-get could not install postgresql."
+}
+
+# Debian starts a server on port 9090 when Prometheus is installed, and at each boot. We want its tools, and run it
+# as a process of ours where a test wants it: our install starts nothing (invoke-rc.d asks a policy, of which
+# most machines have none), and its service is switched off.
+POLICY=/usr/sbin/policy-rc.d
+packages_install_prometheus() {
+    local is_ours='' status=0
+    if [[ ! -e $POLICY ]]; then
+        is_ours=yes
+        printf '#!/bin/sh\n# sagamesh: until prometheus is installed\nexit 101\n' |
+            as_root sh -c "cat >$POLICY.new && chmod 755 $POLICY.new && mv $POLICY.new $POLICY"
+    fi
+    long_work "installing prometheus" "$RUN/log/apt-prometheus.log" apt_get install prometheus ||
+        status=$?
+    [[ -z $is_ours ]] || as_root rm -f "$POLICY"
+    ((status == 0)) || die "apt-get could not install prometheus."
+    as_root update-rc.d prometheus disable
 }

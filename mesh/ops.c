@@ -4,6 +4,7 @@
 
 #include "mesh/base/arena.h"
 #include "mesh/base/build.h"
+#include "mesh/http/actuator.h"
 #include "mesh/http/health.h"
 #include "mesh/http/info.h"
 #include "mesh/http/level.h"
@@ -34,13 +35,16 @@ ready_read(void *owner, struct metrics *metrics)
 }
 
 enum error
-ops_open(const char *program, const char *listen, struct ops_server **ret_server)
+ops_open(const struct ops_options *options, struct ops_server **ret_server)
 {
     struct ops_server *server = memory_take(sizeof *server);
     struct ops *parts = &server->parts;
     enum error error;
 
-    *parts = (struct ops){ metrics_new(), health_new(), info_new(program, &mesh_build) };
+    *parts = (struct ops){ .metrics = metrics_new(),
+                           .health = health_new(),
+                           .info = info_new(options->program, &mesh_build) };
+    parts->actuator = actuator_new(options->program, &mesh_build, parts->health);
     process_metrics_open(parts->metrics, &mesh_build);
     {
         const struct http_table tables[] = {
@@ -48,17 +52,18 @@ ops_open(const char *program, const char *listen, struct ops_server **ret_server
             { .routes = metrics_routes, .owner = parts->metrics },
             { .routes = info_routes, .owner = parts->info },
             { .routes = level_routes },
+            { .routes = options->has_actuator ? actuator_routes : NULL, .owner = parts->actuator },
             { 0 },
         };
-        const struct http_server_options options = { .listen = listen,
-                                                     .tables = tables,
-                                                     .metrics = parts->metrics,
-                                                     .name = "ops",
-                                                     .has_gzip = true,
-                                                     .connections_max = CONNECTIONS_MAX,
-                                                     .share_max = SHARE_MAX };
+        const struct http_server_options http = { .listen = options->listen,
+                                                  .tables = tables,
+                                                  .metrics = parts->metrics,
+                                                  .name = "ops",
+                                                  .has_gzip = true,
+                                                  .connections_max = CONNECTIONS_MAX,
+                                                  .share_max = SHARE_MAX };
 
-        error = http_server_open(&options, &server->http);
+        error = http_server_open(&http, &server->http);
     }
     metrics_read(parts->metrics, ready_read, parts->health);
     if (error != ERR_OK)
@@ -86,6 +91,7 @@ ops_close(struct ops_server *server)
         return NULL;
     server->http = http_server_close(server->http);
     metrics_read_end(server->parts.metrics, server->parts.health);
+    server->parts.actuator = actuator_free(server->parts.actuator);
     server->parts.info = info_free(server->parts.info);
     server->parts.health = health_free(server->parts.health);
     server->parts.metrics = metrics_free(server->parts.metrics);

@@ -252,7 +252,10 @@ program_main(int argc, char **argv, const struct program *program)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     span_open(program->name, mesh_build.version);
-    error = ops_open(program->name, settings.ops_listen, &ops);
+    error = ops_open(&(struct ops_options){ .program = program->name,
+                                            .listen = settings.ops_listen,
+                                            .has_actuator = program->has_actuator },
+                     &ops);
     if (error == ERR_OK) {
         log_info("ops_port=%d", ops_port(ops));
         span_metrics_open(ops_parts(ops)->metrics);

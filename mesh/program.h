@@ -35,7 +35,8 @@ struct program {
     /* Defaults of common flags, as text. NULL: it has no such flag. Without the first it raises the limit
      * of descriptors itself, or not at all; without the second it closes at once. */
     const char *descriptors_max, *unready_ms, *drain_ms;
-    void *owner; /* of the callbacks; those below open may be NULL */
+    bool has_actuator; /* its ops port shows /actuator, too */
+    void *owner;       /* of the callbacks; those below open may be NULL */
     /* Starts everything; what it shows goes to ops, which lives until after close. STOPPING: a signal came
      * meanwhile (program_pause), and the program ends with 0. Any other error, which is logged: it ends with 1. */
     enum error (*open)(void *owner, const struct ops *ops);

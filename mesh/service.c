@@ -5,10 +5,12 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
+#include "mesh/http/info.h"
 #include "mesh/rpc/clock_metrics.h"
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/rpc/server.h"
 #include "mesh/service_health.h"
+#include "mesh/store/conninfo.h"
 #include "mesh/store/store_clock.h"
 #include "mesh/store/write_health.h"
 
@@ -358,6 +360,7 @@ open_health(struct service *service)
                                                     .conninfo = service->settings.database,
                                                     .application = spec->name,
                                                     .writes = service->writes,
+                                                    .relay = service->relay,
                                                     .health = service->ops.health,
                                                     .metrics = service->ops.metrics,
                                                     .is_ready = spec->is_ready,
@@ -415,6 +418,28 @@ open_parts(struct service *service)
     return ERR_OK;
 }
 
+/* For /info. */
+static void
+show_peers(const struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+    const struct service_settings *settings = &service->settings;
+    struct info *info = service->ops.info;
+    char *database = settings->database == NULL ? NULL : conninfo_show(settings->database);
+    const struct {
+        const char *name, *text;
+    } peers[] = { { "database", database },
+                  { "kafka", settings->kafka },
+                  { "calls", spec->peers == NULL ? NULL : *spec->peers },
+                  { "compares clocks with", settings->peers } };
+
+    for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
+        if (peers[i].text != NULL && peers[i].text[0] != '\0')
+            info_add(info, "talks_to", peers[i].name, peers[i].text);
+    }
+    free(database);
+}
+
 /* Every part that speaks to the database asks this first. */
 bool
 service_has_database(const struct service_spec *spec)
@@ -437,6 +462,7 @@ service_open(const struct service_spec *spec, const struct service_settings *set
     if (ops != NULL)
         service->ops = *ops;
     join_services(service);
+    show_peers(service);
     error = open_parts(service);
     if (error != ERR_OK)
         service = service_close(service, 0);

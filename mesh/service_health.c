@@ -104,6 +104,18 @@ log_health(const struct service_health *health, bool is_up)
         log_info("serving=%s port=%d%s", serving, rpc_server_port(server), because);
 }
 
+/* For those who ask after it by gRPC. */
+static void
+tell_parts(const struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+
+    if (options->server != NULL && health->pg != NULL)
+        rpc_server_set_part(options->server, "database", atomic_load(&health->can_write));
+    if (options->server != NULL && options->relay != NULL)
+        rpc_server_set_part(options->server, "kafka", relay_reaches_kafka(options->relay));
+}
+
 static void
 look(struct service_health *health)
 {
@@ -112,6 +124,7 @@ look(struct service_health *health)
     bool is_clock_fit = note(&health->is_clock_fit, clock_watch_is_fit(options->clock));
     bool is_healthy = is_up && is_clock_fit;
 
+    tell_parts(health);
     if (is_healthy != health->is_healthy) {
         health->is_healthy = is_healthy;
         if (options->server != NULL)

@@ -6,7 +6,8 @@
  * the process, so that a supervisor starts a program that listens.
  *
  * The thread has a connection of its own, so that no task of the keeper delays it, however slow. What it found
- * last are the conditions of /readyz (mesh/http/health.h), which all hold when the program is SERVING.
+ * last are the conditions of /readyz (mesh/http/health.h), which all hold when the program is SERVING. The parts "database" and
+ * "kafka" can be asked for by grpc.health.v1; without Kafka the program serves, and its news waits.
  *
  * Thread    service_health_open/close, service_health_hear: one. The others: any.
  * Memory    The options' texts and parts must outlive it.
@@ -15,6 +16,7 @@
 #ifndef MESH_SERVICE_HEALTH_H
 #define MESH_SERVICE_HEALTH_H
 
+#include "mesh/kafka/relay.h"
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/rpc/server.h"
 #include "mesh/store/write_health.h"
@@ -27,9 +29,9 @@ struct service_health_options {
     const struct pg_statement *const *statements;
     const char *conninfo, *application; /* conninfo NULL: there is no database */
     struct write_health *writes;        /* NULL without a database */
-    struct metrics *metrics;            /* NULL: nobody watches */
-    struct health
-        *health; /* gets a condition for each thing that is looked at; NULL: nobody watches */
+    const struct relay *relay;          /* NULL: its news goes nowhere */
+    struct metrics *metrics;            /* NULL: nobody watches, as the next */
+    struct health *health;              /* gets a condition for each thing that is looked at */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */
     bool (*is_ready)(void *owner);
     void *owner;

@@ -17,6 +17,7 @@
  */
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/http/info.h"
 #include "mesh/program.h"
 #include "mesh/service.h"
 #include "saga/saga.h"
@@ -81,6 +82,28 @@ static const struct partitions partitions[] = {
     { 0 },
 };
 
+/* For /info: what new sagas start on, and what older ones may be pinned to, by hash. */
+static void
+show_definitions(const struct catalog *catalog, struct info *info)
+{
+    const struct definition *definition;
+    size_t cursor = 0;
+    bool is_newest;
+
+    while ((definition = catalog_next(catalog, &cursor, &is_newest)) != NULL) {
+        if (is_newest)
+            info_add(info, "definitions", definition->name, definition->hash);
+    }
+    cursor = 0;
+    while ((definition = catalog_next(catalog, &cursor, &is_newest)) != NULL) {
+        char name[128];
+
+        snprintf(name, sizeof name, "%s %.8s", definition->name, definition->hash);
+        if (!is_newest)
+            info_add(info, "older_definitions", name, definition->hash);
+    }
+}
+
 static enum error
 start(void *owner, struct service *service)
 {
@@ -103,6 +126,8 @@ start(void *owner, struct service *service)
     if (error == ERR_OK)
         error = participants_open(self->participant_addresses, self->pbjson, options.metrics,
                                   &self->participants);
+    if (error == ERR_OK)
+        show_definitions(self->catalog, service_ops(service)->info);
     options.catalog = self->catalog;
     options.participants = self->participants;
     return error == ERR_OK ? shards_open(&options, &self->shards) : error;

@@ -111,6 +111,8 @@ server_metrics_open(struct http_server *server)
 
     if (metrics == NULL)
         return;
+    metrics_declare(metrics, &answers);
+    metrics_declare(metrics, &own_answers);
     server->counts = memory_take(server->routes->count * sizeof *server->counts);
     for (size_t i = 0; i < server->routes->count; i++) {
         const struct http_route *route = server->routes->places[i].route;

@@ -41,6 +41,7 @@ struct relay {
     struct arena *arena;
     bool is_owner;
     bool has_topics;
+    atomic_bool is_kafka_away;
     int32_t partitions[ROUTES_MAX]; /* of each route's topic */
     int64_t heartbeat_due_us, look_due_us;
     struct metric_series *owner_now, *sent;
@@ -474,6 +475,12 @@ round_once(struct relay *relay)
     return error;
 }
 
+bool
+relay_reaches_kafka(const struct relay *relay)
+{
+    return !atomic_load(&relay->is_kafka_away);
+}
+
 static void *
 relay_main(void *context)
 {
@@ -486,6 +493,8 @@ relay_main(void *context)
             set_owner(relay, false); /* the lock went with the session */
         if (error == ERR_UNREACHABLE)
             relay->has_topics = false; /* what comes back may be another cluster */
+        if (error == ERR_UNREACHABLE || error == ERR_OK)
+            atomic_store(&relay->is_kafka_away, error == ERR_UNREACHABLE);
         arena_reset(relay->arena);
         pause_us(relay, POLL_US);
     }

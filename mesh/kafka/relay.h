@@ -41,6 +41,10 @@ extern const struct pg_statement *const relay_statements[];
 
 struct relay *relay_open(const struct relay_options *options);
 void relay_wake(struct relay *relay); /* events were committed */
+
+/* False: it could not send what it had to. Any thread. One that another replica sends for has nothing to send. */
+bool relay_reaches_kafka(const struct relay *relay);
+
 struct relay *relay_close(struct relay *relay);
 
 #endif

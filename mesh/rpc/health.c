@@ -44,15 +44,20 @@ const struct method rpc_health_check = {
 static Grpc__Health__V1__HealthCheckResponse__ServingStatus
 status_of(const struct rpc_server *server, const char *service)
 {
-    bool is_known = service[0] == '\0';
+    bool is_known = service[0] == '\0', is_serving = server->is_serving;
 
+    for (size_t i = 0; i < server->part_count; i++) {
+        if (strcmp(server->parts[i].name, service) == 0) {
+            is_known = true;
+            is_serving = server->parts[i].is_well;
+        }
+    }
     for (size_t i = 0; i < server->service_name_count; i++)
         is_known = is_known || strcmp(server->service_names[i], service) == 0;
     if (!is_known)
         return GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
-    return server->is_serving
-               ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-               : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+    return is_serving ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+                      : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
 void

@@ -15,17 +15,26 @@ answered(void *owner, const void *context, const struct rpc_result *result,
     bool is_serving =
         response != NULL &&
         response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    bool is_refused =
+        response != NULL &&
+        response->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 
     (void)context, (void)result;
     atomic_store(&peer->served_us, is_serving ? clock_steady_us() : 0);
+    atomic_store(&peer->refused_us, is_refused ? clock_steady_us() : 0);
 }
 
-/* The empty message: the whole server. No item of an envelope: it is not a method of the mesh. */
+/* No item of an envelope: it is not a method of the mesh. */
 void
 peer_health_ask(struct peer_health *peer)
 {
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+
+    if (peer->part != NULL)
+        request.service = (char *)(uintptr_t)peer->part;
     rpc_post(peer->client,
              &(struct rpc_post){ .method = "grpc.health.v1.Health/Check",
+                                 .message = &request.base,
                                  .timeout_us = ASK_TIMEOUT_US,
                                  .attempts_max = 1,
                                  .must_go_alone = true,
@@ -34,11 +43,20 @@ peer_health_ask(struct peer_health *peer)
                                  .done = answered });
 }
 
+static bool
+is_fresh(int64_t heard_us)
+{
+    return heard_us != 0 && clock_steady_us() - heard_us < PEER_FRESH_US;
+}
+
 bool
 peer_health_is_serving(void *owner)
 {
-    const struct peer_health *peer = owner;
-    int64_t served_us = atomic_load(&peer->served_us);
+    return is_fresh(atomic_load(&((const struct peer_health *)owner)->served_us));
+}
 
-    return served_us != 0 && clock_steady_us() - served_us < PEER_FRESH_US;
+bool
+peer_health_is_refused(const struct peer_health *peer)
+{
+    return is_fresh(atomic_load(&peer->refused_us));
 }

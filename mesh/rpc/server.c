@@ -346,13 +346,38 @@ rpc_server_probe(const struct rpc_server *server, int wait_ms)
     return rpc_acceptor_probe(server->acceptor, wait_ms);
 }
 
+/* Who watches health is told. Under the lock. */
+static void
+tell_watchers(struct rpc_server *server)
+{
+    for (struct rpc_stream *stream = server->streams; stream != NULL; stream = stream->next)
+        rpc_stream_pump(stream);
+}
+
 void
 rpc_server_set_serving(struct rpc_server *server, bool is_serving)
 {
     pthread_mutex_lock(&server->lock);
     server->is_serving = is_serving;
-    for (struct rpc_stream *stream = server->streams; stream != NULL; stream = stream->next)
-        rpc_stream_pump(stream);
+    tell_watchers(server);
+    pthread_mutex_unlock(&server->lock);
+}
+
+void
+rpc_server_set_part(struct rpc_server *server, const char *part, bool is_well)
+{
+    size_t i = 0;
+
+    pthread_mutex_lock(&server->lock);
+    while (i < server->part_count && strcmp(server->parts[i].name, part) != 0)
+        i++;
+    assert(i < RPC_PARTS_MAX);
+    if (i == server->part_count || server->parts[i].is_well != is_well) {
+        server->part_count += i == server->part_count;
+        server->parts[i].name = part;
+        server->parts[i].is_well = is_well;
+        tell_watchers(server);
+    }
     pthread_mutex_unlock(&server->lock);
 }
 

@@ -7,11 +7,12 @@
  * Connections come by mesh/rpc/acceptor.h: the core itself does not listen.
  *
  * Beside the program's own services a server answers
- *   grpc.health.v1.Health            Check and Watch, per service name and for ""
+ *   grpc.health.v1.Health            Check and Watch, per service name and for "", and of the parts of the program
+ *                                    that it has told of: "database"
  *   grpc.reflection.v1, .v1alpha     from the descriptor set that is embedded at build
  *   sagamesh.batch.v1.BatchService   the envelope: many calls of any of its methods
  *
- * Thread    rpc_server_open/stop/close: the main thread. rpc_server_set_serving: any.
+ * Thread    rpc_server_open/stop/close: the main thread. rpc_server_set_serving/part: any.
  * Memory    The options' texts and tables must outlive the server. A call's op, message and reply
  *           live in the call's arena and go when finish() is called.
  * Errors    Every failed call carries grpc-status-details-bin with one google.rpc.ErrorInfo
@@ -69,6 +70,11 @@ enum error rpc_server_probe(const struct rpc_server *server, int wait_ms);
 
 /* Health of "" and of every own service; watchers are told. */
 void rpc_server_set_serving(struct rpc_server *server, bool is_serving);
+
+/* Health of a part that it stands on, by a name that is none of a service, constant. It is known from the first call
+ * on. RPC_PARTS_MAX at most. */
+enum { RPC_PARTS_MAX = 4 };
+void rpc_server_set_part(struct rpc_server *server, const char *part, bool is_well);
 
 /* Drains: NOT_SERVING, no new calls (STOPPING), what is in flight is answered, streams are ended,
  * then the port is closed. Returns after grace_ms at the latest; what is still open then is

@@ -124,6 +124,11 @@ struct rpc_server {
     pthread_cond_t changed; /* in_flight is 0, or is_shut */
     size_t in_flight; /* own unary calls and items from arrival to finish; under lock, as below */
     bool is_stopping, is_serving;
+    struct {
+        const char *name;
+        bool is_well;
+    } parts[RPC_PARTS_MAX];
+    size_t part_count;
     bool is_shut; /* written by the rpc thread */
     struct rpc_stream *streams;
     size_t stream_count;

@@ -31,7 +31,7 @@ static const struct config_key keys[] = {
 };
 /* clang-format on */
 
-/* In network order. */
+/* In network order. Another host than 127.0.0.1 is not asked about: the library listens there alone. */
 static in_port_t
 port_of(const char *listen)
 {

@@ -105,6 +105,27 @@ START_TEST(health_is_watched)
 }
 END_TEST
 
+/* A part is known from its first word on, and is no service: it changes nothing for "". */
+START_TEST(health_of_a_part)
+{
+    struct client_call *part;
+
+    rpc_server_set_serving(server, true);
+    rpc_server_set_part(server, "database", false);
+    ck_assert_int_eq(health_check("database"), NOT_SERVING);
+    ck_assert_int_eq(health_check(""), SERVING);
+    part = watch("database");
+    ck_assert_int_eq(watch_next(part), NOT_SERVING);
+    rpc_server_set_part(server, "kafka", false);
+    rpc_server_set_part(server, "database", true);
+    ck_assert_int_eq(watch_next(part), SERVING);
+    rpc_server_set_serving(server, false);
+    ck_assert_int_eq(health_check("database"), SERVING);
+    ck_assert_int_eq(health_check("kafka"), NOT_SERVING);
+    stream_cancel(part);
+}
+END_TEST
+
 START_TEST(a_garbled_watch_is_refused)
 {
     struct client_call *call = stream_open(WATCH, (const uint8_t *)"\x0a\x05x", 3);
@@ -344,6 +365,7 @@ main(void)
     tcase_add_checked_fixture(cases, set_up, take_down);
     tcase_add_test(cases, health_is_checked);
     tcase_add_test(cases, health_is_watched);
+    tcase_add_test(cases, health_of_a_part);
     tcase_add_test(cases, a_garbled_watch_is_refused);
     tcase_add_loop_test(cases, reflection_answers, 0, VERSIONS);
     tcase_add_loop_test(cases, reflection_lists_what_is_served, 0, VERSIONS);
