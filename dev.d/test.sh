@@ -391,8 +391,11 @@ suite_kill() {
 word_bench() {
     local what=${1:-}
     [[ $what == orders || $what == http ]] ||
-        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]"
+        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost"
     shift
+    if [[ $what == orders && ${1:-} == --traces ]]; then
+        exec python3 -B "$ROOT/dev.d/bench_traces.py" "${@:2}"
+    fi
     run_open
     state_open
     packages_need $PACKAGES_BUILD $PACKAGES_RUN >&2

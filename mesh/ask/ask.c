@@ -32,6 +32,8 @@ set_options(struct ask *ask, const struct ask_request *request)
 
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    if (request->body_bytes > 0)
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
     if (request->body != NULL)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, ask->headers);

@@ -28,7 +28,8 @@ struct ask_request {
     const char *url;
     const char *const *headers; /* "Name: value" */
     size_t header_count;
-    const char *body; /* NULL: none */
+    const char *body;  /* NULL: none */
+    size_t body_bytes; /* 0: it is a text, which ends with a NUL */
     long connect_ms, answer_ms;
     size_t answer_bytes_max;
 };

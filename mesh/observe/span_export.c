@@ -6,6 +6,7 @@
  * that close() wakes it from each of them. Those that put spans wake it only when a batch is full and it
  * sleeps for spans: one write to a pipe a batch. */
 #include "mesh/observe/span_export.h"
+#include "mesh/ask/ask.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
@@ -25,8 +26,8 @@
 #include <string.h>
 
 enum {
-    ANSWER_BYTES_MAX = 64 << 10, /* of an answer; what is longer is not read to its end */
-    RETRY_AFTER_SECONDS_MAX = 3600,
+    ANSWER_BYTES_MAX = 64 << 10, /* one that is longer counts as none */
+    HEADERS_MAX = SPAN_HEADERS_MAX + 2,
 };
 #define BACKOFF_LEAST_US SECOND_US
 #define BACKOFF_MOST_US (5 * SECOND_US)
@@ -36,8 +37,8 @@ struct span_exporter {
     struct span_queue *queue;
     pthread_t thread;
     CURLM *multi;
-    CURL *easy;
-    struct curl_slist *headers, *gzip_headers;
+    char *headers[HEADERS_MAX]; /* the last one is of a body that is packed */
+    size_t header_count;
     atomic_bool sleeps; /* for spans: who fills a batch wakes it */
     atomic_bool is_stopping;
     atomic_int_fast64_t stop_until_us; /* steady; set before is_stopping */
@@ -45,14 +46,13 @@ struct span_exporter {
 
     /* the thread's own */
     struct json_writer json;
-    char answer[ANSWER_BYTES_MAX];
-    size_t answer_bytes;
+    struct ask ask; /* the last attempt, and its answer */
 };
 
 /* What came of one request. */
 struct attempt {
     CURLcode code;
-    long status; /* 0: there was no answer */
+    int status; /* 0: there was no answer */
     int64_t retry_after_us;
 };
 
@@ -86,49 +86,6 @@ nap(struct span_exporter *exporter, int64_t until_us)
 
 /* ---- one request ---- */
 
-static size_t
-take_answer(char *data, size_t size, size_t count, void *context)
-{
-    struct span_exporter *exporter = context;
-    size_t bytes = size * count, room = sizeof exporter->answer - exporter->answer_bytes;
-
-    bytes = bytes < room ? bytes : room;
-    memcpy(exporter->answer + exporter->answer_bytes, data, bytes);
-    exporter->answer_bytes += bytes;
-    return size *
-           count; /* the rest is read and forgotten, so that the connection can be used again */
-}
-
-static bool
-is_on_this_machine(const char *url)
-{
-    const char *host = strstr(url, "://") + 3;
-
-    return strncmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0 ||
-           strncmp(host, "[::1]", 5) == 0;
-}
-
-static void
-easy_prepare(struct span_exporter *exporter)
-{
-    CURL *easy = exporter->easy;
-
-    curl_easy_setopt(easy, CURLOPT_URL, exporter->settings->url);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, exporter);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* or newer */
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)exporter->settings->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "OTel-OTLP-Exporter-sagamesh");
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* a name server that hangs is not waited for */
-    if (is_on_this_machine(exporter->settings->url)) /* http_proxy is for the world */
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    if (exporter->settings->ca_file[0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_CAINFO, exporter->settings->ca_file);
-}
-
 /* The transfer's end; CURLE_OPERATION_TIMEDOUT when the time was over first. */
 static CURLcode
 perform(struct span_exporter *exporter, int64_t until_us)
@@ -148,24 +105,28 @@ perform(struct span_exporter *exporter, int64_t until_us)
 }
 
 static struct attempt
-post(struct span_exporter *exporter, const char *body, size_t bytes, int64_t until_us)
+post(struct span_exporter *exporter, const char *body, size_t bytes, bool is_packed,
+     int64_t until_us)
 {
+    const struct ask_request request = { .method = "POST",
+                                         .url = exporter->settings->url,
+                                         .headers = (const char *const *)exporter->headers,
+                                         .header_count = exporter->header_count - !is_packed,
+                                         .body = body,
+                                         .body_bytes = bytes,
+                                         .connect_ms = (long)exporter->settings->timeout_ms,
+                                         .answer_ms = (long)exporter->settings->timeout_ms,
+                                         .answer_bytes_max = ANSWER_BYTES_MAX };
     struct attempt attempt = { 0 };
-    curl_off_t retry_after_seconds = 0;
 
-    exporter->answer_bytes = 0;
-    curl_easy_setopt(exporter->easy, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(exporter->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes);
-    curl_multi_add_handle(exporter->multi, exporter->easy);
+    ask_end(&exporter->ask, exporter->multi); /* of the attempt before */
+    ask_begin(&exporter->ask, &request, exporter);
+    if (exporter->settings->ca_file[0] != '\0')
+        curl_easy_setopt(exporter->ask.easy, CURLOPT_CAINFO, exporter->settings->ca_file);
+    curl_multi_add_handle(exporter->multi, exporter->ask.easy);
     attempt.code = perform(exporter, until_us);
-    if (attempt.code == CURLE_OK)
-        curl_easy_getinfo(exporter->easy, CURLINFO_RESPONSE_CODE, &attempt.status);
-    curl_easy_getinfo(exporter->easy, CURLINFO_RETRY_AFTER, &retry_after_seconds);
-    if (retry_after_seconds > RETRY_AFTER_SECONDS_MAX)
-        retry_after_seconds = RETRY_AFTER_SECONDS_MAX;
-    if (retry_after_seconds > 0)
-        attempt.retry_after_us = retry_after_seconds * SECOND_US;
-    curl_multi_remove_handle(exporter->multi, exporter->easy);
+    attempt.status = ask_status(&exporter->ask, attempt.code);
+    attempt.retry_after_us = ask_retry_after_us(&exporter->ask);
     return attempt;
 }
 
@@ -198,7 +159,7 @@ batch_lost(struct span_exporter *exporter, size_t count, const struct attempt *a
     atomic_fetch_add(&exporter->failed, count);
     if (attempt->status != 0)
         log_warn(
-            "event=SPANS_LOST spans=%zu status=%ld because=\"the collector does not take them\"",
+            "event=SPANS_LOST spans=%zu status=%d because=\"the collector does not take them\"",
             count, attempt->status);
     else
         log_warn("event=SPANS_LOST spans=%zu because=\"%s\"", count,
@@ -211,7 +172,8 @@ batch_taken(struct span_exporter *exporter, size_t count)
     char why[200];
     int64_t rejected = 0;
 
-    if (span_json_rejected(exporter->answer, exporter->answer_bytes, &rejected, why, sizeof why)) {
+    if (span_json_rejected(exporter->ask.body == NULL ? "" : exporter->ask.body,
+                           exporter->ask.body_bytes, &rejected, why, sizeof why)) {
         rejected = rejected > (int64_t)count ? (int64_t)count : rejected;
         log_warn("event=SPANS_REJECTED spans=%" PRId64 " because=\"%s\"", rejected, why);
         atomic_fetch_add(&exporter->rejected, (uint64_t)rejected);
@@ -221,12 +183,13 @@ batch_taken(struct span_exporter *exporter, size_t count)
 
 /* Until the collector has it, will not have it, or the time is over. */
 static void
-batch_send(struct span_exporter *exporter, size_t count, const char *body, size_t bytes)
+batch_send(struct span_exporter *exporter, size_t count, const char *body, size_t bytes,
+           bool is_packed)
 {
     int64_t until_us = clock_steady_us() + exporter->settings->export_ms * 1000;
 
     for (int number = 0;; number++) {
-        struct attempt attempt = post(exporter, body, bytes, until_us);
+        struct attempt attempt = post(exporter, body, bytes, is_packed, until_us);
         int64_t again_us;
 
         if (attempt.status >= 200 && attempt.status < 300) {
@@ -273,9 +236,9 @@ batch_export(struct span_exporter *exporter, size_t count)
 
     if (exporter->settings->has_gzip)
         packed = gzip_pack(exporter->json.text, exporter->json.bytes, &bytes);
-    curl_easy_setopt(exporter->easy, CURLOPT_HTTPHEADER,
-                     packed == NULL ? exporter->headers : exporter->gzip_headers);
-    batch_send(exporter, count, packed == NULL ? exporter->json.text : packed, bytes);
+    batch_send(exporter, count, packed == NULL ? exporter->json.text : packed, bytes,
+               packed != NULL);
+    ask_end(&exporter->ask, exporter->multi); /* it has the body */
     free(packed);
 }
 
@@ -330,19 +293,25 @@ export_run(void *context)
     return NULL;
 }
 
-static struct curl_slist *
-headers_make(const struct span_settings *settings)
+static void
+header_add(struct span_exporter *exporter, const char *name, const char *value)
 {
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    size_t bytes = strlen(name) + strlen(value) + sizeof ": ";
+    char *line = memory_take(bytes);
 
-    headers = curl_slist_append(headers, "Expect:");
-    for (size_t i = 0; i < settings->header_count; i++) {
-        char line[sizeof settings->headers[0] + 3];
+    snprintf(line, bytes, "%s: %s", name, value);
+    exporter->headers[exporter->header_count++] = line;
+}
 
-        snprintf(line, sizeof line, "%s: %s", settings->headers[i].key, settings->headers[i].value);
-        headers = curl_slist_append(headers, line);
-    }
-    return headers;
+static void
+headers_make(struct span_exporter *exporter)
+{
+    const struct span_settings *settings = exporter->settings;
+
+    header_add(exporter, "Content-Type", "application/json");
+    for (size_t i = 0; i < settings->header_count; i++)
+        header_add(exporter, settings->headers[i].key, settings->headers[i].value);
+    header_add(exporter, "Content-Encoding", "gzip");
 }
 
 struct span_exporter *
@@ -354,12 +323,9 @@ span_exporter_open(const struct span_settings *settings, struct span_queue *queu
     exporter->queue = queue;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     exporter->multi = curl_multi_init();
-    exporter->easy = curl_easy_init();
-    if (exporter->multi == NULL || exporter->easy == NULL)
+    if (exporter->multi == NULL)
         die("event=CURL_FAILED because=\"curl has no memory\"");
-    exporter->headers = headers_make(settings);
-    exporter->gzip_headers = curl_slist_append(headers_make(settings), "Content-Encoding: gzip");
-    easy_prepare(exporter);
+    headers_make(exporter);
     thread_start(&exporter->thread, export_run, exporter);
     return exporter;
 }
@@ -373,10 +339,9 @@ span_exporter_close(struct span_exporter *exporter, int drain_ms)
     atomic_store(&exporter->is_stopping, true);
     curl_multi_wakeup(exporter->multi);
     pthread_join(exporter->thread, NULL);
-    curl_easy_cleanup(exporter->easy);
     curl_multi_cleanup(exporter->multi);
-    curl_slist_free_all(exporter->headers);
-    curl_slist_free_all(exporter->gzip_headers);
+    for (size_t i = 0; i < exporter->header_count; i++)
+        free(exporter->headers[i]);
     curl_global_cleanup();
     json_writer_free(&exporter->json);
     free(exporter);
