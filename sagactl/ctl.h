@@ -26,8 +26,11 @@ enum ctl_exit {
 
 /* The flags, and what was said after the word. */
 struct ctl {
-    const char *saga, *order, *storage, *account; /* addresses; "" until looked for */
+    const char *saga, *order, *storage, *account, *alerts; /* addresses; "" until looked for */
     const char *phase, *state, *reason, *comment, *output, *request_id, *page;
+    const char *person, *rule;
+    int64_t age_seconds;
+    bool has_ended;
     int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;
     bool is_json, is_all, skips_sums;
     const char *word;
@@ -55,6 +58,8 @@ enum ctl_exit ctl_refund_charge(struct ctl *ctl);
 enum ctl_exit ctl_sell(struct ctl *ctl);
 enum ctl_exit ctl_end(struct ctl *ctl);
 enum ctl_exit ctl_audit(struct ctl *ctl);
+enum ctl_exit ctl_alerts(struct ctl *ctl);
+enum ctl_exit ctl_dlq(struct ctl *ctl);
 enum ctl_exit ctl_ping(struct ctl *ctl);
 enum ctl_exit ctl_demo(struct ctl *ctl);
 

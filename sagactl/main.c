@@ -63,6 +63,8 @@ static const struct {
     { "sell",          1, 1, ctl_sell,          "audit"    },
     { "end",           1, 2, ctl_end,           "orders"   },
     { "audit",         0, 0, ctl_audit,         ""         },
+    { "alerts",        0, 2, ctl_alerts,        ""         },
+    { "dlq",           0, 2, ctl_dlq,           ""         },
     { "definitions",   0, 0, ctl_definitions,   ""         },
     { "ping",          0, 1, ctl_ping,          ""         },
     { "demo",          0, 0, ctl_demo,          ""         },
@@ -81,6 +83,10 @@ static const char usage[] =
     "  payments               payments that need a person, with the trouble of each\n"
     "  audit                  does all that holds money or goods agree, also between services? What does\n"
     "                         not is told, with the word that repairs it\n"
+    "  alerts                 orders and payments that disagree, and silent news: those that are open, newest\n"
+    "                         first; --ended, --rule and --age choose others\n"
+    "  alerts show ID         an alert with its evidence, and what people did about it\n"
+    "  dlq                    records of Kafka that could not be read; dlq show ID: one with its bytes\n"
     "  definitions            what definitions are loaded, by name and content hash\n"
     "  ping [ADDRESS]         the health of a program (of the orchestrator's when none is named)\n"
     "moving, with --comment for the audit record:\n"
@@ -102,6 +108,11 @@ static const char usage[] =
     "  sell ORDER_ID          sell what a PAID order has reserved, should that have been lost\n"
     "  end ORDER_ID [WORD]    let an order that is open end as its saga did; of one that a person settled:\n"
     "                         paid or failed\n"
+    "answering alerts, with --reason and --operator, which are kept:\n"
+    "  alerts ack ID          say that you look after it\n"
+    "  alerts repair ID       ask the payment's provider and drive the order on through its saga, or see that\n"
+    "                         a refund runs; says what it did and what is still open; may be said again\n"
+    "  dlq send ID            send the record to its topic once more\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
@@ -115,16 +126,21 @@ static const struct config_key keys[] = {
     { "saga", CONFIG_TEXT, "", 0, 0,
       "address of the orchestrator; else MESH_SAGA, else the one ./dev up started",
       offsetof(struct ctl, saga) },
-    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, orders, demo: address of order-svc", offsetof(struct ctl, order) },
+    { "order", CONFIG_TEXT, "", 0, 0, "refund, refund-charge, release, ask, sell, end, audit, orders, alerts repair, demo: address of order-svc", offsetof(struct ctl, order) },
     { "storage", CONFIG_TEXT, "", 0, 0, "release, sell, audit, demo: address of storage-svc",
       offsetof(struct ctl, storage) },
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
       offsetof(struct ctl, account) },
+    { "alerts", CONFIG_TEXT, "", 0, 0, "alerts, dlq: address of alerts-svc", offsetof(struct ctl, alerts) },
+    { "operator", CONFIG_TEXT, "", 0, 0, "alerts ack, alerts repair, dlq send: who you are; else who is logged in", offsetof(struct ctl, person) },
+    { "rule", CONFIG_TEXT, "", 0, 0, "alerts: only those of this rule", offsetof(struct ctl, rule) },
+    { "age", CONFIG_INT, "0", 0, 10 * 366 * 24 * 3600, "alerts: only those found so many seconds ago, or earlier", offsetof(struct ctl, age_seconds) },
+    { "ended", CONFIG_FLAG, NULL, 0, 0, "alerts: those that are resolved, too", offsetof(struct ctl, has_ended) },
     { "phase", CONFIG_TEXT, "", 0, 0, "list: only sagas in this phase", offsetof(struct ctl, phase) },
     { "state", CONFIG_TEXT, "", 0, 0, "list, retry --all, compensate --all: only sagas in this state",
       offsetof(struct ctl, state) },
     { "reason", CONFIG_TEXT, "", 0, 0,
-      "list, retry --all, compensate --all: only sagas with this error code, as list shows it",
+      "list, retry --all, compensate --all: only sagas with this error code, as list shows it; alerts, dlq: why you do it",
       offsetof(struct ctl, reason) },
     { "limit", CONFIG_INT, "100", 1, 100000, "list, orders, payments: how many at most", offsetof(struct ctl, limit) },
     { "all", CONFIG_FLAG, NULL, 0, 0, "list, orders, payments: without a limit; retry, compensate, ask: all of them",

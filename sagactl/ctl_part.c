@@ -1,0 +1,59 @@
+/* Words of two: "alerts show ID", "dlq send ID". */
+#include "sagactl/ctl_alerts.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum ctl_exit
+ctl_run_part(struct ctl *ctl, const struct ctl_part *parts,
+             enum ctl_exit (*list)(struct ctl *ctl, struct ctl_client *client))
+{
+    enum ctl_exit (*run)(struct ctl * ctl, struct ctl_client * client) = list;
+    struct ctl_client *client;
+    enum ctl_exit status;
+
+    if (ctl->argument_count > 0) {
+        while (parts->word != NULL && strcmp(parts->word, ctl->arguments[0]) != 0)
+            parts++;
+        if (parts->word == NULL)
+            return ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
+                            "there is no word '%s %s'", ctl->word, ctl->arguments[0]);
+        if (ctl->argument_count < 2)
+            return ctl_fail(
+                ctl, CTL_USAGE, "BAD_REQUEST",
+                arena_print(ctl->arena, "sagactl %s shows the ids there are.", ctl->word),
+                "%s %s needs an id", ctl->word, parts->word);
+        ctl->ids = ctl->word;
+        ctl->word = arena_print(ctl->arena, "%s %s", ctl->word, parts->word);
+        ctl->arguments++;
+        ctl->argument_count--;
+        if (ctl_id_argument(ctl) == NULL)
+            return CTL_USAGE;
+        run = parts->run;
+    }
+    client = ctl_client_open(ctl, "alerts", ctl->alerts);
+    status = client == NULL ? CTL_USAGE : run(ctl, client);
+    ctl_client_close(client);
+    return status;
+}
+
+const char *
+ctl_operator(const struct ctl *ctl)
+{
+    const struct passwd *person = ctl->person[0] == '\0' ? getpwuid(getuid()) : NULL;
+    const char *name = ctl->person[0] != '\0' ? ctl->person : person != NULL ? person->pw_name : "";
+
+    if (ctl->reason[0] == '\0') {
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "--reason='what you know of it'; it is kept.",
+                 "%s needs a reason", ctl->word);
+        return NULL;
+    }
+    if (name[0] == '\0') {
+        ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", "--operator=NAME; it is kept.",
+                 "%s needs to know who you are", ctl->word);
+        return NULL;
+    }
+    return arena_print(ctl->arena, "%s", name);
+}
