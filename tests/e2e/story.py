@@ -233,7 +233,7 @@ class Story(unittest.TestCase):
 
     def sagactl(self, *words):
         """Runs it; exit status and output, a dict when --json was asked for."""
-        names = ("saga", "order", "storage", "account")
+        names = ("saga", "order", "storage", "account", "alerts")
         addresses = [f"--{name}={self.mesh.address(name)}" for name in names]
         done = subprocess.run(
             [str(self.mesh.build / "sagactl"), *words, *addresses],
