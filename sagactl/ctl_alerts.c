@@ -10,6 +10,7 @@
 
 /* ---- list ---- */
 
+/* Open is what nobody looks after yet. */
 static const char *
 state_text(const Sagamesh__Alert__V1__Alert *alert)
 {
@@ -90,16 +91,6 @@ list(struct ctl *ctl, struct ctl_client *client)
 }
 
 /* ---- show ---- */
-
-const Sagamesh__Alert__V1__GetAlertResponse *
-ctl_alert_get(struct ctl_client *client, const char *alert_id)
-{
-    Sagamesh__Alert__V1__GetAlertRequest request = SAGAMESH__ALERT__V1__GET_ALERT_REQUEST__INIT;
-
-    request.alert_id = (char *)(uintptr_t)alert_id;
-    return (const Sagamesh__Alert__V1__GetAlertResponse *)ctl_client_ask(client, CTL_ALERTS,
-                                                                         "GetAlert", &request.base);
-}
 
 /* Indented, in ASCII: nothing in it steers a terminal. */
 static void

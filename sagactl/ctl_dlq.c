@@ -31,6 +31,7 @@ letter_json(struct json_writer *writer, const Sagamesh__Alert__V1__DeadLetter *l
     json_put_text(writer, "resend_reason", letter->resend_reason);
 }
 
+/* How often it was sent to its topic, or that it is about to be. */
 static const char *
 again_text(const Sagamesh__Alert__V1__DeadLetter *letter, struct arena *arena)
 {
@@ -131,6 +132,7 @@ show_print(const Sagamesh__Alert__V1__GetDeadLetterResponse *got, struct arena *
                                    : "none: a tombstone");
 }
 
+/* Programs get all bytes as they are. */
 static void
 put_bytes(struct json_writer *writer, const char *key, ProtobufCBinaryData bytes,
           struct arena *arena)

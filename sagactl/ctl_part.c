@@ -1,4 +1,4 @@
-/* Words of two: "alerts show ID", "dlq send ID". */
+/* Words of two, as "alerts show ID" and "dlq send ID", and what both words ask. */
 #include "sagactl/ctl_alerts.h"
 
 #include <pwd.h>
@@ -56,4 +56,14 @@ ctl_operator(const struct ctl *ctl)
         return NULL;
     }
     return arena_print(ctl->arena, "%s", name);
+}
+
+const Sagamesh__Alert__V1__GetAlertResponse *
+ctl_alert_get(struct ctl_client *client, const char *alert_id)
+{
+    Sagamesh__Alert__V1__GetAlertRequest request = SAGAMESH__ALERT__V1__GET_ALERT_REQUEST__INIT;
+
+    request.alert_id = (char *)(uintptr_t)alert_id;
+    return (const Sagamesh__Alert__V1__GetAlertResponse *)ctl_client_ask(client, CTL_ALERTS,
+                                                                         "GetAlert", &request.base);
 }

@@ -32,6 +32,7 @@ struct repair {
     char outcome[OUTCOME_BYTES_MAX + 1]; /* a line for each step, and for what is open */
 };
 
+/* A line for the person who repairs, and for the record. Lines beyond what a record holds are shown alone. */
 static void __attribute__((format(printf, 2, 3)))
 note(struct repair *repair, const char *format, ...)
 {
@@ -70,6 +71,7 @@ find(struct ctl_client *client, const ProtobufCServiceDescriptor *service, const
     return false;
 }
 
+/* An alert of rule B may name no payment: then it is the one that the order names. */
 static bool
 look_at_order(struct repair *repair)
 {
@@ -337,6 +339,7 @@ work(struct repair *repair)
     return open == NULL ? CTL_DONE : CTL_REFUSED;
 }
 
+/* The record comes first: should the tool be ended, it says that something may have been done. */
 static bool
 begin(struct repair *repair, const char *person)
 {

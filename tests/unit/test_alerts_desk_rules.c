@@ -2,10 +2,13 @@
 #include "alerts/alert.h"
 #include "alerts/dead_letter.h"
 #include "alerts/notice.h"
+#include "alerts/rule.h"
 #include "mesh/base/clock.h"
 #include "mesh/store/batch_rows.h"
 #include "tests/support/check.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct arena *arena;
@@ -183,6 +186,44 @@ START_TEST(a_notice_ends_or_is_tried_again)
 }
 END_TEST
 
+/* ---- runbooks ---- */
+
+/* As a reader's browser makes an anchor of a heading: "### RULE_A" is "#rule_a". */
+static bool
+has_heading(const char *path, const char *anchor)
+{
+    FILE *file = fopen(path, "r");
+    char line[1024];
+    bool has = false;
+
+    ck_assert_msg(file != NULL, "%s cannot be read", path);
+    while (!has && fgets(line, sizeof line, file) != NULL) {
+        char *heading = line + strspn(line, "#");
+        char *at;
+
+        if (heading == line || *heading != ' ')
+            continue;
+        heading++;
+        heading[strcspn(heading, "\n")] = '\0';
+        for (at = heading; *at != '\0'; at++)
+            *at = *at == ' ' ? '-' : (char)tolower((unsigned char)*at);
+        has = strcmp(heading, anchor) == 0;
+    }
+    fclose(file);
+    return has;
+}
+
+START_TEST(every_rule_has_a_runbook)
+{
+    const char *runbook = rules[_i].runbook, *anchor = strchr(runbook, '#');
+    char path[256];
+
+    ck_assert_ptr_nonnull(anchor);
+    snprintf(path, sizeof path, "../%.*s", (int)(anchor - runbook), runbook);
+    ck_assert_msg(has_heading(path, anchor + 1), "%s: no such heading", runbook);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -193,5 +234,6 @@ main(void)
     tcase_add_loop_test(cases, what_was_sent_is_due_no_more, 0, ROWS(sents));
     tcase_add_loop_test(cases, notices_wait_ever_longer, 0, ROWS(waits));
     tcase_add_loop_test(cases, a_notice_ends_or_is_tried_again, 0, ROWS(attempts));
+    tcase_add_loop_test(cases, every_rule_has_a_runbook, 0, RULE_COUNT);
     return check_run("desk rules", cases);
 }
