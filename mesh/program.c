@@ -182,8 +182,6 @@ run(const struct program *program, const struct settings *settings, const struct
     while (!is_end(signal_number)) {
         int64_t now_us = clock_steady_us();
 
-        if (signal_number == SIGUSR1 && program->log_counters != NULL)
-            program->log_counters(program->owner);
         if (now_us >= tick_due_us) {
             tick(program);
             tick_due_us = now_us + TICK_MS * 1000;

@@ -2,8 +2,8 @@
  *
  *   flags -> log -> signals blocked -> ops port -> open -> ready file -> SIGTERM or SIGINT -> pause -> close -> 0
  *
- * The main thread opens the program and then waits for signals; each second it ticks. SIGUSR1 logs the
- * counters. The ready file appears complete, by a rename, once the program is ready: its ports in a line,
+ * The main thread opens the program and then waits for signals; each second it ticks. SIGUSR1, which logged
+ * counters once, does nothing. The ready file appears complete, by a rename, once the program is ready: its ports in a line,
  * "7401" or "7400 7500", and in the next "ops 9401". The ops port (mesh/ops.h) says "starting" until then, and
  * "stopping" from SIGTERM on.
  *
@@ -42,8 +42,7 @@ struct program {
     enum error (*open)(void *owner, const struct ops *ops);
     /* Asked after open until it says yes, with the ports for the ready file; one that stays 0 is none. */
     bool (*is_ready)(void *owner, int ret_ports[PROGRAM_PORTS_MAX]);
-    void (*tick)(void *owner);         /* at once, and each second */
-    void (*log_counters)(void *owner); /* SIGUSR1 */
+    void (*tick)(void *owner); /* at once, and each second */
     void (*close)(void *owner,
                   int drain_ms); /* after SIGTERM and --unready-ms, or a second SIGTERM */
 };

@@ -470,32 +470,6 @@ service_open(const struct service_spec *spec, const struct service_settings *set
     return error;
 }
 
-/* ---- counters ---- */
-
-static void
-log_clock(void *owner, const char *name, int64_t off_us, bool is_known)
-{
-    (void)owner;
-    log_info("counters clock=%s off_ms=%lld known=%s", name, (long long)(off_us / 1000),
-             is_known ? "yes" : "no");
-}
-
-void
-service_log_counters(const struct service *service)
-{
-    struct batch_counters store = { 0 };
-
-    if (service->batch != NULL)
-        batch_count(service->batch, &store);
-    log_info("counters ops=%llu commits=%llu again=%llu single=%llu uncertain=%llu aside=%llu",
-             (unsigned long long)store.ops, (unsigned long long)store.commits,
-             (unsigned long long)store.again, (unsigned long long)store.single,
-             (unsigned long long)store.uncertain, (unsigned long long)store.aside);
-    clock_watch_report(service->clock, log_clock, NULL);
-    if (service->spec->log_counters != NULL)
-        service->spec->log_counters(service->spec->owner);
-}
-
 /* ---- close ---- */
 
 /* Nothing new begins, and what waits or is in flight is answered. */
@@ -529,8 +503,6 @@ service_close(struct service *service, int drain_ms)
     spec = service->spec;
     health_stop(service->ops.health); /* before what its conditions look at goes */
     drain(service, drain_ms);
-    if (service->is_open)
-        service_log_counters(service);
     if (service->is_started && spec->stop != NULL)
         spec->stop(spec->owner);
     service->server = rpc_server_close(service->server);

@@ -71,7 +71,6 @@ struct service_spec {
     enum error (*start)(void *owner, struct service *service);
     void (*drain)(void *owner);
     void (*stop)(void *owner);
-    void (*log_counters)(void *owner); /* its own, after the common ones; or NULL */
 };
 
 /* The flags. Without a database all but listen, peers and calls_max are 0. */
@@ -95,8 +94,6 @@ bool service_has_database(const struct service_spec *spec);
 bool service_was_up(const struct service *service);
 
 int service_port(const struct service *service); /* 0: it has none */
-
-void service_log_counters(const struct service *service);
 
 /* Drains and stops: drain_ms for calls in flight. NULL is fine. Returns NULL. */
 struct service *service_close(struct service *service, int drain_ms);

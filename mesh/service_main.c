@@ -48,12 +48,6 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 }
 
 static void
-log_counters(void *owner)
-{
-    service_log_counters(((struct life *)owner)->service);
-}
-
-static void
 close_all(void *owner, int drain_ms)
 {
     struct life *life = owner;
@@ -75,7 +69,6 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         .owner = &life,
         .open = open_all,
         .is_ready = is_ready,
-        .log_counters = log_counters,
         .close = close_all,
     };
     size_t count = 1;

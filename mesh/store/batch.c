@@ -293,7 +293,6 @@ refuse_others(struct run *run, int64_t us)
             next = item->next;
             refuse((struct call *)item, ERR_STORE_DOWN);
         }
-        COUNT(run, ops, count);
     }
 }
 
@@ -489,7 +488,6 @@ batch_main(void *context)
         /* While rows are locked, waiting for them would stop all others once a batch. */
         run.in_a_hurry = aside_wait_us(batch->aside) >= 0;
         run.count = aside_take(batch->aside, calls, batch->batch_max);
-        COUNT(&run, ops, count);
         for (; item != NULL; item = item->next)
             calls[run.count++] = (struct call *)item;
         run_round(&run);
@@ -597,12 +595,6 @@ batch_close(struct batch *batch)
     batch->aside = aside_free(batch->aside);
     free(batch);
     return NULL;
-}
-
-void
-batch_count(const struct batch *batch, struct batch_counters *ret_counters)
-{
-    batch_meter_count(&batch->meter, ret_counters);
 }
 
 void

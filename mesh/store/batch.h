@@ -147,12 +147,6 @@ void batch_submit_always(struct batch *batch, struct call *call);
 void batch_stop(struct batch *batch);
 struct batch *batch_close(struct batch *batch);
 
-struct batch_counters {
-    uint64_t ops, commits, again, single, uncertain;
-    uint64_t aside; /* times that a call was set aside */
-};
-void batch_count(const struct batch *batch, struct batch_counters *ret_counters);
-
 /* The store thread's work without the thread: for tests, and for tools with an op or two. Decides
  * and answers count calls over pg, in batches of one transaction. */
 struct pg *batch_pg_new(const struct batch_service *service, const char *conninfo);

@@ -21,19 +21,6 @@ static const struct metric_field counts[] = {
 };
 /* clang-format on */
 
-void
-batch_meter_count(const struct batch_meter *meter, struct batch_counters *ret_counters)
-{
-    *ret_counters = (struct batch_counters){
-        .ops = atomic_load(&meter->ops),
-        .commits = atomic_load(&meter->commits),
-        .again = atomic_load(&meter->again),
-        .single = atomic_load(&meter->single),
-        .uncertain = atomic_load(&meter->uncertain),
-        .aside = atomic_load(&meter->aside),
-    };
-}
-
 static void
 meter_read(void *owner, struct metrics *metrics)
 {

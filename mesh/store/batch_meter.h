@@ -13,7 +13,7 @@
 struct batch_meter {
     struct metrics *metrics; /* NULL: nobody watches */
     struct queue *queue;     /* of the calls that wait */
-    atomic_ullong ops, commits, again, single, uncertain, aside, refused;
+    atomic_ullong commits, again, single, uncertain, aside, refused;
     atomic_size_t aside_now;
     struct metric_series *sizes, *durations;
 };
@@ -23,7 +23,5 @@ void batch_meter_close(struct batch_meter *meter);
 
 /* A run of so many calls, which began then, has ended. */
 void batch_meter_ran(struct batch_meter *meter, size_t calls, int64_t began_us);
-
-void batch_meter_count(const struct batch_meter *meter, struct batch_counters *ret_counters);
 
 #endif

@@ -1,7 +1,9 @@
 /* Two storage services in one process, each with a database of its own; then two with one database. */
+#include "mesh/observe/metrics.h"
 #include "mesh/rpc/post.h"
 #include "mesh/service.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 #include "tests/support/storage/storage_fixture.h"
 
 #include <stdatomic.h>
@@ -13,7 +15,8 @@ enum { INSTANCES = 2, TIMEOUT_SECONDS = 30 };
 struct shop {
     struct service *service;
     struct rpc_client *client;
-    atomic_int runs, counted, stopped;
+    atomic_int runs, stopped;
+    struct ops ops;
 };
 
 static struct pg_fixture fixtures[INSTANCES];
@@ -34,12 +37,6 @@ static void
 stop(void *owner)
 {
     atomic_fetch_add(&((struct shop *)owner)->stopped, 1);
-}
-
-static void
-log_counters(void *owner)
-{
-    atomic_fetch_add(&((struct shop *)owner)->counted, 1);
 }
 
 static struct keeper_task tasks[] = {
@@ -80,9 +77,9 @@ open_shop(struct shop *shop, struct service_spec *spec, const char *conninfo)
         .tasks = tasks,
         .partitions = partitions,
         .stop = stop,
-        .log_counters = log_counters,
     };
-    ck_assert_int_eq(service_open(spec, &settings, NULL, &shop->service), ERR_OK);
+    shop->ops.metrics = metrics_new();
+    ck_assert_int_eq(service_open(spec, &settings, &shop->ops, &shop->service), ERR_OK);
     snprintf(address, sizeof address, "127.0.0.1:%d", service_port(shop->service));
     client.address = address;
     ck_assert_int_eq(rpc_client_open(&client, &shop->client), ERR_OK);
@@ -93,6 +90,7 @@ close_shop(struct shop *shop)
 {
     shop->client = rpc_client_close(shop->client);
     shop->service = service_close(shop->service, 1000);
+    shop->ops.metrics = metrics_free(shop->ops.metrics);
     ck_assert_int_eq(shop->stopped, 1);
 }
 
@@ -153,6 +151,11 @@ has_swept(const struct shop *shop)
                           "SELECT count(*) FROM sweep WHERE floor_us > 0") == 1;
 }
 
+#define PUTS                                                                                       \
+    "rpc_server_call_duration_seconds_count{method=\"sagamesh.storage.v1.StorageService/"          \
+    "PutProduct\",code=\"OK\"}"
+#define RUNS "sagamesh_task_duration_seconds_count{task=\"count\"}"
+
 START_TEST(two_with_a_database_each)
 {
     struct service_spec specs[INSTANCES];
@@ -169,9 +172,15 @@ START_TEST(two_with_a_database_each)
         expect_product(&shops[i], "cup", i == 1);
         AWAIT(has_swept(&shops[i]), TIMEOUT_SECONDS);
     }
-    service_log_counters(shops[1].service);
-    ck_assert_int_eq(shops[0].counted, 0);
-    ck_assert_int_eq(shops[1].counted, 1);
+    put(&shops[1], "cup"); /* each counts its own */
+    ck_assert(metric_shown(shops[0].ops.metrics, PUTS) == 1);
+    ck_assert(metric_shown(shops[1].ops.metrics, PUTS) == 2);
+    ck_assert(metric_shown(shops[0].ops.metrics, "sagamesh_database_connections{user=\"batch\"}") ==
+              1);
+    AWAIT(metric_shown(shops[0].ops.metrics, "sagamesh_partition_ahead_seconds{table=\"hold\"}") >
+              0,
+          TIMEOUT_SECONDS);
+    AWAIT(metric_shown(shops[0].ops.metrics, RUNS) > 2, TIMEOUT_SECONDS);
 
     close_shop(&shops[0]);
     ck_assert_int_eq(shops[1].stopped, 0);

@@ -1,4 +1,5 @@
 /* Batches on a real PostgreSQL: repeats, other writers, poison, and the store thread. */
+#include "tests/support/metrics_text.h"
 #include "tests/support/store/batch_fixture.h"
 
 #include <stdatomic.h>
@@ -276,7 +277,7 @@ START_TEST(full_queue_is_busy_and_stop_does_what_waits)
     };
     struct batch *batch;
     struct test_call *tests[QUEUE + 4];
-    struct batch_counters counters = { 0 };
+    struct metrics *metrics = options.metrics = metrics_new();
 
     service.committed = wait_at_gate;
     run_one(counter_call(new_id(), "a", NULL, 0), ERR_OK);
@@ -285,15 +286,14 @@ START_TEST(full_queue_is_busy_and_stop_does_what_waits)
         tests[i] = counter_call(new_id(), "a", NULL, 1);
     pthread_mutex_lock(&gate);
     batch_submit(batch, &tests[0]->call);
-    while (counters.commits == 0) {
-        usleep(1000);
-        batch_count(batch, &counters);
-    }
+    AWAIT(metric_shown(metrics, "sagamesh_batch_commits_total") == 1, 10);
     for (int i = 1; i <= QUEUE; i++)
         batch_submit(batch, &tests[i]->call);
     batch_submit(batch, &tests[QUEUE + 1]->call);
     expect_answer(tests[QUEUE + 1], ERR_BUSY);
     batch_submit_always(batch, &tests[QUEUE + 2]->call);
+    ck_assert(metric_shown(metrics, "sagamesh_batch_refused_total") == 1);
+    ck_assert(metric_shown(metrics, "sagamesh_batch_queue_calls") == QUEUE + 1);
     pthread_mutex_unlock(&gate);
     batch_stop(batch); /* returns when all that waited is done */
     for (int i = 0; i <= QUEUE; i++)
@@ -302,13 +302,16 @@ START_TEST(full_queue_is_busy_and_stop_does_what_waits)
     batch_submit(batch, &tests[QUEUE + 3]->call);
     expect_answer(tests[QUEUE + 3], ERR_STOPPING);
     expect_value("a", QUEUE + 2);
-    batch_count(batch, &counters);
-    ck_assert_uint_eq(counters.ops, QUEUE + 2);
-    ck_assert_uint_eq(counters.commits,
-                      1 + (QUEUE + 2) / 2); /* one alone, then two and two and one */
+    ck_assert(metric_shown(metrics, "sagamesh_batch_calls_sum") == QUEUE + 2);
+    /* One alone, then two and two and one. */
+    ck_assert(metric_shown(metrics, "sagamesh_batch_commits_total") == 1 + (QUEUE + 2) / 2);
+    ck_assert(metric_shown(metrics, "sagamesh_batch_calls_bucket{le=\"1\"}") == 2);
+    ck_assert(metric_shown(metrics, "sagamesh_batch_duration_seconds_count") ==
+              1 + (QUEUE + 2) / 2);
     for (int i = 0; i < QUEUE + 4; i++)
         call_fixture_free(tests[i]);
     batch_close(batch);
+    metrics_free(metrics);
 }
 END_TEST
 

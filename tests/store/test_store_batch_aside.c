@@ -1,12 +1,15 @@
 /* Rows, keys and tables that another transaction keeps locked, and partitions that are missing: whose calls they
  * are wait, and all others go on. */
+#include "mesh/observe/metrics.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 #include "tests/support/store/batch_fixture.h"
 
 #include <unistd.h>
 
 enum { STRANGERS = 40, QUEUE_MAX = 1024 };
 
+static struct metrics *metrics; /* of the batch */
 static struct batch *batch;
 static PGconn *person; /* has a transaction open, and thinks */
 
@@ -37,6 +40,7 @@ open_batch(void)
     struct batch_options options = { .service = &counter_service,
                                      .conninfo = fixture.conninfo,
                                      .partitions = partitions,
+                                     .metrics = metrics = metrics_new(),
                                      .queue_max = QUEUE_MAX,
                                      .batch_max = 256 };
 
@@ -52,6 +56,7 @@ close_batch(void)
 {
     batch_stop(batch);
     batch = batch_close(batch);
+    metrics = metrics_free(metrics);
     PQfinish(person);
     service_end();
 }
@@ -78,10 +83,7 @@ is_finished(struct test_call *test)
 static uint64_t
 count_aside(void)
 {
-    struct batch_counters counters;
-
-    batch_count(batch, &counters);
-    return counters.aside;
+    return (uint64_t)metric_shown(metrics, "sagamesh_batch_aside_total");
 }
 
 static void

@@ -1,8 +1,10 @@
 /* Services without a database, several in one process: each has its own port, calls, owner and health. */
 #include "mesh/base/clock.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/rpc/post.h"
 #include "mesh/service.h"
 #include "tests/support/check.h"
+#include "tests/support/metrics_text.h"
 
 #include <sagamesh/audit/v1/audit_service.pb-c.h>
 #include <stdatomic.h>
@@ -15,12 +17,13 @@ enum { INSTANCES = 2, TIMEOUT_SECONDS = 20 };
 /* A service's owner: says its name to callers. */
 struct teller {
     const char *name;
-    atomic_int calls, asked_ready, counted, started, drained, stopped;
+    atomic_int calls, asked_ready, started, drained, stopped;
     atomic_bool is_ready;
 };
 
 static struct teller tellers[INSTANCES];
 static struct service *services[INSTANCES];
+static struct ops shown[INSTANCES];
 
 /* ---- the tiny service: one method, which Check's messages fit ---- */
 
@@ -94,12 +97,6 @@ stop(void *owner)
     atomic_fetch_add(&((struct teller *)owner)->stopped, 1);
 }
 
-static void
-log_counters(void *owner)
-{
-    atomic_fetch_add(&((struct teller *)owner)->counted, 1);
-}
-
 static struct service_spec
 spec_of(struct teller *teller)
 {
@@ -114,7 +111,6 @@ spec_of(struct teller *teller)
         .start = start,
         .drain = drain,
         .stop = stop,
-        .log_counters = log_counters,
     };
 }
 
@@ -139,7 +135,7 @@ open_one(const struct service_spec *spec, size_t i)
                                                .peers = "",
                                                .calls_max = 16 };
 
-    ck_assert_int_eq(service_open(spec, &settings, NULL, &services[i]), ERR_OK);
+    ck_assert_int_eq(service_open(spec, &settings, &shown[i], &services[i]), ERR_OK);
 }
 
 /* The name that answers at the port. */
@@ -168,6 +164,10 @@ ask(int port, const char *expected)
     arena_free(arena);
 }
 
+#define CALLS                                                                                      \
+    "rpc_server_call_duration_seconds_count{method=\"sagamesh.audit.v1.AuditService/Check\","      \
+    "code=\"OK\"}"
+
 START_TEST(two_live_in_one_process)
 {
     struct service_spec specs[INSTANCES];
@@ -176,6 +176,7 @@ START_TEST(two_live_in_one_process)
     for (size_t i = 0; i < INSTANCES; i++) {
         tellers[i] = (struct teller){ .name = i == 0 ? "first" : "second", .is_ready = i == 0 };
         specs[i] = spec_of(&tellers[i]);
+        shown[i].metrics = metrics_new();
         open_one(&specs[i], i);
     }
     ck_assert_int_ne(service_port(services[0]), service_port(services[1]));
@@ -189,9 +190,8 @@ START_TEST(two_live_in_one_process)
     ask(service_port(services[1]), "second");
     ck_assert_int_eq(tellers[0].calls, 3);
     ck_assert_int_eq(tellers[1].calls, 1);
-    service_log_counters(services[1]);
-    ck_assert_int_eq(tellers[0].counted, 0);
-    ck_assert_int_eq(tellers[1].counted, 1);
+    ck_assert(metric_shown(shown[0].metrics, CALLS) == 3);
+    ck_assert(metric_shown(shown[1].metrics, CALLS) == 1);
 
     port = service_port(services[1]);
     services[0] = service_close(services[0], 1000);
@@ -201,6 +201,8 @@ START_TEST(two_live_in_one_process)
     ask(port, "second");
     services[1] = service_close(services[1], 1000);
     ck_assert_int_eq(tellers[1].stopped, 1);
+    for (size_t i = 0; i < INSTANCES; i++)
+        shown[i].metrics = metrics_free(shown[i].metrics);
 }
 END_TEST
 
@@ -238,7 +240,6 @@ START_TEST(without_grpc_it_has_no_port)
     open_one(&spec, 0);
     ck_assert_int_eq(service_port(services[0]), 0);
     AWAIT(was_up(0), TIMEOUT_SECONDS);
-    service_log_counters(services[0]);
     services[0] = service_close(services[0], 1000);
     ck_assert_int_eq(tellers[0].started, 1);
     ck_assert_int_eq(tellers[0].stopped, 1);
