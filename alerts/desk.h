@@ -20,13 +20,11 @@ struct desk_source {
 };
 
 struct kafka_producer;
-struct metrics;
 
 struct alert_desk {
     struct notify *notify;
     struct batch *batch;
-    struct metrics *metrics; /* NULL: nobody watches */
-    const char *brokers;     /* "" none: dead letters wait */
+    const char *brokers; /* "" none: dead letters wait */
     int64_t silent_us;
     int64_t began_us; /* steady */
     struct desk_source sources[DESK_SOURCES_MAX];

@@ -1,6 +1,6 @@
 # test.sh -- ./dev test: suites in CI's order, their counts summed into one line at the end.
 #
-# Whole meshes (stories, interop, kafka, kill) are run on machines that stand still for half a minute. One
+# Whole meshes (stories, interop, eyes, kafka, kill) are run on machines that stand still for half a minute. One
 # that failed there is run once more, alone, when all suites are over; what passes then is "unsteady", and
 # three of those fail the run. Tests without such a mesh are never run again.
 
@@ -17,6 +17,7 @@ store   | yes | what needs a PostgreSQL, on one of its own
 wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
 interop | yes | a client not written here: Debian'\''s gRPC for Python
+eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
@@ -367,6 +368,12 @@ suite_stories() {
 suite_interop() {
     e2e_prepare
     python_run run.py interop "$@"
+}
+
+suite_eyes() {
+    e2e_prepare
+    prometheus_fetch
+    python_run run.py eyes "$@"
 }
 
 suite_kafka() {
