@@ -4,7 +4,8 @@
  *
  * The orders are those of tests/support/alerts/alerts_world.h, in a world that ended just now; their records are as the
  * relays of order-svc and account-svc send them. They go out evenly, in so many seconds. A line for each
- * alert comes first: "ALERT RULE ORDER raised" or "resolved"; "sent RECORDS" is the last, when all is acknowledged.
+ * alert comes first: "ALERT RULE ORDER raised" or "resolved"; "sent RECORDS UNTIL_US" is the last, when all is
+ * acknowledged: the last heartbeats are of then.
  */
 #include "mesh/base/arena.h"
 #include "mesh/base/config.h"
@@ -12,6 +13,7 @@
 #include "tests/support/alerts/alerts_driver.h"
 #include "tests/support/alerts/alerts_world.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,7 +176,7 @@ main(int argc, char **argv)
         add_input(&sender, &world, &inputs.all[i]);
     }
     flush(&sender);
-    printf("sent %zu\n", sender.sent);
+    printf("sent %zu %" PRId64 "\n", sender.sent, world.start_us + WORLD_US);
     kafka_producer_free(sender.producer);
     world_free(&world, &inputs);
     free(sender.records);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define START_US (INT64_C(1763718000) * SECOND_US)
 #define END_MS INT64_C(3600000)
@@ -112,6 +113,7 @@ static const struct row {
     { "C: 1 ms after it",             "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, a2 SUCCEEDED 901000 at=900001, a3 REFUNDED 950000 back=100, o3 FAILED 960000", "+C a2 901000 SUCCEEDED/WAITING_PAYMENT, -C a2 950000 REFUNDED/WAITING_PAYMENT", -1, false, 0, 0, 0 },
     { "C: after it, and the order took it", "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, a2 SUCCEEDED 901000 at=900001, o3 PAID 901100 by=a", "+C a2 901000 SUCCEEDED/WAITING_PAYMENT, -C a2 901100 SUCCEEDED/PAID", 100, false, 0, 0, 0 },
     { "C: after it, and the order took another", "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, b2 SUCCEEDED 800000 at=800000, o3 PAID 800100 by=b, a2 SUCCEEDED 901000 at=900001", "+C a2 901000 SUCCEEDED/PAID", 100, false, 0, 0, 0 },
+    { "C: its time was made shorter",  "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, o3 WAITING_PAYMENT 2 expires=600000, a2 SUCCEEDED 700000 at=700000, o4 PAID 700100 by=a", "+C a2 700000 SUCCEEDED/WAITING_PAYMENT, -C a2 700100 SUCCEEDED/PAID", 100, false, 0, 0, 0 },
     { "C: heard late, and paid in time", "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, a2 SUCCEEDED 1200000 at=899999, o3 PAID 1200100 by=a", "", 100, false, 0, 0, 0 },
     { "C: the provider gave no time",  "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, a2 SUCCEEDED 1200000, o3 PAID 1200100 by=a", "", 100, false, 0, 0, 0 },
     { "C: and A, of a late one that nobody takes", "o1 PENDING 0, o2 WAITING_PAYMENT 1 expires=900000, a2 SUCCEEDED 901000 at=900001", "+A a2 901000 SUCCEEDED/WAITING_PAYMENT, +C a2 901000 SUCCEEDED/WAITING_PAYMENT", -1, true, 0, 0, 0 },
@@ -503,6 +505,40 @@ START_TEST(a_begin_that_is_corrected_is_the_same_alert)
 }
 END_TEST
 
+/* The same for a payment: its success was said by an earlier version than the one that the alert is named by. */
+START_TEST(a_success_that_is_corrected_is_the_same_alert)
+{
+    struct alerts_driver *driver = driver_new(AT(END_MS));
+    struct story story;
+    char told[TEXT_MAX];
+
+    read_story("o1 PENDING 0, a3 SUCCEEDED 2000, a2 SUCCEEDED 1000, o2 PAID 400000", &story);
+    feed(driver, &story.steps[0]);
+    feed(driver, &story.steps[1]);
+    driver_beat(driver, AT(END_MS));
+    feed(driver, &story.steps[2]);
+    driver_commit(driver, true);
+    feed(driver, &story.steps[3]);
+    print_told(&story, driver, told);
+    ck_assert_str_eq(told, "+A a3 2000 SUCCEEDED/PENDING, -A a3 400000 SUCCEEDED/PAID");
+    driver_free(driver);
+}
+END_TEST
+
+START_TEST(a_double_is_old)
+{
+    struct alerts_driver *driver = driver_new(AT(END_MS));
+    struct story story;
+
+    read_story("o1 PENDING 0, a2 SUCCEEDED 1000, a3 FAILED 2000, a4 REFUNDED 3000 back=100, o2 FAILED 1500",
+               &story);
+    for (size_t i = 0; i < story.count * 2; i++)
+        feed(driver, &story.steps[i / 2]);
+    ck_assert_int_eq(driver->old, (int64_t)story.count);
+    driver_free(driver);
+}
+END_TEST
+
 /* ---- bounds ---- */
 
 static void
@@ -626,6 +662,25 @@ START_TEST(what_is_no_line_is_no_watch)
 }
 END_TEST
 
+/* Has docs/OPERATING.md a heading of that name, which GitHub links by its small letters? */
+static bool
+has_runbook(const struct rule *rule)
+{
+    char path[CHECK_PATH_BYTES], line[256], heading[64];
+    bool is_there = false;
+    FILE *file;
+
+    check_path("docs/OPERATING.md", path);
+    file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    snprintf(heading, sizeof heading, "### %s\n", rule->name);
+    while (!is_there && fgets(line, sizeof line, file) != NULL)
+        is_there = strcmp(line, heading) == 0;
+    fclose(file);
+    return is_there && strncmp(rule->runbook, "docs/OPERATING.md#", 18) == 0 &&
+           strcasecmp(rule->runbook + 18, rule->name) == 0;
+}
+
 /* Each rule says what people need. */
 START_TEST(a_rule_is_whole)
 {
@@ -634,6 +689,7 @@ START_TEST(a_rule_is_whole)
     ck_assert(rule->name != NULL && rule->severity != NULL && rule->because != NULL &&
               rule->action != NULL);
     ck_assert_ptr_eq(rule_find(rule->name), rule);
+    ck_assert_msg(has_runbook(rule), "%s", rule->runbook);
     for (int i = 0; i < STANDING_COUNT; i++)
         ck_assert_msg((rule->raises[i] & ~rule->keeps[i]) == 0, "%s", rule->name);
 }
@@ -651,6 +707,8 @@ main(void)
     tcase_add_test(test, an_outage_raises_nothing);
     tcase_add_test(test, news_past_its_heartbeat_resolves);
     tcase_add_test(test, a_begin_that_is_corrected_is_the_same_alert);
+    tcase_add_test(test, a_success_that_is_corrected_is_the_same_alert);
+    tcase_add_test(test, a_double_is_old);
     tcase_add_test(test, payments_without_end_are_bounded);
     tcase_add_test(test, a_full_watch_has_a_line);
     tcase_add_loop_test(test, an_order_is_over_or_not, 0, ROWS(ends));

@@ -231,6 +231,7 @@ apply(struct alerts_driver *driver, const struct news *news)
         slot_load(slot);
     applied = watch_apply(slot->watch, news);
     driver->full += applied == WATCH_FULL;
+    driver->old += applied == WATCH_OLD;
     if (applied != WATCH_NEW)
         return;
     lines_add(&slot->new_news, line, news_print(news, line));

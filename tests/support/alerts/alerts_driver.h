@@ -48,7 +48,7 @@ struct alerts_driver {
     size_t told_count, told_committed, told_room;
     int64_t place; /* of the next record */
     int64_t place_committed;
-    int64_t answers[NEWS_DEAD + 1], full; /* how records were answered */
+    int64_t answers[NEWS_DEAD + 1], old, full; /* how records were answered, and news applied */
     struct problem problem;               /* of the last dead letter */
     int64_t took_us;                      /* of the last order that became PAID; -1: none */
     struct {
