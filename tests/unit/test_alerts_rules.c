@@ -530,7 +530,8 @@ START_TEST(a_double_is_old)
     struct alerts_driver *driver = driver_new(AT(END_MS));
     struct story story;
 
-    read_story("o1 PENDING 0, a2 SUCCEEDED 1000, a3 FAILED 2000, a4 REFUNDED 3000 back=100, o2 FAILED 1500",
+    read_story("o1 PENDING 0, a2 SUCCEEDED 1000, a3 FAILED 2000, a4 REFUNDED 3000 back=100, o2 "
+               "FAILED 1500",
                &story);
     for (size_t i = 0; i < story.count * 2; i++)
         feed(driver, &story.steps[i / 2]);

@@ -49,8 +49,8 @@ struct alerts_driver {
     int64_t place; /* of the next record */
     int64_t place_committed;
     int64_t answers[NEWS_DEAD + 1], old, full; /* how records were answered, and news applied */
-    struct problem problem;               /* of the last dead letter */
-    int64_t took_us;                      /* of the last order that became PAID; -1: none */
+    struct problem problem;                    /* of the last dead letter */
+    int64_t took_us;                           /* of the last order that became PAID; -1: none */
     struct {
         int64_t took, late;
     } counts, counts_committed; /* of the service level's samples */
