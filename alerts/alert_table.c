@@ -482,15 +482,7 @@ const struct read alert_reads[] = {
 };
 
 const struct pg_statement *const desk_statements[] = {
-    &alert_page_open,
-    &alert_page_all,
-    &alert_page_rule,
-    &alert_get,
-    &repairs_of_alert,
-    &letter_page,
-    &letter_get,
-    &notices_due,
-    &letters_due,
-    &silences_find,
-    NULL,
+    &alert_page_open,  &alert_page_all, &alert_page_rule, &alert_get,
+    &repairs_of_alert, &letter_page,    &letter_get,      &notices_due,
+    &letters_due,      &letters_forget, &silences_find,   NULL,
 };

@@ -11,6 +11,7 @@
 #include "mesh/base/log.h"
 #include "mesh/kafka/producer.h"
 #include "mesh/store/store_clock.h"
+#include "mesh/store/sweep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,16 @@ const struct pg_statement letters_due = {
     .out_bytes = sizeof(struct letter_due_row),
 };
 _Static_assert(LETTERS_EACH == 16, "as in letters_due");
+
+const struct pg_statement letters_forget = {
+    .name = "letters_forget",
+    .sql = "DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter"
+           " WHERE id < mesh_uuid_floor(to_timestamp(mesh_now_us($1) / 1000000.0)"
+           " - interval '45 days') AND due = 0 ORDER BY id" SWEEP_LIMIT ")",
+    .in = store_clock_program,
+    .is_single = true,
+};
+_Static_assert(ID_DAYS_KEPT == 45, "as in letters_forget");
 
 /* ---- a letter as a record ---- */
 
@@ -156,7 +167,7 @@ send_letter(struct alert_desk *desk, const struct letter_due_row *row, struct ar
         log_info("dead_letter=%s topic=%s event=%s", uuid_print(row->letter.id, id), record.topic,
                  due == LETTER_DUE_RESEND ? "DEAD_LETTER_RESENT" : "DEAD_LETTER_SENT");
     }
-    crash_point("alerts.letter.sent");
+    crash_point("letter.after-send");
     if (sent.due != 0)
         batch_own_run(desk->batch, &letter_sent_method, &sent, 1);
     return sent.due == row->letter.due;

@@ -20,4 +20,8 @@ enum error letter_send(void *owner, struct pg *pg, struct arena *arena);
 
 extern const struct pg_statement letters_due;
 
+/* A sweep's: forgets those of which nothing is due, ID_DAYS_KEPT after they were found. A stranger who can write to a
+ * topic must not fill the database for ever. */
+extern const struct pg_statement letters_forget;
+
 #endif

@@ -72,6 +72,9 @@ static const struct keeper_task tasks[] = {
       .period_us = SECOND_US,
       .run = letter_send,
       .has_own_thread = true },
+    { .name = "forget-dead-letters",
+      .period_us = 60 * SECOND_US,
+      .sweep.statement = &letters_forget },
     { .name = "find-silence", .period_us = SECOND_US, .run = silence_look },
     { 0 },
 };

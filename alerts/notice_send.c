@@ -187,9 +187,9 @@ notice_send(void *owner, struct pg *pg, struct arena *arena)
         sendings[i].destination = notify_find(desk->notify, due[i].destination);
     }
     lease_all(desk, sendings, answer.count, arena);
-    crash_point("alerts.notice.leased");
+    crash_point("notice.leased");
     ask_all(sendings, answer.count, arena);
-    crash_point("alerts.notice.asked");
+    crash_point("notice.after-ask");
     end_all(desk, sendings, answer.count, arena);
     return ERR_OK;
 }

@@ -338,7 +338,10 @@ open_all(struct audit *audit)
             return false;
         ctl_client_persist(*all[i].client, ATTEMPTS);
     }
-    return true;
+    if (ctl->alerts[0] == '\0') /* a mesh may be without it */
+        return true;
+    audit->alerts = ctl_client_open(ctl, "alerts", ctl->alerts);
+    return audit->alerts != NULL;
 }
 
 static enum ctl_exit
@@ -375,6 +378,7 @@ ctl_audit(struct ctl *ctl)
     ctl_client_close(audit.account);
     ctl_client_close(audit.order);
     ctl_client_close(audit.saga);
+    ctl_client_close(audit.alerts);
     for (enum audit_kind kind = 0; kind < AUDIT_KIND_COUNT; kind++)
         free(audit.suspects[kind]);
     json_writer_free(&audit.json);

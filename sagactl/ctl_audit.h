@@ -30,6 +30,7 @@ enum audit_kind { AUDIT_ORDER, AUDIT_HOLD, AUDIT_CHARGE, AUDIT_PAYMENT, AUDIT_KI
 struct audit {
     struct ctl *ctl;
     struct ctl_client *order, *storage, *account, *saga;
+    struct ctl_client *alerts; /* NULL: it was not named, and is not asked */
     int64_t now_us, since_us, patience_us;
     bool is_second_look;
     struct uuid *suspects[AUDIT_KIND_COUNT];

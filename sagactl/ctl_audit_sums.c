@@ -70,17 +70,18 @@ audit_sums(struct audit *audit)
         { "order",   audit->order },
         { "storage", audit->storage },
         { "account", audit->account },
+        { "alerts",  audit->alerts },
     };
     /* clang-format on */
-    enum { ALL = sizeof all / sizeof *all };
-    const Sagamesh__Audit__V1__CheckResponse *answers[ALL];
+    const size_t count = sizeof all / sizeof *all - (audit->alerts == NULL ? 1 : 0);
+    const Sagamesh__Audit__V1__CheckResponse *answers[sizeof all / sizeof *all];
 
-    for (size_t i = 0; i < ALL; i++) {
+    for (size_t i = 0; i < count; i++) {
         answers[i] = ask(all[i].client, "");
         if (answers[i] == NULL)
             return false;
     }
-    for (size_t i = 0; i < ALL; i++) {
+    for (size_t i = 0; i < count; i++) {
         answers[i] = wait_for_end(audit, all[i].client, all[i].name, answers[i]->run_id);
         if (answers[i] == NULL)
             return false;

@@ -131,7 +131,7 @@ static const struct config_key keys[] = {
       offsetof(struct ctl, storage) },
     { "account", CONFIG_TEXT, "", 0, 0, "payments, refund, refund-charge, tell, ask, audit, demo: address of account-svc",
       offsetof(struct ctl, account) },
-    { "alerts", CONFIG_TEXT, "", 0, 0, "alerts, dlq: address of alerts-svc", offsetof(struct ctl, alerts) },
+    { "alerts", CONFIG_TEXT, "", 0, 0, "alerts, dlq: address of alerts-svc; audit: its sums too", offsetof(struct ctl, alerts) },
     { "operator", CONFIG_TEXT, "", 0, 0, "alerts ack, alerts repair, dlq send: who you are; else who is logged in", offsetof(struct ctl, person) },
     { "rule", CONFIG_TEXT, "", 0, 0, "alerts: only those of this rule", offsetof(struct ctl, rule) },
     { "age", CONFIG_INT, "0", 0, 10 * 366 * 24 * 3600, "alerts: only those found so many seconds ago, or earlier", offsetof(struct ctl, age_seconds) },

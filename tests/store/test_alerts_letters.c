@@ -267,6 +267,21 @@ START_TEST(without_kafka_they_wait)
 }
 END_TEST
 
+/* Old ones go; what is due, or was found lately, stays. */
+START_TEST(old_letters_are_forgotten)
+{
+    const int64_t now_us = clock_now_us(), day_us = 86400 * SECOND_US;
+    const struct keeper_task task = { .name = "forget", .sweep.statement = &letters_forget };
+
+    alerts_dead_letter(uuid_v7(now_us - 46 * day_us), TOPIC, 1);
+    alerts_dead_letter(uuid_v7(now_us - 44 * day_us), TOPIC, 2);
+    alerts_dead_letter(uuid_v7(now_us - 47 * day_us), TOPIC, 3);
+    pg_fixture_run(fixture.conninfo, "UPDATE dead_letter SET due = 0 WHERE place < 3");
+    service_task_run(&task, ERR_OK);
+    expect("SELECT string_agg(place::text, ' ' ORDER BY place) FROM dead_letter", "2 3");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -279,5 +294,6 @@ main(void)
     tcase_add_test(cases, of_two_replicas_one_sends);
     tcase_add_test(cases, what_kafka_does_not_take_keeps_back_no_others);
     tcase_add_test(cases, without_kafka_they_wait);
+    tcase_add_test(cases, old_letters_are_forgotten);
     return service_fixture_check(&alerts_parts, "alerts_letters", cases);
 }
