@@ -22,7 +22,7 @@ kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached:
 kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
 fuzz    | --seconds 60 --others 20 | what strangers send: webhooks and bodies; HTTP, definitions, messages
-tsan    | yes | queue, metrics, HTTP server, batch, reader and engine under ThreadSanitizer
+tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
 
@@ -302,7 +302,7 @@ suite_tsan() {
     if setarch -R true 2>/dev/null; then
         export CHECK_WRAPPER='setarch -R'
     fi
-    checks_run build-tsan -R '^test_(base_queue|observe_metrics|http_server|store_batch|store_reader|engine)'
+    checks_run build-tsan -R '^test_(base_queue|observe_(metrics|span)|http_server|store_batch|store_reader|engine)'
 }
 
 # ---- whole meshes, in Python -------------------------------------------------------------------

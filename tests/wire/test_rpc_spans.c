@@ -44,6 +44,7 @@ close_all(void)
 {
     collector_close(collector);
     unsetenv("OTEL_EXPORTER_OTLP_ENDPOINT");
+    unsetenv("OTEL_BSP_SCHEDULE_DELAY");
 }
 
 static void
