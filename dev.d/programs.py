@@ -417,8 +417,8 @@ class CLI(Programs):
 
     def start_one(self, name):
         """What runs is found out, never assumed: a program is current when its recorded process is alive,
-        was started with the very command line, binary and files that we would start now, and has written
-        its ready file. Anything else is stopped and started."""
+        was started with the very command line, binary, files and OTEL_ variables that we would start now,
+        and has written its ready file. Anything else is stopped and started."""
         tag = self._tag(name)
         if self.is_ready(name) and recorded(self.pids / name)[1] == tag:
             return
@@ -437,6 +437,8 @@ class CLI(Programs):
         for flag, folder in ((b"--definitions=", ROOT / "saga" / "definitions"), (b"/secrets/", self.secrets)):
             for file in sorted(folder.iterdir()) if flag in parts else ():
                 digest.update(file.read_bytes())
+        for name in sorted(name for name in os.environ if name.startswith("OTEL_")):
+            digest.update(f"\n{name}={os.environ[name]}".encode())
         return digest.hexdigest()[:16]
 
     def _stop(self, name):
