@@ -1,3 +1,6 @@
+/* Two headers name a trace. `traceparent` is of the span that sent the record, and is there where the sending was
+ * recorded; `ce_traceparent` is of the change that the event tells of, whatever carried it. The first one is the nearer
+ * parent. A record that another program sent may have none of them, or what is no traceparent: it has no span. */
 #include "mesh/kafka/consumer_span.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/hash.h"
@@ -21,6 +24,7 @@ header_read(const struct kafka_message *message, const char *name,
     return false;
 }
 
+/* Where a record lies it lies for ever, so this names its processing. */
 static uint64_t
 id_of(const struct kafka_message *message, const char *topic)
 {

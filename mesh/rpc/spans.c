@@ -1,3 +1,10 @@
+/* A call's span is named by its method and says how it ended, as OpenTelemetry's conventions for gRPC want it. For the
+ * server only its own failures are errors: that a caller asked for what is not there, or for too much, is an answer.
+ * For the client everything but OK is one, since its caller did not get what it asked for. Neither side's span has
+ * anything of the messages, or of the ids in them.
+ *
+ * One span is a whole call: the client's lasts over all attempts, and over the time that a request waits to be
+ * sent, so that what a caller felt is what it shows. */
 #include "mesh/rpc/spans.h"
 
 #include <stdio.h>
