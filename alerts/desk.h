@@ -20,11 +20,13 @@ struct desk_source {
 };
 
 struct kafka_producer;
+struct metrics;
 
 struct alert_desk {
     struct notify *notify;
     struct batch *batch;
-    const char *brokers; /* "" none: dead letters wait */
+    struct metrics *metrics; /* NULL: nobody watches */
+    const char *brokers;     /* "" none: dead letters wait */
     int64_t silent_us;
     int64_t began_us; /* steady */
     struct desk_source sources[DESK_SOURCES_MAX];

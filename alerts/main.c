@@ -15,6 +15,7 @@
  *   schema.sql     what must hold always
  */
 #include "alerts/alert.h"
+#include "alerts/alert_meter.h"
 #include "alerts/letter_send.h"
 #include "alerts/notice_send.h"
 #include "alerts/silence.h"
@@ -89,6 +90,7 @@ start(void *owner, struct service *service)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     desk->batch = service_batch(service);
     desk->brokers = service_kafka(service);
+    desk->metrics = service_ops(service)->metrics;
     desk->silent_us = parts->silent_seconds * SECOND_US;
     desk->began_us = clock_steady_us();
     error = silence_sources_read(parts->sources, desk);
@@ -123,6 +125,7 @@ main(int argc, char **argv)
         .reads = alert_reads,
         .statements = desk_statements,
         .tasks = tasks,
+        .asked = alert_asked,
         .partitions = partitions,
         .check = &check,
         .routes = routes,

@@ -120,6 +120,8 @@ server_metrics_open(struct http_server *server)
         server->counts[i].duration = metrics_series(
             metrics, &durations, (const char *const[]){ route->method, route->path });
     }
+    metrics_declare(metrics, &answers);
+    metrics_declare(metrics, &own_answers);
     metrics_read(metrics, server_read, server);
 }
 
