@@ -14,12 +14,14 @@
  *   payment_op.c      the ops: rows in, rules, rows out
  *   payment_store.c   its tables, all SQL
  *   payment_signal.c  tells the order's saga how its payment stands
+ *   payment_meter.c   what the database is asked of them, for metrics
  *   payment_sweep.c   what time does: Abandons whose time is over, lost signals, old webhooks
  *   provider.c        the providers that are configured
  *   provider_read.c   what adapters read of answers and webhooks
  *   provider_source.c from where their webhooks may come
  *   provider_*.c      their adapters, and Standard Webhooks
  *   provider_thread.c does the tasks: asks providers over HTTP
+ *   provider_meter.c  what is counted of requests to them
  *   provider_lane.c   how much may be asked of one: its rate, its health
  *
  *   payment_rpc.c     payments' requests: the table of methods; knows payments and providers
@@ -109,7 +111,8 @@ submit_op(void *owner, const struct method *method, const void *op,
     batch_own_submit(((struct parts *)owner)->batch, method, op, answered);
 }
 
-/* Without an orchestrator no saga is told; payments go on. */
+/* Without an orchestrator no saga is told; payments go on. What is not sent now, for too many are under way, the
+ * sweep sends. */
 static enum error
 open_signal(struct parts *parts)
 {
@@ -134,7 +137,8 @@ show_providers(const struct provider_set *providers, struct info *info)
     }
 }
 
-/* The provider thread last: it asks at once for what is due. */
+/* The provider thread last: it asks at once for what is due. Metrics go on with all that is opened here; a service
+ * that nobody watches has none. */
 static enum error
 start(void *owner, struct service *service)
 {
@@ -173,7 +177,9 @@ stop(void *owner)
     parts->providers = provider_set_free(parts->providers);
 }
 
-/* Seconds, where there are many accounts: a thread of its own, and rarely. */
+/* Debits and credits of all accounts, which no index holds: seconds, where there are many. So the sum has a thread
+ * of its own and is rare; what it finds stays in the metrics until the next one. It must be 0, and an audit says
+ * more (ledger_check). */
 static enum error
 sum_ledger(void *owner, struct pg *pg, struct arena *arena)
 {

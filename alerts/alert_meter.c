@@ -1,3 +1,4 @@
+/* alert_meter.c -- By the partial indexes of what is open, unsent and undelivered. */
 #include "alerts/alert_meter.h"
 
 static const struct pg_statement alerts_open = ASKED_STATEMENT(

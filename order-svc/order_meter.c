@@ -1,3 +1,4 @@
+/* order_meter.c -- What is counted of orders as they are saved, and what their database is asked. */
 #include "order-svc/order_meter.h"
 #include "mesh/observe/metrics.h"
 

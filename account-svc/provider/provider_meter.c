@@ -1,3 +1,5 @@
+/* provider_meter.c -- Each request is counted with what came of it; how lanes stand is shown at each turn of the
+ * provider thread, whose memory they are. */
 #include "account-svc/provider/provider_meter.h"
 #include "mesh/observe/metrics.h"
 

@@ -28,6 +28,7 @@ static const struct metric_row records_row = { "sagamesh_kafka_producer_records_
 static const struct metric_row up_row      = { "sagamesh_kafka_producer_up",            METRIC_GAUGE,   METRIC_NUMBER, "0: not all that was sent last was acknowledged.",                { NULL } };
 /* clang-format on */
 
+/* A producer that was not used yet is well: nothing shows that it is not. */
 void
 kafka_producer_meter(struct kafka_producer *producer, struct metrics *metrics)
 {

@@ -327,6 +327,8 @@ send_events(struct relay *relay, const struct followed_event *events, size_t cou
     return error;
 }
 
+/* Exactly one replica of a service should show that it sends: the sum over all of them is watched. Who does not
+ * send knows no horizon. */
 static void
 set_owner(struct relay *relay, bool is_owner)
 {

@@ -1,3 +1,4 @@
+/* key_age.c -- The time of the last change is the file's own, looked at when the program reads it. */
 #include "mesh/observe/key_age.h"
 #include "mesh/base/clock.h"
 #include "mesh/observe/metrics.h"

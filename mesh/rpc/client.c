@@ -629,9 +629,3 @@ rpc_client_close(struct rpc_client *client)
     free(client);
     return NULL;
 }
-
-void
-rpc_client_count(const struct rpc_client *client, struct rpc_client_counters *ret_counters)
-{
-    client_meter_count(&client->meter, ret_counters);
-}

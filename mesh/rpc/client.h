@@ -96,13 +96,4 @@ void rpc_client_send(struct rpc_client *client, struct rpc_request *request);
  * fine. Returns NULL. */
 struct rpc_client *rpc_client_close(struct rpc_client *client);
 
-struct rpc_client_counters {
-    uint64_t calls;     /* unary calls sent */
-    uint64_t envelopes; /* and envelopes, */
-    uint64_t items;     /* with so many items */
-    uint64_t retries;
-    uint64_t failed; /* requests whose last answer was not OK */
-};
-void rpc_client_count(const struct rpc_client *client, struct rpc_client_counters *ret_counters);
-
 #endif

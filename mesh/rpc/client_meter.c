@@ -1,3 +1,5 @@
+/* client_meter.c -- The counters are the client's to add to; a reader copies them. Durations are kept by method, as
+ * the client's thread meets them. */
 #include "mesh/rpc/client_meter.h"
 #include "mesh/rpc/durations.h"
 
@@ -25,16 +27,6 @@ static const struct metric_field counts[] = {
     { { "sagamesh_rpc_client_peer_up",          METRIC_GAUGE,   METRIC_NUMBER, "0: the last message came to nobody.",                             { "peer" } }, offsetof(struct counted, is_up) },
 };
 /* clang-format on */
-
-void
-client_meter_count(const struct client_meter *meter, struct rpc_client_counters *ret_counters)
-{
-    ret_counters->calls = atomic_load(&meter->calls);
-    ret_counters->envelopes = atomic_load(&meter->envelopes);
-    ret_counters->items = atomic_load(&meter->items);
-    ret_counters->retries = atomic_load(&meter->retries);
-    ret_counters->failed = atomic_load(&meter->failed);
-}
 
 static void
 meter_read(void *owner, struct metrics *metrics)
@@ -102,8 +94,6 @@ client_meter_answered(struct client_meter *meter, const char *method, enum wire_
 {
     struct client_method *of;
 
-    if (code != WIRE_OK)
-        atomic_fetch_add(&meter->failed, 1);
     if (meter->metrics == NULL)
         return;
     of = method_of(meter, method);

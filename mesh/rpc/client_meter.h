@@ -16,7 +16,7 @@ struct client_meter {
     struct metrics *metrics; /* NULL: nobody watches */
     const char *peer;
     const atomic_size_t *waiting; /* the client's requests that wait */
-    atomic_uint_fast64_t calls, envelopes, items, retries, failed;
+    atomic_uint_fast64_t calls, envelopes, items, retries;
     atomic_bool is_away;
     struct client_method *methods; /* the client's thread's; those that were called */
     size_t method_count;
@@ -29,7 +29,5 @@ void client_meter_close(struct client_meter *meter);
 /* The last answer to a request that was sent so long ago. */
 void client_meter_answered(struct client_meter *meter, const char *method, enum wire_code code,
                            int64_t us, const char *traceparent);
-
-void client_meter_count(const struct client_meter *meter, struct rpc_client_counters *ret_counters);
 
 #endif

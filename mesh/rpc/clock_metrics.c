@@ -1,3 +1,4 @@
+/* clock_metrics.c -- What clock_watch.h tells of each clock, copied when a reader asks. */
 #include "mesh/rpc/clock_metrics.h"
 #include "mesh/observe/metrics.h"
 #include "mesh/rpc/clock_watch.h"

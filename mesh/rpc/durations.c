@@ -1,3 +1,4 @@
+/* durations.c -- One series for each code, looked up when it is met for the first time. */
 #include "mesh/rpc/durations.h"
 
 /* Two that look at once find the same series. */

@@ -1,3 +1,5 @@
+/* server_metrics.c -- Answers are counted where they are made; the rest is copied when a reader asks, and no more
+ * once the server stops, for its acceptor goes then. */
 #include "mesh/base/clock.h"
 #include "mesh/rpc/server_inner.h"
 

@@ -1,3 +1,5 @@
+/* asked.c -- A statement, its rows, and the gauges that they become. What had a row before and has none now is not
+ * shown any more, or 0 where its label is one of those that are always shown. */
 #include "mesh/store/asked.h"
 #include "mesh/base/clock.h"
 

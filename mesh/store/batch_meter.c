@@ -1,3 +1,4 @@
+/* batch_meter.c -- The store thread adds to atomics, and to two histograms once a batch; a reader copies the first. */
 #include "mesh/store/batch_meter.h"
 #include "mesh/base/clock.h"
 #include "mesh/observe/metrics.h"

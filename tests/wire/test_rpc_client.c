@@ -131,6 +131,10 @@ hold_the_line(void)
 #define DURATION(name, code)                                                                       \
     "rpc_client_call_duration_seconds_count{method=\"" NAME(name) "\",code=\"" code "\"}"
 
+struct counters {
+    uint64_t calls, envelopes, items, retries;
+};
+
 /* format has a place for the address. */
 static double __attribute__((format(printf, 1, 0))) shown_of_peer(const char *format)
 {
@@ -141,13 +145,17 @@ static double __attribute__((format(printf, 1, 0))) shown_of_peer(const char *fo
     return metric_shown(metrics, series);
 }
 
-static struct rpc_client_counters
+static struct counters
 counters(void)
 {
-    struct rpc_client_counters now;
-
-    rpc_client_count(client, &now);
-    return now;
+    return (struct counters){
+        .calls = (uint64_t)shown_of_peer(
+            "sagamesh_rpc_client_messages_total{peer=\"%s\",kind=\"call\"}"),
+        .envelopes = (uint64_t)shown_of_peer(
+            "sagamesh_rpc_client_messages_total{peer=\"%s\",kind=\"envelope\"}"),
+        .items = (uint64_t)shown_of_peer("sagamesh_rpc_client_items_total{peer=\"%s\"}"),
+        .retries = (uint64_t)shown_of_peer("sagamesh_rpc_client_retries_total{peer=\"%s\"}"),
+    };
 }
 
 START_TEST(lone_request_is_a_unary_call)
@@ -329,7 +337,6 @@ START_TEST(busy_is_asked_again)
     ck_assert_str_eq(ask->reply, "at last");
     ck_assert_int_eq(ask->request.attempt, 3);
     ck_assert_uint_eq(counters().retries, 2);
-    ck_assert(shown_of_peer("sagamesh_rpc_client_retries_total{peer=\"%s\"}") == 2);
     ck_assert(shown_of_peer("sagamesh_rpc_client_messages_total{peer=\"%s\",kind=\"call\"}") == 3);
     ck_assert(shown_of_peer("sagamesh_rpc_client_peer_up{peer=\"%s\"}") == 1);
     ck_assert(metric_shown(metrics, DURATION("BusyTwice1", "OK")) == 1); /* its last answer alone */
