@@ -124,7 +124,7 @@ raise_it(struct batch_rows *rows, const struct change_silence *change, struct si
     alert->raise.detected_us = change->op.now_us;
     alert->resolved_payload = alert->acknowledged_by = alert->acknowledged_reason = "";
     add_notices(rows, change);
-    log_error("alert=%s rule=%s event=ALERT_RAISED source=%s because=\"%s\"",
+    log_error("alert=%s event=RAISED rule=%s source=%s because=\"%s\"",
               uuid_print(change->op.id, id), rule->name, change->source, rule->because);
 }
 
@@ -143,7 +143,7 @@ resolve_it(struct batch_rows *rows, const struct change_silence *change,
     alert->resolved_us = change->op.now_us;
     batch_changed(rows, alert);
     add_notices(rows, change);
-    log_info("alert=%s rule=%s event=ALERT_RESOLVED source=%s", uuid_print(change->alert_id, id),
+    log_info("alert=%s event=RESOLVED rule=%s source=%s", uuid_print(change->alert_id, id),
              alert->raise.rule, change->source);
 }
 
