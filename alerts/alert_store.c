@@ -4,6 +4,7 @@
  * its last owner decided. So inserts leave alone what is there, and an alert is resolved once.
  */
 #include "alerts/alert_store.h"
+#include "mesh/store/event.h"
 
 static const struct pg_column raise_columns[] = {
     PG_COLUMN(struct alert_raise, id, PG_UUID),
@@ -99,6 +100,6 @@ const struct pg_statement alert_source_save = {
 };
 
 const struct pg_statement *const alert_statements[] = {
-    &alert_raise_insert, &alert_resolve_update, &notice_insert,
-    &dead_letter_insert, &alert_source_save,    NULL,
+    &alert_raise_insert, &alert_resolve_update, &notice_insert, &dead_letter_insert,
+    &alert_source_save,  &event_append,         NULL,
 };

@@ -63,7 +63,7 @@ struct alert_source_row {
 };
 extern const struct pg_statement alert_source_save;
 
-/* All of these, for a connection; ends with NULL. */
+/* All of these, and that of events: what a page brings along. Ends with NULL. */
 extern const struct pg_statement *const alert_statements[];
 
 #endif

@@ -1,5 +1,6 @@
 /* alerts-svc -- Orders and payments that disagree are raised as alerts, and so is news that stays away.
  *
+ *   alert_shard.c  news to alerts: the thread that consumes it
  *   alert_store.c  the rows that a shard writes beside its journal
  *
  *   alert_rpc.c    what people ask, as they see it: the table of methods
@@ -16,6 +17,7 @@
  */
 #include "alerts/alert.h"
 #include "alerts/alert_meter.h"
+#include "alerts/alert_shard.h"
 #include "alerts/letter_send.h"
 #include "alerts/notice_send.h"
 #include "alerts/silence.h"
@@ -33,13 +35,15 @@ enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
 /* Flags, and what the program has beside a service's usual parts. */
 struct parts {
     struct alert_desk desk; /* first: tasks go by it */
-    const char *group, *sources, *notify_config;
+    const char *group, *group_instance, *sources, *notify_config;
     int64_t grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
+    struct alert_shards *shards;
 };
 
 /* clang-format off */
 static const struct config_key keys[] = {
     { "group",           CONFIG_TEXT, "sagamesh-alerts",       0, 0,                  "consumer group; all replicas have the same", offsetof(struct parts, group) },
+    { "group-instance",  CONFIG_TEXT, "",                      0, 0,                  "this replica's own name in the group, by which it keeps its partitions over a restart; empty: none", offsetof(struct parts, group_instance) },
     { "sources",         CONFIG_TEXT, "order-svc,account-svc", 0, 0,                  "programs whose heartbeats are waited for, with commas", offsetof(struct parts, sources) },
     { "silent-seconds",  CONFIG_INT,  "60",                    1, SILENT_SECONDS_MAX, "a source without a heartbeat for so long is raised as RELAY_SILENT", offsetof(struct parts, silent_seconds) },
     { "grace-a-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_A: a payment succeeded, and its order still waits for it", offsetof(struct parts, grace_a_seconds) },
@@ -80,6 +84,39 @@ static const struct keeper_task tasks[] = {
     { 0 },
 };
 
+static struct rule_graces
+graces_of(const struct parts *parts)
+{
+    struct rule_graces graces = rule_graces_default();
+
+    graces.us[RULE_A] = parts->grace_a_seconds * SECOND_US;
+    graces.us[RULE_B] = parts->grace_b_seconds * SECOND_US;
+    graces.us[RULE_C] = parts->grace_c_seconds * SECOND_US;
+    return graces;
+}
+
+/* Without Kafka there is no news, and it serves what it has. */
+static enum error
+start_shards(struct parts *parts, struct service *service)
+{
+    const struct alert_shards_options options = {
+        .conninfo = service_database(service),
+        .partitions = partitions,
+        .brokers = service_kafka(service),
+        .group = parts->group,
+        .instance = parts->group_instance,
+        .sources = parts->sources,
+        .silent_us = parts->silent_seconds * SECOND_US,
+        .graces = graces_of(parts),
+        .notify = parts->desk.notify,
+        .metrics = service_ops(service)->metrics,
+        .wrote = service_tell_written,
+        .wrote_owner = service,
+    };
+
+    return options.brokers[0] == '\0' ? ERR_OK : alert_shards_open(&options, &parts->shards);
+}
+
 static enum error
 start(void *owner, struct service *service)
 {
@@ -94,15 +131,19 @@ start(void *owner, struct service *service)
     desk->silent_us = parts->silent_seconds * SECOND_US;
     desk->began_us = clock_steady_us();
     error = silence_sources_read(parts->sources, desk);
-    return error == ERR_OK ? notify_open(parts->notify_config, &desk->notify) : error;
+    if (error == ERR_OK)
+        error = notify_open(parts->notify_config, &desk->notify);
+    return error == ERR_OK ? start_shards(parts, service) : error;
 }
 
 /* The tasks have ended. */
 static void
 stop(void *owner)
 {
-    struct alert_desk *desk = &((struct parts *)owner)->desk;
+    struct parts *parts = owner;
+    struct alert_desk *desk = &parts->desk;
 
+    parts->shards = alert_shards_close(parts->shards);
     desk->producer = kafka_producer_free(desk->producer);
     desk->notify = notify_free(desk->notify);
     curl_global_cleanup();

@@ -397,8 +397,9 @@ suite_kill() {
 
 word_bench() {
     local what=${1:-}
-    [[ $what == orders || $what == http ]] ||
-        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost"
+    [[ $what == orders || $what == http || $what == alerts ]] ||
+        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost" \
+            "./dev bench alerts [--orders N] [--json]"
     shift
     if [[ $what == orders && ${1:-} == --traces ]]; then
         exec python3 -B "$ROOT/dev.d/bench_traces.py" "${@:2}"
@@ -413,6 +414,10 @@ word_bench() {
     trap suite_cleanup EXIT
     trap 'exit 130' INT TERM
     SCRATCH=$(scratch_new)
+    if [[ $what == alerts ]]; then
+        bench_alerts "$@"
+        return
+    fi
     mesh_use "$SCRATCH" "$SCRATCH/pids"
     # Who reads the news is no part of what is measured, and has a benchmark of its own.
     export MESH_WITHOUT=alerts
@@ -424,6 +429,26 @@ word_bench() {
     "build/bench-$what" "${arguments[@]}" --programs="$(programs processes)" \
         --postgres="$(postgres_conninfo "$SCRATCH/pg")" \
         --postgres-pid="$(record_pid "$(postgres_record "$SCRATCH/pg")")" "$@"
+}
+
+# No mesh: a database, and a broker: sandbox-broker, or an empty Apache Kafka that MESH_KAFKA names.
+bench_alerts() {
+    local kafka=${MESH_KAFKA:-}
+    mkdir -p "$SCRATCH/pids"
+    postgres_start "$SCRATCH/pg" >&2
+    psql -X -q -d "$(postgres_conninfo "$SCRATCH/pg") dbname=postgres" -c 'CREATE DATABASE alerts'
+    psql -X -q -d "$(postgres_conninfo "$SCRATCH/pg") dbname=alerts" -f alerts/schema.sql >/dev/null
+    if [[ -z $kafka ]]; then
+        daemon_start "$SCRATCH/pids/broker" "$SCRATCH/broker.log" broker build/sandbox-broker \
+            --ready-file="$SCRATCH/broker.port"
+        until [[ -e $SCRATCH/broker.port ]]; do
+            record_pid "$SCRATCH/pids/broker" >/dev/null || die "the broker ended as it started."
+            sleep 0.1
+        done
+        kafka=127.0.0.1:$(cat "$SCRATCH/broker.port")
+    fi
+    build/bench-alerts --postgres="$(postgres_conninfo "$SCRATCH/pg") dbname=alerts" \
+        --kafka="$kafka" "$@"
 }
 
 # What a benchmark needs besides a mesh; they add to the caller's arguments.

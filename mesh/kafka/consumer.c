@@ -326,15 +326,16 @@ kafka_consumer_poll(struct kafka_consumer *consumer, int wait_ms, size_t max,
 int64_t
 kafka_consumer_lag(struct kafka_consumer *consumer, const struct kafka_place *place)
 {
-    int64_t low, high;
+    int64_t low, high, offset = place->offset;
 
-    if (place->offset == KAFKA_EARLIEST ||
-        rd_kafka_get_watermark_offsets(consumer->handle, consumer->options.topics[place->topic],
+    if (rd_kafka_get_watermark_offsets(consumer->handle, consumer->options.topics[place->topic],
                                        place->partition, &low,
                                        &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         high < 0)
         return -1;
-    return high > place->offset ? high - place->offset : 0;
+    if (offset == KAFKA_EARLIEST)
+        offset = low > 0 ? low : 0;
+    return high > offset ? high - offset : 0;
 }
 
 void

@@ -3,13 +3,14 @@
 import collections
 import os
 import signal
+import subprocess
 import tempfile
 import threading
 import unittest
 
 import news
 from kafka_server import Kafka
-from mesh import Mesh
+from mesh import Mesh, ROOT
 from patience import wait_until
 
 RELAYS = ("order", "account")
@@ -114,6 +115,15 @@ class News(news.Reading, unittest.TestCase):
 
     def broker_address(self):
         return self.kafka.address
+
+    def test_0_the_consumer_of_news(self):
+        """tests/wire/test_kafka_consumer.c, which elsewhere runs on librdkafka's mock cluster, on this Kafka."""
+        build = os.environ.get("MESH_CRASH_BUILD", "build-crash")
+        environment = dict(os.environ, MESH_TEST_KAFKA=self.kafka.address)
+        done = subprocess.run(["./test_kafka_consumer"], cwd=ROOT / build, env=environment, timeout=600,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        self.assertEqual(done.returncode, 0, done.stdout[-4000:])
+        self.assertIn("100%", done.stdout)
 
     def test_4_kafka_is_killed_while_orders_are_placed(self):
         with Shop(self) as shop:

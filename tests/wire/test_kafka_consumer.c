@@ -165,7 +165,8 @@ START_TEST(a_record_has_all_its_parts)
                                          .key = "k\xc3\xa9",
                                          .value = "{\"a\":1}",
                                          .timestamp_ms = 1700000000123,
-                                         .headers = { { "ce_id", "x" }, { "empty", "" } },
+                                         .headers = { { .name = "ce_id", .value = "x" },
+                                                      { .name = "empty", .value = "" } },
                                          .header_count = 2 };
 
     AWAIT_POLL(member, member->assigned > 0);

@@ -66,8 +66,9 @@ kafka_fixture_send(struct kafka_fixture *fixture, size_t topic, int32_t partitio
                                          .key = key,
                                          .value = value,
                                          .timestamp_ms = clock_now_us() / 1000,
-                                         .headers = { { "ce_id", value == NULL ? "" : value },
-                                                      { "ce_type", "test" } },
+                                         .headers = { { .name = "ce_id",
+                                                        .value = value == NULL ? "" : value },
+                                                      { .name = "ce_type", .value = "test" } },
                                          .header_count = 2 };
 
     while (kafka_send(fixture->producer, &record, 1, ASK_MS) != ERR_OK)
