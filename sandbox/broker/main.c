@@ -97,6 +97,7 @@ open_all(void *owner, const struct ops *ops)
     return ERR_OK;
 }
 
+/* Once it is open it serves; the port is found in what clients would be told. */
 static bool
 is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 {
