@@ -1,3 +1,4 @@
+/* alert_event.c -- JSON in the order of the schema's members. */
 #include "alerts/alert_event.h"
 #include "mesh/base/time.h"
 

@@ -5,7 +5,6 @@
  * behind that, and the news is filled.
  */
 #include "alerts/news.h"
-#include "alerts/row_text.h"
 
 #include "mesh/base/clock.h"
 #include "mesh/base/json.h"
@@ -24,54 +23,6 @@
 
 enum { TEXT_BYTES_MAX = 128 }; /* of a text that is written with escapes */
 
-/* ---- words ---- */
-
-enum meaning { MEANS_OPEN, MEANS_FAILURE, MEANS_SUCCESS };
-
-/* clang-format off */
-static const struct {
-    const char *text;
-    enum meaning meaning; /* of a payment's */
-} words[WORD_COUNT] = {
-    [WORD_NONE]               = { "NONE",            MEANS_OPEN },
-    [WORD_PENDING]            = { "PENDING",         MEANS_OPEN },
-    [WORD_WAITING_PAYMENT]    = { "WAITING_PAYMENT", MEANS_OPEN },
-    [WORD_PAID]               = { "PAID",            MEANS_OPEN },
-    [WORD_FAILED]             = { "FAILED",          MEANS_OPEN },
-    [WORD_PAYMENT_CREATED]    = { "CREATED",         MEANS_OPEN },
-    [WORD_PAYMENT_PENDING]    = { "PENDING",         MEANS_OPEN },
-    [WORD_PAYMENT_AUTHORIZED] = { "AUTHORIZED",      MEANS_OPEN },
-    [WORD_PAYMENT_FAILED]     = { "FAILED",          MEANS_FAILURE },
-    [WORD_PAYMENT_EXPIRED]    = { "EXPIRED",         MEANS_FAILURE },
-    [WORD_PAYMENT_CANCELED]   = { "CANCELED",        MEANS_FAILURE },
-    [WORD_PAYMENT_CANCELLED]  = { "CANCELLED",       MEANS_FAILURE },
-    [WORD_PAYMENT_SUCCEEDED]  = { "SUCCEEDED",       MEANS_SUCCESS },
-    [WORD_PAYMENT_SUCCESS]    = { "SUCCESS",         MEANS_SUCCESS },
-    [WORD_PAYMENT_COMPLETED]  = { "COMPLETED",       MEANS_SUCCESS },
-    [WORD_PAYMENT_CAPTURED]   = { "CAPTURED",        MEANS_SUCCESS },
-    [WORD_PAYMENT_REFUNDED]   = { "REFUNDED",        MEANS_SUCCESS }, /* it was paid before */
-};
-/* clang-format on */
-
-const char *
-news_word_text(uint8_t word)
-{
-    assert(word < WORD_COUNT);
-    return words[word].text;
-}
-
-bool
-word_is_success(uint8_t word)
-{
-    return words[word].meaning == MEANS_SUCCESS;
-}
-
-bool
-word_is_failure(uint8_t word)
-{
-    return words[word].meaning == MEANS_FAILURE;
-}
-
 /* A piece of the message. */
 struct span {
     const char *at; /* NULL: it is not there */
@@ -82,19 +33,6 @@ static bool
 span_is(struct span span, const char *text)
 {
     return span.bytes == strlen(text) && memcmp(span.at, text, span.bytes) == 0;
-}
-
-static uint8_t
-word_find(struct span span, enum news_kind kind)
-{
-    uint8_t word = kind == NEWS_ORDER ? WORD_ORDERS_BEGIN : WORD_PAYMENTS_BEGIN;
-    uint8_t end = kind == NEWS_ORDER ? WORD_PAYMENTS_BEGIN : WORD_COUNT;
-
-    for (; word < end; word++) {
-        if (span_is(span, words[word].text))
-            return word;
-    }
-    return WORD_NONE;
 }
 
 /* ---- headers ---- */
@@ -534,7 +472,7 @@ read_common(struct reading *reading, const struct body *body, struct news *news)
     if (message->key == NULL || message->key_bytes != body->order_id.bytes ||
         memcmp(message->key, body->order_id.at, message->key_bytes) != 0)
         return dead(reading, "key", "must be the orderId of the body");
-    news->word = word_find(body->status, news->kind);
+    news->word = news_word_find(news->kind, body->status.at, body->status.bytes);
     if (news->word == WORD_NONE)
         return dead(reading, "status",
                     news->kind == NEWS_ORDER ? "is none of an order" : "is none of a payment");
@@ -605,58 +543,4 @@ news_read(const struct news_message *message, int64_t now_us, struct news *ret_n
         return answer;
     return ret_news->kind == NEWS_ORDER ? read_order(&reading, ret_news)
                                         : read_payment(&reading, ret_news);
-}
-
-/* ---- lines ---- */
-
-/* A letter for each kind, as a line begins. */
-static const char kinds[] = { [NEWS_ORDER] = 'o', [NEWS_PAYMENT] = 'p' };
-
-size_t
-news_print(const struct news *news, char text[NEWS_LINE_BYTES_MAX])
-{
-    bool is_order = news->kind == NEWS_ORDER;
-    char *at = text;
-
-    assert(news->kind != NEWS_HEARTBEAT);
-    *at++ = kinds[news->kind];
-    at = row_put_id(at, news->order_id);
-    at = row_put_id(at, news->event_id);
-    at = row_put_int(at, news->version);
-    at = row_put_int(at, news->word);
-    at = row_put_int(at, news->place);
-    at = row_put_int(at, news->time_us);
-    at = row_put_int(at, is_order ? news->is_free : news->is_back);
-    at = row_put_int(at, is_order ? news->expires_at_us : news->occurred_at_us);
-    at = row_put_id(at, is_order ? news->paid_by : news->payment_id);
-    at = row_put_text(at, news->trace);
-    assert(at - text < NEWS_LINE_BYTES_MAX);
-    return (size_t)(at - text);
-}
-
-bool
-news_parse(const char *text, size_t bytes, struct news *ret_news)
-{
-    struct row_reader reader = { .at = text + 1, .end = text + bytes, .is_good = bytes > 1 };
-    struct news news = { .kind = bytes > 0 && text[0] == kinds[NEWS_PAYMENT] ? NEWS_PAYMENT
-                                                                             : NEWS_ORDER };
-    bool is_order = news.kind == NEWS_ORDER;
-
-    if (bytes < 2 || text[0] != kinds[news.kind])
-        return false;
-    news.order_id = row_take_id(&reader);
-    news.event_id = row_take_id(&reader);
-    news.version = (int32_t)row_take_int(&reader, 1, INT32_MAX);
-    news.word = (uint8_t)row_take_int(&reader, is_order ? WORD_ORDERS_BEGIN : WORD_PAYMENTS_BEGIN,
-                                      is_order ? WORD_PAYMENTS_BEGIN - 1 : WORD_COUNT - 1);
-    news.place = row_take_int(&reader, 0, INT64_MAX);
-    news.time_us = row_take_int(&reader, 1, INT64_MAX);
-    *(is_order ? &news.is_free : &news.is_back) = row_take_int(&reader, 0, 1) == 1;
-    *(is_order ? &news.expires_at_us : &news.occurred_at_us) = row_take_int(&reader, 0, INT64_MAX);
-    *(is_order ? &news.paid_by : &news.payment_id) = row_take_id(&reader);
-    row_take_text(&reader, news.trace, sizeof news.trace);
-    if (!row_is_over(&reader))
-        return false;
-    *ret_news = news;
-    return true;
 }

@@ -1,3 +1,4 @@
+/* rule.c -- The rows of the table, in the words that people are told. */
 #include "alerts/rule.h"
 #include "mesh/base/clock.h"
 

@@ -1,3 +1,4 @@
+/* alerts_driver.c -- A slot for each order: its watch while it is in memory, and what is on disk of it. */
 #include "tests/support/alerts/alerts_driver.h"
 #include "tests/support/alerts/alerts_feed.h"
 #include "tests/support/check.h"

@@ -1,3 +1,4 @@
+/* alerts_feed.c -- Bodies by printf: what differs between records is few. */
 #include "tests/support/alerts/alerts_feed.h"
 
 #include <assert.h>
