@@ -146,7 +146,7 @@ assigned(void *owner, struct kafka_place *places, size_t count)
         if (!take_over(shard))
             return false;
         if (!shard->has_place[NEWS_ORDER] || !shard->has_place[NEWS_PAYMENT])
-            log_error(
+            log_warn(
                 "shard=%d event=HALF because=\"only one of the topics has this partition: both "
                 "must have as many, or no alert of it is raised\"",
                 shard->number);

@@ -169,7 +169,7 @@ START_TEST(a_record_has_all_its_parts)
                                                       { .name = "empty", .value = "" } },
                                          .header_count = 2 };
 
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     ck_assert_int_eq(kafka_send(fixture.producer, &record, 1, 30000), ERR_OK);
     AWAIT(kafka_consumer_poll(member->consumer, POLL_MS, 10, &messages, &count) == ERR_OK &&
               count == 1,
@@ -198,7 +198,7 @@ START_TEST(a_tombstone_has_no_value)
 {
     struct member *member = member_new(NULL);
 
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     kafka_fixture_send(&fixture, 0, 1, "k", NULL);
     AWAIT_POLL(member, member->seen_count == 1);
     ck_assert_str_eq(member->values[0], "");
@@ -246,7 +246,7 @@ START_TEST(one_that_ends_reads_nothing)
 
     member->is_ending = true;
     kafka_fixture_send(&fixture, 0, 0, "k", "a");
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     for (int i = 0; i < 20; i++)
         poll_once(member);
     ck_assert_uint_eq(member->seen_count, 0);
@@ -261,7 +261,7 @@ START_TEST(one_rests_and_the_others_go_on)
     struct member *member = member_new(NULL);
     const struct kafka_place rests = { 0, 0, 0 };
 
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     kafka_fixture_send(&fixture, 0, 0, "k", "a");
     kafka_fixture_send(&fixture, 0, 1, "k", "b");
     AWAIT_POLL(member, member->seen_count == 2);
@@ -286,7 +286,7 @@ START_TEST(one_rests_from_the_beginning)
     struct member *member = member_new(NULL);
     const struct kafka_place rests[] = { { 0, 0, 0 }, { 1, 3, 0 } };
 
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     kafka_consumer_rest(member->consumer, rests, 2, true);
     kafka_fixture_send(&fixture, 0, 0, "k", "a");
     kafka_fixture_send(&fixture, 1, 3, "k", "b");
@@ -492,7 +492,7 @@ START_TEST(what_the_group_is_told_moves_nothing)
 {
     struct member *member = member_new(NULL);
 
-    AWAIT_POLL(member, member->assigned > 0);
+    AWAIT_POLL(member, member->place_count == PARTITIONS * TOPICS);
     kafka_fixture_send(&fixture, 0, 0, "k", "a");
     AWAIT_POLL(member, has_seen(member, "a"));
     kafka_consumer_tell(member->consumer, &(struct kafka_place){ 0, 0, 1 }, 1);

@@ -49,12 +49,17 @@ void
 kafka_fixture_make(struct kafka_fixture *fixture, size_t topic, int partitions)
 {
     const char *name = fixture->topics[topic];
+    int32_t count = 0;
 
     if (fixture->cluster != NULL)
         ck_assert_int_eq(rd_kafka_mock_topic_create(fixture->cluster, name, partitions, 1),
                          RD_KAFKA_RESP_ERR_NO_ERROR);
     else
         ck_assert_int_eq(kafka_topic_make(fixture->producer, name, partitions, ASK_MS), ERR_OK);
+    /* A server has made it before it says so to everybody. */
+    AWAIT(kafka_partition_count(fixture->producer, name, ASK_MS, &count) == ERR_OK &&
+              count == partitions,
+          60);
 }
 
 void
