@@ -462,7 +462,7 @@ read_sources(struct alert_shards *all)
 static const struct metric_row raised_row = { "sagamesh_alerts_raised_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts raised", { "rule" } };
 static const struct metric_row resolved_row = { "sagamesh_alerts_resolved_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts resolved", { "rule" } };
 static const struct metric_row delay_row = { "sagamesh_alert_delay_seconds", METRIC_HISTOGRAM, METRIC_SECONDS, "From when an alert could be raised to its page in the journal", { "rule" } };
-static const struct metric_row paid_row = { "sagamesh_order_payment_to_paid_seconds", METRIC_HISTOGRAM, METRIC_SECONDS, "From a payment's success to its order's PAID; one that waits for longer than 60 s counts when these are over", { 0 } };
+static const struct metric_row paid_row = { "sagamesh_order_payment_to_paid_seconds", METRIC_HISTOGRAM, METRIC_LONG_SECONDS, "From a payment's success to its order's PAID; one that waits for longer than 60 s counts when these are over", { 0 } };
 static const struct metric_row letters_row = { "sagamesh_alert_dead_letters_total", METRIC_COUNTER, METRIC_NUMBER, "Messages that could not be decoded", { "topic" } };
 static const struct metric_row records_row = { "sagamesh_kafka_consumer_records_total", METRIC_COUNTER, METRIC_NUMBER, "Messages applied", { "topic" } };
 static const struct metric_row resets_row = { "sagamesh_kafka_consumer_resets_total", METRIC_COUNTER, METRIC_NUMBER, "Offsets that Kafka did not have, so that reading went on with the earliest message", { "topic" } };
