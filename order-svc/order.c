@@ -113,7 +113,8 @@ order_news(struct order *order, const char *type, const struct op *op, struct ba
                            .traceparent = op->traceparent };
 
     order->changed_at_us = op->now_us;
-    order->traceparent = batch_keep(rows, op->traceparent);
+    if (event.traceparent[0] == '\0') /* an op of the program's own */
+        event.traceparent = order->traceparent;
     order_event_write(order, &writer);
     event.payload = writer.text;
     batch_event(rows, &event);
@@ -169,6 +170,7 @@ place_decide(void *op, struct batch_rows *rows)
     order->payment_reference = order->payment_id = order->payment_url = "";
     order->provider = batch_keep(rows, place->provider);
     order->return_url = batch_keep(rows, place->return_url);
+    order->traceparent = batch_keep(rows, place->op.traceparent);
     order_news(order, statuses[ORDER_PENDING].event, &place->op, rows);
 }
 

@@ -102,7 +102,7 @@ struct order {
     const char *payment_url;
     int64_t payment_expires_at_us;
     /* Not stored: for whoever follows the commit. */
-    const char *traceparent; /* of the op that changed it */
+    const char *traceparent; /* of the request that placed it */
     bool is_cancel_news;     /* cancel_wanted became true in this batch */
     bool is_saga_wanted;     /* an operator asked for it in this batch */
 };

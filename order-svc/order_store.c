@@ -33,18 +33,20 @@ static const struct pg_column order_columns[] = {
     PG_COLUMN(struct order, payment_id, PG_TEXT),
     PG_COLUMN(struct order, payment_url, PG_TEXT),
     PG_COLUMN(struct order, payment_expires_at_us, PG_INT8),
+    PG_COLUMN(struct order, traceparent, PG_TEXT),
     { 0 },
 };
 #define ORDER_COLUMNS                                                                              \
     "id, fingerprint, reason, detail, customer_id, currency, lines, status, version, total_minor," \
     " failure_reason, failure_detail, cancel_wanted, placed_at_us, changed_at_us, flow,"           \
     " payment_method, payment_reference, provider, return_url, payment_id, payment_url,"           \
-    " payment_expires_at_us"
+    " payment_expires_at_us, traceparent"
 #define ORDER_COLUMNS_O                                                                            \
     "o.id, o.fingerprint, o.reason, o.detail, o.customer_id, o.currency, o.lines, o.status,"       \
     " o.version, o.total_minor, o.failure_reason, o.failure_detail, o.cancel_wanted,"              \
     " o.placed_at_us, o.changed_at_us, o.flow, o.payment_method, o.payment_reference, o.provider," \
-    " o.return_url, o.payment_id, o.payment_url, o.payment_expires_at_us"
+    " o.return_url, o.payment_id, o.payment_url, o.payment_expires_at_us,"                         \
+    " o.traceparent"
 
 static const struct pg_statement order_load = {
     .name = "order_load",
@@ -64,7 +66,7 @@ static const struct pg_statement order_insert = {
            " $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[],"
            " $10::bigint[], $11::text[], $12::text[], $13::bool[], $14::bigint[], $15::bigint[],"
            " $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],"
-           " $22::text[], $23::bigint[]) ON CONFLICT DO NOTHING",
+           " $22::text[], $23::bigint[], $24::text[]) ON CONFLICT DO NOTHING",
     .in = order_columns,
 };
 

@@ -32,6 +32,8 @@ ALTER TABLE orders
     ADD COLUMN IF NOT EXISTS payment_id            text   NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS payment_url           text   NOT NULL DEFAULT '',
     ADD COLUMN IF NOT EXISTS payment_expires_at_us bigint NOT NULL DEFAULT 0;
+-- Of the request that placed it: its saga has the same, also one that is asked for days later.
+ALTER TABLE orders ADD COLUMN IF NOT EXISTS traceparent text NOT NULL DEFAULT '';
 -- The order of arrival: the sweep walks it, and lists are in it, the newest first. Not the id: a caller may
 -- place an order under an id it made days ago. Not a time either: a clock that steps back would put new orders
 -- behind those that were looked at. A data-only restore leaves the sequence behind; it is put right here.

@@ -126,6 +126,20 @@ class Logs(unittest.TestCase):
         self.wait_line("saga", trace_id, saga_id=order_id, record="signal")
         self.assert_no_other_trace(order_id, trace_id)
 
+    def test_a_saga_that_is_asked_for_later_has_the_trace_too(self):
+        """The Start was lost with both programs: the sweep asks for it, from the order's row."""
+        self.mesh.kill("saga")
+        order_id, trace_id = self.post({"method": "wallet"})
+        self.mesh.kill("order")
+        self.mesh.start("saga")
+        wish = {"level": "debug", "seconds": 3600}
+        external.http_json(self.mesh.programs["saga"].ops, "PUT", "/log-level", wish)
+        self.mesh.start("order")
+        external.http_json(self.mesh.programs["order"].ops, "PUT", "/log-level", wish)
+        self.assertEqual(self.mesh.wait_final(order_id).status, self.mesh.order_pb.ORDER_STATUS_PAID)
+        self.wait_line("saga", trace_id, saga_id=order_id, record="start")
+        self.assert_no_other_trace(order_id, trace_id)
+
     def assert_no_other_trace(self, order_id, trace_id):
         """Whatever names the order belongs to its trace, in all programs; no thread kept an older one."""
         for name in self.mesh.programs:
