@@ -85,7 +85,10 @@ alert_tick_take(struct alert_shard *shard, const struct kafka_message *message)
             take_news(shard, news);
         break;
     case NEWS_DEAD:
-        alert_page_letter(shard, message, problem.text);
+        alert_page_letter(shard, message,
+                          arena_print(shard->tick.arena, "%s %s",
+                                      problem.field[0] == '\0' ? "record:" : problem.field,
+                                      problem.text));
         break;
     case NEWS_FOREIGN:
         metric_add(meters->foreign, 1);
