@@ -1,4 +1,4 @@
-"""Stories of traces: one trace from bff to Kafka, what a stranger's flag and a kill change of it, and a collector
+"""Stories of traces: one trace from bff over Kafka to alerts, what a stranger's flag and a kill change of it, and a collector
 that is slow, away or full, while orders go on.
 
 The programs of all stories are started anew with a collector, and once more without it when these are over.
@@ -133,7 +133,7 @@ class Traces(Bff, External):
 
     # -- stories
 
-    def test_one_trace_from_bff_to_kafka(self):
+    def test_one_trace_from_bff_over_kafka_to_alerts(self):
         place, pay = "sagamesh.order.v1.OrderService/Place", "sagamesh.ledger.v1.LedgerService/Charge"
         trace = self.post_paid()
         spans = self.collector.wait(
@@ -154,6 +154,10 @@ class Traces(Bff, External):
             "order-svc: op MarkPaid",
             "order-svc: send order-status-changed",
             "order-svc: send order-status-changed",
+            "account-svc: send payment-status-observed",
+            "alerts-svc: process order-status-changed",
+            "alerts-svc: process order-status-changed",
+            "alerts-svc: process payment-status-observed",
         )
         charge = self.only(spans, "op Charge")
         self.assertEqual(
@@ -176,7 +180,11 @@ class Traces(Bff, External):
             self.assertEqual(path[0], "bff: POST /api/v1/orders")
             self.assertEqual(span.links, [(trace, span.parent)])  # to what made the event
             self.assertEqual(span.attributes["messaging.system"], "kafka")
-        self.assertEqual(self.path(spans, sent[-1])[:1], ["bff: POST /api/v1/orders"])
+        heard = [span for span in spans if span.kind == "CONSUMER"]
+        self.assertEqual(sorted(span.parent for span in heard), sorted(span.id for span in sent))
+        for span in heard:
+            self.assertEqual(span.links, [(trace, span.parent)])  # to the sending
+            self.assertEqual(span.attributes["messaging.consumer.group.name"], "sagamesh-alerts")
         root = self.only(spans, "POST /api/v1/orders")
         self.assertEqual((root.kind, root.parent), ("SERVER", STRANGER))
         self.assertEqual(root.attributes["http.response.status_code"], 201)
