@@ -171,6 +171,7 @@ add_notices(struct alert_shard *shard, const struct watch_alert *alert, const ch
 static void
 say(const struct alert_shard *shard, const struct watch_alert *alert, const struct rule *rule)
 {
+    struct log_trace before = log_trace_begin(alert->trace);
     char id[UUID_TEXT_BYTES + 1], order[UUID_TEXT_BYTES + 1];
 
     uuid_print(alert->id, id);
@@ -181,6 +182,7 @@ say(const struct alert_shard *shard, const struct watch_alert *alert, const stru
     else
         log_error("alert=%s event=RAISED rule=%s order=%s shard=%d because=\"%s\"", id, rule->name,
                   order, shard->number, rule->because);
+    log_trace_end(&before);
 }
 
 void

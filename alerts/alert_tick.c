@@ -205,16 +205,30 @@ add_line(struct alert_shard *shard, struct alert_live *live, const struct news *
     shard->tick.must_write = true;
 }
 
+/* The last that a log says of a change which went well: its trace was given to bff. */
+static void
+log_heard(const struct alert_shard *shard, const struct news *news)
+{
+    char id[UUID_TEXT_BYTES + 1];
+
+    log_debug("order=%s event=NEWS_HEARD topic=%s word=%s version=%d shard=%d",
+              uuid_print(news->order_id, id), news_topic(news->kind), news_word_text(news->word),
+              (int)news->version, shard->number);
+}
+
 static void
 apply(struct alert_shard *shard, const struct news *news)
 {
     struct alert_live *live = alert_live_find(shard, news->order_id);
+    struct log_trace before;
 
     if (live->watch == NULL)
         return; /* it cannot be read */
     touch(shard, live);
+    before = log_trace_begin(news->trace);
     switch (watch_apply(live->watch, news)) {
     case WATCH_NEW:
+        log_heard(shard, news);
         add_line(shard, live, news);
         break;
     case WATCH_FULL:
@@ -224,6 +238,7 @@ apply(struct alert_shard *shard, const struct news *news)
     case WATCH_OLD:
         break;
     }
+    log_trace_end(&before);
 }
 
 static void

@@ -42,7 +42,6 @@ NOTHING_WRONG = {
     "no order and payment disagree": r"sagamesh_alert_delay_seconds",
     "no message is damaged": r"sagamesh_alert_dead_letters_total",
     "no saga is stuck": r'phase="stuck"',
-    "alerts-svc does not read the news yet": r"payment_to_paid|sagamesh_alert|kafka_consumer",
 }
 
 

@@ -108,6 +108,7 @@ class Logs(unittest.TestCase):
         self.wait_line("storage", trace_id, to="HELD")
         self.wait_line("storage", trace_id, to="CONFIRMED")
         self.wait_line("account", trace_id, kind="charge", to="POSTED")
+        self.wait_line("alerts", trace_id, order_id=order_id, event_name="NEWS_HEARD", word="PAID")
         self.assert_no_other_trace(order_id, trace_id)
 
     def test_a_payment_has_the_trace_of_its_order(self):
