@@ -66,9 +66,11 @@ class Provider:
     def pay(self, payment_id):
         return self.press(payment_id, "pay")
 
-    def faults(self, *faults, payment="*", times=1):
-        """For a payment, or for the next ones."""
+    def faults(self, *faults, payment="*", times=1, tell=False):
+        """For a payment, or for the next ones. tell: it says by webhook how that payment stands."""
         body = {"payment": payment, "faults": list(faults)}
+        if tell:
+            body["tell"] = True
         if payment == "*":
             body["times"] = times
         status, answer = self.ask("POST", "/faults", body)

@@ -5,7 +5,7 @@
 
     python3 tests/e2e/invariants.py      the same of the mesh that ./dev up runs
 
-Reads the four databases through psql and joins what they say here: no service is asked, and nothing
+Reads the five databases through psql and joins what they say here: no service is asked, and nothing
 that a service believes is believed. Payments are held against the provider's own books too. check()
 first waits until every order and its saga have ended, and no refund or signal is open; what has not
 ended by then is a violation too.
@@ -22,6 +22,8 @@ import pathlib
 import subprocess
 import sys
 import time
+
+import alerts
 
 PENDING, WAITING, PAID, FAILED = 1, 2, 3, 4
 STATUS_NAMES = {PENDING: "PENDING", WAITING: "WAITING_PAYMENT", PAID: "PAID", FAILED: "FAILED"}
@@ -67,6 +69,7 @@ class Facts:
     """What the databases say. The saga's is read last: it ends after its order."""
 
     def __init__(self, mesh, acknowledged):
+        self.mesh = mesh
         self.psql = mesh.psql
         self.acknowledged = list(acknowledged)
         self.orders = {
@@ -451,6 +454,10 @@ def sagas_agree_with_orders(facts):
             yield f"order {id}: its saga was not undone: {saga}"
 
 
+def alerts_are_those_that_there_must_be(facts):
+    yield from alerts.offences(facts.mesh)
+
+
 RULES = (
     acknowledged_orders_exist,
     orders_are_final,
@@ -475,6 +482,7 @@ RULES = (
     events_have_no_gap,
     sagas_have_ended,
     sagas_agree_with_orders,
+    alerts_are_those_that_there_must_be,
 )
 
 
@@ -524,6 +532,12 @@ class RunningMesh:
 
     run = pathlib.Path(__file__).resolve().parents[2] / ".run"
     secrets = run / "secrets"
+    has_moved_clocks = False
+    programs = ("alerts",)  # with a part in these rules
+
+    def flags_of(self, name):
+        """As ./dev up starts it; it has none that matter here."""
+        return ()
 
     def address(self, name):
         return "127.0.0.1:" + (self.run / "ports" / name).read_text().strip()

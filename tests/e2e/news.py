@@ -27,14 +27,18 @@ import story
 from mesh import ROOT
 from patience import wait_until
 
-# Topic: database, kind of its aggregates.
+# What a topic has: rows of a database's event table; members of the body that are its subject (None: the subject
+# is a name of the program's own), and its key.
+Kind = collections.namedtuple("Kind", "database aggregatetype subject key")
 TOPICS = {
-    "order-status-changed": ("orders", "order"),
-    "payment-status-observed": ("account", "payment"),
+    "order-status-changed": Kind("orders", "order", "orderId", "orderId"),
+    "payment-status-observed": Kind("account", "payment", "paymentId", "orderId"),
+    "alerts.order_payment_inconsistency.v1": Kind("alerts", "alert", "orderNo", "orderNo"),
+    "alerts.relay_silent.v1": Kind("alerts", "relay_silent", None, "source"),
 }
 HEARTBEAT = "sagamesh.relay.heartbeat.v1"
 PARTITIONS = 12
-ORDERS, PAYMENTS = TOPICS
+ORDERS, PAYMENTS, ALERTS, SILENCES = TOPICS
 SENT_SECONDS = 120
 # An Abandon whose create is in doubt ends after a minute; when account-svc was away each time that the
 # provider told of a late success, the next times are 36 and 156 s after the first.
@@ -62,7 +66,8 @@ class Partition:
 
 
 def schema(name):
-    text = (ROOT / "docs" / "events" / f"{name}.schema.json").read_text()
+    """Of a topic, or of the heartbeat."""
+    text = (ROOT / "docs" / "events" / f"{name.removesuffix('.v1')}.schema.json").read_text()
     return jsonschema.Draft202012Validator(json.loads(text))
 
 
@@ -89,7 +94,7 @@ def record_of(line):
 
 def wait_sent(mesh):
     """Until the relays' cursors are at the last event."""
-    for database, _ in TOPICS.values():
+    for database in {kind.database for kind in TOPICS.values()}:
         wait_until(
             lambda database=database: mesh.psql(
                 database,
@@ -115,7 +120,7 @@ class Topic:
     def __init__(self, mesh, topic, report):
         self.topic = topic
         self.report = report
-        self.database, self.kind = TOPICS[topic]
+        self.kind = TOPICS[topic]
         self.mesh = mesh
         self.body, self.beat = schema(topic), schema("relay-heartbeat")
         self.partitions = collections.defaultdict(Partition)
@@ -152,7 +157,8 @@ class Topic:
         aggregate, version = headers["ce_subject"], int(headers["ce_version"])
         if (headers["ce_specversion"], headers["content-type"]) != ("1.0", "application/json"):
             self.offend("headers", headers)
-        if (aggregate, record["key"]) != (value[f"{self.kind}Id"], value["orderId"]):
+        subject = value[self.kind.subject] if self.kind.subject else aggregate
+        if (aggregate, record["key"]) != (subject, value[self.kind.key]):
             self.offend("subject and key", record)
         self.report.partitions[record["key"]].add(record["partition"])
         said = (headers["ce_id"], value)
@@ -178,7 +184,9 @@ class Topic:
     def compare_with_rows(self):
         rows = collections.defaultdict(list)
         for aggregate, version in self.mesh.psql(
-            self.database, "SELECT aggregateid, version FROM event ORDER BY aggregateid, version"
+            self.kind.database,
+            "SELECT aggregateid, version FROM event"
+            f" WHERE aggregatetype = '{self.kind.aggregatetype}' ORDER BY aggregateid, version",
         ):
             rows[aggregate].append(int(version))
         for aggregate in rows.keys() | self.versions.keys():

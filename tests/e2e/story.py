@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import unittest
 
+import alerts
 import grpc
 import invariants
 import mesh as mesh_module
@@ -33,8 +34,11 @@ SHORT_HOLD_SECONDS = 1
 # How long an order may take to go on after what it waited for is back: back-offs have doubled a few
 # times by then, and the sweep of order-svc comes every few seconds.
 GO_ON_SECONDS = 30
+# So short that stories in which something is away have alerts, all of which are looked at (alerts.py).
+GRACE_SECONDS, SILENT_SECONDS = 2, 6
+ALERT_FLAGS = alerts.flags(GRACE_SECONDS, SILENT_SECONDS)
 # Whose wall clocks a story may move. They are right again when it is over.
-CLOCKS = ("postgres", "storage", "account", "saga", "order", "bff")
+CLOCKS = ("postgres", "storage", "account", "saga", "order", "alerts", "bff")
 
 numbers = itertools.count(1)
 
@@ -75,7 +79,8 @@ class Shared:
                 shutil.copy(file, self.definitions)
             for name, change in flows.items():
                 self.define(saga_named(name, change))
-            mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]}, clocks=CLOCKS)
+            flags = {"saga": [f"--definitions={self.definitions}"], "alerts": ALERT_FLAGS}
+            mesh = Mesh(flags=flags, clocks=CLOCKS)
             try:
                 mesh.open()
             except BaseException:

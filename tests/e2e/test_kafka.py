@@ -1,4 +1,5 @@
-"""News on a real Kafka: everything, in order per key, whatever is killed while orders are placed."""
+"""News on a real Kafka: everything, in order per key, and alerts of what disagrees, whatever is killed while orders
+are placed."""
 
 import collections
 import os
@@ -8,7 +9,9 @@ import tempfile
 import threading
 import unittest
 
+import alerts
 import news
+import story
 from kafka_server import Kafka
 from mesh import Mesh, ROOT
 from patience import wait_until
@@ -106,8 +109,11 @@ class News(news.Reading, unittest.TestCase):
         cls.addClassCleanup(cls.kafka.close)
         cls.kafka.start()
         flag = [f"--kafka={cls.kafka.address}"]
+        flags = {name: flag for name in RELAYS} | {
+            "alerts": flag + alerts.flags(story.GRACE_SECONDS, story.SILENT_SECONDS, has_kafka=True)
+        }
         build = os.environ.get("MESH_CRASH_BUILD", "build-crash")
-        cls.mesh = Mesh(build=build, flags={name: flag for name in RELAYS})
+        cls.mesh = Mesh(build=build, flags=flags)
         cls.enterClassContext(cls.mesh)
 
     def setUp(self):
@@ -136,7 +142,7 @@ class News(news.Reading, unittest.TestCase):
 
     def test_5_relays_are_killed_while_orders_are_placed(self):
         with Shop(self) as shop:
-            for name in RELAYS * 3:
+            for name in (*RELAYS, "alerts") * 3:
                 shop.wait_more(20)
                 self.mesh.restart(name)
         self.read_news(shop.orders)
@@ -166,6 +172,7 @@ class News(news.Reading, unittest.TestCase):
                 for name in RELAYS:
                     self.mesh.kill(name)
                     self.mesh.start(name, wait=False, environment={"MESH_CRASH_AT": point})
+                self.mesh.restart("alerts")
                 self.kafka.kill()
                 self.kafka.start()
                 left = list(RELAYS)
