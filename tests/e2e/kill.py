@@ -1,15 +1,16 @@
-"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--logs]
+"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--kafka] [--logs]
 
 kill -9 in the middle of it all.
 
 Two passes, each on a mesh of its own, under a closed loop that keeps --orders orders open:
 
-  kills   at least --kills seeded kills, each followed by a restart, of what holds an order's truth:
-          the four services, PostgreSQL's backends (ended by an operator, or killed: then PostgreSQL
+  kills   at least --kills seeded kills, each followed by a restart, of what holds a truth of its own:
+          the five services, PostgreSQL's backends (ended by an operator, or killed: then PostgreSQL
           recovers from a crash), and the postmaster. On top of them, a third as many: bff, the
-          provider and the broker. Some come back late, some are killed as they start, some two at a
+          provider and Kafka. Some come back late, some are killed as they start, some two at a
           time. Budgets and back-offs are the defaults. In between, programs and hosts stand still
-          and clocks jump (kill_faults.py).
+          and clocks jump (kill_faults.py). With --kafka it is a real one that is killed; the
+          sandbox's broker, which forgets everything when it ends, only stands still.
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
 
@@ -19,7 +20,8 @@ signed or about another amount, calls that fail, are slow or whose answer is los
 declined, or pay when all is over.
 
 When the last one is over, no more orders are placed, everything drains, and the books are compared
-(invariants.py), ours and the provider's. The seed gives the victims, in order, and how many orders
+(invariants.py), ours and the provider's; and alerts-svc, whose graces are seconds, must have raised each
+contradiction that was longer than them, and nothing else (alerts.py). The seed gives the victims, in order, and how many orders
 become final in between; what each was doing when it was hit is up to chance. Draining takes up to a
 minute: an order that is cancelled while nobody knows whether its payment was made waits for that long.
 So the second pass begins while the first one drains.
@@ -43,19 +45,21 @@ import time
 import traceback
 
 import again
+import alerts
 import audit
 import invariants
 import kill_outside
-from kill_faults import CLOCKS, Fault, do_fault, fault_schedule
+from kafka_server import Kafka
+from kill_faults import CLOCKS, SERVICES, Fault, do_fault, fault_schedule
 from kill_load import Load
 from mesh import Mesh
 from patience import wait_until
 
-SERVICES = ("storage", "account", "order", "saga")
 OTHERS = ("bff", "provider", "broker")
 VICTIMS = SERVICES + OTHERS
-DATABASES = ("orders", "storage", "account", "saga")
+DATABASES = ("orders", "storage", "account", "saga", "alerts")
 BATCH_SERVICES = ("storage", "account", "order")
+GRACE_SECONDS, SILENT_SECONDS = 2, 6
 # A point, who passes it, and up to which pass it is let live: most are passed once a batch.
 POINTS = (
     ("store.after-begin", BATCH_SERVICES, 60),
@@ -64,9 +68,10 @@ POINTS = (
     ("store.before-reply", BATCH_SERVICES, 60),
     ("pg.command-sent", SERVICES, 60),
     ("relay.after-send", ("account", "order"), 20),
+    ("relay.after-send", ("alerts",), 2),
     ("order.before-start", ("order",), 500),
-    ("journal.before-commit", ("saga",), 60),
-    ("journal.after-commit", ("saga",), 60),
+    ("journal.before-commit", ("saga", "alerts"), 60),
+    ("journal.after-commit", ("saga", "alerts"), 60),
     ("saga.before-send", ("saga",), 2000),
     ("saga.recovering", ("saga",), 1),
 )
@@ -88,6 +93,7 @@ MEANWHILE_AT = 0.85  # of an outage another program is killed
 LIFE_SECONDS = 10
 SLOW_SECONDS = 20  # a kill comes at the latest after this
 STANDSTILL_SECONDS = 150  # no order became final for so long: something hangs
+HEARD_SECONDS = 60  # alerts-svc has heard all news
 # Of the provider's books and ours. A payment is asked after for the last time 60 s after its
 # checkout has ended, and that is open for 60 s.
 SETTLE_SECONDS = 180
@@ -115,21 +121,22 @@ class Kill:
         chance = rng.random()
         if how in ("kill", "postmaster") and chance < 0.1 and has_outages:
             self.away_seconds = rng.uniform(*OUTAGE_SECONDS)
-            self.meanwhile = "saga" if victim != "saga" else rng.choice(SERVICES[:3])
+            self.meanwhile = {"saga": rng.choice(SERVICES[:3]), "broker": "alerts"}.get(victim, "saga")
         elif how in ("kill", "postmaster") and chance < 0.3:
             self.away_seconds = rng.uniform(0.1, 2)
 
 
-def kill_schedule(kills, rng):
-    """So many of the services, the backends and the postmaster, OTHERS on top of them, and faults that
+def kill_schedule(kills, rng, has_kafka):
+    """So many of the services, the backends and the postmaster, others on top of them, and faults that
     kill nothing. The same for the same seed."""
+    others = OTHERS if has_kafka else OTHERS[:-1]
     victims = [("postgres", "postmaster")] * max(1, kills * 6 // 100)
     for i in range(max(1, kills * 20 // 100)):
         victims.append((DATABASES[i % len(DATABASES)], "terminate" if i % 2 else "backend"))
     for i in range(kills - len(victims)):
         victims.append((SERVICES[i % len(SERVICES)], "kill"))
-    for i in range(max(len(OTHERS), kills * 35 // 100)):
-        victims.append((OTHERS[i % len(OTHERS)], "kill"))
+    for i in range(max(len(others), kills * 35 // 100)):
+        victims.append((others[i % len(others)], "kill"))
     rng.shuffle(victims)
     has_outages = kills >= OUTAGES_FROM
     schedule = [Kill(victim, how, has_outages, rng) for victim, how in victims]
@@ -158,15 +165,20 @@ def check_kills(counts, kills):
 class Pass:
     """A mesh under load, and what is done to it."""
 
-    def __init__(self, name, build, orders, seed, keeps_logs, clocks=()):
+    def __init__(self, name, build, options, clocks=()):
+        seed = options.seed
         self.name = name
-        self.keeps_logs = keeps_logs
+        self.keeps_logs = options.logs
         self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
         kill_outside.write_definitions(self.definitions)
         faults = [f"--seed={seed}", f"--fault-rate={kill_outside.FAULT_PERCENT}"]
-        flags = {"saga": [f"--definitions={self.definitions}"], "provider": faults}
-        self.mesh = Mesh(build=build, flags=flags, clocks=clocks)
-        self.load = Load(self.mesh, orders, seed)
+        flags = {
+            "saga": [f"--definitions={self.definitions}"], "provider": faults,
+            "alerts": alerts.flags(GRACE_SECONDS, SILENT_SECONDS, options.kafka),
+        }
+        kafka = Kafka if options.kafka else None
+        self.mesh = Mesh(build=build, flags=flags, clocks=clocks, kafka=kafka)
+        self.load = Load(self.mesh, options.orders, seed)
         self.kills = {}
         self.points = {}
         self.parked_most = 0
@@ -259,6 +271,7 @@ class Pass:
                 break
         count, took = len(self.differences), quiet_since - began
         say(f"{self.name}: the provider's books and ours differ in {count} payments, {took:.1f} s on")
+        alerts.wait_heard(self.mesh, HEARD_SECONDS)
 
     def show_counts(self):
         mesh, load = self.mesh, self.load
@@ -283,6 +296,9 @@ class Pass:
             f" longest {slowest[-1]:.1f} s")
         if self.name == "kills":
             say(f"{self.name}: up to {self.parked_most} sagas were parked when a program was killed")
+        told = mesh.psql(
+            "alerts", "SELECT rule, count(*), count(*) FILTER (WHERE resolved_us > 0) FROM alert GROUP BY 1")
+        say(f"{self.name}: alerts, and resolved ones: {told}")
         say(f"{self.name}: memory {', '.join(self.memory(name) for name in VICTIMS)}")
 
     def show_outside(self):
@@ -484,8 +500,8 @@ def kill_program(one, kill):
         mesh.wait_ready(victim)
 
 
-def do_kills(kills, rng):
-    schedule = kill_schedule(kills, rng)
+def do_kills(kills, rng, has_kafka):
+    schedule = kill_schedule(kills, rng, has_kafka)
     faults = collections.Counter()
 
     def act(one):
@@ -503,7 +519,7 @@ def do_kills(kills, rng):
                 one.move_on(kill.gap)
         for name in VICTIMS:
             one.mesh.wait_ready(name)
-        say("kills: %d, of which %d of bff, the provider and the broker"
+        say("kills: %d, of which %d of bff, the provider and Kafka"
             % check_kills(one.kills, kills))
         say(f"kills: faults {sum(faults.values())}: {listed(faults)}")
 
@@ -557,6 +573,7 @@ def main():
     parser.add_argument("--orders", type=int, default=2000, help="how many are kept open")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=("kills", "points"))
+    parser.add_argument("--kafka", action="store_true", help="a real one, which ./dev kafka fetches")
     parser.add_argument("--logs", action="store_true", help="keep the logs of the programs")
     options = parser.parse_args()
     faulthandler.register(signal.SIGUSR1)  # where its threads are, for who wonders why nothing moves
@@ -577,14 +594,14 @@ def run_passes(options):
     rng = random.Random(options.seed)
     crash_build = os.environ.get("MESH_CRASH_BUILD", "build-crash")
     passes = (
-        ("kills", None, CLOCKS, do_kills(options.kills, rng)),
+        ("kills", None, CLOCKS, do_kills(options.kills, rng, options.kafka)),
         ("points", crash_build, (), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
     )
     lives, unfinished = [], ""
     try:
         for name, build, clocks, act in passes:
             if options.only in (None, name):
-                lives.append(Pass(name, build, options.orders, options.seed, options.logs, clocks))
+                lives.append(Pass(name, build, options, clocks))
                 lives[-1].run_beside(act)
         for one in lives:
             one.end()
@@ -599,7 +616,8 @@ def run_passes(options):
 
 
 def note_again(options, text):
-    words = [f"--{name}={value}" for name, value in vars(options).items() if value and name != "logs"]
+    said = {name: value for name, value in vars(options).items() if value and name != "logs"}
+    words = [f"--{name}" if value is True else f"--{name}={value}" for name, value in said.items()]
     again.note("kill", ["tests/e2e/kill.py", *words], text)
 
 

@@ -13,7 +13,7 @@ import pathlib
 import signal
 import threading
 
-SERVICES = ("storage", "account", "order", "saga")
+SERVICES = ("storage", "account", "order", "saga", "alerts")
 CLOCKS = SERVICES + ("bff", "postgres")  # whose clocks can be moved
 HOSTS = SERVICES + ("postgres",)
 # How far a clock is off: within what passes for the same time, beyond it, and so far behind that ids are
