@@ -1,5 +1,5 @@
-# demo_http.sh -- two orders over HTTP, as a browser or a phone places them: one that is paid at the
-# provider, and one whose webhook is lost. Every request is shown as it can be typed.
+# demo_http.sh -- orders over HTTP, as a browser or a phone places them: one that is paid at the provider, and
+# one whose webhook is lost; then the one of demo_alert.sh. Every request is shown as it can be typed.
 
 # demo_curl ARGUMENTS...: shows a curl line, and does it; the answer is in ANSWER.
 demo_curl() {
@@ -20,37 +20,45 @@ demo_curl() {
     ANSWER=$(curl -sS --max-time 30 "$@") || die "that request found nobody." "Who is missing: ./dev status"
 }
 
-# demo_order TITLE SKU: places one, has it paid, and waits until it is.
-demo_order() {
-    local order url began=$SECONDS status
-    say
-    say "$1"
+# demo_place SKU: an order that can be paid at the provider: its number is in ORDER, its payment in PAYMENT, and
+# where that is paid in URL.
+demo_place() {
+    local began=$SECONDS
     demo_curl "http://$(program_address bff)/api/v1/orders" -H "Authorization: Bearer $DEMO_TOKEN" \
         -H "Idempotency-Key: $("$ROOT/build/sagactl" id)" --json "$(
-            jq -nc --arg sku "$2" '{customerId: "demo", currency: "JPY",
+            jq -nc --arg sku "$1" '{customerId: "demo", currency: "JPY",
                 items: [{sku: $sku, quantity: 1}], payment: {method: "external", provider: "sandbox"}}'
         )"
-    order=$(jq -r '.orderNo // empty' <<<"$ANSWER")
-    [[ -n $order ]] || die "it was not placed: $ANSWER" "What bff says: ./dev logs bff"
+    ORDER=$(jq -r '.orderNo // empty' <<<"$ANSWER")
+    [[ -n $ORDER ]] || die "it was not placed: $ANSWER" "What bff says: ./dev logs bff"
     # The answer may be 202: then it can be paid a moment later.
-    while ! url=$(jq -er '.payment.url' <<<"$ANSWER"); do
+    while ! URL=$(jq -er '.payment.url' <<<"$ANSWER"); do
         ((SECONDS - began < 30)) || die "it cannot be paid: $ANSWER" "./dev logs account"
         sleep 0.2
-        ANSWER=$(demo_look "$order")
+        ANSWER=$(demo_look "$ORDER")
     done
+    PAYMENT=$(jq -r .payment.id <<<"$ANSWER")
     say "  -> $(jq -c '{orderNo, status, total, payment: .payment | {id, status, url, expiresAt}}' <<<"$ANSWER")"
-    say "  checkout page, for a browser: $url"
-    demo_curl -X POST -H 'Accept: application/json' "$url/pay"
+}
+
+# demo_order TITLE SKU: places one, has it paid, and waits until it is.
+demo_order() {
+    local began=$SECONDS status
+    say
+    say "$1"
+    demo_place "$2"
+    say "  checkout page, for a browser: $URL"
+    demo_curl -X POST -H 'Accept: application/json' "$URL/pay"
     say "  -> $(jq -c '{id, status, amount, currency}' <<<"$ANSWER")"
-    while status=$(demo_look "$order" | jq -r .status) && [[ $status == WAITING_PAYMENT ]]; do
+    while status=$(demo_look "$ORDER" | jq -r .status) && [[ $status == WAITING_PAYMENT ]]; do
         ((SECONDS - began < 60)) || break
         sleep 0.5
     done
-    demo_curl "http://$(program_address bff)/api/v1/orders/$order" -H "Authorization: Bearer $DEMO_TOKEN"
+    demo_curl "http://$(program_address bff)/api/v1/orders/$ORDER" -H "Authorization: Bearer $DEMO_TOKEN"
     say "  -> $(jq -c '{orderNo, status, total, payment: .payment | {status, reference}}' <<<"$ANSWER")"
     [[ $status == PAID ]] || die "it is $status, and should be PAID." "./dev logs account, ./dev logs saga"
     # Its steps; what comes before them was said already.
-    "$ROOT/build/sagactl" show "$order" --saga="$(program_address saga)" | sed -n '/^  step /,$p'
+    "$ROOT/build/sagactl" show "$ORDER" --saga="$(program_address saga)" | sed -n '/^  step /,$p'
 }
 
 demo_look() {
@@ -77,4 +85,5 @@ place_demo_http() {
     demo_curl "http://$(program_address provider)/faults" -H "Authorization: Bearer $DEMO_KEY" \
         --json '{"payment":"*","faults":["lost"],"times":1}'
     demo_order "an order whose webhook is lost: who looks at it has the provider asked" "$sku"
+    demo_alert "$sku"
 }

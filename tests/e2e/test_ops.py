@@ -1,18 +1,13 @@
 """The ops port of every program: probes, numbers, and what it is; bff's as Spring Boot shows it."""
 
-import os
-import pathlib
 import re
 import signal
 import subprocess
-import tempfile
 import time
-import unittest
 
 import kill_faults
 from external import http_json
 from frontend import Bff
-from mesh import ROOT
 from patience import wait_until
 from story import Story
 from watch import OPEN, PROMETHEUS, TEXT, families_of, look, samples
@@ -97,54 +92,6 @@ class EveryProgram(Story):
         finally:
             self.mesh.stop("bff")
             self.mesh.start("bff")
-
-
-class TheBuild(unittest.TestCase):
-    """What a program tells of its build is made from git, by what a build can find of it."""
-
-    def made(self, source, environment=()):
-        """Version, commit, time."""
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(
-                ["cmake", f"-DSOURCE={source}", "-DVERSION=1.2.3", f"-DOUT={folder}/made.c"]
-                + ["-P", str(ROOT / "mesh" / "base" / "build.cmake")],
-                env={**os.environ, **dict(environment)},
-                check=True,
-            )
-            return re.findall('"([^"]*)"', pathlib.Path(folder, "made.c").read_text())[1:]
-
-    def git(self, folder, *words):
-        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-        when = {"GIT_AUTHOR_DATE": "2026-01-02T03:04:05+09:00", "GIT_COMMITTER_DATE": "2026-01-02T03:04:05+09:00"}
-        done = subprocess.run(
-            ["git", "-C", folder, *who, *words],
-            env={**os.environ, **when},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        return done.stdout.strip()
-
-    def test_it_knows_its_commit(self):
-        with tempfile.TemporaryDirectory() as folder:
-            self.git(folder, "init", "-q")
-            file = pathlib.Path(folder, "file")
-            file.write_text("one")
-            self.git(folder, "add", "file")
-            self.git(folder, "commit", "-q", "-m", "one")
-            commit, time_of = self.git(folder, "rev-parse", "HEAD"), "2026-01-01T18:04:05Z"
-            self.assertEqual(self.made(folder), ["1.2.3", commit, time_of])
-            file.write_text("two")
-            self.assertEqual(self.made(folder), ["1.2.3", f"{commit}-dirty", time_of])
-            # A folder inside of somebody's checkout is none of its own.
-            pathlib.Path(folder, "inside").mkdir()
-            self.assertEqual(self.made(f"{folder}/inside"), ["1.2.3", "unknown", "unknown"])
-
-    def test_without_git(self):
-        with tempfile.TemporaryDirectory() as folder:
-            self.assertEqual(self.made(folder), ["1.2.3", "unknown", "unknown"])
-            epoch = [("SOURCE_DATE_EPOCH", "86400")]
-            self.assertEqual(self.made(folder, epoch), ["1.2.3", "unknown", "1970-01-02T00:00:00Z"])
 
 
 class WhileTheDatabaseHangs(Story):
