@@ -69,7 +69,8 @@ class News(Story):
     def second(self):
         """Another order-svc on the same database, and a stub of it."""
         program = copy.copy(self.mesh.programs["order"])
-        program.name, program.port, program.process = "order2", free_port(), None
+        program.name, program.process = "order2", None
+        program.port, program.ops_port = free_port(), free_port()
         self.mesh.programs["order2"] = program
         try:
             self.mesh.start("order2")

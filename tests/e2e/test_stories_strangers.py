@@ -8,6 +8,7 @@ import threading
 
 import grpc
 from external import External
+from mesh import free_port
 from patience import wait_until
 
 CODES = (
@@ -180,7 +181,7 @@ class Strangers(External):
             before["attempts"] = self.attempts()
             wrong = copy.copy(self.mesh.programs["account"])
             wrong.name, wrong.process = "wrong", None
-            wrong.port = self.mesh.programs["storage"].port
+            wrong.port, wrong.ops_port = self.mesh.programs["storage"].port, free_port()
             self.mesh.programs["wrong"] = wrong
             self.mesh.start("wrong")
             return "wrong"
