@@ -36,7 +36,7 @@ enum { GRACE_SECONDS_MAX = 7 * 24 * 3600, SILENT_SECONDS_MAX = 24 * 3600 };
 struct parts {
     struct alert_desk desk; /* first: tasks go by it */
     const char *group, *group_instance, *sources, *notify_config;
-    int64_t grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
+    int64_t session_ms, grace_a_seconds, grace_b_seconds, grace_c_seconds, silent_seconds;
     struct alert_shards *shards;
 };
 
@@ -44,6 +44,7 @@ struct parts {
 static const struct config_key keys[] = {
     { "group",           CONFIG_TEXT, "sagamesh-alerts",       0, 0,                  "consumer group; all replicas have the same", offsetof(struct parts, group) },
     { "group-instance",  CONFIG_TEXT, "",                      0, 0,                  "this replica's own name in the group, by which it keeps its partitions over a restart; empty: none", offsetof(struct parts, group_instance) },
+    { "session-ms",      CONFIG_INT,  "10000",                 1000, 3600000,         "a replica that Kafka has not heard for so long loses its partitions to others", offsetof(struct parts, session_ms) },
     { "sources",         CONFIG_TEXT, "order-svc,account-svc", 0, 0,                  "programs whose heartbeats are waited for, with commas", offsetof(struct parts, sources) },
     { "silent-seconds",  CONFIG_INT,  "60",                    1, SILENT_SECONDS_MAX, "a source without a heartbeat for so long is raised as RELAY_SILENT", offsetof(struct parts, silent_seconds) },
     { "grace-a-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_A: a payment succeeded, and its order still waits for it", offsetof(struct parts, grace_a_seconds) },
@@ -105,6 +106,7 @@ start_shards(struct parts *parts, struct service *service)
         .brokers = service_kafka(service),
         .group = parts->group,
         .instance = parts->group_instance,
+        .session_ms = parts->session_ms,
         .sources = parts->sources,
         .silent_us = parts->silent_seconds * SECOND_US,
         .graces = graces_of(parts),
