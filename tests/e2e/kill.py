@@ -74,6 +74,9 @@ POINTS = (
     ("journal.after-commit", ("saga", "alerts"), 60),
     ("saga.before-send", ("saga",), 2000),
     ("saga.recovering", ("saga",), 1),
+    ("alerts.before-page", ("alerts",), 60),
+    ("alerts.after-page", ("alerts",), 60),
+    ("alerts.recover", ("alerts",), 1),
 )
 POSTMASTER_KILLS_MIN = 5  # of a full run, which is one of a hundred kills
 FULL_KILLS = 100
