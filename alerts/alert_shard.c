@@ -291,6 +291,7 @@ meter_all(struct alert_shards *all)
 {
     size_t awake = 0, count = 0;
 
+    metrics_hold(all->options.metrics);
     metrics_forget(all->options.metrics, &lag_row);
     for (size_t i = 0; i < all->shard_room; i++) {
         struct alert_shard *shard = all->shards[i];
@@ -304,6 +305,7 @@ meter_all(struct alert_shards *all)
         awake += shard->awake_count;
         count += HASH_CNT(by_id, shard->lives);
     }
+    metrics_release(all->options.metrics);
     metric_set(all->meters.awake, (int64_t)awake);
     metric_set(all->meters.parked, (int64_t)(count - awake));
     trim(all, awake);

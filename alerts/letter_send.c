@@ -203,9 +203,10 @@ letter_send(void *owner, struct pg *pg, struct arena *arena)
     error = pg_ask(pg, &letters_due, &now_us, arena, &answer);
     if (error != ERR_OK || answer.count == 0)
         return error;
-    if (desk->producer == NULL)
+    if (desk->producer == NULL) {
         desk->producer = kafka_producer_new(desk->brokers, "dead-letters");
-    kafka_producer_meter(desk->producer, desk->metrics);
+        kafka_producer_meter(desk->producer, desk->metrics);
+    }
     claim_all(desk, answer.rows, answer.count, is_claimed, arena);
     for (size_t i = 0; i < answer.count && failures < FAILURES_MAX; i++) {
         const struct letter_due_row *row = (const struct letter_due_row *)answer.rows + i;

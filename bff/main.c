@@ -8,6 +8,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
+#include "mesh/http/health.h"
 #include "mesh/http/info.h"
 #include "mesh/observe/key_age.h"
 #include "mesh/program.h"
@@ -127,11 +128,14 @@ open_parts(struct bff *bff, const struct settings *settings)
 static void
 close_parts(struct bff *bff, int drain_ms)
 {
-    http_server_stop(bff->server, drain_ms);
-    http_server_stop(bff->webhooks, drain_ms);
+    if (bff->server != NULL)
+        http_server_stop(bff->server, drain_ms);
+    if (bff->webhooks != NULL)
+        http_server_stop(bff->webhooks, drain_ms);
     bff->server = http_server_close(bff->server);
     bff->webhooks = http_server_close(bff->webhooks);
-    observe_close(bff);
+    if (bff->clock != NULL)
+        observe_close(bff);
     for (int i = 0; i < BFF_SERVICE_COUNT; i++)
         bff->clients[i] = rpc_client_close(bff->clients[i]);
     bff->clock = clock_watch_close(bff->clock);
@@ -182,6 +186,10 @@ open_all(void *owner, const struct ops *ops)
     show_peers(ops->info, &life->settings);
     life->bff.place_wait_ms = life->settings.place_wait_ms;
     error = open_parts(&life->bff, &life->settings);
+    if (error != ERR_OK) {
+        health_stop(ops->health); /* /readyz looks at no part any more */
+        close_parts(&life->bff, 0);
+    }
     if (error == ERR_OK)
         log_info("serving=yes port=%d webhook_port=%d", http_server_port(life->bff.server),
                  http_server_port(life->bff.webhooks));

@@ -594,9 +594,9 @@ shards_close(struct shards *shards)
 {
     if (shards == NULL)
         return NULL;
+    meter_close(shards); /* first: a scrape looks at the queues */
     for (size_t i = 0; i < shards->count; i++)
         shard_free(&shards->items[i]);
-    meter_close(shards);
     free(shards->items);
     free(shards);
     return NULL;

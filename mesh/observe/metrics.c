@@ -325,3 +325,17 @@ metrics_read_end(struct metrics *metrics, const void *owner)
     }
     pthread_mutex_unlock(&metrics->reading);
 }
+
+void
+metrics_hold(struct metrics *metrics)
+{
+    if (metrics != NULL)
+        pthread_mutex_lock(&metrics->reading);
+}
+
+void
+metrics_release(struct metrics *metrics)
+{
+    if (metrics != NULL)
+        pthread_mutex_unlock(&metrics->reading);
+}

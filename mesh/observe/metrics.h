@@ -85,6 +85,10 @@ void metrics_read(struct metrics *metrics, void (*read)(void *owner, struct metr
                   void *owner);
 void metrics_read_end(struct metrics *metrics, const void *owner);
 
+/* No text is made between the two: for a thread that forgets and sets anew. Not for a reader. */
+void metrics_hold(struct metrics *metrics);
+void metrics_release(struct metrics *metrics);
+
 enum metrics_format { METRICS_TEXT, METRICS_OPEN };
 
 /* Of HTTP, for each format. */

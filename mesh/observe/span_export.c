@@ -273,6 +273,25 @@ wait_for_spans(struct span_exporter *exporter)
     atomic_store(&exporter->sleeps, false);
 }
 
+static bool
+is_over(const struct span_exporter *exporter)
+{
+    return is_stopping(exporter) && clock_steady_us() >= atomic_load(&exporter->stop_until_us);
+}
+
+/* The time of the stop is over: spans that are left are lost, and counted. */
+static void
+rest_drop(struct span_exporter *exporter)
+{
+    size_t count = 0;
+
+    for (; span_queue_first(exporter->queue) != NULL; count++)
+        span_queue_took(exporter->queue);
+    atomic_fetch_add(&exporter->failed, count);
+    if (count > 0)
+        log_warn("event=SPANS_LOST spans=%zu because=\"the program stops\"", count);
+}
+
 static void *
 export_run(void *context)
 {
@@ -288,8 +307,9 @@ export_run(void *context)
             count = batch_take(exporter);
             if (count > 0)
                 batch_export(exporter, count);
-        } while (count > 0 && (is_last || has_batch(exporter)));
+        } while (count > 0 && !is_over(exporter) && (is_last || has_batch(exporter)));
     }
+    rest_drop(exporter);
     return NULL;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct place {
-    atomic_size_t turn; /* n: free for put number n; n + 1: that put is done, and may be taken */
+    atomic_size_t turn; /* 2n: free for put number n; 2n + 1: that put is done, and may be taken */
     struct span_copy span;
 };
 
@@ -33,7 +33,7 @@ span_queue_open(size_t places)
     queue->place_count = places;
     queue->places = memory_take(places * sizeof *queue->places);
     for (size_t i = 0; i < places; i++)
-        atomic_init(&queue->places[i].turn, i);
+        atomic_init(&queue->places[i].turn, 2 * i);
     return queue;
 }
 
@@ -97,18 +97,18 @@ span_queue_put(struct span_queue *queue, const struct span *span, const char *tr
 
         place = &queue->places[number % queue->place_count];
         turn = atomic_load_explicit(&place->turn, memory_order_acquire);
-        if (turn == number) {
+        if (turn == 2 * number) {
             if (atomic_compare_exchange_weak_explicit(&queue->put, &number, number + 1,
                                                       memory_order_relaxed, memory_order_relaxed))
                 break;
-        } else if (turn < number) { /* what was put there a round ago is not taken */
+        } else if (turn < 2 * number) { /* what was put there a round ago is not taken */
             return false;
         } else { /* another thread was faster */
             number = atomic_load_explicit(&queue->put, memory_order_relaxed);
         }
     }
     copy_fill(&place->span, span, traceparent, end_us, note);
-    atomic_store_explicit(&place->turn, number + 1, memory_order_release);
+    atomic_store_explicit(&place->turn, 2 * number + 1, memory_order_release);
     return true;
 }
 
@@ -127,7 +127,7 @@ span_queue_first(const struct span_queue *queue)
     size_t number = atomic_load_explicit(&queue->taken, memory_order_relaxed);
     struct place *place = &queue->places[number % queue->place_count];
 
-    if (atomic_load_explicit(&place->turn, memory_order_acquire) != number + 1)
+    if (atomic_load_explicit(&place->turn, memory_order_acquire) != 2 * number + 1)
         return NULL; /* none, or its copy is still being made */
     return &place->span;
 }
@@ -138,6 +138,6 @@ span_queue_took(struct span_queue *queue)
     size_t number = atomic_load_explicit(&queue->taken, memory_order_relaxed);
     struct place *place = &queue->places[number % queue->place_count];
 
-    atomic_store_explicit(&place->turn, number + queue->place_count, memory_order_release);
+    atomic_store_explicit(&place->turn, 2 * (number + queue->place_count), memory_order_release);
     atomic_store_explicit(&queue->taken, number + 1, memory_order_relaxed);
 }

@@ -92,12 +92,14 @@ ask(const struct asked_row *row, struct metrics *metrics, struct pg *pg, struct 
 
     if (error != ERR_OK)
         return error;
+    metrics_hold(metrics);
     for (size_t i = 0; has_metric(row, i); i++)
         metrics_forget(metrics, &row->metrics[i]);
     set_zeros(row, metrics);
     asked = answer.rows;
     for (size_t i = 0; i < answer.count; i++)
         set_all(row, metrics, &asked[i]);
+    metrics_release(metrics);
     return ERR_OK;
 }
 

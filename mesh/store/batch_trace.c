@@ -51,6 +51,8 @@ op_end(const struct batch_trace *trace, const struct call *call, int64_t end_us)
         return;
     memcpy(traceparent, call->op->traceparent, sizeof traceparent);
     span_begin(&span, traceparent);
+    if (!span_is_on(&span))
+        return;
     span.start_us = trace->span.start_us;
     snprintf(name, sizeof name, "op %s", call->method->name);
     span_end_at(&span, traceparent, end_us,

@@ -85,12 +85,16 @@ class EveryProgram(Story):
     def test_it_is_unready_before_it_stops(self):
         """bff's ports are open for a while then."""
         program = self.mesh.programs["bff"]
+        self.mesh.flags["bff"] = ["--unready-ms=600000"]
+        self.mesh.restart("bff")
+        program = self.mesh.programs["bff"]
         wait_until(lambda: ready(program).status == 200, 30, "ready")
         program.process.send_signal(signal.SIGTERM)
         try:
-            wait_until(lambda: ready(program).json == {"status": "stopping"}, 1, "it stops")
+            wait_until(lambda: ready(program).json == {"status": "stopping"}, 30, "it stops")
         finally:
-            self.mesh.stop("bff")
+            del self.mesh.flags["bff"]
+            self.mesh.stop("bff")  # a second SIGTERM ends the pause
             self.mesh.start("bff")
 
 

@@ -23,15 +23,16 @@ put(struct span_queue *queue, const char *name, int64_t number)
 
 START_TEST(it_is_in_order_and_full)
 {
-    struct span_queue *queue = span_queue_open(3);
+    int places = _i;
+    struct span_queue *queue = span_queue_open((size_t)places);
 
     ck_assert_ptr_null(span_queue_first(queue));
     for (int round = 0, number = 0; round < 5; round++) {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < places; i++)
             ck_assert(put(queue, "x", number + i));
         ck_assert(!put(queue, "x", 99));
-        ck_assert_uint_eq(span_queue_count(queue), 3);
-        for (int i = 0; i < 3; i++, number++) {
+        ck_assert_uint_eq(span_queue_count(queue), (size_t)places);
+        for (int i = 0; i < places; i++, number++) {
             ck_assert_int_eq(span_queue_first(queue)->attributes[0].number, number);
             span_queue_took(queue);
         }
@@ -148,7 +149,7 @@ main(void)
 {
     TCase *cases = check_case("queue");
 
-    tcase_add_test(cases, it_is_in_order_and_full);
+    tcase_add_loop_test(cases, it_is_in_order_and_full, 1, 4);
     tcase_add_test(cases, what_is_put_is_a_copy);
     tcase_add_test(cases, texts_are_cut);
     tcase_add_test(cases, many_threads_put);

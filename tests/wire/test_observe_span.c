@@ -285,7 +285,7 @@ START_TEST(a_status_says_whether_to_ask_again)
     collector_answers(collector, statuses[_i].status, "", "");
     span_open("test", "1.2.3");
     record("first");
-    AWAIT(collector_count(collector) == 1, 30);
+    AWAIT(collector_count(collector) >= 1, 30); /* it may have asked again */
     if (!statuses[_i].is_again)
         AWAIT(counts().failed == 1, 30);
     collector_answers(collector, 200, "", "{}");
@@ -309,7 +309,7 @@ START_TEST(retry_after_is_kept)
     span_open("test", "1.2.3");
     refused_us = clock_steady_us();
     record("first");
-    AWAIT(collector_count(collector) == 1, 30);
+    AWAIT(collector_count(collector) >= 1, 30); /* it may have asked again */
     collector_answers(collector, 200, "", "{}");
     AWAIT(counts().exported == 1, 60);
     ck_assert_int_ge(clock_steady_us() - refused_us, 2 * SECOND_US);
