@@ -153,19 +153,24 @@ find(struct alert_shard *shard)
 {
     struct alert_tick *tick = &shard->tick;
     struct alert_rows *wanted = &tick->wanted;
-    struct uuid *ids = arena_take(tick->arena, wanted->count * sizeof *ids);
+    struct arena *arena;
+    struct uuid *ids;
     struct journal_row *parked, *finals;
     size_t parked_count, final_count;
     enum error error;
 
     if (wanted->count == 0)
         return ERR_OK;
+    arena = arena_new(); /* of this try: while the database is away there are many */
+    ids = arena_take(arena, wanted->count * sizeof *ids);
     for (size_t i = 0; i < wanted->count; i++)
         ids[i] = ((const struct alert_live *)wanted->items[i])->id;
-    error = journal_find(shard->journal, ids, wanted->count, tick->arena, &parked, &parked_count,
-                         &finals, &final_count);
-    if (error != ERR_OK)
-        return error;
+    error = journal_find(shard->journal, ids, wanted->count, arena, &parked, &parked_count, &finals,
+                         &final_count);
+    if (error != ERR_OK) {
+        arena_free(arena);
+        return error == ERR_CONFLICT ? ERR_STORE_DOWN : error; /* a lock, nobody's epoch: again */
+    }
     for (size_t i = 0; i < parked_count; i++)
         wake(shard, &parked[i], false);
     for (size_t i = 0; i < final_count; i++)
@@ -177,6 +182,7 @@ find(struct alert_shard *shard)
             alert_live_wake(shard, live, watch_new(live->id));
         live->is_wanted = false;
     }
+    arena_free(arena);
     return ERR_OK;
 }
 

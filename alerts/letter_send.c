@@ -174,18 +174,16 @@ send_letter(struct alert_desk *desk, const struct letter_due_row *row, struct ar
 }
 
 /* Which of them this sender has now. */
-static void
-claim_all(struct alert_desk *desk, const struct letter_due_row *rows, size_t count,
-          bool *is_claimed, struct arena *arena)
+static bool
+claim(struct alert_desk *desk, const struct letter_due_row *row, struct arena *arena)
 {
-    struct claim_letter *claims = arena_take(arena, count * sizeof *claims);
+    bool is_claimed = false;
+    struct claim_letter *claim = arena_take(arena, sizeof *claim);
 
-    for (size_t i = 0; i < count; i++)
-        claims[i] = (struct claim_letter){ .op.id = uuid_v7(clock_now_us()),
-                                           .letter_id = rows[i].letter.id,
-                                           .ret_is_claimed = &is_claimed[i] };
-    if (batch_own_run(desk->batch, &claim_letter_method, claims, count) > 0)
-        memset(is_claimed, 0, count * sizeof *is_claimed);
+    *claim = (struct claim_letter){ .op.id = uuid_v7(clock_now_us()),
+                                    .letter_id = row->letter.id,
+                                    .ret_is_claimed = &is_claimed };
+    return batch_own_run(desk->batch, &claim_letter_method, claim, 1) == 0 && is_claimed;
 }
 
 enum error
@@ -193,7 +191,6 @@ letter_send(void *owner, struct pg *pg, struct arena *arena)
 {
     struct alert_desk *desk = owner;
     int64_t now_us = clock_now_us();
-    bool is_claimed[LETTERS_EACH] = { false };
     struct pg_answer answer;
     enum error error;
     int failures = 0;
@@ -207,11 +204,11 @@ letter_send(void *owner, struct pg *pg, struct arena *arena)
         desk->producer = kafka_producer_new(desk->brokers, "dead-letters");
         kafka_producer_meter(desk->producer, desk->metrics);
     }
-    claim_all(desk, answer.rows, answer.count, is_claimed, arena);
+    /* One by one: those that are not come to stay due, before the ones that failed. */
     for (size_t i = 0; i < answer.count && failures < FAILURES_MAX; i++) {
         const struct letter_due_row *row = (const struct letter_due_row *)answer.rows + i;
 
-        if (is_claimed[i])
+        if (claim(desk, row, arena))
             failures = send_letter(desk, row, arena) ? 0 : failures + 1;
     }
     return ERR_OK;

@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     resent_us     bigint NOT NULL DEFAULT 0,
     resend_by     text   NOT NULL DEFAULT '', -- who asked for it last, and why
     resend_reason text   NOT NULL DEFAULT '',
-    UNIQUE (topic, part, place)
+    UNIQUE (topic, part, place, timestamp_ms) -- a topic that was made anew counts from 0 again
 );
 CREATE INDEX IF NOT EXISTS dead_letter_due ON dead_letter (claimed_until_us) WHERE due <> 0;
 

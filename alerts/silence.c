@@ -16,9 +16,11 @@ silence_sources_read(const char *list, struct alert_desk *desk)
 {
     desk->source_count = 0;
     while (*list != '\0') {
-        size_t bytes = strcspn(list, ",");
         struct desk_source *source = &desk->sources[desk->source_count];
+        size_t bytes;
 
+        list += strspn(list, " ");
+        bytes = strcspn(list, ", ");
         if (bytes < 1 || bytes > DESK_SOURCE_BYTES_MAX || desk->source_count == DESK_SOURCES_MAX) {
             log_error(
                 "flag=sources because=\"must be 1 to %d names of 1 to %d bytes, with commas\"",
@@ -28,7 +30,8 @@ silence_sources_read(const char *list, struct alert_desk *desk)
         *source = (struct desk_source){ 0 };
         memcpy(source->name, list, bytes);
         desk->source_count++;
-        list += bytes + (list[bytes] == ',');
+        list += bytes + strspn(list + bytes, " ");
+        list += *list == ',';
     }
     return ERR_OK;
 }

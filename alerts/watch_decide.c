@@ -440,7 +440,8 @@ watch_due_us(const struct watch *watch, const struct rule_graces *graces)
         if (rule != RULE_B)
             continue;
         disputes_find(&view, &disputes);
-        for (size_t i = 0; i < disputes.count; i++) {
+        /* While its alert is open no other is told, and news alone ends it. */
+        for (size_t i = 0; !watch->is_unpaid_open && i < disputes.count; i++) {
             if (is_untold(watch, &disputes.all[i]))
                 earlier(&due_us, disputes.all[i].due_us);
         }

@@ -89,17 +89,28 @@ batch_drop(struct kafka_consumer *consumer)
     arena_reset(consumer->arena);
 }
 
-void
-kafka_consumer_rest(struct kafka_consumer *consumer, const struct kafka_place *places, size_t count,
-                    bool is_resting)
+/* A pause of a place that is not ours would outlive its next assignment. */
+static void
+rest_one(struct kafka_consumer *consumer, const struct kafka_place *place, bool is_resting)
 {
-    rd_kafka_topic_partition_list_t *list = list_of(consumer, places, count);
+    rd_kafka_topic_partition_list_t *list;
 
+    if (place_find(consumer, place->topic, place->partition) == NULL)
+        return;
+    list = list_of(consumer, place, 1);
     if (is_resting)
         rd_kafka_pause_partitions(consumer->handle, list);
     else
         rd_kafka_resume_partitions(consumer->handle, list);
     rd_kafka_topic_partition_list_destroy(list);
+}
+
+void
+kafka_consumer_rest(struct kafka_consumer *consumer, const struct kafka_place *places, size_t count,
+                    bool is_resting)
+{
+    for (size_t i = 0; i < count; i++)
+        rest_one(consumer, &places[i], is_resting);
 }
 
 /* ---- the group ---- */
@@ -155,6 +166,8 @@ rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t error,
     log_info("kafka=revoked group=%s partitions=%d lost=%s", consumer->options.group,
              partitions->cnt, rd_kafka_assignment_lost(handle) ? "yes" : "no");
     consumer->options.revoked(consumer->options.owner, rd_kafka_assignment_lost(handle) != 0);
+    /* The library keeps a pause, and who gets the partitions next, maybe this process, knows of none. */
+    rd_kafka_resume_partitions(handle, partitions);
     rd_kafka_assign(handle, NULL);
 }
 

@@ -21,7 +21,7 @@
 
 enum {
     POLL_US = 200 * 1000, /* for what other replicas committed */
-    HEARTBEAT_US = 1000 * 1000,
+    HEARTBEAT_US = 500 * 1000,
     SEND_MS = 10 * 1000,
     ASK_MS = 3 * 1000,          /* for Kafka's topics: shorter than what an owner may be silent */
     CANDIDATE_US = 1000 * 1000, /* how often one that is not the owner looks at who is */

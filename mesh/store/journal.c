@@ -544,7 +544,8 @@ settle(struct journal *journal, int64_t page, bool *ret_is_written)
     journal->epoch = ((const struct own_row *)answer.rows)->epoch;
     error = pg_ask(journal->pg, &page_scan, &look, journal->arena, &answer);
     if (error != ERR_OK)
-        return error;
+        return error == ERR_CONFLICT ? ERR_STORE_DOWN
+                                     : error; /* a lock of the table, nobody's epoch */
     found = answer.rows;
     *ret_is_written = answer.count == 1 && found->page == page;
     journal->is_in_doubt = false;
