@@ -18,7 +18,8 @@ import programs  # noqa: E402
 
 REAL = ("dev", "dev.d/base.sh", "dev.d/test.sh", "tests/e2e/run.py", "tests/e2e/again.py")
 # The other parts of ./dev, which would install, build and start things.
-OTHER_PARTS = "packages postgres build programs demo_http kafka fuzz bare".split()
+OTHER_PARTS = [part.stem for part in (ROOT / "dev.d").glob("*.sh") if f"dev.d/{part.name}" not in REAL]
+LAST_PART = "bare"  # ./dev reads it behind test.sh
 NO_OTHER_PARTS = """
 STATE=$ROOT/state PACKAGES_BUILD= PACKAGES_RUN= PACKAGES_E2E= PACKAGES_FORMAT=
 packages_need() { :; }
@@ -28,6 +29,7 @@ postgres_conninfo() { :; }
 scratch_new() { mktemp -d "$STATE/scratch/XXXX"; }
 scratch_remove() { rm -rf "$1"; }
 kafka_fetch() { :; }
+prometheus_fetch() { :; }
 python_stubs() { :; }
 c_files() { :; }
 """
@@ -95,7 +97,7 @@ class Checkout(unittest.TestCase):
             shutil.copy(ROOT / name, self.root / name)
         for name in OTHER_PARTS:
             (self.root / "dev.d" / f"{name}.sh").write_text("")
-        (self.root / "dev.d" / OTHER_PARTS[-1]).with_suffix(".sh").write_text(NO_OTHER_PARTS)
+        (self.root / "dev.d" / LAST_PART).with_suffix(".sh").write_text(NO_OTHER_PARTS)
         (self.root / "tests/e2e/counted.py").write_text(COUNTED)
         self.write("bin/ctest", FAKE_CTEST)
         self.write("test_table", FAKE_CHECK)
