@@ -138,7 +138,7 @@ show_providers(const struct provider_set *providers, struct info *info)
 }
 
 /* The provider thread last: it asks at once for what is due. Metrics go on with all that is opened here; a service
- * that nobody watches has none. */
+ * without an ops port has none. */
 static enum error
 start(void *owner, struct service *service)
 {

@@ -1,6 +1,6 @@
 /* alert.c -- The rules of what people do about alerts: ops and rows in, changed rows or a refusal out.
  *
- * A repair is the record of its BeginRepair, and has one end. That nobody ended one says that its tool was
+ * A repair is the record of its BeginRepair, and has one end. One without an end says that its tool was
  * ended: who looks sees that something may have been done.
  */
 #include "alerts/alert.h"
@@ -27,7 +27,7 @@ acknowledge_alert_touch(const void *op, struct batch_touch *touch)
     batch_touch_uuid(touch, ALERT_ALERT, ((const struct acknowledge_alert *)op)->alert_id);
 }
 
-/* One that is resolved can be acknowledged too: somebody has seen that it was. */
+/* One that is resolved can be acknowledged too: an operator has seen that it was. */
 void
 acknowledge_alert_decide(void *op, struct batch_rows *rows)
 {

@@ -63,7 +63,7 @@ has_caught_up(const struct alert_shard *shard)
     return true;
 }
 
-/* Whoever has just got the partition cannot know it yet; *ret_is_known is then false. A shard that has records to
+/* A member that has just got the partition cannot know it yet; *ret_is_known is then false. A shard that has records to
  * take hears the past, and says nothing of now; but one to which Kafka gives nothing at all does not. */
 static bool
 is_silent(const struct alert_shard *shard, const struct alert_heard *heard, int64_t now_us,

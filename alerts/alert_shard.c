@@ -156,7 +156,7 @@ assigned(void *owner, struct kafka_place *places, size_t count)
     return true;
 }
 
-/* Where Kafka is away nobody has the partitions, or another member already: the shards stay, to say that they hear
+/* Where Kafka is away no member has the partitions, or another one already: the shards stay, to say that they hear
  * nothing, and their epochs tell whether they are still ours. */
 static void
 revoked(void *owner, bool is_lost)

@@ -44,8 +44,8 @@ struct alert_shards_options {
     int64_t idle_us;     /* an order without news for so long is parked; 0: 5 s */
     int64_t silent_us;   /* a source that was not heard for longer is silent */
     struct rule_graces graces;
-    const struct notify *notify;                 /* NULL: nobody is told */
-    struct metrics *metrics;                     /* NULL: nobody watches */
+    const struct notify *notify;                 /* NULL: there are no notices */
+    struct metrics *metrics;                     /* NULL: nothing is counted */
     void (*wrote)(void *owner, bool is_written); /* after each try to write a page; or NULL */
     void *wrote_owner;
 };

@@ -169,7 +169,8 @@ find(struct alert_shard *shard)
                          &final_count);
     if (error != ERR_OK) {
         arena_free(arena);
-        return error == ERR_CONFLICT ? ERR_STORE_DOWN : error; /* a lock, nobody's epoch: again */
+        return error == ERR_CONFLICT ? ERR_STORE_DOWN
+                                     : error; /* a lock of the table, not a lost epoch: again */
     }
     for (size_t i = 0; i < parked_count; i++)
         wake(shard, &parked[i], false);

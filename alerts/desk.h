@@ -25,7 +25,7 @@ struct metrics;
 struct alert_desk {
     struct notify *notify;
     struct batch *batch;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     const char *brokers;     /* "" none: dead letters wait */
     int64_t silent_us;
     int64_t began_us; /* steady */

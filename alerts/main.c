@@ -50,7 +50,7 @@ static const struct config_key keys[] = {
     { "grace-a-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_A: a payment succeeded, and its order still waits for it", offsetof(struct parts, grace_a_seconds) },
     { "grace-b-seconds", CONFIG_INT,  "300",                   0, GRACE_SECONDS_MAX,  "RULE_B: an order is PAID, and no payment succeeded", offsetof(struct parts, grace_b_seconds) },
     { "grace-c-seconds", CONFIG_INT,  "0",                     0, GRACE_SECONDS_MAX,  "RULE_C: a payment succeeded too late, or for a FAILED order", offsetof(struct parts, grace_c_seconds) },
-    { "notify-config",   CONFIG_TEXT, "",                      0, 0,                  "JSON file of those who are told of alerts; empty: nobody", offsetof(struct parts, notify_config) },
+    { "notify-config",   CONFIG_TEXT, "",                      0, 0,                  "JSON file of the addresses that are told of alerts; empty: none", offsetof(struct parts, notify_config) },
     { 0 },
 };
 /* clang-format on */

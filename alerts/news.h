@@ -5,7 +5,7 @@
  * letter whose reason names the field and the rule.
  *
  *   NEWS_READ      ret_news is filled
- *   NEWS_OTHER     a type that this program does not know: whoever added it meant it for others
+ *   NEWS_OTHER     a type that this program does not know: the service that added it meant it for other readers
  *   NEWS_FOREIGN   of an order number that order-svc did not make: no UUIDv7 or v8, too old, or from the future
  *   NEWS_DEAD      problem has the reason
  *

@@ -1,7 +1,7 @@
 /* notice.h -- A notice on its way to people: when it is tried, how often, and when that ends. No I/O here.
  *
  * A notice is leased before it is sent, so that of several replicas one sends it. What came of it is an op again.
- * One that nobody took is tried again after 5 s, 20 s, 80 s, ... an hour at most, for a day; a destination that
+ * One that its destination did not take is tried again after 5 s, 20 s, 80 s, ... an hour at most, for a day; a destination that
  * says "gone" (410) is asked no more.
  *
  * Thread    touch, decide: the store thread (mesh/store/batch.h).

@@ -44,7 +44,7 @@ struct notify {
     size_t count;
 };
 
-/* An empty path tells nobody. *ret_notify is the caller's to free. */
+/* An empty path is a set without destinations. *ret_notify is the caller's to free. */
 enum error notify_open(const char *path, struct notify **ret_notify);
 struct notify *notify_free(struct notify *notify);
 

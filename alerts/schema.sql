@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS alert (
     occurred_us         bigint NOT NULL,
     detected_us         bigint NOT NULL,
     resolved_us         bigint NOT NULL, -- 0: open
-    acknowledged_us     bigint NOT NULL, -- 0: nobody has
+    acknowledged_us     bigint NOT NULL, -- 0: not yet
     acknowledged_by     text   NOT NULL,
     acknowledged_reason text   NOT NULL,
     seq                 bigint NOT NULL DEFAULT nextval('alert_seq'), -- in the order of arrival

@@ -209,7 +209,7 @@ static const struct pg_column found_columns[] = {
     { 0 },
 };
 
-/* One whose alert is open and which is configured no more is found too: nobody waits for it, so its alert ends. */
+/* One whose alert is open and which is configured no more is found too: no shard waits for it, so its alert ends. */
 const struct pg_statement silences_find = {
     .name = "silences_find",
     .sql =

@@ -58,7 +58,7 @@ demo_alert() {
     demo_curl -X POST "http://$(program_address bff)/api/v1/orders/$ORDER/cancel" \
         -H "Authorization: Bearer $DEMO_TOKEN"
     demo_wait "the order has FAILED" order_has_failed
-    say "the provider has an outage: its webhook is lost, and its API fails whoever asks"
+    say "the provider has an outage: its webhook is lost, and its API fails"
     demo_faults '{faults: ["lost", "error-500*-1"]}'
     demo_wait "the provider takes the money" provider_took_it
     say "  -> its books: $(jq -c '{status, amount, currency}' <<<"$ANSWER"); the order: FAILED"

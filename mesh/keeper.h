@@ -43,7 +43,7 @@ struct keeper_options {
     struct batch *batch; /* takes the ops of sweeps; or NULL: there are none */
     bool (*may_run)(void *owner);
     void *may_run_owner;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     /* Tables of numbers that are asked every KEEPER_ASK_US; some may be NULL */
     const struct asked_row *asked[KEEPER_ASKED_MAX];
 };

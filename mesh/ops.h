@@ -2,7 +2,7 @@
  * /metrics, /info, /log-level, and for a program that wants it /actuator.
  *
  * Every program has one (mesh/program.h, --ops-listen). It is open from before the program opens until after it
- * has closed, so that a program that waits for its database can be asked why. Nothing is asked of anybody
+ * has closed, so that a program that waits for its database can be asked why. No handler asks another program
  * while an answer is made: what is shown was found out before.
  *
  * Thread    ops_open, ops_close: main. The parts: any.
@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-/* Parts of the program take what they need of it with their options. Each may be NULL where nobody watches, as in
+/* Parts of the program take what they need of it with their options. Each may be NULL where there is no ops port, as in
  * tests: all calls with it do nothing then. */
 struct ops {
     struct metrics *metrics;   /* mesh/observe/metrics.h */

@@ -30,7 +30,7 @@ struct service_health_options {
     const char *conninfo, *application; /* conninfo NULL: there is no database */
     struct write_health *writes;        /* NULL without a database */
     const struct relay *relay;          /* NULL: its news goes nowhere */
-    struct metrics *metrics;            /* NULL: nobody watches, as the next */
+    struct metrics *metrics;            /* NULL: nothing is counted, as the next */
     struct health *health;              /* gets a condition for each thing that is looked at */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */
     bool (*is_ready)(void *owner);

@@ -14,7 +14,7 @@ struct order_meter {
     struct metric_series *unheard, *overdue; /* of the sweep */
 };
 
-/* metrics NULL: nobody watches. */
+/* metrics NULL: nothing is counted. */
 void order_meter_open(struct order_meter *meter, struct metrics *metrics);
 
 /* An order was saved: it is new, or it was changed. */

@@ -23,7 +23,7 @@ struct order_saga;
 
 struct order_saga_options {
     const char *address;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     size_t in_flight_max;
     void (*refused)(void *owner, struct uuid order_id, const char *reason, const char *detail);
     void *owner;

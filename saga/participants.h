@@ -16,7 +16,7 @@
 struct participants;
 
 /* addresses: "pkg.Service=host:port,..."; services of one address share a connection. A service whose
- * package is not sagamesh's is called without envelopes. metrics NULL: nobody watches. */
+ * package is not sagamesh's is called without envelopes. metrics NULL: nothing is counted. */
 enum error participants_open(const char *addresses, const struct pbjson *pbjson,
                              struct metrics *metrics, struct participants **ret_participants);
 struct participants *participants_close(struct participants *participants);

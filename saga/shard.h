@@ -39,7 +39,7 @@ struct shards_options {
     void (*wrote)(void *owner,
                   bool is_written); /* after each try to write a page; shard's thread */
     void *wrote_owner;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 /* Starts the shards' threads, which take the shards over and recover. Waits for the database, which must have

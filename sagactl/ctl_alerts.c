@@ -10,7 +10,7 @@
 
 /* ---- list ---- */
 
-/* Open is what nobody looks after yet. */
+/* Open: not resolved, and no operator has acknowledged it. */
 static const char *
 state_text(const Sagamesh__Alert__V1__Alert *alert)
 {

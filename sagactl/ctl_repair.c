@@ -168,7 +168,7 @@ look_at_payment(struct repair *repair)
     return true;
 }
 
-/* False: somebody does not answer, which was said. */
+/* False: a service does not answer, which was said. */
 static bool
 look(struct repair *repair)
 {

@@ -42,7 +42,7 @@ struct payment_signal;
 
 struct payment_signal_options {
     const char *address;     /* of the orchestrator */
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     size_t in_flight_max;
     void (*acknowledged)(void *owner, struct uuid payment_id, int32_t version,
                          int32_t known_version);

@@ -55,7 +55,7 @@ struct provider_set {
     size_t count;
 };
 
-/* An empty path is a set without providers. metrics NULL: nobody watches. *ret_set is the caller's to free. */
+/* An empty path is a set without providers. metrics NULL: nothing is counted. *ret_set is the caller's to free. */
 enum error provider_set_open(const char *path, struct metrics *metrics,
                              struct provider_set **ret_set);
 struct provider_set *provider_set_free(struct provider_set *set);

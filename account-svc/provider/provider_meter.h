@@ -12,7 +12,7 @@ struct metrics;
 struct metric_series;
 
 struct provider_meter {
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     struct metric_series *answers_kept;
     struct lane_meter {
         struct metric_series *in_flight, *retry_after, *breakers[ERRAND_COUNT];

@@ -162,7 +162,7 @@ job_lease(struct job *job)
 
 /* ---- requests ---- */
 
-/* The task is leased, so whatever comes of this, nobody else asks meanwhile. The adapter's texts live in the job's
+/* The task is leased, so no other thread and no other replica asks meanwhile. The adapter's texts live in the job's
  * arena, and so until the request has ended. */
 static void
 job_ask(struct job *job)

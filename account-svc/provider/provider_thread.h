@@ -31,7 +31,7 @@ enum {
 struct provider_thread_options {
     const struct provider_set *providers;
     const char *conninfo;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     /* Submits an op of the program itself; answered() may be called on any thread. */
     void (*submit)(void *owner, const struct method *method, const void *op,
                    void (*answered)(const void *op));

@@ -98,7 +98,7 @@ ask_end(struct ask *ask, CURLM *multi)
     *ask = (struct ask){ 0 };
 }
 
-/* The whole host counts: 127.0.0.1.example is somebody else, and so is what follows a user's name. */
+/* The whole host counts: 127.0.0.1.example is another host, and so is what follows a user's name. */
 bool
 ask_url_is_loopback(const char *url)
 {

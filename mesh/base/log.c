@@ -133,7 +133,7 @@ write_line(enum log_level level, uint64_t left_out, const char *format, va_list 
 
     while (write(STDERR_FILENO, line, bytes) < 0) {
         if (errno != EINTR)
-            return; /* nobody listens; there is nowhere to say so */
+            return; /* standard error is closed: there is nowhere to say so */
     }
 }
 

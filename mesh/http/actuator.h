@@ -21,7 +21,7 @@ struct actuator;
 struct build;
 struct health;
 
-/* From the best to the worst; it is UNKNOWN where nobody could be asked, which makes nothing worse. */
+/* From the best to the worst; it is UNKNOWN where no program could be asked, which makes nothing worse. */
 enum actuator_status {
     ACTUATOR_UNKNOWN,
     ACTUATOR_UP,

@@ -1,5 +1,5 @@
 /* server_span.c -- A request as a span, from its head to its answer, as the client sees it: the loop thread
- * begins and ends it, whoever answers. */
+ * begins and ends it, whichever thread answers. */
 #include "mesh/http/server_inner.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* consumer.h -- Records of topics for one member of a group, a batch at a time; offsets are the owner's.
  *
  * The group says which partitions this member has (range assignment, so that topics with as many partitions
- * go together: whoever has partition 3 of one has 3 of all). From where they are read the owner says: he keeps
+ * go together: the member that has partition 3 of one has 3 of all). From where they are read the owner says: he keeps
  * the offsets with what he makes of the records, in one transaction.
  *
  *     assigned(owner, places, count)         in kafka_consumer_poll(): puts in the offsets to begin with

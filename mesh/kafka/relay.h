@@ -31,7 +31,7 @@ struct relay_options {
     const char *brokers; /* "host:port,..." */
     const char *source;  /* "order-svc"; ce_source is "/sagamesh/order-svc" */
     const struct relay_route *routes;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 struct relay;

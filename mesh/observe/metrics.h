@@ -49,7 +49,7 @@ struct metrics *metrics_new(void);
 /* NULL is fine. Returns NULL. */
 struct metrics *metrics_free(struct metrics *metrics);
 
-/* values: one for each label, in order. metrics NULL: nobody watches, and the series is NULL. All below do
+/* values: one for each label, in order. metrics NULL: nothing is counted, and the series is NULL. All below do
  * nothing then. */
 struct metric_series *metrics_series(struct metrics *metrics, const struct metric_row *row,
                                      const char *const *values);

@@ -69,7 +69,7 @@ put_sample(const struct page *page, const struct metric_row *row, const char *su
 
 /* ---- histograms ---- */
 
-/* A copy of a bucket's; false: it has none. Whoever keeps one is done in a moment. */
+/* A copy of a bucket's; false: it has none. A thread that keeps one is done in a moment. */
 static bool
 example_take(struct metric_series *series, size_t bucket, struct metric_example *ret_example)
 {

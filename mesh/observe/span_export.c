@@ -302,7 +302,7 @@ export_run(void *context)
         size_t count;
 
         wait_for_spans(exporter);
-        is_last = is_stopping(exporter); /* nobody puts spans any more */
+        is_last = is_stopping(exporter); /* no thread puts spans any more */
         do {
             count = batch_take(exporter);
             if (count > 0)

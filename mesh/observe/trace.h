@@ -25,7 +25,7 @@ enum {
  * "", when it is not valid. text may be ret_parent. */
 bool trace_parse(const char *text, size_t bytes, char ret_parent[TRACE_PARENT_BYTES + 1]);
 
-/* A new trace with random ids, which nobody records (span.h decides that). */
+/* A new trace with random ids, which is not recorded (span.h decides that). */
 void trace_start(char ret_parent[TRACE_PARENT_BYTES + 1]);
 
 /* The 32 hex digits of the trace; false when parent is "". */

@@ -79,7 +79,7 @@ struct rpc_client_options {
     const char *address;     /* "127.0.0.1:7401" */
     bool is_mesh;            /* speaks the envelope */
     bool is_quiet;           /* does not log whether the service is there: another client does */
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     size_t waiting_max;      /* requests that wait to be sent, wait for their retry, or go alone */
     int envelopes_max; /* messages under way at once; further requests wait and join up. 4 for a
                             mesh service, more (64) for a foreign one, whose requests cannot join */

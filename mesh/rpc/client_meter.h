@@ -13,7 +13,7 @@
 struct client_method;
 
 struct client_meter {
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     const char *peer;
     const atomic_size_t *waiting; /* the client's requests that wait */
     atomic_uint_fast64_t calls, envelopes, items, retries;

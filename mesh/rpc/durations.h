@@ -18,7 +18,7 @@ struct rpc_durations {
     _Atomic(struct metric_series *) of[WIRE_CODES];
 };
 
-/* row: a histogram with the labels method and code. metrics NULL: nobody watches. traceparent: the call's, or "". */
+/* row: a histogram with the labels method and code. metrics NULL: nothing is counted. traceparent: the call's, or "". */
 void rpc_durations_add(struct rpc_durations *durations, struct metrics *metrics,
                        const struct metric_row *row, const char *method, int code, int64_t us,
                        const char *traceparent);

@@ -55,7 +55,7 @@ struct rpc_server_options {
     size_t calls_max;   /* unary calls and envelope items in flight */
     const struct rpc_service *services;
     size_t service_count;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 /* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. Errors: those of

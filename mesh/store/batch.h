@@ -127,7 +127,7 @@ struct batch_options {
     /* Whether a transaction was written; store thread; NULL: not told */
     void (*wrote)(void *owner, bool is_written);
     void *wrote_owner;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     size_t queue_max;        /* calls that wait */
     size_t batch_max;        /* calls of one transaction */
 };

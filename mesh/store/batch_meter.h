@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 struct batch_meter {
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     struct queue *queue;     /* of the calls that wait */
     atomic_ullong commits, again, single, uncertain, aside, refused;
     atomic_size_t aside_now;

@@ -545,7 +545,7 @@ settle(struct journal *journal, int64_t page, bool *ret_is_written)
     error = pg_ask(journal->pg, &page_scan, &look, journal->arena, &answer);
     if (error != ERR_OK)
         return error == ERR_CONFLICT ? ERR_STORE_DOWN
-                                     : error; /* a lock of the table, nobody's epoch */
+                                     : error; /* a lock of the table, not a lost epoch */
     found = answer.rows;
     *ret_is_written = answer.count == 1 && found->page == page;
     journal->is_in_doubt = false;

@@ -32,8 +32,9 @@ struct pg {
     enum pg_why why; /* of the last error of a round, and its statement */
     const struct pg_statement *failed;
     struct pg_buffer buffer; /* parameters of the statement that is being sent */
-    struct metric_series *connections, *connects, *losses, *round_trips; /* NULL: nobody watches */
-    bool is_counted;                                                     /* in connections */
+    struct metric_series *connections, *connects, *losses,
+        *round_trips; /* NULL: nothing is counted */
+    bool is_counted;  /* in connections */
 };
 
 /* clang-format off */

@@ -68,7 +68,7 @@ struct reader_options {
     const char *conninfo, *application;
     const struct pg_statement *const *statements; /* ends with NULL */
     const struct read *reads;                     /* ends with a row of zeros */
-    struct metrics *metrics;                      /* NULL: nobody watches */
+    struct metrics *metrics;                      /* NULL: nothing is counted */
     size_t queue_max, batch_max;
     size_t parked_max; /* reads that wait; one more is answered at once */
 };

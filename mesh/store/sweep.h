@@ -88,7 +88,7 @@ struct sweeper {
     struct uuid after_id; /* as the walk over all */
     unsigned runs;
     int64_t due_us; /* of this run: since when the oldest row was due that it found; 0: none */
-    struct metric_series *found, *done, *late; /* NULL: nobody watches */
+    struct metric_series *found, *done, *late; /* NULL: nothing is counted */
 };
 
 /* Counts the sweep's rows, as those of this task. metrics NULL is fine. */

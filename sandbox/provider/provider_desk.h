@@ -19,7 +19,7 @@
 struct desk {
     struct books *books;
     struct journal *journal;
-    struct metrics *metrics; /* NULL: nobody watches */
+    struct metrics *metrics; /* NULL: nothing is counted */
     char base_url[128];
 
     /* The desk's own. */
