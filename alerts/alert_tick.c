@@ -36,6 +36,10 @@ take_news(struct alert_shard *shard, const struct news *news)
 {
     struct alert_live *live = alert_live_find(shard, news->order_id);
 
+    if (live == NULL && news->is_old) {
+        metric_add(shard->all->meters.foreign, 1);
+        return;
+    }
     if (live == NULL)
         live = alert_live_add(shard, news->order_id);
     want(&shard->tick, live);

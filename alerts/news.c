@@ -450,13 +450,13 @@ read_headers(struct reading *reading, struct news *news)
     return NEWS_READ;
 }
 
-/* Orders have ids of their own time, from order-svc, and this program keeps rows only as long as ids count. */
+/* Orders have ids of their own time, from order-svc. */
 static bool
 is_ours(struct uuid id, int64_t now_us)
 {
     unsigned version = id.bytes[6] >> 4;
 
-    return (version == 7 || version == 8) && id.bytes[8] >> 6 == 2 && !id_is_too_old(id, now_us) &&
+    return (version == 7 || version == 8) && id.bytes[8] >> 6 == 2 &&
            uuid_time_us(id) <= now_us + FUTURE_US;
 }
 
@@ -469,6 +469,7 @@ read_common(struct reading *reading, const struct body *body, struct news *news)
     if (!uuid_parse(body->order_id.at, body->order_id.bytes, &news->order_id) ||
         !is_ours(news->order_id, reading->now_us))
         return NEWS_FOREIGN;
+    news->is_old = id_is_too_old(news->order_id, reading->now_us);
     if (message->key == NULL || message->key_bytes != body->order_id.bytes ||
         memcmp(message->key, body->order_id.at, message->key_bytes) != 0)
         return dead(reading, "key", "must be the orderId of the body");

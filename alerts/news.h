@@ -6,7 +6,7 @@
  *
  *   NEWS_READ      ret_news is filled
  *   NEWS_OTHER     a type that this program does not know: the service that added it meant it for other readers
- *   NEWS_FOREIGN   of an order number that order-svc did not make: no UUIDv7 or v8, too old, or from the future
+ *   NEWS_FOREIGN   of an order number that order-svc did not make: no UUIDv7 or v8, or from the future
  *   NEWS_DEAD      problem has the reason
  *
  * Thread    Plain data.
@@ -87,10 +87,11 @@ struct news {
     int64_t
         time_us;   /* of the change that it tells; of a heartbeat: all news from before it is out */
     int64_t place; /* its offset */
-    int32_t version;                    /* of the order or of the payment */
-    uint8_t word;                       /* enum news_word */
-    bool is_free;                       /* of an order: it costs nothing */
-    bool is_back;                       /* of a payment: all of it went back */
+    int32_t version; /* of the order or of the payment */
+    uint8_t word;    /* enum news_word */
+    bool is_old;  /* its order is so old that no watch begins with it; one that is there goes on */
+    bool is_free; /* of an order: it costs nothing */
+    bool is_back; /* of a payment: all of it went back */
     int64_t expires_at_us;              /* of an order: until when it can be paid; 0: not said */
     struct uuid paid_by;                /* of an order: the payment; nil: not said */
     struct uuid payment_id;             /* of a payment */

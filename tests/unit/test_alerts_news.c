@@ -32,7 +32,7 @@ struct row {
     const char *says; /* "field: a piece of the rule", of a dead letter */
     const char *without, *header, *header_value; /* a header left out, or changed */
     const char *key;                             /* NULL: ORDER; "-": none */
-    bool is_payments_topic;
+    bool is_payments_topic, is_old;
 };
 
 static const char *const good_headers[][2] = {
@@ -130,7 +130,7 @@ static const struct row rows[] = {
     { "an end that is none",        NULL, ORDER_BODY("\"status\":\"PAID\",\"totalMinor\":1,\"paymentReference\":\"\",\"paymentExpiresAtUs\":null"), NEWS_DEAD, "paymentExpiresAtUs: whole number", .key = NULL },
     { "an order's number of others", NULL, "{\"orderId\":\"4711\",\"status\":\"PAID\",\"version\":3,\"totalMinor\":1,\"paymentReference\":\"\"}", NEWS_FOREIGN, NULL, .key = "4711" },
     { "of a v4",                    NULL, "{\"orderId\":\"f47ac10b-58cc-4372-a567-0e02b2c3d479\",\"status\":\"PAID\",\"version\":3,\"totalMinor\":1,\"paymentReference\":\"\"}", NEWS_FOREIGN, NULL, .key = NULL },
-    { "of a year ago",              NULL, "{\"orderId\":\"0193a5f0-1c7b-7abc-8def-0123456789ab\",\"status\":\"PAID\",\"version\":3,\"totalMinor\":1,\"paymentReference\":\"\"}", NEWS_FOREIGN, NULL, .key = NULL },
+    { "of a year ago",              NULL, "{\"orderId\":\"0193a5f0-1c7b-7abc-8def-0123456789ab\",\"status\":\"PAID\",\"version\":3,\"totalMinor\":1,\"paymentReference\":\"\"}", NEWS_READ, NULL, .key = "0193a5f0-1c7b-7abc-8def-0123456789ab", .is_old = true },
     { "of next year",               NULL, "{\"orderId\":\"01a1a5f0-1c7b-7abc-8def-0123456789ab\",\"status\":\"PAID\",\"version\":3,\"totalMinor\":1,\"paymentReference\":\"\"}", NEWS_FOREIGN, NULL, .key = NULL },
     { "a wallet's payment",         SUCCEEDED, PAYMENT_BODY("\"status\":\"SUCCEEDED\",\"customerId\":\"c\""), NEWS_READ, NULL, .is_payments_topic = true },
     { "a provider's payment",       OBSERVED, PAYMENT_BODY("\"status\":\"EXPIRED\"" PROVIDER "\"occurredAtUs\":0,\"refunds\":[]"), NEWS_READ, NULL, .is_payments_topic = true },
@@ -183,6 +183,8 @@ START_TEST(a_message_is_news_or_not)
 
     ck_assert_msg(answer == row->answer, "%s: %d %s: %s", row->what, (int)answer, problem.field,
                   problem.text);
+    if (row->answer == NEWS_READ)
+        ck_assert_msg(news.is_old == row->is_old, "%s", row->what);
     if (row->answer == NEWS_DEAD) {
         const char *rule = strchr(row->says, ':');
 

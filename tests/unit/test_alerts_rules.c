@@ -443,6 +443,60 @@ START_TEST(heartbeats_ahead_wait_for_the_clock)
 }
 END_TEST
 
+/* A refund that a person makes after two months: the alert is still there, and ends. New news of an order that old begins none. */
+START_TEST(an_old_alert_ends)
+{
+    const int64_t later_us = AT(9000) + 60 * DAY_US;
+    struct alerts_driver *driver = driver_new(AT(0));
+    struct feed_record record;
+    struct story story;
+
+    read_story("o1 PENDING 0, o2 FAILED 500, a2 SUCCEEDED 9000, a3 REFUNDED 60000 back=100",
+               &story);
+    for (size_t i = 0; i < 3; i++)
+        feed(driver, &story.steps[i]);
+    driver_clock(driver, AT(9000));
+    driver_beat(driver, AT(9000) + 1);
+    driver_clock(driver, later_us);
+    driver_beat(driver, later_us);
+    driver_commit(driver, true);
+    driver_crash(driver);
+    ck_assert_uint_eq(driver->told_count, 1);
+    feed(driver, &story.steps[3]);
+    driver_beat(driver, later_us + 1);
+    ck_assert_uint_eq(driver->told_count, 2);
+    ck_assert(driver->told[1].alert.is_resolved);
+    driver_free(driver);
+
+    driver = driver_new(later_us);
+    build(&story.steps[0], &record);
+    driver_feed(driver, &record.message);
+    ck_assert_int_eq(driver->answers[NEWS_FOREIGN], 1);
+    ck_assert_uint_eq(driver_slot_count(driver), 0);
+    driver_free(driver);
+}
+END_TEST
+
+/* One more failure is no other alert while that of the one before is open, so no time is waited for. */
+START_TEST(an_open_rule_b_waits_for_news_alone)
+{
+    struct alerts_driver *driver = driver_new(AT(END_MS));
+    struct story story;
+
+    read_story("o1 PENDING 0, a2 SUCCEEDED 500, o2 PAID 1000, a3 FAILED 9000, a4 CANCELED 10000",
+               &story);
+    for (size_t i = 0; i < 4; i++)
+        feed(driver, &story.steps[i]);
+    driver_beat(driver, AT(400000));
+    ck_assert_uint_eq(driver->told_count, 1);
+    feed(driver, &story.steps[4]);
+    driver_beat(driver, AT(END_MS));
+    ck_assert_uint_eq(driver->told_count, 1);
+    ck_assert_uint_eq(driver->due.count, 0);
+    driver_free(driver);
+}
+END_TEST
+
 /* An hour's outage of the relays: nothing is raised, though the clock has passed all graces. */
 START_TEST(an_outage_raises_nothing)
 {
@@ -706,6 +760,8 @@ main(void)
     tcase_add_test(test, nothing_is_raised_before_all_have_passed_the_end);
     tcase_add_test(test, heartbeats_ahead_wait_for_the_clock);
     tcase_add_test(test, an_outage_raises_nothing);
+    tcase_add_test(test, an_old_alert_ends);
+    tcase_add_test(test, an_open_rule_b_waits_for_news_alone);
     tcase_add_test(test, news_past_its_heartbeat_resolves);
     tcase_add_test(test, a_begin_that_is_corrected_is_the_same_alert);
     tcase_add_test(test, a_success_that_is_corrected_is_the_same_alert);

@@ -239,6 +239,15 @@ apply(struct alerts_driver *driver, const struct news *news)
     decide(driver, slot);
 }
 
+static bool
+is_watched(const struct alerts_driver *driver, struct uuid id)
+{
+    const struct driver_slot *slot;
+
+    HASH_FIND(by_id, driver->slots, &id, sizeof id, slot);
+    return slot != NULL;
+}
+
 enum news_answer
 driver_feed(struct alerts_driver *driver, const struct news_message *message)
 {
@@ -248,6 +257,9 @@ driver_feed(struct alerts_driver *driver, const struct news_message *message)
 
     placed.place = driver->place++;
     answer = news_read(&placed, driver->now_us, &news, &driver->problem);
+    if (answer == NEWS_READ && news.kind != NEWS_HEARTBEAT && news.is_old &&
+        !is_watched(driver, news.order_id))
+        answer = NEWS_FOREIGN;
     driver->answers[answer]++;
     if (answer == NEWS_READ && news.kind == NEWS_HEARTBEAT)
         hear(driver, &news);
