@@ -322,7 +322,7 @@ alert_page_write(struct alert_shard *shard)
 
     step_add(steps, &count, &alert_raise_insert, &tick->raised);
     step_add(steps, &count, &alert_resolve_update, &tick->resolved);
-    step_add(steps, &count, &event_append, &tick->events);
+    step_add(steps, &count, &event_append_late, &tick->events);
     step_add(steps, &count, &notice_insert, &tick->notices);
     step_add(steps, &count, &dead_letter_insert, &tick->letters);
     step_add(steps, &count, &alert_source_save, &tick->sources);

@@ -101,5 +101,5 @@ const struct pg_statement alert_source_save = {
 
 const struct pg_statement *const alert_statements[] = {
     &alert_raise_insert, &alert_resolve_update, &notice_insert, &dead_letter_insert,
-    &alert_source_save,  &event_append,         NULL,
+    &alert_source_save,  &event_append_late,    NULL,
 };

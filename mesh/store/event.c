@@ -21,3 +21,16 @@ const struct pg_statement event_append = {
            " ON CONFLICT DO NOTHING",
     .in = append_columns,
 };
+
+const struct pg_statement event_append_late = {
+    .name = "event_append_late",
+    .sql = "INSERT INTO event (id, aggregatetype, aggregateid, version, type, payload, time_us,"
+           " traceparent)"
+           " SELECT u.id, u.aggregatetype, u.aggregateid, u.version, u.type, u.payload,"
+           " mesh_event_us(u.time_us), u.traceparent"
+           " FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::text[],"
+           " $6::text[], $7::bigint[], $8::text[]) AS u(id, aggregatetype, aggregateid, version,"
+           " type, payload, time_us, traceparent)"
+           " ON CONFLICT DO NOTHING",
+    .in = append_columns,
+};

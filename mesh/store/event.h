@@ -34,4 +34,8 @@ struct event {
 
 extern const struct pg_statement event_append;
 
+/* For a writer that takes no lock before: the time of a row is when it is inserted, if that is later. So it is behind
+ * no heartbeat, also when what was decided long ago is written. */
+extern const struct pg_statement event_append_late;
+
 #endif

@@ -176,6 +176,13 @@ END $$;
 CREATE OR REPLACE TRIGGER event_write BEFORE INSERT ON event
     FOR EACH STATEMENT EXECUTE FUNCTION mesh_event_write();
 
+-- The time of an event whose writer took it before the lock: a heartbeat may have passed it by. It is asked for once the
+-- lock is there. A clock that is ahead by more than an hour is not believed.
+CREATE OR REPLACE FUNCTION mesh_event_us(program_us bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN now_us - program_us BETWEEN 0 AND 3600000000 THEN now_us ELSE program_us END
+    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) AS clock
+$$;
+
 -- How far a relay has sent them: everything up to seq has been acknowledged.
 CREATE TABLE IF NOT EXISTS event_cursor (
     name text   NOT NULL PRIMARY KEY,

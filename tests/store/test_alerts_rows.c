@@ -2,6 +2,7 @@
  * doubt, and changes nothing then. */
 #include "alerts/alert_store.h"
 #include "mesh/base/clock.h"
+#include "mesh/store/event.h"
 #include "tests/support/check.h"
 #include "tests/support/store/pg_fixture.h"
 
@@ -106,6 +107,33 @@ START_TEST(a_dead_letter_is_kept_once_byte_for_byte)
 }
 END_TEST
 
+/* What a page decided before it could be written is told when it is: heartbeats have passed the old time. */
+START_TEST(an_event_has_the_time_of_its_insert)
+{
+    static const int64_t ago_us[] = { 0, 5 * SECOND_US, -5 * SECOND_US, 7200 * SECOND_US };
+    static const bool is_now[] = { true, true, false, false };
+
+    for (size_t i = 0; i < 4; i++) {
+        const int64_t before_us = clock_now_us();
+        const struct event event = { .id = uuid_v7(before_us),
+                                     .aggregatetype = "alert",
+                                     .aggregateid = uuid_v7(before_us),
+                                     .version = 1,
+                                     .type = "alert.raised",
+                                     .payload = "{}",
+                                     .time_us = before_us - ago_us[i],
+                                     .traceparent = "" };
+        int64_t time_us;
+
+        ck_assert_uint_eq(write_row(&event_append_late, &event), 1);
+        time_us =
+            pg_fixture_int(fixture.conninfo, "SELECT time_us FROM event ORDER BY seq DESC LIMIT 1");
+        ck_assert_msg((time_us != event.time_us) == is_now[i], "row %zu", i);
+        ck_assert(!is_now[i] || time_us >= before_us);
+    }
+}
+END_TEST
+
 START_TEST(a_source_has_one_row_in_each_shard)
 {
     const struct alert_source_row rows[] = {
@@ -154,6 +182,7 @@ main(void)
     tcase_add_test(cases, an_alert_is_raised_once_and_resolved_once);
     tcase_add_test(cases, a_notice_is_made_once_for_each_state_and_destination);
     tcase_add_test(cases, a_dead_letter_is_kept_once_byte_for_byte);
+    tcase_add_test(cases, an_event_has_the_time_of_its_insert);
     tcase_add_test(cases, a_source_has_one_row_in_each_shard);
     tcase_add_test(cases, the_audit_finds_an_alert_without_news);
     return pg_fixture_check(&fixture, "alert_rows", "alerts/schema.sql", cases);
