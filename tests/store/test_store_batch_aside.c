@@ -243,6 +243,7 @@ START_TEST(who_is_set_aside_is_answered_when_the_program_stops)
     expect_answer(blocked, ERR_BUSY);
     call_fixture_free(blocked);
     batch = batch_close(batch);
+    metrics = metrics_free(metrics);
     person_says("ROLLBACK");
     expect_value("a", 1);
     PQfinish(person);
