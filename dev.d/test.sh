@@ -19,9 +19,9 @@ stories | yes | all processes: orders paid, refused, cancelled, undone, services
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
-kill    | --kills 12 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
+kill    | --kills 8  | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
-fuzz    | --seconds 60 --others 20 | what strangers send: webhooks and bodies; HTTP, definitions, messages
+fuzz    | --seconds 30 --others 10 | what strangers send: webhooks and bodies; HTTP, definitions, messages
 tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
