@@ -21,7 +21,7 @@
  *   provider_source.c from where their webhooks may come
  *   provider_*.c      their adapters, and Standard Webhooks
  *   provider_thread.c does the tasks: asks providers over HTTP
- *   provider_meter.c  what is counted of requests to them
+ *   provider_meter.c  metrics of requests to them
  *   provider_lane.c   how much may be asked of one: its rate, its health
  *
  *   payment_rpc.c     payments' requests: the table of methods; knows payments and providers

@@ -74,7 +74,7 @@ struct alert_tick {
     size_t news_count, news_room;
     struct alert_rows wanted, touched, due; /* struct alert_live */
     bool has_due;                           /* timers were taken */
-    bool is_decided;                        /* the page is made: it is written, whatever comes */
+    bool is_decided;                        /* the page is made: the shard writes it and no other */
     bool has_heard;                         /* rows of sources are among it */
     bool must_write;
     struct alert_rows raised, resolved, events, notices, letters, sources;

@@ -47,8 +47,7 @@ take_news(struct alert_shard *shard, const struct news *news)
 }
 
 static enum news_answer
-read_record(struct alert_shard *shard, const struct kafka_message *message, struct news *news,
-            struct problem *problem)
+read_record(const struct kafka_message *message, struct news *news, struct problem *problem)
 {
     struct news_header headers[64];
     size_t count = message->header_count < 64 ? message->header_count : 64;
@@ -66,7 +65,6 @@ read_record(struct alert_shard *shard, const struct kafka_message *message, stru
     for (size_t i = 0; i < count; i++)
         headers[i] = (struct news_header){ message->headers[i].name, message->headers[i].value,
                                            message->headers[i].bytes };
-    (void)shard;
     return news_read(&from, clock_now_us(), news, problem);
 }
 
@@ -81,7 +79,7 @@ alert_tick_take(struct alert_shard *shard, const struct kafka_message *message)
     shard->places[message->topic].offset = message->offset + 1;
     shard->has_moved = true;
     metric_add(meters->records[message->topic], 1);
-    switch (read_record(shard, message, news, &problem)) {
+    switch (read_record(message, news, &problem)) {
     case NEWS_READ:
         if (news->kind == NEWS_HEARTBEAT)
             alert_heard_take(shard, news, (enum news_kind)message->topic, clock_now_us());

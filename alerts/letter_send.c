@@ -55,7 +55,6 @@ const struct pg_statement letters_due = {
     .out = due_columns,
     .out_bytes = sizeof(struct letter_due_row),
 };
-_Static_assert(LETTERS_EACH == 16, "as in letters_due");
 
 const struct pg_statement letters_forget = {
     .name = "letters_forget",

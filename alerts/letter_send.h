@@ -13,8 +13,6 @@
 
 #include "mesh/store/pg.h"
 
-enum { LETTERS_EACH = 16 };
-
 /* A run of the task; owner begins with a struct alert_desk. */
 enum error letter_send(void *owner, struct pg *pg, struct arena *arena);
 

@@ -78,7 +78,7 @@ enum news_word {
 uint8_t news_word_find(enum news_kind kind, const char *text,
                        size_t bytes);     /* WORD_NONE: it is none */
 const char *news_word_text(uint8_t word); /* of WORD_NONE: "NONE" */
-bool word_is_success(uint8_t word);       /* it was paid, whatever came of it */
+bool word_is_success(uint8_t word);       /* the payment succeeded, also if it went back later */
 bool word_is_failure(uint8_t word);
 
 struct news {

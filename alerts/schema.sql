@@ -98,7 +98,7 @@ CREATE TABLE IF NOT EXISTS alert_source (
     PRIMARY KEY (source, shard)
 ) WITH (fillfactor = 50);
 
--- The open alert of a silent source: one, whatever replicas see it.
+-- The open alert of a silent source: one, however many replicas see it.
 CREATE TABLE IF NOT EXISTS silence (
     source   text COLLATE "C" NOT NULL PRIMARY KEY,
     alert_id uuid NOT NULL -- nil: it speaks

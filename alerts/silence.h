@@ -1,4 +1,4 @@
-/* silence.h -- A source of news that is not heard is an alert: one, whatever shards and replicas see it.
+/* silence.h -- A source that no shard hears is an alert: one, however many shards and replicas see it.
  *
  * Shards say of each source what they hear of it in their partition (alert_source). A task looks at all of them, and
  * makes an op where a source fell silent, or is heard again; the row of the source is locked by it, so that the alert is

@@ -15,7 +15,7 @@
  *         ... found.alerts, found.took_us ...                    horizon_us > watch_due_us(watch, &graces) != 0
  *
  * On disk a watch is a line (watch_print). A journal that has the news (news_print) since the last such line
- * has the watch too, provided that whatever watch_decide() found writes a line of the watch: that it was found, and is not
+ * has the watch too, provided that each find of watch_decide() writes a line of the watch: that it was found, and is not
  * to be found again, stands there alone.
  *
  * Thread    Plain data.

@@ -424,7 +424,7 @@ word_bench() {
         return
     fi
     mesh_use "$SCRATCH" "$SCRATCH/pids"
-    # Who reads the news is no part of what is measured, and has a benchmark of its own.
+    # alerts-svc reads the news beside the orders, and has a benchmark of its own.
     export MESH_WITHOUT=alerts
     # Orders that are paid at the provider are measured, not how often it may be asked.
     mesh_start 5000 >&2

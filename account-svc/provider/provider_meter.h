@@ -1,4 +1,4 @@
-/* provider_meter.h -- What is counted of requests to providers.
+/* provider_meter.h -- Metrics of requests to providers.
  *
  * Thread    The provider thread's.
  * Memory    Series are their metrics'.

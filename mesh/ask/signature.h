@@ -1,4 +1,4 @@
-/* signature.h -- Standard Webhooks 1.0.0: keys, and what is signed with them.
+/* signature.h -- Standard Webhooks 1.0.0: keys, and signatures by them.
  *
  * Signed is "id.timestamp.body" by HMAC-SHA256; a signature is "v1," and its base64.
  *

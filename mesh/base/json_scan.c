@@ -1,4 +1,4 @@
-/* json_scan.c -- The grammar of RFC 8259, without recursion: what is nested is a stack of bits. */
+/* json_scan.c -- The grammar of RFC 8259, without recursion: the nesting is a stack of bits. */
 #include "mesh/base/json_scan.h"
 #include "mesh/base/text.h"
 
