@@ -69,6 +69,7 @@ static const struct { const char *key, *name; bool is_id; } names[] = {
     { "service",  "peer.service", false }, /* "service" cannot stand beside service.name where dots make objects */
     { "reason",   "error.type", false },
     { "error",    "error.type", false },
+    { "because",  "error.message", false },
     { "sqlstate", "db.response.status_code", false },
     { "ms",       "duration_ms", false },
 };

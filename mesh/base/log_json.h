@@ -3,7 +3,7 @@
  *     order=4f... event=STUCK code=3 because="it said "no""
  *     -> {"timestamp":"2026-11-21T10:00:00.123456Z","severity":"ERROR","severity_number":17,
  *         "service.name":"saga-svc","service.version":"0.1.0","trace_id":"4bf9...","span_id":"00f0...",
- *         "trace_flags":"01","order_id":"4f...","event.name":"STUCK","code":3,"because":"it said \"no\"",
+ *         "trace_flags":"01","order_id":"4f...","event.name":"STUCK","code":3,"error.message":"it said \"no\"",
  *         "message":"order=4f... event=STUCK code=3 because=\"it said \"no\"\""}
  *
  * It is made of the words of the text line, so that both formats say the same, and of the place's

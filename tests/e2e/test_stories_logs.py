@@ -5,14 +5,18 @@ set off found by one trace id. On a mesh of its own, whose programs write JSON.
 import json
 import unittest
 
+import grpc
+
 import external
 import frontend
 import mesh as mesh_module
+import story
 from mesh import Mesh, uuid7
 from patience import wait_until
 
 CUSTOMER, SKU = "ada", "tea"
 HEAD = ("timestamp", "severity", "severity_number", "service.name", "service.version", "message")
+KEYS = {"trace", "event", "reason", "because"}  # of the text format: members have the names that collectors know
 LINE_BYTES_MAX = 4096
 SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 HOSTILE = 'x" order="stolen" severity="ERROR\\" \u2028 \u202e {"a":1}'
@@ -28,7 +32,9 @@ class Logs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         names = [row.name for row in mesh_module.programs.read_table()]
-        cls.mesh = Mesh(flags={name: ["--log-format=json"] for name in names})
+        flags = {name: ["--log-format=json"] for name in names}
+        flags["alerts"] += story.ALERT_FLAGS
+        cls.mesh = Mesh(flags=flags)
         cls.mesh.open()
         cls.addClassCleanup(cls.mesh.close)
         cls.mesh.put_product(SKU, 500, pieces=100)
@@ -54,6 +60,7 @@ class Logs(unittest.TestCase):
             self.assertTrue(line.startswith(b'{"timestamp":"20') and line.endswith(b"}\n"), line)
             read = json.loads(line.decode("utf-8"), object_pairs_hook=no_name_twice)
             self.assertTrue(set(HEAD) <= set(read), line)
+            self.assertFalse(KEYS & set(read), line)
             self.assertEqual(SEVERITIES[read["severity"]], read["severity_number"], line)
             lines.append(read)
         return lines
@@ -93,6 +100,17 @@ class Logs(unittest.TestCase):
         self.assertIn(answer.status, (201, 202), answer)
         return answer.json["orderNo"], trace_id
 
+    def wait_payment(self, order_id, trace_id):
+        """The id of the order's payment, once the provider has it."""
+
+        def payment():
+            rows = self.mesh.psql("account", f"SELECT id FROM payment WHERE order_id = '{order_id}'")
+            return rows[0][0] if rows else None
+
+        payment_id = wait_until(payment, 20, "the order's payment")
+        self.wait_line("account", trace_id, payment_id=payment_id, task="create")
+        return payment_id
+
     # -- stories
 
     def test_an_order_is_found_in_every_program_by_its_trace(self):
@@ -113,19 +131,38 @@ class Logs(unittest.TestCase):
 
     def test_a_payment_has_the_trace_of_its_order(self):
         order_id, trace_id = self.post({"method": "external", "provider": "sandbox"})
-
-        def payment():
-            rows = self.mesh.psql("account", f"SELECT id FROM payment WHERE order_id = '{order_id}'")
-            return rows[0][0] if rows else None
-
-        payment_id = wait_until(payment, 20, "the order's payment")
-        self.wait_line("account", trace_id, payment_id=payment_id, task="create")
+        payment_id = self.wait_payment(order_id, trace_id)
         external.Provider(self.mesh).pay(payment_id)
         self.assertEqual(self.mesh.wait_final(order_id).status, self.mesh.order_pb.ORDER_STATUS_PAID)
         self.wait_line("account", trace_id, payment_id=payment_id, claim="TAKEN")
         self.wait_line("account", trace_id, payment_id=payment_id, event_name="NEWS_SENT")
         self.wait_line("saga", trace_id, saga_id=order_id, record="signal")
         self.assert_no_other_trace(order_id, trace_id)
+
+    def test_an_alert_has_the_trace_of_its_order(self):
+        order_id, trace_id = self.post({"method": "external", "provider": "sandbox"})
+        payment_id = self.wait_payment(order_id, trace_id)
+        self.mesh.pause("saga")
+        try:
+            external.Provider(self.mesh).pay(payment_id)
+            alert = {"order_id": order_id, "rule": "RULE_A"}
+            raised = self.wait_line("alerts", trace_id, event_name="RAISED", **alert)
+        finally:
+            self.mesh.resume("saga")
+        self.assertEqual(raised["severity"], "ERROR")
+        self.assertTrue(raised["error.message"], raised)
+        resolved = self.wait_line("alerts", trace_id, event_name="RESOLVED", **alert)
+        self.assertEqual(resolved["alert"], raised["alert"])
+        self.assert_no_other_trace(order_id, trace_id)
+
+    def test_a_refusal_says_its_rule_and_its_words(self):
+        trace_id = uuid7().replace("-", "")
+        request = self.mesh.order_pb.GetRequest(order_id=uuid7())
+        with self.assertRaises(grpc.RpcError) as refused:
+            self.mesh.orders.Get(request, metadata=[("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01")])
+        line = self.wait_line("order", trace_id, event_name="RPC_ANSWERED")
+        self.assertEqual(line["error.message"], refused.exception.details())
+        self.assertTrue(line["error.type"], line)
 
     def test_a_saga_that_is_asked_for_later_has_the_trace_too(self):
         """The Start was lost with both programs: the sweep asks for it, from the order's row."""

@@ -79,8 +79,8 @@ END_TEST
 
 /* clang-format off */
 static const struct { const char *what, *format, *first, *second, *members; } rows[] = {
-    { "known names",             "payment=%s saga=%s method=Hold reason=NO ms=5", ID "1", ID "2",
-      "{\"payment_id\":\"" ID "1\",\"saga_id\":\"" ID "2\",\"rpc.method\":\"Hold\",\"error.type\":\"NO\",\"duration_ms\":5}" },
+    { "known names",             "payment=%s saga=%s method=Hold reason=NO because=\"none left\" ms=5", ID "1", ID "2",
+      "{\"payment_id\":\"" ID "1\",\"saga_id\":\"" ID "2\",\"rpc.method\":\"Hold\",\"error.type\":\"NO\",\"error.message\":\"none left\",\"duration_ms\":5}" },
     { "ids that are none",       "order=%s saga=asked", "12", "", "{\"order\":\"12\",\"saga\":\"asked\"}" },
     { "numbers",                 "a=0 b=-12 c=3.25 d=123456789012345678", "", "",
       "{\"a\":0,\"b\":-12,\"c\":3.25,\"d\":123456789012345678}" },
@@ -88,7 +88,7 @@ static const struct { const char *what, *format, *first, *second, *members; } ro
       "{\"a\":\"007\",\"b\":\"1.\",\"c\":\".5\",\"d\":\"1e5\",\"e\":\"-\",\"f\":\"1234567890123456789\",\"g\":\"1.2.3\",\"h\":\"--1\"}" },
     { "digits of a text",        "hash=%s", "123", "",             "{\"hash\":\"123\"}" },
     { "quoted",                  "because=\"it is so\" next='do it' q=\"7\"", "", "",
-      "{\"because\":\"it is so\",\"next\":\"do it\",\"q\":\"7\"}" },
+      "{\"error.message\":\"it is so\",\"next\":\"do it\",\"q\":\"7\"}" },
     { "an empty value",          "a= b=\"\" c=%s d=1", "", "",     "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":1}" },
     { "bare words",              "counters a=1 and more", "", "",  "{\"a\":1}" },
     { "no word at all",          "%s", "", "",                     "{}" },
@@ -97,15 +97,15 @@ static const struct { const char *what, *format, *first, *second, *members; } ro
     { "a name of the head",      "severity=mine message=%s cut=1", "m", "",
       "{\"severity_2\":\"mine\",\"message_2\":\"m\",\"cut_2\":1}" },
     { "a quote ends no value",   "because=\"%s\" a=1", "no\" order=\"stolen\" x=\"", "",
-      "{\"because\":\"no\\\" order=\\\"stolen\\\" x=\\\"\",\"a\":1}" },
+      "{\"error.message\":\"no\\\" order=\\\"stolen\\\" x=\\\"\",\"a\":1}" },
     { "nor does a space",        "from=%s a=1", "me order=stolen", "", "{\"from\":\"me order=stolen\",\"a\":1}" },
     { "nor a quote that opens",  "from=%s a=1", "\"me", "",        "{\"from\":\"\\\"me\",\"a\":1}" },
     { "two texts in a value",    "method=%s/%s a=1", "s.S", "M m", "{\"rpc.method\":\"s.S/M m\",\"a\":1}" },
     { "a text and a number",     "at=%s:12 a=1", "f.c", "",        "{\"at\":\"f.c:12\",\"a\":1}" },
     { "words made beforehand",   "serving=%s%s", "no", " because=\"it \"waits\" now\" a=2",
-      "{\"serving\":\"no\",\"because\":\"it \\\"waits\\\" now\",\"a\":2}" },
+      "{\"serving\":\"no\",\"error.message\":\"it \\\"waits\\\" now\",\"a\":2}" },
     { "a line made beforehand",  "%s", "event=DEAD n=3 because=\"a b\"", "",
-      "{\"event.name\":\"DEAD\",\"n\":3,\"because\":\"a b\"}" },
+      "{\"event.name\":\"DEAD\",\"n\":3,\"error.message\":\"a b\"}" },
     { "a name made beforehand",  "%s=late source=%s", "relay", "here", "{\"relay\":\"late\",\"source\":\"here\"}" },
     { "escapes",                 "a=%s", "\\ \" / \t\x01\x1f\x7f", "", "{\"a\":\"\\\\ \\\" /     \"}" },
     { "lines of Unicode",        "a=%s", "x\xe2\x80\xa8y\xe2\x80\xa9z\xc2\x85w", "", "{\"a\":\"x   y   z  w\"}" },
@@ -236,7 +236,7 @@ START_TEST(a_stranger_is_the_inside_of_a_value)
         ck_assert_uint_eq(json_object_size(json), MEMBERS);
         ck_assert_str_eq(json_string_value(json_object_get(json, "order")), "o-1");
         ck_assert_int_eq(json_integer_value(json_object_get(json, "n")), i);
-        must_be(json, "because", first);
+        must_be(json, "error.message", first);
         must_be(json, "from", is_plain ? second : "-");
         json_decref(json);
     }
