@@ -18,6 +18,7 @@ wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
+chart   | yes | the image packed twice, its programs run in it
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 8  | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
@@ -379,6 +380,12 @@ suite_eyes() {
     e2e_prepare
     prometheus_fetch
     python_run run.py eyes "$@"
+}
+
+suite_chart() {
+    packages_need binutils $PACKAGES_BUILD $PACKAGES_RUN
+    build_tree build
+    python_run ../chart/test_image.py
 }
 
 suite_kafka() {
