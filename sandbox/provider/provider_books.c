@@ -356,7 +356,7 @@ payment_do(struct books *books, struct payment *payment, enum payment_event even
            struct problem *problem)
 {
     payment_turn(books, payment, now_us);
-    assert(payment->is_made && event <= PAYMENT_CANCEL && event != PAYMENT_EXPIRE);
+    assert(payment->is_made && event < PAYMENT_EVENT_COUNT && event != PAYMENT_EXPIRE);
     if (event == PAYMENT_CANCEL && payment->status == PAYMENT_SUCCEEDED)
         return problem_refuse(problem, "ALREADY_PAID", "", "the payment has SUCCEEDED");
     if (event == PAYMENT_CANCEL && !payment_is_open(payment))

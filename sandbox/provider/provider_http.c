@@ -371,9 +371,9 @@ payer_act(struct desk *desk, struct call *call)
 
     if (payment == NULL)
         return;
-    if (event >= PAYMENT_EXPIRE)
+    if (event == PAYMENT_EXPIRE || event == PAYMENT_CANCEL || event == PAYMENT_EVENT_COUNT)
         problem_set(&problem, ERR_NOT_FOUND, NULL,
-                    "payers can pay, fail, pend, authorize or decline");
+                    "payers can pay, fail, pend, authorize, decline or pay-late");
     else
         payment_do(desk->books, payment, event, call->now_us, &problem);
     if (problem.error != ERR_OK)
@@ -523,7 +523,7 @@ static const struct http_route key_routes[] = { /* for those who show the API ke
 };
 static const struct http_route open_routes[] = {
     { .method = "GET",  .path = "/checkout/{id}",            .handler = take, .own = ACT(page_act) },                                                                 /* what the payer sees */
-    { .method = "POST", .path = "/checkout/{id}/{event}",    .handler = take, .own = ACT(payer_act),  .body_bytes_max = BODY_BYTES_MAX },                             /* pay, fail, pend, authorize, decline */
+    { .method = "POST", .path = "/checkout/{id}/{event}",    .handler = take, .own = ACT(payer_act),  .body_bytes_max = BODY_BYTES_MAX },                             /* pay, fail, pend, authorize, decline, pay-late */
     { .method = "GET",  .path = "/livez",                    .handler = take, .own = ACT(live_act) },                                                                 /* the desk works */
     { 0 },
 };

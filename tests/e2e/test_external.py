@@ -189,10 +189,11 @@ class NotPaid(External):
         self.assert_stock(sku, free=8, sold=2)
 
     def test_paid_after_it_failed_is_paid_back_once(self):
-        order_id, sku = self.place_external(faults=["pays-late:1500", "doubled"])
-        self.waiting(order_id)
+        order_id, sku = self.place_external(faults=["doubled"])
+        payment = self.waiting(order_id)
         self.mesh.cancel(order_id)
         self.assert_failed(order_id, "CANCELED")
+        self.provider.press(payment.id, "pay-late")
         self.wait_payment(order_id, "was paid after all", lambda p: p.observed == "SUCCEEDED")
         settled = self.assert_settled(order_id, "SUCCEEDED", "ABANDONED", refunded_minor=1000)
         for number in range(2):

@@ -29,7 +29,7 @@ class Shop:
         self.test, self.mesh = test, test.mesh
         self.orders = []
         self.unpaid = collections.deque()
-        self.late = []  # payments that succeed when their order is over
+        self.late = []  # orders that are cancelled just when they are paid
         self.open = collections.deque()
         self.must_end = threading.Event()
         self.error = None
@@ -47,8 +47,14 @@ class Shop:
             return
         if self.error is not None:
             raise self.error
-        for payment_id in self.late:
-            self.test.wait_paid_back(payment_id)
+        for order in self.late:
+            self._wait_settled(order)
+
+    def _wait_settled(self, order):
+        """The money came before the cancel was decided, and the order is PAID; or it goes back."""
+        order = self.mesh.wait_final(order.order_id, seconds=news.REST_SECONDS)
+        if order.status != self.mesh.order_pb.ORDER_STATUS_PAID:
+            self.test.wait_paid_back(order.payment_id)
 
     def wait_more(self, count, seconds=news.REST_SECONDS):
         """Until so many more were placed."""
@@ -94,7 +100,7 @@ class Shop:
             provider.faults("declines", payment=order.payment_id)
         if turn == 2:
             provider.faults("pays-late:300", payment=order.payment_id)
-            self.late.append(order.payment_id)
+            self.late.append(order)
             self.mesh.cancel(order.order_id)
         else:
             provider.pay(order.payment_id)

@@ -9,7 +9,7 @@ import kill_faults
 from external import http_json
 from frontend import Bff
 from patience import wait_until
-from story import Story
+from story import Story, shared
 from watch import OPEN, PROMETHEUS, TEXT, families_of, look, samples
 
 SPRING = "application/vnd.spring-boot.actuator.v3+json"
@@ -172,6 +172,7 @@ class Actuator(Bff):
 
     def test_kafka_is_away(self):
         """Orders go on, so it is ready all the same."""
+        self.addCleanup(shared.close)  # a broker that was killed has forgotten all news
         wait_until(lambda: self.health().status == 200, 30, "up")
         with self.away("broker"):
             wait_until(
