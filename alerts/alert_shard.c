@@ -129,11 +129,31 @@ look_at_cluster(struct alert_shards *all)
         strcpy(all->cluster, cluster);
 }
 
+/* Kafka has given us a part of the partitions, which may be none; or has not, any more. */
+static void
+set_deaf(struct alert_shards *all, bool is_deaf)
+{
+    if (!is_deaf)
+        atomic_store(&all->deaf_since_us, 0);
+    else if (atomic_load(&all->deaf_since_us) == 0)
+        atomic_store(&all->deaf_since_us, clock_steady_us());
+}
+
+bool
+alert_shards_hear(const struct alert_shards *shards)
+{
+    int64_t since_us = shards == NULL ? 0 : atomic_load(&shards->deaf_since_us);
+
+    return since_us == 0 ||
+           clock_steady_us() - since_us < shards->options.session_ms * MILLISECOND_US;
+}
+
 static bool
 assigned(void *owner, struct kafka_place *places, size_t count)
 {
     struct alert_shards *all = owner;
 
+    set_deaf(all, false);
     drop_all(all);
     look_at_cluster(all);
     for (size_t i = 0; i < count; i++)
@@ -163,6 +183,7 @@ revoked(void *owner, bool is_lost)
 {
     struct alert_shards *all = owner;
 
+    set_deaf(all, true);
     if (is_lost)
         all->is_adrift = true;
     else
@@ -308,6 +329,7 @@ meter_all(struct alert_shards *all)
     metrics_release(all->options.metrics);
     metric_set(all->meters.awake, (int64_t)awake);
     metric_set(all->meters.parked, (int64_t)(count - awake));
+    metric_set(all->meters.up, alert_shards_hear(all));
     trim(all, awake);
 }
 
@@ -468,6 +490,7 @@ static const struct metric_row paid_row = { "sagamesh_order_payment_to_paid_seco
 static const struct metric_row letters_row = { "sagamesh_alert_dead_letters_total", METRIC_COUNTER, METRIC_NUMBER, "Messages that could not be decoded", { "topic" } };
 static const struct metric_row records_row = { "sagamesh_kafka_consumer_records_total", METRIC_COUNTER, METRIC_NUMBER, "Messages applied", { "topic" } };
 static const struct metric_row resets_row = { "sagamesh_kafka_consumer_resets_total", METRIC_COUNTER, METRIC_NUMBER, "Offsets that Kafka did not have, so that reading went on with the earliest message", { "topic" } };
+static const struct metric_row up_row = { "sagamesh_kafka_consumer_up", METRIC_GAUGE, METRIC_NUMBER, "0: this replica has not had its part of the partitions for a session", { 0 } };
 static const struct metric_row foreign_row = { "sagamesh_alert_news_foreign_total", METRIC_COUNTER, METRIC_NUMBER, "Messages of order numbers that order-svc did not make, or too old", { 0 } };
 static const struct metric_row unread_row = { "sagamesh_alert_watches_unread_total", METRIC_COUNTER, METRIC_NUMBER, "Rows of watches that could not be read", { 0 } };
 static const struct metric_row watches_row = { "sagamesh_alert_watches", METRIC_GAUGE, METRIC_NUMBER, "Orders that are watched", { "where" } };
@@ -493,6 +516,7 @@ meters_open(struct alert_meters *meters, struct metrics *metrics)
     meters->paid = metrics_series(metrics, &paid_row, NULL);
     meters->foreign = metrics_series(metrics, &foreign_row, NULL);
     meters->unread = metrics_series(metrics, &unread_row, NULL);
+    meters->up = metrics_series(metrics, &up_row, NULL);
     meters->awake = metrics_series(metrics, &watches_row, (const char *const[]){ "memory" });
     meters->parked = metrics_series(metrics, &watches_row, (const char *const[]){ "parked" });
     metrics_declare(metrics, &lag_row);
@@ -511,6 +535,7 @@ alert_shards_open(const struct alert_shards_options *options, struct alert_shard
         return error;
     }
     meters_open(&all->meters, options->metrics);
+    set_deaf(all, true);
     all->pg = journal_pg_new(options->conninfo, "alerts-svc", alert_statements);
     thread_start(&all->thread, shards_main, all);
     *ret_shards = all;

@@ -21,7 +21,7 @@
  *   alert_heard.c    heartbeats: the horizon, and who is silent
  *   alert_live.c     the orders of a shard
  *
- * Thread    alert_shards_open, _close: main. Within, one thread has the consumer, all shards and one connection: a
+ * Thread    alert_shards_open, _close: main. alert_shards_hear: any. Within, one thread has the consumer, all shards and one connection: a
  *           page takes a millisecond, and what comes meanwhile is the next page.
  * Errors    Kafka or the database away: it waits. Another member took a shard over: the shard is dropped.
  */
@@ -40,7 +40,7 @@ struct alert_shards_options {
     const char
         *instance; /* of a member that keeps its partitions over a restart; NULL or "": none */
     const char *sources; /* whose heartbeats are waited for: "order-svc,account-svc" */
-    int64_t session_ms;  /* 0: the consumer's own */
+    int64_t session_ms;  /* after so long Kafka gives a silent member's partitions to others */
     int64_t idle_us;     /* an order without news for so long is parked; 0: 5 s */
     int64_t silent_us;   /* a source that was not heard for longer is silent */
     struct rule_graces graces;
@@ -55,6 +55,10 @@ struct alert_shards;
 /* Texts of the options must outlive it. BAD_REQUEST, which is logged: of the sources. */
 enum error alert_shards_open(const struct alert_shards_options *options,
                              struct alert_shards **ret_shards);
+
+/* It has its part of Kafka's partitions, or had it less than session_ms ago: news comes. NULL is fine: it need not. Any
+ * thread. */
+bool alert_shards_hear(const struct alert_shards *shards);
 
 /* Leaves the group. NULL is fine. Returns NULL. */
 struct alert_shards *alert_shards_close(struct alert_shards *shards);

@@ -112,7 +112,7 @@ struct alert_meters {
     struct metric_series *raised[RULE_COUNT], *resolved[RULE_COUNT], *delay[RULE_COUNT];
     struct metric_series *paid, *letters[ALERT_TOPICS], *records[ALERT_TOPICS];
     struct metric_series *foreign, *unread, *resets[ALERT_TOPICS];
-    struct metric_series *awake, *parked;
+    struct metric_series *awake, *parked, *up;
 };
 
 struct alert_shards {
@@ -130,6 +130,8 @@ struct alert_shards {
     size_t awake_most; /* orders in memory, since memory was given back */
     int64_t tell_due_us, meters_due_us, lost_since_us;
     bool is_adrift; /* Kafka has forgotten us, and has not come back yet */
+    _Atomic(int64_t)
+        deaf_since_us; /* steady: since when we have no part of the group's partitions; 0: we have */
     struct alert_meters meters;
 };
 

@@ -72,6 +72,12 @@ static const struct relay_route routes[] = {
 
 static const struct pg_statement check = AUDIT_STATEMENT("alert_check", "alert_check()");
 
+static bool
+hears_kafka(void *owner)
+{
+    return alert_shards_hear(((struct parts *)owner)->shards);
+}
+
 static const struct keeper_task tasks[] = {
     { .name = "tell-people", .period_us = SECOND_US, .run = notice_send, .has_own_thread = true },
     { .name = "send-dead-letters",
@@ -171,6 +177,7 @@ main(int argc, char **argv)
         .asked = alert_asked,
         .partitions = partitions,
         .check = &check,
+        .hears_kafka = hears_kafka,
         .routes = routes,
         .start = start,
         .stop = stop,

@@ -364,6 +364,7 @@ open_health(struct service *service)
                                                     .health = service->ops.health,
                                                     .metrics = service->ops.metrics,
                                                     .is_ready = spec->is_ready,
+                                                    .hears_kafka = spec->hears_kafka,
                                                     .owner = spec->owner };
 
     service->health = service_health_open(&options);

@@ -65,6 +65,9 @@ struct service_spec {
     const struct pg_statement *check; /* of AuditService (mesh/audit.h); or NULL */
     /* Whether it can decide calls; asked until it first says yes, and SERVING not before. NULL: at once. */
     bool (*is_ready)(void *owner);
+    /* Whether what it reads from Kafka comes; for its health's part "kafka". Any thread, from start on. NULL: it reads
+     * nothing there. */
+    bool (*hears_kafka)(void *owner);
     /* start: after the flags are read and before the first call; ERR_STOPPING when program_pause() said so.
      * drain: calls that wait for something to happen must be answered now; for programs with a submit. stop:
      * after the last call was answered, and after a start that failed, with what that has opened. NULL: none. */

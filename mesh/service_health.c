@@ -32,7 +32,8 @@ struct service_health {
     struct pg *pg; /* NULL: no database */
     struct queue *queue;
     pthread_t thread;
-    atomic_bool is_reached, can_write, is_program_ready, is_clock_fit; /* at the last look */
+    /* At the last look. */
+    atomic_bool is_reached, can_write, is_program_ready, is_clock_fit, is_kafka_reached;
     atomic_bool is_up, was_up;
     atomic_bool is_over; /* the thread waits for the database no longer */
     struct metric_series *writes_work;
@@ -104,16 +105,30 @@ log_health(const struct service_health *health, bool is_up)
         log_info("serving=%s port=%d%s", serving, rpc_server_port(server), because);
 }
 
+/* Both ways: what it sends is taken there, and what it reads comes from there. */
+static bool
+kafka_is_reached(struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+
+    return note(&health->is_kafka_reached,
+                relay_reaches_kafka(options->relay) &&
+                    (options->hears_kafka == NULL || options->hears_kafka(options->owner)));
+}
+
 /* For those who ask after it by gRPC. */
 static void
-tell_parts(const struct service_health *health)
+tell_parts(struct service_health *health)
 {
     const struct service_health_options *options = &health->options;
 
     if (options->server != NULL && health->pg != NULL)
         rpc_server_set_part(options->server, "database", atomic_load(&health->can_write));
-    if (options->server != NULL && options->relay != NULL)
-        rpc_server_set_part(options->server, "kafka", relay_reaches_kafka(options->relay));
+    if (options->relay == NULL)
+        return;
+    kafka_is_reached(health);
+    if (options->server != NULL)
+        rpc_server_set_part(options->server, "kafka", atomic_load(&health->is_kafka_reached));
 }
 
 static void
@@ -203,13 +218,15 @@ add_conditions(struct service_health *health)
         struct health_condition condition;
         bool is_there;
     } all[] = {
-        { { NULL, "database", "reached", "away", is_noted, &health->is_reached },
+        { { NULL, "database", "reached", "away", is_noted, &health->is_reached, false },
           health->pg != NULL },
-        { { NULL, "writes", "work", "do not work", is_noted, &health->can_write },
+        { { NULL, "writes", "work", "do not work", is_noted, &health->can_write, false },
           health->pg != NULL },
-        { { NULL, "program", "ready", "not ready", is_noted, &health->is_program_ready },
+        { { NULL, "program", "ready", "not ready", is_noted, &health->is_program_ready, false },
           health->options.is_ready != NULL },
-        { { NULL, "clock", "right", "wrong", is_noted, &health->is_clock_fit }, true },
+        { { NULL, "clock", "right", "wrong", is_noted, &health->is_clock_fit, false }, true },
+        { { NULL, "kafka", "reached", "away", is_noted, &health->is_kafka_reached, true },
+          health->options.relay != NULL },
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

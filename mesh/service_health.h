@@ -7,7 +7,8 @@
  *
  * The thread has a connection of its own, so that no task of the keeper delays it, however slow. What it found
  * last are the conditions of /readyz (mesh/http/health.h), which all hold when the program is SERVING. The parts "database" and
- * "kafka" can be asked for by grpc.health.v1; without Kafka the program serves, and its news waits.
+ * "kafka" can be asked for by grpc.health.v1. Kafka is shown by /readyz and decides nothing: without it the program serves, its
+ * news waits, and so does what it would have heard.
  *
  * Thread    service_health_open/close, service_health_hear: one. The others: any.
  * Memory    The options' texts and parts must outlive it.
@@ -29,7 +30,8 @@ struct service_health_options {
     const struct pg_statement *const *statements;
     const char *conninfo, *application; /* conninfo NULL: there is no database */
     struct write_health *writes;        /* NULL without a database */
-    const struct relay *relay;          /* NULL: its news goes nowhere */
+    const struct relay *relay;          /* NULL: its news goes nowhere, and it hears none */
+    bool (*hears_kafka)(void *owner);   /* NULL: it reads nothing there */
     struct metrics *metrics;            /* NULL: nothing is counted, as the next */
     struct health *health;              /* gets a condition for each thing that is looked at */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */

@@ -16,6 +16,7 @@
 
 #include <stdint.h>
 
+#define MILLISECOND_US INT64_C(1000)
 #define SECOND_US INT64_C(1000000)
 #define DAY_US (INT64_C(86400) * SECOND_US)
 

@@ -91,7 +91,7 @@ is_same_group(const char *group, const char *other)
     return group == other || (group != NULL && other != NULL && strcmp(group, other) == 0);
 }
 
-/* Asks each condition once. True when all hold. */
+/* Asks each condition once. True when all hold that it depends on. */
 static bool
 ask_all(const struct health *health, bool *ret_holds)
 {
@@ -99,7 +99,7 @@ ask_all(const struct health *health, bool *ret_holds)
 
     for (size_t i = 0; i < health->count; i++) {
         ret_holds[i] = health->conditions[i].holds(health->conditions[i].owner);
-        all_hold = all_hold && ret_holds[i];
+        all_hold = all_hold && (ret_holds[i] || health->conditions[i].is_beside);
     }
     return all_hold;
 }
@@ -112,7 +112,8 @@ health_is_ready(struct health *health)
     pthread_mutex_lock(&health->lock);
     is_ready = health->is_started && !health->is_stopping;
     for (size_t i = 0; is_ready && i < health->count; i++)
-        is_ready = health->conditions[i].holds(health->conditions[i].owner);
+        is_ready = health->conditions[i].is_beside ||
+                   health->conditions[i].holds(health->conditions[i].owner);
     pthread_mutex_unlock(&health->lock);
     return is_ready;
 }

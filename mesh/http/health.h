@@ -22,6 +22,7 @@ struct health_condition {
     const char *good, *bad; /* what is said of it; NULL: nothing */
     bool (*holds)(void *owner);
     void *owner;
+    bool is_beside; /* it is shown, and /readyz does not depend on it */
 };
 
 struct health *health_new(void);

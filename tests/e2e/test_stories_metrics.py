@@ -1,7 +1,8 @@
 """Metrics of a mesh: what docs/METRICS.md says and what programs show are the same, and numbers are exact."""
 
+import alerts
 import metrics
-from external import External
+from external import External, http_json
 from mesh import uuid7
 from patience import wait_until
 
@@ -108,6 +109,7 @@ class Metrics(External):
     def test_news_that_waits_is_shown_until_it_is_out(self):
         sku, customer = self.product(500, pieces=10), self.wallet(5000)
         self.wait_shown("order", "sagamesh_outbox_unsent", 0)
+        alerts.wait_heard(self.mesh)
         before = self.scrape("order")
         with self.paused("broker"):
             self.assert_paid(self.place(customer, [(sku, 1)]), total_minor=500)
@@ -116,11 +118,25 @@ class Metrics(External):
                 lambda: self.scrape("order")["sagamesh_outbox_oldest_seconds"] >= 5, 60, "the oldest is 5 s old"
             )
             wait_until(lambda: self.scrape("order")["sagamesh_kafka_producer_up"] == 0, 60, "Kafka is away")
+            for program in ("order", "alerts"):
+                self.wait_ready_with_kafka(program, "away")
+            wait_until(lambda: self.scrape("alerts")["sagamesh_kafka_consumer_up"] == 0, 60, "alerts-svc is deaf")
+        for program in ("order", "alerts"):
+            self.wait_ready_with_kafka(program, "reached")
         self.wait_shown("order", "sagamesh_outbox_unsent", 0)
         self.wait_shown("order", "sagamesh_outbox_oldest_seconds", 0)
         self.wait_shown("order", "sagamesh_kafka_producer_up", 1)
         self.assertEqual(self.grown("order", before, "sagamesh_relay_events_total"), [2])
         self.assertEqual(self.scrape("order")["sagamesh_relay_owner"], 1)
+
+    def wait_ready_with_kafka(self, program, word):
+        """Kafka is shown, and /readyz does not depend on it: neither calls nor operators need it."""
+
+        def shown():
+            status, answer = http_json(self.mesh.programs[program].ops, "GET", "/readyz")
+            return (status, answer["status"], answer["kafka"]) == (200, "ready", word)
+
+        wait_until(shown, 60, f"{program} is ready, with Kafka {word}")
 
     def test_a_saga_that_is_stuck_is_shown_until_it_goes_on(self):
         stuck = 'sagamesh_sagas{definition="short_budget",phase="stuck"}'

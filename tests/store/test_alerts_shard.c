@@ -436,8 +436,10 @@ START_TEST(a_silent_source_is_told)
     AWAIT_BEATING(count_of("alert_source WHERE NOT is_silent") == 2 * PARTITIONS);
     kafka_fixture_away(&kafka.fixture, true); /* all of Kafka is */
     AWAIT(count_of("alert_source WHERE is_silent") == 2 * PARTITIONS, WAIT);
+    AWAIT(!alert_shards_hear(shards), WAIT);
     kafka_fixture_away(&kafka.fixture, false);
     AWAIT_BEATING(count_of("alert_source WHERE NOT is_silent") == 2 * PARTITIONS);
+    AWAIT_BEATING(alert_shards_hear(shards));
     shards = alert_shards_close(shards);
 }
 END_TEST

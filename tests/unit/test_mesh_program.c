@@ -61,8 +61,10 @@ show(struct subject *self, const struct ops *ops)
     };
 
     metric_add(metrics_series(ops->metrics, &row, NULL), 3);
-    health_add(ops->health,
-               &(struct health_condition){ NULL, "heart", "beats", "stands", is_well, self });
+    health_add(
+        ops->health,
+        &(struct health_condition){
+            .name = "heart", .good = "beats", .bad = "stands", .holds = is_well, .owner = self });
     info_add(ops->info, "talks_to", "nobody", "at all");
 }
 

@@ -26,7 +26,7 @@ static struct auth_gate gate;
 static struct auth *auth;
 static struct metrics *metrics;
 static struct health *health;
-static atomic_bool is_clock_fit, is_peer_up, is_sure; /* the loop looks at them */
+static atomic_bool is_clock_fit, is_peer_up, is_sure, is_kafka_there; /* the loop looks at them */
 
 static bool
 look(void *owner)
@@ -101,7 +101,7 @@ set_up(void)
 {
     struct problem problem;
 
-    is_clock_fit = is_peer_up = is_sure = true;
+    is_clock_fit = is_peer_up = is_sure = is_kafka_there = true;
     ck_assert_int_eq(auth_open(SET, strlen(SET), &problem, &auth), ERR_OK);
     gate = (struct auth_gate){ auth, look, &is_sure };
     metrics = metrics_new();
@@ -109,6 +109,11 @@ set_up(void)
     health_add(health,
                &(struct health_condition){
                    .name = "clock", .bad = "wrong", .holds = look, .owner = &is_clock_fit });
+    health_add(health, &(struct health_condition){ .name = "kafka",
+                                                   .bad = "away",
+                                                   .holds = look,
+                                                   .owner = &is_kafka_there,
+                                                   .is_beside = true });
     health_add(health, &(struct health_condition){ .group = "services",
                                                    .name = "order",
                                                    .good = "SERVING",
@@ -211,6 +216,11 @@ START_TEST(health_says_why)
     health_start(health);
     expect(ask("GET", "/readyz", "", ""), 200,
            "{\"status\":\"ready\",\"services\":{\"order\":\"SERVING\"}}");
+    is_kafka_there = false;
+    expect(ask("GET", "/readyz", "", ""), 200,
+           "{\"status\":\"ready\",\"kafka\":\"away\",\"services\":{\"order\":\"SERVING\"}}");
+    ck_assert(health_is_ready(health));
+    is_kafka_there = true;
     is_clock_fit = false;
     expect(ask("GET", "/readyz", "", ""), 503,
            "{\"status\":\"not ready\",\"clock\":\"wrong\",\"services\":{\"order\":\"SERVING\"}}");
