@@ -182,7 +182,7 @@ checks_run() {
     rm -f "$results"/*.out
     export -f check_program check_count count say say_failed
     export COUNTS RESULTS=$results
-    xargs -r -P "$(($(nproc) + 1))" -I{} bash -c 'check_program {} 2>/dev/null' <"$results/list" || true
+    xargs -r -P "$((2 * $(nproc)))" -I{} bash -c 'check_program {} 2>/dev/null' <"$results/list" || true
     while read -r program; do
         [[ -e $results/${program##*/}.out ]] || {
             count 0 1 0
@@ -191,9 +191,9 @@ checks_run() {
     done <"$results/list"
 }
 
-# Those that wait for minutes begin first, and one more runs than there are processors.
+# Most wait more than they work, so two run for each processor; those that wait for long begin first.
 long_first() {
-    awk '/alerts_shard|kafka_consumer|provider_(broken|thread)/ { print; next } { rest = rest $0 ORS } END { printf "%s", rest }'
+    awk '/alerts_shard|kafka_consumer|provider_(broken|thread)|pg_frozen|batch_lost/ { print; next } { rest = rest $0 ORS } END { printf "%s", rest }'
 }
 
 # CHECK_WRAPPER: what to run it under. Check's own 4 seconds for a test are few where a disk stands
@@ -319,7 +319,9 @@ python_run() {
     mkdir -p "$(dirname "$out")" "$notes"
     [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
     told=$(stat -c %s "$FAILURES")
-    AGAIN=$notes /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
+    # Debian's own psql is a Perl script before the real one, and meshes are looked at very often.
+    AGAIN=$notes PATH=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1):$PATH \
+        /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
         status=$?
     # Failures are told test by test, and noted, unless it came to no test.
     if ((status != 0 && told == $(stat -c %s "$FAILURES"))) && [[ -z $(ls "$notes") ]]; then

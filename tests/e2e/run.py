@@ -5,7 +5,7 @@ SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), "eyes" (test_ey
 others). PATTERN: only tests whose name holds it. NAME: that one, module.Class.test. The last line is "N passed, N failed,
 N skipped", of tests.
 
-Stories wait more than they work: without a PATTERN, two processes with a mesh each share their files.
+Stories wait more than they work: without a PATTERN, a few processes with a mesh each share their files.
 
 A test that failed is noted for a second run (again.py). Not so what failed when things were closed, and
 not a test whose mesh broke a promise: an assert or a sanitizer that ended a program is a fault, however
@@ -23,7 +23,7 @@ import unittest
 import again
 
 SIGN_OF_LIFE_SECONDS = 15
-WORKERS = 2
+WORKERS = 3
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -132,7 +132,7 @@ class End(unittest.TestCase):
 
 
 def names_of(suite_name):
-    """The modules of a suite, the largest first: two processes shall end together."""
+    """The modules of a suite, the largest first: the processes shall end together."""
     paths = sorted(HERE.glob("test_*.py"), key=lambda path: -path.stat().st_size)
     names = [path.stem for path in paths]
     apart = [name for name in names if name.startswith(("test_interop", "test_kafka", "test_eyes"))]
@@ -199,9 +199,10 @@ def share(suite_name, names):
     except OSError as error:  # a machine without /dev/shm
         print(f"in one process: {error}")
         return one_by_one(suite_name, names)
-    for name in names + [None] * WORKERS:
+    count = min(WORKERS, len(names))
+    for name in names + [None] * count:
         queue.put(name)
-    workers = [context.Process(target=work, args=(suite_name, queue, totals)) for _ in range(WORKERS)]
+    workers = [context.Process(target=work, args=(suite_name, queue, totals)) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -218,7 +219,7 @@ def main():
     suite_name, words = sys.argv[1], sys.argv[2:]
     if words[:1] == ["--alone"]:
         passed, failed, skipped = one_by_one(suite_name, words[1:])
-    elif suite_name == "stories" and not words:
+    elif not words:
         passed, failed, skipped = share(suite_name, names_of(suite_name))
     else:
         passed, failed, skipped = one_by_one(suite_name, names_of(suite_name), " ".join(words))
