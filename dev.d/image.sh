@@ -7,8 +7,9 @@
 # What the programs are linked to, psql for the schemas, whom to trust, and clocks of other places.
 IMAGE_PACKAGES='ca-certificates libcjose0 libcurl4 libgrpc29 libjansson4 libpq5 libprotobuf-c1 librdkafka1 libssl3
     postgresql-client-15 zlib1g'
-# Without the folder in which it was built, so that two checkouts build the same bytes.
-IMAGE_FLAGS=(-DCMAKE_BUILD_TYPE=RelWithDebInfo)
+# Without debug information and without the folder in which it was built (a compiler cache names files from the build's),
+# so that two checkouts build the same bytes.
+IMAGE_FLAGS=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2)
 IMAGE_TARGETS='order-svc storage-svc account-svc saga-svc alerts-svc bff sagactl bff-token sandbox-provider'
 
 # ./dev image [DIRECTORY]: there it is then, .run/image unless told.
@@ -37,7 +38,8 @@ word_image() {
 
 image_build() {
     local BUILD_TARGETS=$IMAGE_TARGETS
-    build_tree build-image "-DCMAKE_C_FLAGS=-ffile-prefix-map=$ROOT/=" "${IMAGE_FLAGS[@]}"
+    build_tree build-image "${IMAGE_FLAGS[@]}" \
+        "-DCMAKE_C_FLAGS=-ffile-prefix-map=$ROOT/= -ffile-prefix-map=../="
 }
 
 image_system() {

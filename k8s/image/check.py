@@ -80,11 +80,13 @@ class ImagePrograms(programs.Programs):
 
     def check_order(self):
         flags = [f"--{name}={self.address(name)}" for name in ("order", "storage", "account", "saga")]
-        words = self.inside(["/usr/bin/sagactl", "demo", *flags, f"--timeout={30 * PATIENCE}"])
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise programs.Trouble("sagactl demo in the image", done.stdout + done.stderr)
-        print("  in the image: an order was paid, one was undone")
+        flags += [f"--bff=http://{self.address('bff')}", "--token-file=/run/token", f"--timeout={30 * PATIENCE}"]
+        token = ["/usr/bin/bff-token", "--jwks=/run/secrets/jwks.json", "--operator", "--out=/run/token"]
+        for words in (token, ["/usr/bin/sagactl", "demo", *flags]):
+            done = subprocess.run(self.inside(words), capture_output=True, text=True)
+            if done.returncode != 0:
+                raise programs.Trouble(f"{words[0]} in the image", done.stdout + done.stderr)
+        print("  in the image: an order was paid over gRPC and one over HTTP, one was undone")
 
     def stop_all(self):
         """False: one did not end well."""

@@ -1,0 +1,189 @@
+{{- define "sagamesh.name" -}}
+{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "sagamesh.fullname" -}}
+{{- $name := include "sagamesh.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* (list $ COMPONENT): the labels by which a Service, a policy or a budget finds its pods; they never change. */}}
+{{- define "sagamesh.selector" -}}
+{{- $top := index . 0 -}}
+app.kubernetes.io/name: {{ include "sagamesh.name" $top }}
+app.kubernetes.io/instance: {{ $top.Release.Name }}
+{{- with index . 1 }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* (list $ COMPONENT): the labels of an object. */}}
+{{- define "sagamesh.labels" -}}
+{{- $top := index . 0 -}}
+{{ include "sagamesh.selector" . }}
+app.kubernetes.io/version: {{ $top.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: sagamesh
+app.kubernetes.io/managed-by: {{ $top.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+" "_" }}
+{{- with $top.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "sagamesh.image" -}}
+{{- $image := .Values.image -}}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end }}
+{{- end }}
+
+{{- define "sagamesh.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "sagamesh.fullname" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "sagamesh.brokers" -}}
+{{- if not .Values.bundled.enabled -}}
+{{ .Values.kafka.brokers }}
+{{- else if .Values.bundled.kafka.enabled -}}
+{{ include "sagamesh.fullname" . }}-kafka:9092
+{{- end }}
+{{- end }}
+
+{{/* The programs that are enabled, by name, each with its name and all its flags: what all templates go by. */}}
+{{- define "sagamesh.programs" -}}
+{{- $programs := dict -}}
+{{- range $name, $program := .Values.programs -}}
+{{- if dig "enabled" true $program -}}
+{{- $flags := concat $program.flags $.Values.extraFlags (default list $program.extraFlags) -}}
+{{- $_ := set $programs $name (merge (dict "name" $name "flags" $flags) $program) -}}
+{{- end -}}
+{{- end -}}
+{{- /* The sandbox's provider keeps its books in the one pod of account-svc, which speaks plain HTTP on loopback alone. */ -}}
+{{- if .Values.bundled.enabled -}}
+{{- $_ := set $programs "account" (mergeOverwrite $programs.account (dict "replicas" 1 "strategy" "Recreate" "autoscaling" false)) -}}
+{{- end -}}
+{{ toJson $programs }}
+{{- end }}
+
+{{/* (list $ TEXT): a flag with its places filled in. */}}
+{{- define "sagamesh.flag" -}}
+{{- $top := index . 0 -}}
+{{- $flag := index . 1 -}}
+{{- range $name, $program := include "sagamesh.programs" $top | fromJson -}}
+{{- $address := printf "%s-%s:%v" (include "sagamesh.fullname" $top) $name $top.Values.ports.grpc -}}
+{{- $flag = replace (printf "{%s}" $name) $address $flag -}}
+{{- end -}}
+{{- $flag = replace "{kafka}" (include "sagamesh.brokers" $top) $flag -}}
+{{- $flag = replace "{secrets}" "/etc/sagamesh/secrets" $flag -}}
+{{- $flag = replace "{share}" "/usr/share/sagamesh" $flag -}}
+{{ $flag }}
+{{- end }}
+
+{{/* PROGRAM: the names in the braces of its flags, as JSON. */}}
+{{- define "sagamesh.called" -}}
+{{ regexFindAll "\\{[a-z]+\\}" (join " " .flags) -1 | uniq | toJson }}
+{{- end }}
+
+{{/* (list $ PROGRAM): where its database is: what it says itself of `postgresql`, else the chart's value. */}}
+{{- define "sagamesh.postgresql" -}}
+{{- $top := index . 0 -}}
+{{- $program := index . 1 -}}
+{{- $found := mergeOverwrite (deepCopy $top.Values.postgresql) (default dict $program.postgresql) -}}
+{{- if $top.Values.bundled.enabled -}}
+{{- $name := include "sagamesh.fullname" $top -}}
+{{- $found = dict "host" (printf "%s-postgresql" $name) "port" 5432 "user" "sagamesh" "sslMode" "disable" "existingSecret" (printf "%s-sandbox" $name) "passwordKey" "postgresql-password" "caSecret" "" -}}
+{{- end -}}
+{{ toJson $found }}
+{{- end }}
+
+{{- define "sagamesh.conninfo" -}}
+{{- $found := include "sagamesh.postgresql" . | fromJson -}}
+host={{ $found.host }} port={{ $found.port }} user={{ $found.user }} dbname={{ (index . 1).database }} sslmode={{ $found.sslMode }}
+{{- if $found.caSecret }} sslrootcert=/etc/sagamesh/postgresql/ca.crt
+{{- else if hasPrefix "verify" $found.sslMode }} sslrootcert=/etc/ssl/certs/ca-certificates.crt
+{{- end }}
+{{- end }}
+
+{{- define "sagamesh.password" -}}
+{{- $found := include "sagamesh.postgresql" . | fromJson -}}
+- name: PGPASSWORD
+  valueFrom: {secretKeyRef: {name: {{ $found.existingSecret }}, key: {{ $found.passwordKey }}}}
+{{- end }}
+
+{{/* (list $ PROGRAM): the name of the secret at {secrets}; empty: it has none. */}}
+{{- define "sagamesh.secret" -}}
+{{- $top := index . 0 -}}
+{{- $program := index . 1 -}}
+{{- if $program.secret -}}
+{{ $program.secret }}
+{{- else if and $top.Values.bundled.enabled (contains "{secrets}" (join " " $program.flags)) -}}
+{{ include "sagamesh.fullname" $top }}-sandbox
+{{- end }}
+{{- end }}
+
+{{/* What the `restricted` Pod Security Standard asks of a pod, and of a container. */}}
+{{- define "sagamesh.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "sagamesh.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "sagamesh.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What would not work is refused before anything is installed, all of it at once. */}}
+{{- define "sagamesh.refuse" -}}
+{{- $wrong := list -}}
+{{- range $name, $program := include "sagamesh.programs" . | fromJson -}}
+{{- range include "sagamesh.called" $program | fromJsonArray -}}
+{{- $called := trimAll "{}" . -}}
+{{- if has $called (list "kafka" "secrets" "share") -}}
+{{- else if not (hasKey $.Values.programs $called) -}}
+{{- $wrong = append $wrong (printf "programs.%s.flags: {%s} is no place that there is" $name $called) -}}
+{{- else if not (dig $called "enabled" true $.Values.programs) -}}
+{{- $wrong = append $wrong (printf "programs.%s.enabled: false, and a flag of programs.%s names it" $called $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not .Values.bundled.enabled -}}
+{{- range $name, $program := include "sagamesh.programs" . | fromJson -}}
+{{- if $program.database -}}
+{{- $found := include "sagamesh.postgresql" (list $ $program) | fromJson -}}
+{{- if not $found.host -}}
+{{- $wrong = append $wrong (printf "postgresql.host: empty, and programs.%s needs a database" $name) -}}
+{{- end -}}
+{{- if not $found.existingSecret -}}
+{{- $wrong = append $wrong (printf "postgresql.existingSecret: empty, and programs.%s needs a password" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (contains "{secrets}" (join " " $program.flags)) (not $program.secret) -}}
+{{- $wrong = append $wrong (printf "programs.%s.secret: empty, and a flag names a file of it" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n\nsagamesh cannot be installed so:\n  %s\nTo try it out: --set bundled.enabled=true\n" (join "\n  " $wrong)) -}}
+{{- end -}}
+{{- end }}
