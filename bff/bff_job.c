@@ -28,6 +28,18 @@ job_open_with_token(struct http_exchange *exchange)
     return job;
 }
 
+/* The orchestrator's calls about an order have its id's bytes as their key. */
+void
+job_about(struct job *job, const char *id)
+{
+    struct uuid uuid;
+
+    if (uuid_parse(id, strlen(id), &uuid))
+        job->key = rpc_key(&uuid, sizeof uuid);
+    else
+        job->key = rpc_key(id, strlen(id));
+}
+
 bool
 job_may_act_for(struct job *job, const char *customer_id, const char *pointer)
 {
@@ -61,6 +73,7 @@ call(struct job *job, int service, struct rpc_post post,
 {
     job->method = post.method;
     job->answered = answered;
+    post.key = job->key;
     post.traceparent = job->exchange->traceparent;
     post.owner = job;
     post.done = call_done;

@@ -26,8 +26,9 @@ struct job {
     struct principal principal;
     void *state; /* the handler's own */
     const struct field_name
-        *fields;        /* what a service refuses, in the words of this request; or NULL */
-    const char *method; /* of the call under way, */
+        *fields;  /* what a service refuses, in the words of this request; or NULL */
+    uint64_t key; /* of what its calls are about, so that one replica is asked of it (job_about) */
+    const char *method;                                                 /* of the call under way, */
     void (*answered)(struct job *job, const struct rpc_result *result); /* and what follows it */
 };
 
@@ -35,6 +36,9 @@ struct job *job_open(struct http_exchange *exchange);
 
 /* The same for a table with bff's gate: with the principal. */
 struct job *job_open_with_token(struct http_exchange *exchange);
+
+/* The calls from now on are about the order of this id; another text is a key by itself. */
+void job_about(struct job *job, const char *id);
 
 /* May this caller act for customer_id? Else 403 was answered. */
 bool job_may_act_for(struct job *job, const char *customer_id, const char *pointer);

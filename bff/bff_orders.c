@@ -33,6 +33,7 @@ ask_for_order(struct job *job, void (*answered)(struct job *job, const struct rp
     Sagamesh__Order__V1__GetRequest get = SAGAMESH__ORDER__V1__GET_REQUEST__INIT;
 
     get.order_id = (char *)job->exchange->parameters[0];
+    job_about(job, get.order_id);
     job_send(job, BFF_ORDER, ORDER_SERVICE "Get", &get.base, answered);
 }
 

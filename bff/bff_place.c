@@ -342,6 +342,7 @@ claimed(struct job *job, const struct rpc_result *result)
     default:
         placing->is_claimed = true;
         placing->order_id = response->order_id;
+        job_about(job, placing->order_id);
         /* Of an earlier claim's order that has moved on already, what there is will do. */
         placing->version = response->status == ORDER_STATUS(PENDING) ? response->version : 0;
         place_look(job);
@@ -353,6 +354,7 @@ place_send(struct job *job)
 {
     struct placing *placing = job->state;
 
+    job_about(job, placing->request.order_id);
     job_send(job, BFF_ORDER, ORDER_SERVICE "Place", &placing->request.base, claimed);
 }
 

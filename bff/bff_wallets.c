@@ -30,6 +30,7 @@ read_customer(struct job *job)
                     arena_print(job->arena, "the customer id in the path %s", problem.text));
         return NULL;
     }
+    job_about(job, customer_id);
     return job_may_act_for(job, customer_id, NULL) ? customer_id : NULL;
 }
 

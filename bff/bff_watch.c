@@ -81,5 +81,6 @@ watchers_look(struct watchers *watchers, struct rpc_client *account, const char 
                                           .message = &observe.base,
                                           .timeout_us = HINT_TIMEOUT_US,
                                           .attempts_max = 1,
+                                          .key = rpc_key(payment_id, strlen(payment_id)),
                                           .traceparent = traceparent });
 }

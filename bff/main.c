@@ -25,6 +25,11 @@ struct settings {
     size_t share_max; /* of the descriptors, for each port; 0: there are enough */
 };
 
+/* The flags that say where the services are. */
+static const char *const flags[BFF_SERVICE_COUNT] = {
+    [BFF_ORDER] = "order", [BFF_STORAGE] = "storage", [BFF_ACCOUNT] = "account", [BFF_SAGA] = "saga"
+};
+
 /* clang-format off */
 static const struct config_key keys[] = {
     { "listen",          CONFIG_TEXT, "127.0.0.1:0", 0, 0,       "address and port for HTTP; port 0 picks one", offsetof(struct settings, listen) },
@@ -32,10 +37,10 @@ static const struct config_key keys[] = {
     { "jwks",            CONFIG_TEXT, NULL,          0, 0,       "file with the JWK set that tokens are checked by", offsetof(struct settings, jwks) },
     { "token-issuer",    CONFIG_TEXT, "",            0, 0,       "what a token's iss must be; empty: anything", offsetof(struct settings, issuer) },
     { "token-audience",  CONFIG_TEXT, "",            0, 0,       "what a token's aud must have; empty: anything", offsetof(struct settings, audience) },
-    { "order",           CONFIG_TEXT, NULL,          0, 0,       "address of order-svc", offsetof(struct settings, addresses[BFF_ORDER]) },
-    { "storage",         CONFIG_TEXT, NULL,          0, 0,       "address of storage-svc", offsetof(struct settings, addresses[BFF_STORAGE]) },
-    { "account",         CONFIG_TEXT, NULL,          0, 0,       "address of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
-    { "saga",            CONFIG_TEXT, NULL,          0, 0,       "address of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },
+    { "order",           CONFIG_TEXT, NULL,          0, 0,       "where order-svc is: host:port, several with commas", offsetof(struct settings, addresses[BFF_ORDER]) },
+    { "storage",         CONFIG_TEXT, NULL,          0, 0,       "the same of storage-svc", offsetof(struct settings, addresses[BFF_STORAGE]) },
+    { "account",         CONFIG_TEXT, NULL,          0, 0,       "the same of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
+    { "saga",            CONFIG_TEXT, NULL,          0, 0,       "the same of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },
     { "connections-max", CONFIG_INT,  "10000",       1, 1 << 20, "connections of each port; one more is 503", offsetof(struct settings, connections_max) },
     { "place-wait-ms",   CONFIG_INT,  "2000",        0, 20000,   "milliseconds after which an order is answered 202 that has come to nothing yet", offsetof(struct settings, place_wait_ms) },
     { 0 },
@@ -48,7 +53,8 @@ open_clients(struct bff *bff, const struct settings *settings)
     enum error error = ERR_OK;
 
     for (int i = 0; error == ERR_OK && i < BFF_SERVICE_COUNT; i++) {
-        struct rpc_client_options options = { .address = settings->addresses[i],
+        struct rpc_client_options options = { .target = settings->addresses[i],
+                                              .flag = flags[i],
                                               .is_mesh = true,
                                               .metrics = bff->metrics,
                                               .waiting_max = WAITING_MAX,

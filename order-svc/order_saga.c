@@ -94,16 +94,18 @@ post(struct order_saga *saga, const char *method, const ProtobufCMessage *messag
      void (*done)(void *owner, const void *context, const struct rpc_result *result,
                   const ProtobufCMessage *reply))
 {
-    return rpc_post(saga->client, &(struct rpc_post){ .method = method,
-                                                      .message = message,
-                                                      .timeout_us = SAGA_CALL_TIMEOUT_US,
-                                                      .attempts_max = SAGA_CALL_ATTEMPTS,
-                                                      .traceparent = sent->traceparent,
-                                                      .posts = posts,
-                                                      .owner = saga,
-                                                      .context = sent,
-                                                      .context_bytes = sizeof *sent,
-                                                      .done = done });
+    return rpc_post(saga->client,
+                    &(struct rpc_post){ .method = method,
+                                        .message = message,
+                                        .timeout_us = SAGA_CALL_TIMEOUT_US,
+                                        .attempts_max = SAGA_CALL_ATTEMPTS,
+                                        .traceparent = sent->traceparent,
+                                        .key = rpc_key(&sent->order_id, sizeof sent->order_id),
+                                        .posts = posts,
+                                        .owner = saga,
+                                        .context = sent,
+                                        .context_bytes = sizeof *sent,
+                                        .done = done });
 }
 
 static void
@@ -164,7 +166,8 @@ order_saga_open(const struct order_saga_options *options, struct order_saga **re
 {
     struct order_saga *saga = memory_take(sizeof *saga);
     struct rpc_client_options client = {
-        .address = options->address,
+        .target = options->address,
+        .flag = "saga",
         .is_mesh = true,
         .metrics = options->metrics,
         .waiting_max = 2 * options->in_flight_max, /* Starts, and as many Cancels */

@@ -8,7 +8,7 @@
 enum { SERVICES_MAX = 64, WAITING_MAX = 1 << 17 };
 
 struct service_address {
-    char *service, *address;
+    char *service, *target;
     struct rpc_client *client;
 };
 
@@ -29,12 +29,13 @@ find(struct participants *participants, const char *service)
     return NULL;
 }
 
-/* Services behind one address share its client. */
+/* Services behind one target share its client. */
 static struct rpc_client *
-client_of(struct participants *participants, const char *service, const char *address)
+client_of(struct participants *participants, const char *service, const char *target)
 {
     struct rpc_client_options options = {
-        .address = address,
+        .target = target,
+        .flag = "participants",
         .is_mesh = strncmp(service, "sagamesh.", strlen("sagamesh.")) == 0,
         .metrics = participants->metrics,
         .waiting_max = WAITING_MAX,
@@ -43,53 +44,70 @@ client_of(struct participants *participants, const char *service, const char *ad
     struct rpc_client *client = NULL;
 
     for (size_t i = 0; i < participants->count; i++) {
-        if (strcmp(participants->services[i].address, address) == 0)
+        if (strcmp(participants->services[i].target, target) == 0)
             return participants->services[i].client;
     }
     return rpc_client_open(&options, &client) == ERR_OK ? client : NULL;
 }
 
+/* Where the pair that begins here ends: a piece of the list without '=' is one more address of the service before it. */
+static size_t
+pair_bytes(const char *pair)
+{
+    const char *end = pair + strcspn(pair, ",");
+
+    while (*end == ',' && end[1 + strcspn(end + 1, ",=")] != '=')
+        end += 1 + strcspn(end + 1, ",");
+    return (size_t)(end - pair);
+}
+
 static bool
 add(struct participants *participants, char *pair)
 {
-    char *address = strchr(pair, '=');
+    char *target = strchr(pair, '=');
     struct service_address *entry = &participants->services[participants->count];
 
-    if (address == NULL || address == pair || address[1] == '\0' ||
+    if (target == NULL || target == pair || target[1] == '\0' ||
         participants->count == SERVICES_MAX)
         return false;
-    *address++ = '\0';
+    *target++ = '\0';
     if (find(participants, pair) != NULL)
         return false;
-    entry->client = client_of(participants, pair, address);
+    entry->client = client_of(participants, pair, target);
     if (entry->client == NULL)
         return false;
     entry->service = strdup(pair);
-    entry->address = strdup(address);
+    entry->target = strdup(target);
     participants->count++;
     return true;
 }
 
 enum error
-participants_open(const char *addresses, const struct pbjson *pbjson, struct metrics *metrics,
+participants_open(const char *targets, const struct pbjson *pbjson, struct metrics *metrics,
                   struct participants **ret_participants)
 {
     struct participants *participants = memory_take(sizeof *participants);
-    char *copy = strdup(addresses), *rest = NULL;
+    bool is_well = true;
 
     participants->pbjson = pbjson;
     participants->metrics = metrics;
-    for (char *pair = strtok_r(copy, ",", &rest); pair != NULL; pair = strtok_r(NULL, ",", &rest)) {
-        if (!add(participants, pair)) {
+    while (is_well && *targets != '\0') {
+        size_t bytes = pair_bytes(targets);
+        char *pair = strndup(targets, bytes);
+
+        is_well = add(participants, pair);
+        if (!is_well)
             log_error(
-                "participants=%s because=\"must be pkg.Service=host:port, each service once\"",
-                pair);
-            free(copy);
-            participants_close(participants);
-            return ERR_BAD_REQUEST;
-        }
+                "participants=%.*s because=\"must be pkg.Service=target, each service once; a "
+                "target is host:port, several with commas, or dns:///name:port\"",
+                (int)bytes, targets);
+        free(pair);
+        targets += bytes + (targets[bytes] == ',');
     }
-    free(copy);
+    if (!is_well) {
+        participants_close(participants);
+        return ERR_BAD_REQUEST;
+    }
     *ret_participants = participants;
     return ERR_OK;
 }
@@ -110,7 +128,7 @@ participants_close(struct participants *participants)
     }
     for (size_t i = 0; i < participants->count; i++) {
         free(participants->services[i].service);
-        free(participants->services[i].address);
+        free(participants->services[i].target);
     }
     free(participants);
     return NULL;
@@ -203,6 +221,7 @@ participants_call(struct participants *participants, const struct call_due *due,
         .method = call->method,
         .timeout_us = due->timeout_us,
         .attempts_max = 1, /* retries are the saga's: durable and visible */
+        .key = rpc_key(&call->saga_id, sizeof call->saga_id),
         .traceparent = traceparent,
         .owner = call,
         .done = attempt_done,

@@ -15,9 +15,10 @@
 
 struct participants;
 
-/* addresses: "pkg.Service=host:port,..."; services of one address share a connection. A service whose
+/* targets: "pkg.Service=target,...", a target as in mesh/rpc/target.h: "a.B=host:1,host:2,a.C=dns:///host:3";
+ * services of one target share its connections. A service whose
  * package is not sagamesh's is called without envelopes. metrics NULL: nothing is counted. */
-enum error participants_open(const char *addresses, const struct pbjson *pbjson,
+enum error participants_open(const char *targets, const struct pbjson *pbjson,
                              struct metrics *metrics, struct participants **ret_participants);
 struct participants *participants_close(struct participants *participants);
 

@@ -80,7 +80,8 @@ ctl_client_open(struct ctl *ctl, const char *name, const char *address)
     client->name = name;
     client->address = address;
     client->attempts_max = 1;
-    options.address = address;
+    options.target = address;
+    options.flag = name;
     if (rpc_client_open(&options, &client->rpc) != ERR_OK) {
         ctl_fail(ctl, CTL_USAGE, "BAD_REQUEST", NULL, "'%s' is no address", address);
         return NULL;

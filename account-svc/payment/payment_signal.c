@@ -134,16 +134,19 @@ payment_signal_send(struct payment_signal *signal, const struct payment *payment
     message.name = "payment";
     message.version = payment->version;
     message.payload_json = json.text;
-    is_sent = rpc_post(signal->client, &(struct rpc_post){ .method = METHOD,
-                                                           .message = &message.base,
-                                                           .timeout_us = SIGNAL_TIMEOUT_US,
-                                                           .attempts_max = SIGNAL_ATTEMPTS,
-                                                           .traceparent = payment->traceparent,
-                                                           .posts = &signal->posts,
-                                                           .owner = signal,
-                                                           .context = &sent,
-                                                           .context_bytes = sizeof sent,
-                                                           .done = signal_done });
+    is_sent =
+        rpc_post(signal->client,
+                 &(struct rpc_post){ .method = METHOD,
+                                     .message = &message.base,
+                                     .timeout_us = SIGNAL_TIMEOUT_US,
+                                     .attempts_max = SIGNAL_ATTEMPTS,
+                                     .traceparent = payment->traceparent,
+                                     .key = rpc_key(&payment->order_id, sizeof payment->order_id),
+                                     .posts = &signal->posts,
+                                     .owner = signal,
+                                     .context = &sent,
+                                     .context_bytes = sizeof sent,
+                                     .done = signal_done });
     json_writer_free(&json);
     arena_free(arena);
     return is_sent;
@@ -154,7 +157,8 @@ payment_signal_open(const struct payment_signal_options *options,
                     struct payment_signal **ret_signal)
 {
     struct payment_signal *signal = memory_take(sizeof *signal);
-    struct rpc_client_options client = { .address = options->address,
+    struct rpc_client_options client = { .target = options->address,
+                                         .flag = "saga",
                                          .is_mesh = true,
                                          .metrics = options->metrics,
                                          .waiting_max = options->in_flight_max,

@@ -1,4 +1,9 @@
-/* client.h -- Calls to one address: batched when they are due together, retried, reconnected.
+/* client.h -- Calls to one service: batched when they are due together, retried, reconnected.
+ *
+ * The service may have several replicas (target.h). A request with a key goes to the replica of that key, one without to
+ * the less busy of two (choice.h); each replica has a connection and messages of its own. A replica that fails, or says
+ * NOT_SERVING, is left out, and what it did not do is asked of another at once, under the same request.
+ * Retries are paid for (retry_budget.h): one without a token is not made, and its time passes all the same.
  *
  * Requests that wait while others are under way go out together in one envelope
  * (sagamesh.batch.v1); to a foreign service (is_mesh = false) each goes alone. A lone request is a
@@ -10,8 +15,9 @@
  *           must live as long. The reply's bytes are valid during done() only.
  * Errors    What an answer means is in struct rpc_result: a refusal is a decision of the service that was
  *           asked (meaning.h). Answers of the client itself, all with
- *           nothing_done and for requests that it never handed to gRPC:
+ *           nothing_done and for requests that it never handed to gRPC, or not this time:
  *             RESOURCE_EXHAUSTED BUSY       waiting_max requests wait already
+ *             UNAVAILABLE        UNREACHABLE  the last retry had no token
  *             DEADLINE_EXCEEDED  EXPIRED    no message was free before the attempt's deadline
  *             CANCELLED          STOPPING   rpc_client_close()
  *           and INVALID_ARGUMENT BAD_REQUEST, a refusal, for a message over RPC_MESSAGE_BYTES_MAX.
@@ -28,6 +34,7 @@
 #include "mesh/base/call.h"
 #include "mesh/base/heap.h"
 #include "mesh/observe/span.h"
+#include "mesh/rpc/choice.h"
 #include "mesh/rpc/meaning.h"
 
 struct rpc_client;
@@ -57,9 +64,10 @@ struct rpc_request {
     size_t message_bytes;
     int64_t timeout_us; /* of one attempt */
     int attempts_max; /* 1: no retry. Retried: an answer that is neither OK nor a decision, but INTERNAL,
-                           DATA_LOSS, CANCELLED without nothing_done, and the client's own BUSY; all
+                           DATA_LOSS without nothing_done, and the client's own BUSY; all
                            mesh calls can be repeated. After 20 ms, then twice as long, 1 s at most,
                            +-20 % */
+    uint64_t key;       /* rpc_key() of an order, an account ...: one key, one replica; 0: none */
     bool must_go_alone; /* never in an envelope: a call that waits on purpose (Get with wait_ms)
                            would hold up the others. Takes no place of envelopes_max */
     /* the parent's; from send on that of the call's own span */
@@ -67,6 +75,7 @@ struct rpc_request {
     void (*done)(struct rpc_request *request, const struct rpc_result *result);
     /* the client's */
     int attempt;      /* how many were made */
+    uint64_t tried;   /* the replicas that failed it, as bits */
     bool was_unknown; /* one of them may have happened */
     int64_t sent_us;
     int64_t until_us;       /* deadline of this attempt */
@@ -76,16 +85,18 @@ struct rpc_request {
 };
 
 struct rpc_client_options {
-    const char *address;     /* "127.0.0.1:7401" */
+    const char *target;      /* "127.0.0.1:7401"; what else it may be, target.h says */
+    const char *flag;        /* that says so, for its error; NULL: "target" */
     bool is_mesh;            /* speaks the envelope */
     bool is_quiet;           /* does not log whether the service is there: another client does */
     struct metrics *metrics; /* NULL: nothing is counted */
     size_t waiting_max;      /* requests that wait to be sent, wait for their retry, or go alone */
-    int envelopes_max; /* messages under way at once; further requests wait and join up. 4 for a
+    int envelopes_max; /* messages under way at once, to each replica; further requests wait and join up. 4 for a
                             mesh service, more (64) for a foreign one, whose requests cannot join */
 };
 
-/* Starts the thread; the connection is made by the first request. */
+/* Starts the thread; a lone connection is made by the first request. BAD_REQUEST: the target breaks a rule, which
+ * is logged. */
 enum error rpc_client_open(const struct rpc_client_options *options,
                            struct rpc_client **ret_client);
 

@@ -3,6 +3,7 @@
 #include "mesh/rpc/client_meter.h"
 #include "mesh/rpc/durations.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +19,17 @@ static const struct metric_row durations = { "rpc_client_call_duration_seconds",
 static const struct metric_row messages  = { "sagamesh_rpc_client_messages_total",    METRIC_COUNTER,   METRIC_NUMBER,  "Messages sent: calls, and envelopes of many.", { "peer", "kind" } };
 
 struct counted {
-    int64_t items, retries, waiting, is_up;
+    int64_t items, retries, moves, forgone, waiting, is_up, endpoints, left_out;
 };
 static const struct metric_field counts[] = {
     { { "sagamesh_rpc_client_items_total",      METRIC_COUNTER, METRIC_NUMBER, "Calls sent in envelopes.",                                        { "peer" } }, offsetof(struct counted, items) },
     { { "sagamesh_rpc_client_retries_total",    METRIC_COUNTER, METRIC_NUMBER, "Calls sent again.",                                               { "peer" } }, offsetof(struct counted, retries) },
+    { { "sagamesh_rpc_client_moves_total",      METRIC_COUNTER, METRIC_NUMBER, "Calls that one replica did not do and another was asked for at once.", { "peer" } }, offsetof(struct counted, moves) },
+    { { "sagamesh_rpc_client_retries_forgone_total", METRIC_COUNTER, METRIC_NUMBER, "Retries that were not made, since the budget of retries was used up.", { "peer" } }, offsetof(struct counted, forgone) },
+    { { "sagamesh_rpc_client_endpoints",        METRIC_GAUGE,   METRIC_NUMBER, "Replicas of the service that are known.",                         { "peer" } }, offsetof(struct counted, endpoints) },
+    { { "sagamesh_rpc_client_endpoints_left_out", METRIC_GAUGE, METRIC_NUMBER, "Those of them that are not asked, since they fail or say that they do not serve.", { "peer" } }, offsetof(struct counted, left_out) },
     { { "sagamesh_rpc_client_requests_waiting", METRIC_GAUGE,   METRIC_NUMBER, "Requests that wait to be sent, for their retry, or on purpose.",  { "peer" } }, offsetof(struct counted, waiting) },
-    { { "sagamesh_rpc_client_peer_up",          METRIC_GAUGE,   METRIC_NUMBER, "0: the last message came to nobody.",                             { "peer" } }, offsetof(struct counted, is_up) },
+    { { "sagamesh_rpc_client_peer_up",          METRIC_GAUGE,   METRIC_NUMBER, "0: the last message to each replica came to nobody.",                             { "peer" } }, offsetof(struct counted, is_up) },
 };
 /* clang-format on */
 
@@ -32,26 +37,32 @@ static void
 meter_read(void *owner, struct metrics *metrics)
 {
     const struct client_meter *meter = owner;
+    const char *const peer = meter->peer;
     const struct counted counted = {
         .items = (int64_t)atomic_load(&meter->items),
         .retries = (int64_t)atomic_load(&meter->retries),
+        .moves = (int64_t)atomic_load(&meter->moves),
+        .forgone = (int64_t)atomic_load(&meter->forgone),
+        .endpoints = (int64_t)atomic_load(&meter->endpoints->known),
+        .left_out = (int64_t)atomic_load(&meter->endpoints->left_out),
         .waiting = (int64_t)atomic_load(meter->waiting),
         .is_up = !atomic_load(&meter->is_away),
     };
 
-    metrics_set_fields(metrics, counts, sizeof counts / sizeof *counts, &meter->peer, &counted);
-    metric_set(metrics_series(metrics, &messages, (const char *const[]){ meter->peer, "call" }),
+    metrics_set_fields(metrics, counts, sizeof counts / sizeof *counts, &peer, &counted);
+    metric_set(metrics_series(metrics, &messages, (const char *const[]){ peer, "call" }),
                (int64_t)atomic_load(&meter->calls));
-    metric_set(metrics_series(metrics, &messages, (const char *const[]){ meter->peer, "envelope" }),
+    metric_set(metrics_series(metrics, &messages, (const char *const[]){ peer, "envelope" }),
                (int64_t)atomic_load(&meter->envelopes));
 }
 
 void
 client_meter_open(struct client_meter *meter, struct metrics *metrics, const char *peer,
-                  const atomic_size_t *waiting)
+                  const atomic_size_t *waiting, const struct endpoints *endpoints)
 {
     meter->metrics = metrics;
-    meter->peer = peer;
+    snprintf(meter->peer, sizeof meter->peer, "%s", peer);
+    meter->endpoints = endpoints;
     meter->waiting = waiting;
     metrics_declare(metrics, &durations);
     metrics_read(metrics, meter_read, meter);

@@ -170,6 +170,7 @@ parcel_new(size_t count)
 {
     struct parcel *parcel = memory_take(sizeof *parcel + count * sizeof parcel->requests[0]);
 
+    parcel->tag = (struct client_tag){ CLIENT_PARCEL, parcel };
     parcel->expires_us = INT64_MAX;
     parcel->message = grpc_empty_slice();
     grpc_metadata_array_init(&parcel->initial);
@@ -201,7 +202,7 @@ ops_start(struct parcel *parcel, grpc_slice message, const char *traceparent)
     ops[5].data.recv_status_on_client.trailing_metadata = &parcel->trailing;
     ops[5].data.recv_status_on_client.status = &parcel->code;
     ops[5].data.recv_status_on_client.status_details = &parcel->message;
-    error = grpc_call_start_batch(parcel->call, ops, 6, parcel, NULL);
+    error = grpc_call_start_batch(parcel->call, ops, 6, &parcel->tag, NULL);
     assert(error == GRPC_CALL_OK);
     (void)error;
     grpc_byte_buffer_destroy(payload);
@@ -258,6 +259,7 @@ parcel_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us)
     struct rpc_request *request = parcel->requests[0];
 
     assert(parcel->count > 0);
+    parcel->way = way;
     parcel->is_envelope = parcel->count > 1;
     if (parcel->is_envelope) {
         envelope_send(parcel, way, now_us);

@@ -16,6 +16,13 @@
  * ("nothing was done") wins over our "deadline exceeded". */
 enum { PARCEL_GRACE_US = 20 * 1000 };
 
+/* What comes out of the client's queue. */
+enum client_kind { CLIENT_WAKE, CLIENT_PARCEL, CLIENT_WATCH };
+struct client_tag {
+    enum client_kind kind;
+    void *owner;
+};
+
 /* Where parcels go. Method handles of gRPC are kept for as long as the channel lives. */
 struct parcel_way {
     grpc_channel *channel;
@@ -27,6 +34,8 @@ struct parcel_way {
 #define PARCEL_BATCH_METHOD "sagamesh.batch.v1.BatchService/Call"
 
 struct parcel {
+    struct client_tag tag; /* first */
+    struct parcel_way *way;
     struct parcel *next, **link; /* the client's list of what is under way */
     grpc_call *call;
     bool is_envelope;
@@ -52,7 +61,7 @@ size_t parcel_item_bytes(const struct rpc_request *request, int64_t now_us);
 
 struct parcel *parcel_new(size_t count);
 
-/* Starts the call; its completion comes out of the queue with the parcel as the tag. An envelope when
+/* Starts the call; its completion comes out of the queue with the parcel's tag. An envelope when
  * it has more than one request. */
 void parcel_send(struct parcel *parcel, struct parcel_way *way, int64_t now_us);
 

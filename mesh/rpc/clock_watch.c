@@ -353,7 +353,7 @@ peer_add(struct clock_watch *watch, const char *address)
 {
     struct peer *peer = &watch->peers[watch->peer_count];
     struct rpc_client_options options = {
-        .address = peer->address,
+        .target = peer->address,
         .is_mesh = true,
         .is_quiet = true,
         .waiting_max = 4,
@@ -379,6 +379,7 @@ peers_add(struct clock_watch *watch, const char *list)
     static const char ours[] = "sagamesh.";
     char *copy = strdup(list), *rest = NULL;
     enum error error = ERR_OK;
+    bool is_ours = true;
 
     for (char *item = strtok_r(copy, ",", &rest); error == ERR_OK && item != NULL;
          item = strtok_r(NULL, ",", &rest)) {
@@ -386,10 +387,10 @@ peers_add(struct clock_watch *watch, const char *list)
 
         item += strspn(item, " ");
         address = strchr(item, '=');
-        if (address == NULL)
-            error = peer_add(watch, item);
-        else if (strncmp(item, ours, sizeof ours - 1) == 0)
-            error = peer_add(watch, address + 1);
+        if (address != NULL)
+            is_ours = strncmp(item, ours, sizeof ours - 1) == 0;
+        if (is_ours) /* without a service: one more replica of the one before */
+            error = peer_add(watch, address == NULL ? item : address + 1);
     }
     free(copy);
     return error;

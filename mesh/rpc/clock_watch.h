@@ -28,8 +28,9 @@
 
 struct clock_watch;
 
-/* Begins to compare, and to follow. peers: lists of addresses, each "host:port,..." or
- * "service=host:port,..."; an address once, and no services of strangers, who know no clock_service. */
+/* Begins to compare, and to follow. peers: lists of targets (target.h), each "host:port,..." or
+ * "service=host:port,..."; an address once, and no services of strangers, who know no clock_service. Of a
+ * "dns:///name:port" one replica is asked each time. */
 enum error clock_watch_open(const char *const *peers, size_t count, struct clock_watch **ret_watch);
 
 /* NULL is fine. Returns NULL. */

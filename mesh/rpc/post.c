@@ -79,6 +79,7 @@ rpc_post(struct rpc_client *client, const struct rpc_post *post)
     posted->request.method = post->method;
     posted->request.message = message;
     posted->request.message_bytes = bytes;
+    posted->request.key = post->key;
     posted->request.timeout_us = post->timeout_us;
     posted->request.attempts_max = post->attempts_max;
     posted->request.must_go_alone = post->must_go_alone;

@@ -35,6 +35,7 @@ struct rpc_post {
     int64_t timeout_us;
     int attempts_max;
     bool must_go_alone;
+    uint64_t key;                                 /* of client.h */
     const char *traceparent;                      /* or NULL */
     struct rpc_posts *posts;                      /* or NULL: not counted */
     const ProtobufCMessageDescriptor *reply_type; /* NULL: done() is given the bytes only */

@@ -58,9 +58,3 @@ retry_budget_take(struct retry_budget *budget, int64_t now_us)
     budget->hundredths -= TOKEN;
     return true;
 }
-
-int64_t
-retry_budget_left(const struct retry_budget *budget)
-{
-    return budget->hundredths / TOKEN;
-}

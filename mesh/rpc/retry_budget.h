@@ -34,7 +34,4 @@ void retry_budget_call(struct retry_budget *budget, int64_t now_us);
 /* May one be made again? Then it is paid. */
 bool retry_budget_take(struct retry_budget *budget, int64_t now_us);
 
-/* Whole tokens that are left. */
-int64_t retry_budget_left(const struct retry_budget *budget);
-
 #endif

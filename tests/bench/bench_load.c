@@ -264,7 +264,7 @@ bench_load_open(const struct bench *bench)
 {
     struct bench_load *load = memory_take(sizeof *load);
     struct rpc_client_options options = {
-        .address = bench->order, .is_mesh = true, .waiting_max = 2 * SLOTS, .envelopes_max = 1
+        .target = bench->order, .is_mesh = true, .waiting_max = 2 * SLOTS, .envelopes_max = 1
     };
 
     load->bench = bench;

@@ -51,7 +51,7 @@ crowd_send(const char *address, const char *method, int64_t count,
            size_t (*pack)(int64_t index, uint8_t *message))
 {
     struct rpc_client_options options = {
-        .address = address, .is_mesh = true, .waiting_max = (size_t)count + 1, .envelopes_max = 4
+        .target = address, .is_mesh = true, .waiting_max = (size_t)count + 1, .envelopes_max = 4
     };
     struct crowd crowd = { .lock = PTHREAD_MUTEX_INITIALIZER,
                            .all_done = PTHREAD_COND_INITIALIZER,

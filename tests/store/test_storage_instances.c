@@ -81,7 +81,7 @@ open_shop(struct shop *shop, struct service_spec *spec, const char *conninfo)
     shop->ops.metrics = metrics_new();
     ck_assert_int_eq(service_open(spec, &settings, &shop->ops, &shop->service), ERR_OK);
     snprintf(address, sizeof address, "127.0.0.1:%d", service_port(shop->service));
-    client.address = address;
+    client.target = address;
     ck_assert_int_eq(rpc_client_open(&client, &shop->client), ERR_OK);
 }
 

@@ -153,7 +153,7 @@ ask(int port, const char *expected)
     char address[32];
 
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    options.address = address;
+    options.target = address;
     ck_assert_int_eq(rpc_client_open(&options, &client), ERR_OK);
     rpc_ask(client, &post, 1, arena, &result);
     ck_assert_msg(result.code == WIRE_OK, "%s", result.message);

@@ -88,7 +88,7 @@ client_open_with(struct rpc_client_options options)
     char address[32];
 
     snprintf(address, sizeof address, "127.0.0.1:%d", fake->port);
-    options.address = address;
+    options.target = address;
     options.metrics = metrics;
     ck_assert_int_eq(rpc_client_open(&options, &client), ERR_OK);
 }

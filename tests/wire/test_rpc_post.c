@@ -33,7 +33,7 @@ open_both(void)
 {
     char address[32];
     struct rpc_client_options options = {
-        .address = address, .is_mesh = true, .waiting_max = 64, .envelopes_max = 4
+        .target = address, .is_mesh = true, .waiting_max = 64, .envelopes_max = 4
     };
 
     log_open("test", LOG_ERROR);

@@ -25,7 +25,7 @@ open_all(void)
 {
     char text[64];
     struct rpc_client_options options = {
-        .address = text, .is_mesh = true, .waiting_max = 64, .envelopes_max = 1
+        .target = text, .is_mesh = true, .waiting_max = 64, .envelopes_max = 1
     };
 
     collector = collector_open();
