@@ -21,7 +21,6 @@
 
 enum {
     POLL_US = 200 * 1000, /* for what other replicas committed */
-    HEARTBEAT_US = 500 * 1000,
     SEND_MS = 10 * 1000,
     ASK_MS = 3 * 1000,          /* for Kafka's topics: shorter than what an owner may be silent */
     CANDIDATE_US = 1000 * 1000, /* how often one that is not the owner looks at who is */
@@ -404,7 +403,7 @@ send_heartbeats(struct relay *relay)
     }
     if (error == ERR_OK)
         atomic_store(&relay->horizon_us, relay->follower.horizon.time_us);
-    relay->heartbeat_due_us = clock_steady_us() + HEARTBEAT_US;
+    relay->heartbeat_due_us = clock_steady_us() + RELAY_HEARTBEAT_US;
     return error;
 }
 

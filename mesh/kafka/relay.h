@@ -19,6 +19,9 @@
 
 #include "mesh/store/event.h"
 
+/* How often it tells each partition up to when all its news is there. */
+enum { RELAY_HEARTBEAT_US = 500 * 1000 };
+
 /* Where the events of an aggregate type go; a table ends with a row of zeros. */
 struct relay_route {
     const char *aggregatetype; /* "order" */

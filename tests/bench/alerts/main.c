@@ -2,7 +2,7 @@
  *
  *   floor     the records by bare librdkafka, and nothing done with them
  *   shards    the same records read, applied, decided and written, as alerts-svc does it
- *   delay     orders that disagree, with relays' heartbeats each second: from the end of the grace to the alert
+ *   delay     orders that disagree, with heartbeats as relays send them: from the end of the grace to the alert
  *   memory    orders that are open and idle: what of them stays in memory
  *
  * CPU is that of this process, with librdkafka's threads; the database and the broker are others. */
@@ -13,6 +13,7 @@
 #include "mesh/base/log.h"
 #include "mesh/kafka/consumer.h"
 #include "mesh/kafka/producer.h"
+#include "mesh/kafka/relay.h"
 #include "mesh/store/pg.h"
 #include "tests/support/alerts/alerts_feed.h"
 
@@ -349,7 +350,6 @@ struct delays {
 static struct delays
 measure_delay(struct bench_alerts *bench)
 {
-    enum { DELAY_TURN_US = 1000 * 1000 };
     int64_t until_us = clock_steady_us() + WAIT_SECONDS * SECOND_US, beat_us = clock_steady_us();
     int64_t n = 0;
 
@@ -364,7 +364,7 @@ measure_delay(struct bench_alerts *bench)
         flush(bench);
         if (clock_steady_us() >= beat_us) {
             push_beats(bench);
-            beat_us += DELAY_TURN_US;
+            beat_us += RELAY_HEARTBEAT_US;
         }
         if (clock_steady_us() > until_us)
             fail("not all alerts were raised");
@@ -441,8 +441,9 @@ say(const struct bench_alerts *bench, const struct figures *floor_part,
     printf("shards / floor: %.2f of its events a second, %.1f times its CPU\n", ratio,
            cpu_each(shards) / cpu_each(floor_part));
     printf(
-        "an alert past its grace: p50 %lld ms, p99 %lld ms, max %lld ms (heartbeats each second)\n",
-        (long long)delays->half_ms, (long long)delays->most_ms, (long long)delays->max_ms);
+        "an alert past its grace: p50 %lld ms, p99 %lld ms, max %lld ms (a heartbeat each %d ms)\n",
+        (long long)delays->half_ms, (long long)delays->most_ms, (long long)delays->max_ms,
+        RELAY_HEARTBEAT_US / 1000);
     printf("memory of 100,000 open orders: %.1f MiB\n", (double)kib / 1024);
 }
 
