@@ -242,6 +242,7 @@ static const struct relay_route routes[] = {
 
 static const struct service_also also[] = {
     { .descriptor = &sagamesh__payment__v1__payment_service__descriptor,
+      .inner = &sagamesh__payment__v1__payment_saga_service__descriptor,
       .methods = payment_methods,
       .reads = payment_reads,
       .statements = payment_statements },
@@ -263,6 +264,7 @@ main(int argc, char **argv)
         .values = &parts,
         .owner = &parts,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
+        .inner = &sagamesh__ledger__v1__ledger_saga_service__descriptor,
         .methods = ledger_methods,
         .batch = &batch,
         .reads = ledger_reads,

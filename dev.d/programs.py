@@ -137,18 +137,24 @@ class Program:
     """A row of programs.table, and its process when it was started by this one."""
 
     def __init__(self, row):
-        name, binary, database, schema, *flags = row.split()
+        name, binary, database, schema, inner, *flags = row.split()
         self.name = name
         self.binary = binary
         self.database = None if database == "-" else database
         self.schema = None if schema == "-" else schema
         self.flags = [flag for flag in flags if flag != "-"]
-        self.port = self.ops_port = 0
+        self.has_inner = inner == "inner"
+        self.port = self.inner_port = self.ops_port = 0
         self.process = None
 
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def inner(self):
+        """Where the mesh alone may call it; of a program without such a port the one it has."""
+        return f"127.0.0.1:{self.inner_port}" if self.has_inner else self.address
 
     @property
     def ops(self):
@@ -223,6 +229,8 @@ class Programs:
         for name in self.programs:
             self.programs[name].port = self._keep_port(name, name)
             self.programs[name].ops_port = self._keep_port(f"{name}-ops", name)
+            if self.programs[name].has_inner:
+                self.programs[name].inner_port = self._keep_port(f"{name}-inner", name)
         self.webhook_port = self._keep_port("webhook", "bff")
 
     def _keep_port(self, name, owner):
@@ -244,6 +252,7 @@ class Programs:
         for name, program in self.programs.items():
             program.port = self.read_port(name)
             program.ops_port = self.read_port(f"{name}-ops")
+            program.inner_port = self.read_port(f"{name}-inner")
         self.webhook_port = self.read_port("webhook")
 
     @property
@@ -324,6 +333,10 @@ class Programs:
         """"webhook" is the second port of bff."""
         return f"127.0.0.1:{self.webhook_port}" if name == "webhook" else self.programs[name].address
 
+    def inner_address(self, name):
+        """Where programs of the mesh and operators call it."""
+        return self.programs[name].inner
+
     def kafka_address(self):
         return os.environ.get("MESH_KAFKA") or self.address("broker")
 
@@ -339,10 +352,13 @@ class Programs:
             f"--ops-listen={program.ops}",
             f"--ready-file={self.ready_file(name)}",
         ]
+        if program.has_inner:
+            words.append(f"--inner-listen={program.inner}")
         if program.database:
             words.append(f"--database={self.conninfos.get(name, self.conninfo)} dbname={program.database}")
         places = {"root": ROOT, "run": self.directory, "webhook": self.address("webhook")}
         places.update({name: self.address(name) for name in self.programs})
+        places.update({f"{name}-inner": self.inner_address(name) for name in self.programs})
         places["kafka"] = self.kafka_address()
         for flag in self.flags_of(name):
             for place, text in places.items():
@@ -485,7 +501,8 @@ class CLI(Programs):
 
     def addresses(self):
         for name, program in self.programs.items():
-            print(f"  {name:<9} {program.address:<16} ops http://{program.ops}")
+            inner = f", inner {program.inner}" if program.has_inner else ""
+            print(f"  {name:<9} {program.address:<16} ops http://{program.ops}{inner}")
 
     def names(self):
         print("|".join(self.programs))

@@ -26,7 +26,7 @@
 
 #include <stdbool.h>
 
-enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 4 };
+enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 5 };
 
 struct program {
     const char *name;                  /* "storage-svc" */

@@ -31,8 +31,8 @@ struct service {
     /* Those of all gRPC services together. */
     const struct read *reads;
     const struct pg_statement **statements;
-    const struct pg_statement **all_statements; /* with those of keeper, health and audit */
-    struct rpc_server *server;                  /* NULL: no descriptor */
+    const struct pg_statement **all_statements;  /* with those of keeper, health and audit */
+    struct rpc_server *servers[SERVICE_SERVERS]; /* NULL: no descriptor; no inner port */
     struct batch *batch;
     struct reader *reader;
     struct relay *relay;         /* NULL: no events, or no Kafka */
@@ -90,7 +90,23 @@ service_was_up(const struct service *service)
 int
 service_port(const struct service *service)
 {
-    return service->server == NULL ? 0 : rpc_server_port(service->server);
+    return service->servers[0] == NULL ? 0 : rpc_server_port(service->servers[0]);
+}
+
+int
+service_inner_port(const struct service *service)
+{
+    return service->servers[1] == NULL ? 0 : rpc_server_port(service->servers[1]);
+}
+
+bool
+service_has_inner(const struct service_spec *spec)
+{
+    const struct service_also *also = spec->also;
+
+    while (also != NULL && also->descriptor != NULL && also->inner == NULL)
+        also++;
+    return spec->inner != NULL || (also != NULL && also->descriptor != NULL);
 }
 
 static bool
@@ -166,13 +182,14 @@ tables_join(const void *one, const void *two, size_t row_bytes)
 
 static void
 add_rpc(struct service *service, const ProtobufCServiceDescriptor *descriptor,
-        const struct method *methods)
+        const ProtobufCServiceDescriptor *inner, const struct method *methods)
 {
     const struct service_spec *spec = service->spec;
 
     assert(service->rpc_count < sizeof service->rpcs / sizeof *service->rpcs);
     service->rpcs[service->rpc_count++] =
         (struct rpc_service){ .descriptor = descriptor,
+                              .inner = inner,
                               .methods = methods,
                               .submit = spec->submit != NULL ? spec->submit : submit,
                               .owner = spec->submit != NULL ? spec->owner : service,
@@ -187,14 +204,14 @@ join_services(struct service *service)
     const struct service_also *also = spec->also;
 
     if (spec->descriptor != NULL)
-        add_rpc(service, spec->descriptor, spec->methods);
+        add_rpc(service, spec->descriptor, spec->inner, spec->methods);
     service->reads =
         spec->reads == NULL ? NULL : tables_join(spec->reads, NULL, sizeof(struct read));
     service->statements = tables_join(spec->statements, NULL, sizeof(const struct pg_statement *));
     for (; also != NULL && also->descriptor != NULL; also++) {
         const void *reads = service->reads, *statements = service->statements;
 
-        add_rpc(service, also->descriptor, also->methods);
+        add_rpc(service, also->descriptor, also->inner, also->methods);
         service->reads = tables_join(reads, also->reads, sizeof(struct read));
         service->statements =
             tables_join(statements, also->statements, sizeof(const struct pg_statement *));
@@ -339,22 +356,32 @@ open_store(struct service *service)
 }
 
 static enum error
-open_server(struct service *service)
+open_servers(struct service *service)
 {
-    const struct rpc_server_options options = { .listen = service->settings.listen,
-                                                .calls_max = (size_t)service->settings.calls_max,
-                                                .services = service->rpcs,
-                                                .service_count = service->rpc_count,
-                                                .metrics = service->ops.metrics };
+    const struct service_settings *settings = &service->settings;
+    struct rpc_server_options options = { .listen = settings->listen,
+                                          .calls_max = (size_t)settings->calls_max,
+                                          .services = service->rpcs,
+                                          .service_count = service->rpc_count,
+                                          .listener = "public",
+                                          .metrics = service->ops.metrics };
+    enum error error =
+        service->rpc_count == 0 ? ERR_OK : rpc_server_open(&options, &service->servers[0]);
 
-    return service->rpc_count == 0 ? ERR_OK : rpc_server_open(&options, &service->server);
+    if (error != ERR_OK || settings->inner_listen == NULL)
+        return error;
+    options.listen = settings->inner_listen;
+    options.listener = "inner";
+    options.serves_inner = true;
+    return rpc_server_open(&options, &service->servers[1]);
 }
 
 static void
 open_health(struct service *service)
 {
     const struct service_spec *spec = service->spec;
-    const struct service_health_options options = { .server = service->server,
+    const struct service_health_options options = { .servers = { service->servers[0],
+                                                                 service->servers[1] },
                                                     .clock = service->clock,
                                                     .statements = service->all_statements,
                                                     .conninfo = service->settings.database,
@@ -409,7 +436,7 @@ open_parts(struct service *service)
     service->is_started = true;
     error = spec->start == NULL ? ERR_OK : spec->start(spec->owner, service);
     if (error == ERR_OK)
-        error = open_server(service);
+        error = open_servers(service);
     if (error != ERR_OK)
         return error;
     open_health(service);
@@ -457,6 +484,7 @@ service_open(const struct service_spec *spec, const struct service_settings *set
 
     assert(service_has_database(spec) || (spec->tasks == NULL && spec->partitions == NULL &&
                                           spec->check == NULL && settings->database == NULL));
+    assert(settings->inner_listen == NULL || service_has_inner(spec));
     assert((spec->batch == NULL) != (spec->submit == NULL) || spec->descriptor == NULL);
     service->spec = spec;
     service->settings = *settings;
@@ -473,6 +501,21 @@ service_open(const struct service_spec *spec, const struct service_settings *set
 
 /* ---- close ---- */
 
+/* Both are NOT_SERVING already. They have the time together, and the inner one goes last: a saga that waits for a
+ * step is served for as long as may be. */
+static void
+stop_servers(struct service *service, int drain_ms)
+{
+    int64_t until_us = clock_steady_us() + (int64_t)drain_ms * 1000;
+
+    for (size_t i = 0; i < SERVICE_SERVERS; i++) {
+        int64_t left_us = until_us - clock_steady_us();
+
+        if (service->servers[i] != NULL)
+            rpc_server_stop(service->servers[i], left_us > 0 ? (int)(left_us / 1000) : 0);
+    }
+}
+
 /* Nothing new begins, and what waits or is in flight is answered. */
 static void
 drain(struct service *service, int drain_ms)
@@ -481,14 +524,15 @@ drain(struct service *service, int drain_ms)
 
     service->keeper = keeper_close(service->keeper);
     service->health = service_health_close(service->health);
-    if (service->server != NULL)
-        rpc_server_set_serving(service->server, false);
+    for (size_t i = 0; i < SERVICE_SERVERS; i++) {
+        if (service->servers[i] != NULL)
+            rpc_server_set_serving(service->servers[i], false);
+    }
     if (service->reader != NULL)
         reader_stop(service->reader); /* reads that wait are answered with what there is */
     if (service->is_open && spec->drain != NULL)
         spec->drain(spec->owner);
-    if (service->server != NULL)
-        rpc_server_stop(service->server, drain_ms);
+    stop_servers(service, drain_ms);
     if (service->batch != NULL)
         batch_stop(service->batch);
     service->relay = relay_close(service->relay);
@@ -506,7 +550,8 @@ service_close(struct service *service, int drain_ms)
     drain(service, drain_ms);
     if (service->is_started && spec->stop != NULL)
         spec->stop(spec->owner);
-    service->server = rpc_server_close(service->server);
+    for (size_t i = 0; i < SERVICE_SERVERS; i++)
+        service->servers[i] = rpc_server_close(service->servers[i]);
     clock_metrics_close(service->ops.metrics, service->clock);
     service->clock = clock_watch_close(service->clock);
     service->batch = batch_close(service->batch);

@@ -5,6 +5,9 @@
  * is NOT_SERVING, waiting reads are answered, calls in flight are finished, and the port is closed. What
  * makes it SERVING is in mesh/service_health.h, what it does by itself in mesh/keeper.h.
  *
+ * A program with an inner service has two ports: one for all who come, and the inner one, for programs of the mesh and
+ * its operators, where all its services answer.
+ *
  * A spec without a database has neither batch nor reads, tasks nor partitions, and no flags of theirs: its
  * calls go to submit. One without a descriptor has no port.
  *
@@ -33,6 +36,7 @@ struct service;
 /* One more gRPC service over the same batch, with its own reads and the statements of both. */
 struct service_also {
     const ProtobufCServiceDescriptor *descriptor;
+    const ProtobufCServiceDescriptor *inner; /* as in the spec */
     const struct method *methods;
     const struct read *reads;
     const struct pg_statement *const *statements;
@@ -48,7 +52,9 @@ struct service_spec {
     void *owner;       /* of all callbacks of this spec, and of its tasks */
     bool has_database; /* also where it has no batch; with one it is so anyway */
     const ProtobufCServiceDescriptor *descriptor; /* NULL: no gRPC */
-    const struct method *methods;                 /* ends with a row of zeros */
+    /* What of the table the mesh alone may call: served on the inner port, beside all else; NULL: nothing. */
+    const ProtobufCServiceDescriptor *inner;
+    const struct method *methods;      /* ends with a row of zeros */
     const struct batch_service *batch; /* with reads; both NULL when submit takes the calls */
     const struct read *reads;
     void (*submit)(void *owner, struct call *call);
@@ -76,9 +82,10 @@ struct service_spec {
     void (*stop)(void *owner);
 };
 
-/* The flags. Without a database all but listen, peers and calls_max are 0. */
+/* The flags. Without a database all but the first four are 0. */
 struct service_settings {
     const char *listen, *peers;
+    const char *inner_listen; /* of a program that has an inner service; NULL: no inner port */
     const char *database, *timeline_file, *kafka;
     int64_t calls_max, queue_max, batch_max, parked_max;
 };
@@ -96,7 +103,9 @@ bool service_has_database(const struct service_spec *spec);
 /* It has been up once: the database reached, the program ready to decide. */
 bool service_was_up(const struct service *service);
 
-int service_port(const struct service *service); /* 0: it has none */
+int service_port(const struct service *service);       /* 0: it has none */
+int service_inner_port(const struct service *service); /* likewise */
+bool service_has_inner(const struct service_spec *spec);
 
 /* Drains and stops: drain_ms for calls in flight. NULL is fine. Returns NULL. */
 struct service *service_close(struct service *service, int drain_ms);

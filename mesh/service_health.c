@@ -38,7 +38,7 @@ struct service_health {
     atomic_bool is_over; /* the thread waits for the database no longer */
     struct metric_series *writes_work;
     bool is_healthy; /* the thread's, as the next: what the server and the log were told */
-    int missed;      /* probes of the port, in a row */
+    int missed[SERVICE_SERVERS]; /* probes of the port, in a row */
     int64_t look_due_us, port_due_us, hosts_due_us;
 };
 
@@ -94,15 +94,19 @@ program_is_ready(struct service_health *health)
 static void
 log_health(const struct service_health *health, bool is_up)
 {
-    const struct rpc_server *server = health->options.server;
+    const struct rpc_server *server = health->options.servers[0];
+    const struct rpc_server *inner = health->options.servers[1];
+    char inner_port[sizeof " inner_port=65535"] = "";
     const char *serving = health->is_healthy ? "yes" : "no";
     const char *because =
         is_up && !health->is_healthy ? " because=\"this machine's clock is wrong\"" : "";
 
+    if (inner != NULL)
+        snprintf(inner_port, sizeof inner_port, " inner_port=%d", rpc_server_port(inner));
     if (server == NULL)
         log_info("serving=%s%s", serving, because);
     else
-        log_info("serving=%s port=%d%s", serving, rpc_server_port(server), because);
+        log_info("serving=%s port=%d%s%s", serving, rpc_server_port(server), inner_port, because);
 }
 
 /* Both ways: what it sends is taken there, and what it reads comes from there. */
@@ -122,13 +126,16 @@ tell_parts(struct service_health *health)
 {
     const struct service_health_options *options = &health->options;
 
-    if (options->server != NULL && health->pg != NULL)
-        rpc_server_set_part(options->server, "database", atomic_load(&health->can_write));
-    if (options->relay == NULL)
-        return;
-    kafka_is_reached(health);
-    if (options->server != NULL)
-        rpc_server_set_part(options->server, "kafka", atomic_load(&health->is_kafka_reached));
+    if (options->relay != NULL)
+        kafka_is_reached(health);
+    for (size_t i = 0; i < SERVICE_SERVERS && options->servers[i] != NULL; i++) {
+        struct rpc_server *server = options->servers[i];
+
+        if (health->pg != NULL)
+            rpc_server_set_part(server, "database", atomic_load(&health->can_write));
+        if (options->relay != NULL)
+            rpc_server_set_part(server, "kafka", atomic_load(&health->is_kafka_reached));
+    }
 }
 
 static void
@@ -142,8 +149,8 @@ look(struct service_health *health)
     tell_parts(health);
     if (is_healthy != health->is_healthy) {
         health->is_healthy = is_healthy;
-        if (options->server != NULL)
-            rpc_server_set_serving(options->server, is_healthy);
+        for (size_t i = 0; i < SERVICE_SERVERS && options->servers[i] != NULL; i++)
+            rpc_server_set_serving(options->servers[i], is_healthy);
         log_health(health, is_up);
     }
     atomic_store(&health->is_up, is_up);
@@ -154,18 +161,17 @@ look(struct service_health *health)
 /* A port at which this program does not answer any more is a defect, here or in the core. What is under way
  * is stored, so ending is safe, and a supervisor starts a program that listens. */
 static void
-probe_port(struct service_health *health)
+probe_port(const struct rpc_server *server, int *missed)
 {
-    const struct rpc_server *server = health->options.server;
     enum error error = rpc_server_probe(server, PORT_PROBE_MS);
 
     if (error == ERR_OK)
-        health->missed = 0;
+        *missed = 0;
     if (error != ERR_UNREACHABLE)
         return;
-    health->missed++;
-    log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(server), health->missed);
-    if (health->missed >= PORT_PROBES_MAX)
+    ++*missed;
+    log_warn("port=%d event=PORT_SILENT probes=%d", rpc_server_port(server), *missed);
+    if (*missed >= PORT_PROBES_MAX)
         die("port=%d event=PORT_DEAF next=ENDING because=\"this program does not answer at its own "
             "port\"",
             rpc_server_port(server));
@@ -189,8 +195,9 @@ health_main(void *context)
             look(health);
             health->look_due_us = now_us + (atomic_load(&health->was_up) ? LOOK_US : LOOK_FIRST_US);
         }
-        if (options->server != NULL && now_us >= health->port_due_us) {
-            probe_port(health);
+        if (now_us >= health->port_due_us) {
+            for (size_t i = 0; i < SERVICE_SERVERS && options->servers[i] != NULL; i++)
+                probe_port(options->servers[i], &health->missed[i]);
             health->port_due_us = now_us + PORT_PROBE_US;
         }
         if (health->pg != NULL && now_us >= health->hosts_due_us) {

@@ -2,7 +2,7 @@
  *
  * Health follows the database: a service that cannot reach it, or whose writes are refused
  * (store/write_health.h), is NOT_SERVING. It follows the clock too: one whose clock is wrong is NOT_SERVING.
- * And the thread calls the program's own port (PORT_SILENT): one that does not answer for half a minute ends
+ * And the thread calls the program's own ports (PORT_SILENT): one that does not answer for half a minute ends
  * the process, so that a supervisor starts a program that listens.
  *
  * The thread has a connection of its own, so that no task of the keeper delays it, however slow. What it found
@@ -22,8 +22,10 @@
 #include "mesh/rpc/server.h"
 #include "mesh/store/write_health.h"
 
+enum { SERVICE_SERVERS = 2 };
+
 struct service_health_options {
-    struct rpc_server *server; /* told of each change; NULL: there is none */
+    struct rpc_server *servers[SERVICE_SERVERS]; /* told of each change; NULL: there is none */
     struct clock_watch *clock;
     /* All statements of the program, so that a database without one of them is found now; those of
      * write_health and store_clock among them. */

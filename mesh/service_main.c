@@ -11,6 +11,10 @@ static const struct config_key keys[] = {
     { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct service_settings, calls_max) },
     { 0 },
 };
+static const struct config_key inner_keys[] = {
+    { "inner-listen", CONFIG_TEXT, "127.0.0.1:0", 0, 0,       "address and port for what the mesh alone may call, and all else, without a question who calls: never where strangers reach it", offsetof(struct service_settings, inner_listen) },
+    { 0 },
+};
 static const struct config_key database_keys[] = {
     { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct service_settings, database) },
     { "timeline-file", CONFIG_TEXT, "",         0, 0,         "file that keeps the newest timeline of the database met, so that an old primary is left alone after a restart too", offsetof(struct service_settings, timeline_file) },
@@ -44,6 +48,7 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
     const struct life *life = owner;
 
     ret_ports[0] = service_port(life->service);
+    ret_ports[1] = service_inner_port(life->service);
     return service_was_up(life->service);
 }
 
@@ -73,6 +78,8 @@ service_main(int argc, char **argv, const struct service_spec *spec)
     };
     size_t count = 1;
 
+    if (service_has_inner(spec))
+        tables[count++] = (struct config_table){ inner_keys, &life.settings };
     if (service_has_database(spec))
         tables[count++] = (struct config_table){ database_keys, &life.settings };
     if (spec->keys != NULL)

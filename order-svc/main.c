@@ -196,6 +196,7 @@ main(int argc, char **argv)
         .values = &parts,
         .owner = &parts,
         .descriptor = &sagamesh__order__v1__order_service__descriptor,
+        .inner = &sagamesh__order__v1__order_saga_service__descriptor,
         .methods = order_methods,
         .batch = &batch,
         .reads = order_reads,

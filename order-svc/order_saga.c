@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_METHOD "sagamesh.saga.v1.SagaService/Start"
-#define CANCEL_METHOD "sagamesh.saga.v1.SagaService/Cancel"
+#define START_METHOD "sagamesh.saga.v1.SagaControlService/Start"
+#define CANCEL_METHOD "sagamesh.saga.v1.SagaControlService/Cancel"
 
 struct order_saga {
     struct order_saga_options options;

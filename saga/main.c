@@ -174,6 +174,7 @@ main(int argc, char **argv)
         .keys = keys,
         .values = &orchestrator,
         .descriptor = &sagamesh__saga__v1__saga_service__descriptor,
+        .inner = &sagamesh__saga__v1__saga_control_service__descriptor,
         .methods = saga_methods,
         .submit = submit,
         .owner = &orchestrator,

@@ -14,7 +14,7 @@
 bool
 audit_is_reserve(const Sagamesh__Saga__V1__Step *step)
 {
-    return strcmp(step->call, "sagamesh.storage.v1.StorageService/Reserve") == 0 &&
+    return strcmp(step->call, "sagamesh.storage.v1.StorageSagaService/Reserve") == 0 &&
            strcmp(step->status, "SU") == 0;
 }
 

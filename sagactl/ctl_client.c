@@ -24,9 +24,9 @@ struct ctl_client {
 
 /* ---- addresses ---- */
 
-/* ./dev up keeps each program's port in .run/ports/NAME, beside the build directory. */
+/* ./dev up keeps each program's ports in .run/ports/NAME and NAME-inner, beside the build directory. */
 static const char *
-find_address(struct ctl *ctl, const char *name)
+find_port(struct ctl *ctl, const char *name)
 {
     char self[PATH_MAX] = { 0 };
     const char *folders[2] = { ".", NULL };
@@ -46,6 +46,15 @@ find_address(struct ctl *ctl, const char *name)
             return arena_print(ctl->arena, "127.0.0.1:%d", port);
     }
     return NULL;
+}
+
+/* The inner port, where all that an operator asks for is served; of a program without one the only one. */
+static const char *
+find_address(struct ctl *ctl, const char *name)
+{
+    const char *inner = find_port(ctl, arena_print(ctl->arena, "%s-inner", name));
+
+    return inner != NULL ? inner : find_port(ctl, name);
 }
 
 /* What config.h reads when the flag is not given. */
@@ -157,6 +166,11 @@ next_move(const struct ctl_client *client, const struct rpc_result *result)
         return "sagactl list shows the sagas that have not ended; --phase=ended the others.";
     if (strcmp(result->reason, "NOT_FOUND") == 0 && strcmp(client->name, "order") == 0)
         return "sagactl orders shows the orders that have not ended.";
+    if (result->code == WIRE_UNIMPLEMENTED)
+        return arena_print(client->ctl->arena,
+                           "It is served on the program's inner port: --%s=HOST:PORT of its "
+                           "--inner-listen",
+                           client->name);
     if (result->code == WIRE_UNAVAILABLE)
         return arena_print(client->ctl->arena,
                            "Does it run? ./dev status. Is it elsewhere? --%s=HOST:PORT",

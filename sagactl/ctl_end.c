@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDER (&sagamesh__order__v1__order_service__descriptor)
+#define ORDER_SAGA (&sagamesh__order__v1__order_saga_service__descriptor)
 
 /* What a saga knew of the money when it ended; in ctl->arena. */
 struct known {
@@ -172,7 +172,7 @@ end(struct ctl *ctl, struct ctl_client *client, const Sagamesh__Order__V1__Order
     request = end_request(ctl, order, saga, is_paid, &method);
     if (request == NULL)
         return CTL_REFUSED;
-    if (ctl_client_ask(client, ORDER, method, request) == NULL)
+    if (ctl_client_ask(client, ORDER_SAGA, method, request) == NULL)
         return ctl_client_exit(client);
     say(ctl, order->order_id, is_paid);
     return CTL_DONE;

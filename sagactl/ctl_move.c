@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SERVICE (&sagamesh__saga__v1__saga_service__descriptor)
+#define SERVICE (&sagamesh__saga__v1__saga_control_service__descriptor)
 
 static void
 say_phase(const struct ctl *ctl, const char *saga_id, Sagamesh__Saga__V1__SagaPhase phase)

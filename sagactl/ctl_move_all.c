@@ -17,6 +17,7 @@ enum {
 };
 
 #define SERVICE (&sagamesh__saga__v1__saga_service__descriptor)
+#define CONTROL (&sagamesh__saga__v1__saga_control_service__descriptor)
 #define PROGRESS_US SECOND_US
 
 /* What has come of the sagas so far. */
@@ -71,7 +72,7 @@ move_one(struct ctl *ctl, struct ctl_client *client, ctl_move_request *request, 
     struct rpc_result result;
 
     keep_pace(ctl, tally);
-    if (ctl_client_try(client, SERVICE, method, message, &result) != NULL) {
+    if (ctl_client_try(client, CONTROL, method, message, &result) != NULL) {
         tally->moved++;
         return true;
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SERVICE (&sagamesh__payment__v1__payment_service__descriptor)
+#define SAGA_SERVICE (&sagamesh__payment__v1__payment_saga_service__descriptor)
 
 /* ---- payments ---- */
 
@@ -194,7 +195,7 @@ give_back(struct ctl *ctl, struct ctl_client *client, const char *payment_id, co
     if (is_dead) {
         refund.request_id = (char *)(uintptr_t)id;
         refund.payment_id = (char *)(uintptr_t)payment_id;
-        answer = ctl_client_ask(client, SERVICE, "Refund", &refund.base);
+        answer = ctl_client_ask(client, SAGA_SERVICE, "Refund", &refund.base);
         if (answer != NULL)
             *ret_claim = ((const Sagamesh__Payment__V1__RefundResponse *)answer)->claim;
         return answer != NULL;

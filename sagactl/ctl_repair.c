@@ -16,9 +16,12 @@
 #include <time.h>
 
 #define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
+#define SAGA_CONTROL (&sagamesh__saga__v1__saga_control_service__descriptor)
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 #define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
+#define PAYMENT_SAGA (&sagamesh__payment__v1__payment_saga_service__descriptor)
 #define LEDGER (&sagamesh__ledger__v1__ledger_service__descriptor)
+#define LEDGER_SAGA (&sagamesh__ledger__v1__ledger_saga_service__descriptor)
 
 enum { LOOK_AGAIN_US = 100 * 1000, OUTCOME_BYTES_MAX = 4000, COMMENT_BYTES_MAX = 200 };
 
@@ -226,7 +229,7 @@ retry_saga(struct repair *repair)
     request.request_id = (char *)(uintptr_t)new_id(repair);
     request.saga_id = (char *)(uintptr_t)repair->order_id;
     request.comment = (char *)(uintptr_t)repair->comment;
-    did(repair, repair->sagas, SAGA, "Retry", &request.base,
+    did(repair, repair->sagas, SAGA_CONTROL, "Retry", &request.base,
         "the step that its saga is stuck at is tried again");
 }
 
@@ -249,7 +252,7 @@ refund(struct repair *repair)
 
     request.request_id = (char *)(uintptr_t)new_id(repair);
     request.payment_id = (char *)(uintptr_t)repair->payment_id;
-    did(repair, repair->account, PAYMENT, "Refund", &request.base,
+    did(repair, repair->account, PAYMENT_SAGA, "Refund", &request.base,
         "the refund is asked for, once, under the payment's id");
 }
 
@@ -260,7 +263,7 @@ refund_charge(struct repair *repair)
 
     request.request_id = (char *)(uintptr_t)new_id(repair);
     request.charge_id = (char *)(uintptr_t)repair->payment_id;
-    did(repair, repair->account, LEDGER, "Refund", &request.base,
+    did(repair, repair->account, LEDGER_SAGA, "Refund", &request.base,
         "the charge goes back to its wallet, once");
 }
 

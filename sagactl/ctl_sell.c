@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STORAGE (&sagamesh__storage__v1__storage_service__descriptor)
+#define STORAGE_SAGA (&sagamesh__storage__v1__storage_saga_service__descriptor)
 
 #define HOLD(name) SAGAMESH__STORAGE__V1__HOLD_STATE__HOLD_STATE_##name
 
@@ -148,7 +149,7 @@ confirm(struct ctl *ctl, struct ctl_client *client, const char *order_id, const 
 
         request.hold_id = (char *)(uintptr_t)goods->hold_ids[i];
         request.request_id = (char *)(uintptr_t)confirm_id(ctl, request_id, request.hold_id);
-        if (ctl_client_ask(client, STORAGE, "Confirm", &request.base) == NULL)
+        if (ctl_client_ask(client, STORAGE_SAGA, "Confirm", &request.base) == NULL)
             return ctl_client_exit(client);
     }
     if (!ctl->is_json) {

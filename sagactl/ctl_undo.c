@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define STORAGE (&sagamesh__storage__v1__storage_service__descriptor)
+#define STORAGE_SAGA (&sagamesh__storage__v1__storage_saga_service__descriptor)
 #define LEDGER (&sagamesh__ledger__v1__ledger_service__descriptor)
+#define LEDGER_SAGA (&sagamesh__ledger__v1__ledger_saga_service__descriptor)
 
 static enum ctl_exit
 refuse(const struct ctl *ctl, const char *code, const char *order_id, const char *why)
@@ -72,7 +74,7 @@ release(struct ctl *ctl, struct ctl_client *client, const char *hold_id)
         return status;
     request.request_id = (char *)(uintptr_t)ctl_request_id(ctl);
     request.hold_id = (char *)(uintptr_t)hold_id;
-    if (ctl_client_ask(client, STORAGE, "Release", &request.base) == NULL) {
+    if (ctl_client_ask(client, STORAGE_SAGA, "Release", &request.base) == NULL) {
         ctl_client_say_again(client, hold_id, request.request_id);
         return ctl_client_exit(client);
     }
@@ -128,7 +130,7 @@ refund_charge(struct ctl *ctl, struct ctl_client *client, const char *charge_id)
         return status;
     request.request_id = (char *)(uintptr_t)ctl_request_id(ctl);
     request.charge_id = (char *)(uintptr_t)charge_id;
-    if (ctl_client_ask(client, LEDGER, "Refund", &request.base) == NULL) {
+    if (ctl_client_ask(client, LEDGER_SAGA, "Refund", &request.base) == NULL) {
         ctl_client_say_again(client, charge_id, request.request_id);
         return ctl_client_exit(client);
     }

@@ -26,6 +26,7 @@ main(int argc, char **argv)
         .name = "storage-svc",
         .usage = "storage-svc: products and holds over gRPC (sagamesh.storage.v1.StorageService)",
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
+        .inner = &sagamesh__storage__v1__storage_saga_service__descriptor,
         .methods = storage_methods,
         .batch = &storage_service,
         .reads = storage_reads,

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METHOD "sagamesh.saga.v1.SagaService/Signal"
+#define METHOD "sagamesh.saga.v1.SagaControlService/Signal"
 
 enum { KNOWN_VERSION_MAX = INT32_MAX / 2 }; /* there is room for those that come after it */
 

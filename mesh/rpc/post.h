@@ -28,7 +28,7 @@ struct rpc_posts {
 };
 
 struct rpc_post {
-    const char *method;              /* "sagamesh.saga.v1.SagaService/Start" */
+    const char *method;              /* "sagamesh.saga.v1.SagaControlService/Start" */
     const ProtobufCMessage *message; /* or NULL: it is packed already, */
     const uint8_t *packed;           /* so; */
     size_t packed_bytes;             /* 0: the empty message */

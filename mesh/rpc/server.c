@@ -74,21 +74,42 @@ descriptor_find(const ProtobufCServiceDescriptor *service, const char *name)
     return NULL;
 }
 
-static void
-table_check(const struct rpc_service *service)
+/* Which of the two a row belongs to; NULL: neither. */
+static const ProtobufCServiceDescriptor *
+descriptor_of(const struct rpc_service *service, const char *name)
 {
-    const ProtobufCServiceDescriptor *descriptor = service->descriptor;
+    if (descriptor_find(service->descriptor, name) != NULL)
+        return service->descriptor;
+    return service->inner != NULL && descriptor_find(service->inner, name) != NULL ? service->inner
+                                                                                   : NULL;
+}
 
+static void
+descriptor_check(const struct rpc_service *service, const ProtobufCServiceDescriptor *descriptor)
+{
     for (unsigned i = 0; i < descriptor->n_methods; i++) {
         const ProtobufCMethodDescriptor *method = &descriptor->methods[i];
 
         if (row_find(service->methods, method->name) == NULL)
             table_is_wrong(descriptor->name, method->name, "has no row");
+        if (descriptor_of(service, method->name) != descriptor)
+            table_is_wrong(descriptor->name, method->name,
+                           "is in the service that all may call too");
         if (!pb_message_is_flat(method->input))
             table_is_wrong(descriptor->name, method->name, "takes a recursive message");
     }
+}
+
+static void
+table_check(const struct rpc_service *service)
+{
+    const ProtobufCServiceDescriptor *descriptor = service->descriptor;
+
+    descriptor_check(service, descriptor);
+    if (service->inner != NULL)
+        descriptor_check(service, service->inner);
     for (const struct method *row = service->methods; row->name != NULL; row++) {
-        if (descriptor_find(descriptor, row->name) == NULL)
+        if (descriptor_of(service, row->name) == NULL)
             table_is_wrong(descriptor->name, row->name, "is in no .proto");
         if (row_find(service->methods, row->name) != row)
             table_is_wrong(descriptor->name, row->name, "has two rows");
@@ -101,18 +122,19 @@ static void
 route_add(struct rpc_server *server, const struct rpc_service *service, const char *method,
           struct rpc_route route)
 {
-    const ProtobufCMethodDescriptor *descriptor = descriptor_find(service->descriptor, method);
-    size_t bytes = strlen(service->descriptor->name) + strlen(method) + 3;
+    const ProtobufCServiceDescriptor *descriptor = descriptor_of(service, method);
+    size_t bytes = strlen(descriptor->name) + strlen(method) + 3;
     char *path = memory_take(bytes);
 
-    snprintf(path, bytes, "/%s/%s", service->descriptor->name, method);
+    snprintf(path, bytes, "/%s/%s", descriptor->name, method);
     route.name = path + 1;
-    route.input = descriptor->input;
+    route.input = descriptor_find(descriptor, method)->input;
     route.service = service;
+    route.service_name = descriptor->name;
     route.registered = grpc_server_register_method(server->grpc, path, NULL,
                                                    GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
     if (route.registered == NULL)
-        table_is_wrong(service->descriptor->name, method, "is there twice");
+        table_is_wrong(descriptor->name, method, "is there twice");
     server->routes[server->route_count++] = route;
 }
 
@@ -133,7 +155,7 @@ rpc_route_find(const struct rpc_server *server, const char *name)
 const char *
 rpc_route_service(const struct rpc_route *route)
 {
-    return route == NULL || route->service == NULL ? NULL : route->service->descriptor->name;
+    return route == NULL ? NULL : route->service_name;
 }
 
 static void
@@ -143,25 +165,38 @@ name_add(struct rpc_server *server, const char *name)
 }
 
 static void
+own_routes_add(struct rpc_server *server, const struct rpc_service *service)
+{
+    bool serves_inner = server->options.serves_inner && service->inner != NULL;
+
+    table_check(service);
+    name_add(server, service->descriptor->name);
+    if (serves_inner)
+        name_add(server, service->inner->name);
+    for (const struct method *row = service->methods; row->name != NULL; row++) {
+        if (serves_inner || descriptor_of(service, row->name) == service->descriptor)
+            route_add(server, service, row->name,
+                      (struct rpc_route){ .method = row, .take = rpc_unary_take, .is_own = true });
+    }
+}
+
+static void
 routes_make(struct rpc_server *server)
 {
     static const struct rpc_service batch = { .descriptor =
                                                   &sagamesh__batch__v1__batch_service__descriptor };
+    const struct rpc_server_options *options = &server->options;
     size_t count = 3; /* Check, Now and the envelope */
 
-    for (size_t i = 0; i < server->options.service_count; i++)
-        count += server->options.services[i].descriptor->n_methods;
-    server->routes = memory_take(count * sizeof *server->routes);
-    server->service_names = memory_take((server->options.service_count + 5) * sizeof(char *));
-    for (size_t i = 0; i < server->options.service_count; i++) {
-        const struct rpc_service *service = &server->options.services[i];
-
-        table_check(service);
-        name_add(server, service->descriptor->name);
-        for (const struct method *row = service->methods; row->name != NULL; row++)
-            route_add(server, service, row->name,
-                      (struct rpc_route){ .method = row, .take = rpc_unary_take, .is_own = true });
+    for (size_t i = 0; i < options->service_count; i++) {
+        count += options->services[i].descriptor->n_methods;
+        if (options->serves_inner && options->services[i].inner != NULL)
+            count += options->services[i].inner->n_methods;
     }
+    server->routes = memory_take(count * sizeof *server->routes);
+    server->service_names = memory_take((2 * options->service_count + 5) * sizeof(char *));
+    for (size_t i = 0; i < options->service_count; i++)
+        own_routes_add(server, &options->services[i]);
     server->health_service =
         (struct rpc_service){ .descriptor = &grpc__health__v1__health__descriptor,
                               .submit = rpc_health_submit,

@@ -12,6 +12,9 @@
  *   grpc.reflection.v1, .v1alpha     from the descriptor set that is embedded at build
  *   sagamesh.batch.v1.BatchService   the envelope: many calls of any of its methods
  *
+ * A service may have an inner one beside it, whose methods only the mesh may call: they are served by a server that
+ * has serves_inner, on a port of its own, and are UNIMPLEMENTED elsewhere, in an envelope too.
+ *
  * Thread    rpc_server_open/stop/close: the main thread. rpc_server_set_serving/part: any.
  * Memory    The options' texts and tables must outlive the server. A call's op, message and reply
  *           live in the call's arena and go when finish() is called.
@@ -38,11 +41,12 @@ enum {
 
 struct rpc_server;
 
-/* One gRPC service of the program. Its table is checked against the descriptor when the server
- * opens: a method without a row, or a row without a method, ends the program. */
+/* One gRPC service of the program, with its inner one. Its table is checked against both descriptors when the
+ * server opens: a method without a row, or a row without a method, ends the program. */
 struct rpc_service {
     const ProtobufCServiceDescriptor *descriptor;
-    const struct method *methods; /* ends with a row of zeros */
+    const ProtobufCServiceDescriptor *inner; /* NULL: all may call all of it */
+    const struct method *methods;            /* of both; ends with a row of zeros */
     /* Takes the decoded call: queues it or finishes it; the rpc thread. Must not block. A call
      * without a deadline has one a day away. */
     void (*submit)(void *owner, struct call *call);
@@ -55,6 +59,8 @@ struct rpc_server_options {
     size_t calls_max;   /* unary calls and envelope items in flight */
     const struct rpc_service *services;
     size_t service_count;
+    bool serves_inner;       /* the inner services, too */
+    const char *listener;    /* its name in metrics: "public" */
     struct metrics *metrics; /* NULL: nothing is counted */
 };
 

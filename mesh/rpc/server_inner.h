@@ -48,6 +48,7 @@ struct rpc_route {
     const ProtobufCMessageDescriptor *input;
     const struct method *method;
     const struct rpc_service *service; /* who takes the call */
+    const char *service_name;          /* who decides it: "sagamesh.storage.v1.StorageService" */
     /* Takes a call that arrived with this request; the rpc thread. */
     void (*take)(struct rpc_unary *unary, const uint8_t *bytes, size_t count);
     bool is_own; /* of the program's services: may come in an envelope, counts, stops */

@@ -253,10 +253,11 @@ class Promises(unittest.TestCase):
         rows = [line.split() for line in (ROOT / "dev.d/programs.table").read_text().splitlines() if line[:1].isalpha()]
         rows = {row[0]: row[1:] for row in rows if not row[1].startswith("sandbox-")}
         self.assertEqual(set(rows), set(values["programs"]))
-        for name, (binary, database, schema, *flags) in rows.items():
+        for name, (binary, database, schema, inner, *flags) in rows.items():
             program = values["programs"][name]
             ours = [program["binary"], program.get("database", "-"), program.get("schema", "-")]
             self.assertEqual(ours, [binary, database, schema])
+            self.assertEqual(program.get("inner", False), inner == "inner")
             flags = [flag.replace("{root}/saga/", "{share}/").replace("{run}/secrets", "{secrets}") for flag in flags]
             apart = ("--webhook-listen", "--token-issuer", "--token-audience")  # values of their own
             self.assertEqual(set(program["flags"]), {flag for flag in flags if flag.split("=")[0] not in apart}, name)
@@ -294,7 +295,6 @@ class Promises(unittest.TestCase):
 
     def test_policies_let_through_who_calls_whom_and_nobody_else(self):
         found = objects("external")
-        port = 7000
         by_name = {p["metadata"]["name"][len("shop-") :]: p["spec"] for p in found if p["kind"] == "NetworkPolicy"}
         labels = {
             one["metadata"]["name"][len("shop-sagamesh-") :]: pod["metadata"]["labels"]
@@ -309,10 +309,11 @@ class Promises(unittest.TestCase):
         self.assertIn("sagamesh-default-deny", by_name)
         for caller in labels:
             for called in labels:
-                wanted = f"shop-sagamesh-{called}:{port}" in args[caller]
-                out = lets_through(by_name[f"sagamesh-{caller}"].get("egress", []), "to", labels[called], port)
-                into = lets_through(by_name[f"sagamesh-{called}"].get("ingress", []), "from", labels[caller], port)
-                self.assertEqual((out, into), (wanted, wanted), f"{caller} calls {called}")
+                for port in (7000, 7001):  # for all, and the inner one
+                    wanted = f"shop-sagamesh-{called}:{port}" in args[caller]
+                    out = lets_through(by_name[f"sagamesh-{caller}"].get("egress", []), "to", labels[called], port)
+                    into = lets_through(by_name[f"sagamesh-{called}"].get("ingress", []), "from", labels[caller], port)
+                    self.assertEqual((out, into), (wanted, wanted), f"{caller} calls {called} at {port}")
 
     def test_headless_services_for_grpc(self):
         for one in objects("external"):

@@ -91,6 +91,17 @@ def uuid7(now_ms=None, rng=random):
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+class Stubs:
+    """The methods of a service that all may call, and of the one beside it that the mesh alone may call, which
+    answers on the program's inner port."""
+
+    def __init__(self, public, inner):
+        self.public, self.inner = public, inner
+
+    def __getattr__(self, method):
+        return getattr(self.public if hasattr(self.public, method) else self.inner, method)
+
+
 class Refusal:
     """What an error says: status code, reason and metadata of its one ErrorInfo, message."""
 
@@ -401,6 +412,7 @@ class Mesh(programs.Programs):
     # -- calls
 
     def channel(self, name):
+        """To a program, or, with "-inner" behind its name, to its inner port."""
         if name not in self.channels:
             options = [
                 ("grpc.enable_retries", 0),
@@ -408,28 +420,38 @@ class Mesh(programs.Programs):
                 ("grpc.min_reconnect_backoff_ms", 5000),  # how long it may take to come about
                 ("grpc.max_reconnect_backoff_ms", 500),
             ]
-            self.channels[name] = grpc.insecure_channel(self.address(name), options)
+            program = name.removesuffix("-inner")
+            address = self.address(name) if program == name else self.inner_address(program)
+            self.channels[name] = grpc.insecure_channel(address, options)
         return self.channels[name]
+
+    def _stubs(self, name, public, inner):
+        return Stubs(public(self.channel(name)), inner(self.channel(f"{name}-inner")))
 
     @property
     def orders(self):
-        return order_service_pb2_grpc.OrderServiceStub(self.channel("order"))
+        services = order_service_pb2_grpc
+        return self._stubs("order", services.OrderServiceStub, services.OrderSagaServiceStub)
 
     @property
     def storage(self):
-        return storage_service_pb2_grpc.StorageServiceStub(self.channel("storage"))
+        services = storage_service_pb2_grpc
+        return self._stubs("storage", services.StorageServiceStub, services.StorageSagaServiceStub)
 
     @property
     def ledger(self):
-        return ledger_service_pb2_grpc.LedgerServiceStub(self.channel("account"))
+        services = ledger_service_pb2_grpc
+        return self._stubs("account", services.LedgerServiceStub, services.LedgerSagaServiceStub)
 
     @property
     def payments(self):
-        return payment_service_pb2_grpc.PaymentServiceStub(self.channel("account"))
+        services = payment_service_pb2_grpc
+        return self._stubs("account", services.PaymentServiceStub, services.PaymentSagaServiceStub)
 
     @property
     def sagas(self):
-        return saga_service_pb2_grpc.SagaServiceStub(self.channel("saga"))
+        services = saga_service_pb2_grpc
+        return self._stubs("saga", services.SagaServiceStub, services.SagaControlServiceStub)
 
     def batch(self, name):
         return batch_service_pb2_grpc.BatchServiceStub(self.channel(name))

@@ -5,7 +5,7 @@ import queue
 import threading
 import unittest
 
-from mesh import Mesh, uuid7  # first: it knows where the stubs are
+from mesh import Mesh, refusal, uuid7  # first: it knows where the stubs are
 from patience import wait_until
 
 import grpc
@@ -25,6 +25,12 @@ SERVICES = {
     "storage": "sagamesh.storage.v1.StorageService",
     "account": "sagamesh.ledger.v1.LedgerService",
     "saga": "sagamesh.saga.v1.SagaService",
+}
+INNER = {
+    "order": {"sagamesh.order.v1.OrderSagaService"},
+    "storage": {"sagamesh.storage.v1.StorageSagaService"},
+    "account": {"sagamesh.ledger.v1.LedgerSagaService", "sagamesh.payment.v1.PaymentSagaService"},
+    "saga": {"sagamesh.saga.v1.SagaControlService"},
 }
 COMMON = (
     "grpc.health.v1.Health",
@@ -123,6 +129,32 @@ class Stranger:
         return call(self.request(method, **fields), timeout=10)
 
 
+class Inner(unittest.TestCase):
+    """What the mesh alone may call is on the inner port, and on no other: not even in an envelope."""
+
+    def methods(self, service):
+        pool = descriptor_pool.Default()
+        return [f"{service}/{method.name}" for method in pool.FindServiceByName(service).methods]
+
+    def code(self, channel, method):
+        """Of an empty message, which each of them refuses."""
+        call = channel.unary_unary(f"/{method}")
+        return refusal(call, b"", timeout=10).code
+
+    def test_no_stranger_can_call_it(self):
+        for name, services in INNER.items():
+            inner = the_mesh.channel(f"{name}-inner")
+            for method in [method for service in services for method in self.methods(service)]:
+                with self.subTest(method):
+                    self.assertEqual(self.code(the_mesh.channel(name), method), grpc.StatusCode.UNIMPLEMENTED)
+                    self.assertEqual(self.code(inner, method), grpc.StatusCode.INVALID_ARGUMENT)
+                    request = the_mesh.batch_pb.CallRequest()
+                    request.items.add(method=method)
+                    for port, code in ((name, "UNIMPLEMENTED"), (f"{name}-inner", "INVALID_ARGUMENT")):
+                        result = the_mesh.batch(port).Call(request, timeout=10).results[0]
+                        self.assertEqual(result.status.code, grpc.StatusCode[code].value[0], port)
+
+
 class Reflect(unittest.TestCase):
     def test_services_are_listed(self):
         for name, service in SERVICES.items():
@@ -130,6 +162,9 @@ class Reflect(unittest.TestCase):
                 with self.subTest(f"{name}, {messages.DESCRIPTOR.package}"):
                     listed = Reflection(the_mesh.channel(name), messages, stubs).services()
                     self.assertTrue({service, *COMMON} <= set(listed), listed)
+                    self.assertFalse(INNER[name] & set(listed), listed)
+                    inner = Reflection(the_mesh.channel(f"{name}-inner"), messages, stubs).services()
+                    self.assertEqual(set(listed) | INNER[name], set(inner))
 
     def test_every_listed_service_can_be_described(self):
         for name in SERVICES:

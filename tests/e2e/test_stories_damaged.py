@@ -38,7 +38,7 @@ def goes_in_a_circle(states):
 class StoredVersions(Story):
     def test_a_version_that_no_longer_loads_makes_its_sagas_stuck(self):
         rows = (
-            ("losing_a_method", loses_a_method, "sagamesh.ledger.v1.LedgerService/Borrow"),
+            ("losing_a_method", loses_a_method, "sagamesh.ledger.v1.LedgerSagaService/Borrow"),
             ("losing_an_input", loses_an_input, "must end with ]"),
         )
         for name, change, word in rows:

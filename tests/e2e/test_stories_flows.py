@@ -243,7 +243,8 @@ class Definitions(Story):
         with tempfile.TemporaryDirectory() as folder:
             with open(f"{folder}/bad.json", "w") as file:
                 file.write(text)
-            command = [word for word in command if not word.startswith(("--listen", "--ops-listen", "--ready-file"))]
+            own = ("--listen", "--inner-listen", "--ops-listen", "--ready-file")
+            command = [word for word in command if not word.startswith(own)]
             command += ["--listen=127.0.0.1:0", f"--definitions={folder}"]
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20

@@ -70,7 +70,7 @@ class News(Story):
         """Another order-svc on the same database, and a stub of it."""
         program = copy.copy(self.mesh.programs["order"])
         program.name, program.process = "order2", None
-        program.port, program.ops_port = free_port(), free_port()
+        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
         self.mesh.programs["order2"] = program
         try:
             self.mesh.start("order2")

@@ -7,7 +7,7 @@ from mesh import uuid7
 from patience import wait_until
 
 PLACE = 'rpc_server_call_duration_seconds_count{method="sagamesh.order.v1.OrderService/Place",code="OK"}'
-CHARGE = 'rpc_client_call_duration_seconds_count{method="sagamesh.ledger.v1.LedgerService/Charge",code="OK"}'
+CHARGE = 'rpc_client_call_duration_seconds_count{method="sagamesh.ledger.v1.LedgerSagaService/Charge",code="OK"}'
 DEFINITION = 'definition="order_create_saga"'
 
 

@@ -59,12 +59,12 @@ class Open(unittest.TestCase):
         for at in range(0, count, ENVELOPE_ITEMS):
             items = [
                 pb.CallItem(
-                    method="sagamesh.saga.v1.SagaService/Start",
+                    method="sagamesh.saga.v1.SagaControlService/Start",
                     request=self.start_request().SerializeToString(),
                 )
                 for _ in range(min(ENVELOPE_ITEMS, count - at))
             ]
-            answer = self.mesh.batch("saga").Call(pb.CallRequest(items=items), timeout=60)
+            answer = self.mesh.batch("saga-inner").Call(pb.CallRequest(items=items), timeout=60)
             self.assertEqual({result.status.code for result in answer.results}, {0})
 
     def parked(self):
@@ -162,20 +162,20 @@ class Open(unittest.TestCase):
         """Calls of one envelope, which come to the shard in one tick."""
         pb = self.mesh.batch_pb
         items = [
-            pb.CallItem(method=f"sagamesh.saga.v1.SagaService/{name}", request=request.SerializeToString())
+            pb.CallItem(method=f"sagamesh.saga.v1.{name}", request=request.SerializeToString())
             for name, request in calls
         ]
-        return self.mesh.batch("saga").Call(pb.CallRequest(items=items), timeout=60).results
+        return self.mesh.batch("saga-inner").Call(pb.CallRequest(items=items), timeout=60).results
 
     def test_who_watches_a_saga_whose_start_is_refused_is_told(self):
         pb, start = self.mesh.saga_pb, self.start_request()
         condition = f"body NOT LIKE '%{start.saga_id}%'"
         self.mesh.psql("saga", f"ALTER TABLE journal_page ADD CONSTRAINT no_such CHECK ({condition})")
         watches = [
-            ("Watch", pb.WatchRequest(saga_id=start.saga_id, known_version=version, wait_ms=20000))
+            ("SagaService/Watch", pb.WatchRequest(saga_id=start.saga_id, known_version=version, wait_ms=20000))
             for version in range(1, 5)
         ]
-        started, *watched = self.call_together(("Start", start), *watches)
+        started, *watched = self.call_together(("SagaControlService/Start", start), *watches)
         self.assertEqual(started.status.code, grpc.StatusCode.INTERNAL.value[0], started)
         waited = [result for result in watched if result.status.code == 0]
         self.assertEqual(len(waited), 1, watched)  # at the version that it was to begin with
@@ -195,8 +195,8 @@ class Open(unittest.TestCase):
         self.mesh.psql("saga", change % ("{[", "["))
         words = {"saga_id": start.saga_id, "comment": "test: both at once"}
         settled, retried = self.call_together(
-            ("Settle", pb.SettleRequest(request_id=uuid7(), settlement=pb.SETTLEMENT_ENDED, **words)),
-            ("Retry", pb.RetryRequest(request_id=uuid7(), **words)),
+            ("SagaControlService/Settle", pb.SettleRequest(request_id=uuid7(), settlement=pb.SETTLEMENT_ENDED, **words)),
+            ("SagaControlService/Retry", pb.RetryRequest(request_id=uuid7(), **words)),
         )
         self.assertEqual(settled.status.code, 0, settled)
         self.assertNotEqual(retried.status.code, 0, retried)

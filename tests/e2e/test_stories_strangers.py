@@ -148,7 +148,7 @@ class Strangers(External):
 
         def come():
             server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), handlers=[proxy])
-            server.add_insecure_port(self.mesh.address(name))
+            server.add_insecure_port(self.mesh.inner_address(name))
             server.start()
             return server
 
@@ -167,7 +167,7 @@ class Strangers(External):
             with self.subTest(kind.__name__):
                 self.orders_while(
                     "storage",
-                    lambda: kind(self.mesh.address("storage")),
+                    lambda: kind(self.mesh.inner_address("storage")),
                     lambda pages: pages.close(),
                     lambda pages: pages.count >= 4,
                 )
@@ -181,7 +181,8 @@ class Strangers(External):
             before["attempts"] = self.attempts()
             wrong = copy.copy(self.mesh.programs["account"])
             wrong.name, wrong.process = "wrong", None
-            wrong.port, wrong.ops_port = self.mesh.programs["storage"].port, free_port()
+            wrong.port, wrong.ops_port = free_port(), free_port()
+            wrong.inner_port = self.mesh.programs["storage"].inner_port
             self.mesh.programs["wrong"] = wrong
             self.mesh.start("wrong")
             return "wrong"

@@ -134,7 +134,7 @@ class Traces(Bff, External):
     # -- stories
 
     def test_one_trace_from_bff_over_kafka_to_alerts(self):
-        place, pay = "sagamesh.order.v1.OrderService/Place", "sagamesh.ledger.v1.LedgerService/Charge"
+        place, pay = "sagamesh.order.v1.OrderService/Place", "sagamesh.ledger.v1.LedgerSagaService/Charge"
         trace = self.post_paid()
         spans = self.collector.wait(
             trace,
@@ -142,8 +142,8 @@ class Traces(Bff, External):
             f"bff: {place}",
             f"order-svc: {place}",
             "order-svc: op Place",
-            "order-svc: sagamesh.saga.v1.SagaService/Start",
-            "saga-svc: sagamesh.saga.v1.SagaService/Start",
+            "order-svc: sagamesh.saga.v1.SagaControlService/Start",
+            "saga-svc: sagamesh.saga.v1.SagaControlService/Start",
             "saga-svc: step ReserveStock",
             "saga-svc: step ChargeWallet",
             "saga-svc: step ConfirmStock",
@@ -166,8 +166,8 @@ class Traces(Bff, External):
                 "bff: POST /api/v1/orders",
                 f"bff: {place}",
                 f"order-svc: {place}",
-                "order-svc: sagamesh.saga.v1.SagaService/Start",
-                "saga-svc: sagamesh.saga.v1.SagaService/Start",
+                "order-svc: sagamesh.saga.v1.SagaControlService/Start",
+                "saga-svc: sagamesh.saga.v1.SagaControlService/Start",
                 "saga-svc: step ChargeWallet",
                 f"saga-svc: {pay}",
                 f"account-svc: {pay}",

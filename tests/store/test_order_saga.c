@@ -179,13 +179,17 @@ static struct order_saga *saga;
 static void
 set_up(void)
 {
-    static const struct rpc_service service = { .descriptor =
-                                                    &sagamesh__saga__v1__saga_service__descriptor,
-                                                .methods = saga_methods,
-                                                .submit = submit };
-    const struct rpc_server_options options = {
-        .listen = "127.0.0.1:0", .calls_max = 100, .services = &service, .service_count = 1
+    static const struct rpc_service service = {
+        .descriptor = &sagamesh__saga__v1__saga_service__descriptor,
+        .inner = &sagamesh__saga__v1__saga_control_service__descriptor,
+        .methods = saga_methods,
+        .submit = submit
     };
+    const struct rpc_server_options options = { .listen = "127.0.0.1:0",
+                                                .calls_max = 100,
+                                                .services = &service,
+                                                .service_count = 1,
+                                                .serves_inner = true };
     struct order_saga_options client = { .in_flight_max = 1, .refused = refused };
     static char address[32];
 

@@ -70,6 +70,7 @@ open_shop(struct shop *shop, struct service_spec *spec, const char *conninfo)
         .usage = "storage-svc: is tested",
         .owner = shop,
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
+        .inner = &sagamesh__storage__v1__storage_saga_service__descriptor,
         .methods = storage_methods,
         .batch = &storage_service,
         .reads = storage_reads,

@@ -595,7 +595,8 @@ START_TEST(storage_method_is_found)
 {
     struct pbjson_method method;
 
-    ck_assert(pbjson_method_find(ours, "sagamesh.storage.v1.StorageService", "Reserve", &method));
+    ck_assert(
+        pbjson_method_find(ours, "sagamesh.storage.v1.StorageSagaService", "Reserve", &method));
     ck_assert_ptr_eq(method.request,
                      pbjson_message_find(ours, "sagamesh.storage.v1.ReserveRequest"));
     ck_assert_ptr_eq(method.response,
@@ -606,7 +607,8 @@ START_TEST(storage_method_is_found)
     ck_assert(!pbjson_message_has(method.request, "hold"));
     ck_assert(pbjson_method_find(ours, "grpc.health.v1.Health", "Watch", &method));
     ck_assert(method.is_streaming);
-    ck_assert(!pbjson_method_find(ours, "sagamesh.storage.v1.StorageService", "Reserv", &method));
+    ck_assert(
+        !pbjson_method_find(ours, "sagamesh.storage.v1.StorageSagaService", "Reserv", &method));
     ck_assert(!pbjson_method_find(ours, "sagamesh.storage.v1", "Reserve", &method));
     ck_assert_ptr_null(pbjson_message_find(ours, "sagamesh.storage.v1.Nothing"));
 }

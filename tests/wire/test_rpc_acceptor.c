@@ -132,8 +132,8 @@ connections_counted(const char *outcome)
 {
     char series[128];
 
-    snprintf(series, sizeof series, "sagamesh_rpc_server_connections_total{outcome=\"%s\"}",
-             outcome);
+    snprintf(series, sizeof series,
+             "sagamesh_rpc_server_connections_total{listener=\"public\",outcome=\"%s\"}", outcome);
     return metric_shown(server_metrics, series);
 }
 

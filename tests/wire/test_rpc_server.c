@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BUSY_TOTAL "sagamesh_rpc_server_busy_total{listener=\"public\"}"
+
 START_TEST(a_call_is_answered)
 {
     struct answer answer;
@@ -58,16 +60,16 @@ static const struct {
     { "text that is not UTF-8", STORAGE "Restock", BYTES("\x12\x02\xc3\x28\x18\x01"),
       GRPC_STATUS_INVALID_ARGUMENT,
       { .reason = "BAD_REQUEST", .field = "sku", .rule = "text must be valid UTF-8" } },
-    { "the same, in a line", STORAGE "Reserve",
-      BYTES("\x1a\x03\x0a\x01" "a" "\x1a\x03\x0a\x01\xff"),
-      GRPC_STATUS_INVALID_ARGUMENT,
-      { .reason = "BAD_REQUEST", .field = "lines[1].sku", .rule = "text must be valid UTF-8" } },
     { "a NUL", STORAGE "Restock", BYTES("\x12\x03" "a\0b\x18\x01"), GRPC_STATUS_INVALID_ARGUMENT,
       { .reason = "BAD_REQUEST", .field = "sku", .rule = "text must not contain a NUL" } },
     { "cut short", STORAGE "Restock", BYTES("\x12\x09" "abc"), GRPC_STATUS_INVALID_ARGUMENT,
       { .reason = "BAD_REQUEST",
         .rule = "the request is cut short or is no sagamesh.storage.v1.RestockRequest" } },
     { "no such method", STORAGE "Steal", BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
+      { .reason = "UNIMPLEMENTED", .nothing_done = true } },
+    { "of the mesh alone", STORAGE_SAGA "Release", BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
+      { .reason = "UNIMPLEMENTED", .nothing_done = true } },
+    { "the same by its name before", STORAGE "Release", BYTES(""), GRPC_STATUS_UNIMPLEMENTED,
       { .reason = "UNIMPLEMENTED", .nothing_done = true } },
     { "no such service", "a.B/C", BYTES("x"), GRPC_STATUS_UNIMPLEMENTED,
       { .reason = "UNIMPLEMENTED", .nothing_done = true } },
@@ -101,6 +103,26 @@ START_TEST(a_refusal_says_why)
 }
 END_TEST
 
+/* Of a server that serves the mesh, beside what all may call. */
+START_TEST(the_inner_port_serves_all)
+{
+    static const uint8_t bad_line[] = "\x1a\x03\x0a\x01"
+                                      "a"
+                                      "\x1a\x03\x0a\x01\xff";
+    struct answer answer;
+
+    unary(STORAGE_SAGA "Reserve", bad_line, sizeof bad_line - 1, &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_INVALID_ARGUMENT);
+    ck_assert_str_eq(answer.info.field, "lines[1].sku");
+    ck_assert_str_eq(answer.info.rule, "text must be valid UTF-8");
+    ck_assert_str_eq(answer.info.service, "sagamesh.storage.v1.StorageSagaService");
+    unary_await(restock_start("apple", 7, 5000, NULL), &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_OK);
+    unary(STORAGE "Reserve", NULL, 0, &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_UNIMPLEMENTED);
+}
+END_TEST
+
 START_TEST(a_message_over_the_limit_is_refused_and_the_next_is_served)
 {
     struct answer answer;
@@ -128,7 +150,7 @@ START_TEST(a_call_beyond_the_limit_is_told_busy)
     ck_assert_int_eq(answer.code, GRPC_STATUS_RESOURCE_EXHAUSTED);
     ck_assert_str_eq(answer.info.reason, "BUSY");
     ck_assert(answer.info.nothing_done);
-    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_busy_total") == 1);
+    ck_assert(metric_shown(server_metrics, BUSY_TOTAL) == 1);
     unary("grpc.health.v1.Health/Check", NULL, 0, &answer);
     ck_assert_int_eq(answer.code, GRPC_STATUS_OK); /* busy is not ill */
     pthread_mutex_unlock(&gate);
@@ -160,7 +182,7 @@ START_TEST(a_client_that_gives_up_leaves_nothing_behind)
     unary_await(restock_start("apple", 1, 10000, NULL), &answer);
     ck_assert_int_eq(answer.code, GRPC_STATUS_OK);
     ck_assert(calls_counted(STORAGE "Restock", "OK") == 3);
-    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_busy_total") == 0);
+    ck_assert(metric_shown(server_metrics, BUSY_TOTAL) == 0);
 }
 END_TEST
 
@@ -169,7 +191,7 @@ START_TEST(a_call_is_counted_by_its_answer_and_how_long_it_took)
 {
     static const char sum[] =
         "rpc_server_call_duration_seconds_sum{method=\"" STORAGE "Restock\",code=\"OK\"}";
-    static const char in_flight[] = "sagamesh_rpc_server_calls_in_flight";
+    static const char in_flight[] = "sagamesh_rpc_server_calls_in_flight{listener=\"public\"}";
     int64_t from_us = clock_steady_us(), held_us;
     struct client_call *call;
     struct answer answer;
@@ -192,8 +214,8 @@ START_TEST(a_call_is_counted_by_its_answer_and_how_long_it_took)
     AWAIT(metric_shown(server_metrics, in_flight) == 0, 10);
     unary(STORAGE "Steal", NULL, 0, &answer);
     ck_assert(calls_counted("_OTHER", "UNIMPLEMENTED") == 1);
-    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_connections_total{outcome="
-                                           "\"accepted\"}") == 1);
+    ck_assert(metric_shown(server_metrics, "sagamesh_rpc_server_connections_total{listener="
+                                           "\"public\",outcome=\"accepted\"}") == 1);
 }
 END_TEST
 
@@ -212,6 +234,7 @@ START_TEST(a_taken_port_is_an_error)
 END_TEST
 
 #define WHOLE sagamesh__storage__v1__storage_service__descriptor
+#define INNER sagamesh__storage__v1__storage_saga_service__descriptor
 #define BATCH sagamesh__batch__v1__batch_service__descriptor
 
 /* Each row: a table that a program must not start with. */
@@ -229,18 +252,22 @@ static const struct {
     const char *what;
     const ProtobufCServiceDescriptor *descriptor;
     const struct method *methods;
+    const ProtobufCServiceDescriptor *inner;
 } wrong_tables[] = {
-    { "a method without a row",     &WHOLE, stub_methods + 1 },
-    { "a row without a method",     &BATCH, row_without_method },
-    { "two rows",                   &BATCH, two_rows },
-    { "a row that is not complete", &BATCH, no_encode },
-    { "served by the mesh already", &BATCH, one_row },
+    { "a method without a row",     &WHOLE, stub_methods + 1, &INNER },
+    { "an inner one without a row", &WHOLE, stub_methods, &BATCH },
+    { "rows of no inner service",   &WHOLE, stub_methods, NULL },
+    { "a row without a method",     &BATCH, row_without_method, NULL },
+    { "two rows",                   &BATCH, two_rows, NULL },
+    { "a row that is not complete", &BATCH, no_encode, NULL },
+    { "served by the mesh already", &BATCH, one_row, NULL },
 };
 /* clang-format on */
 
 START_TEST(a_wrong_table_ends_the_program)
 {
     struct rpc_service service = { .descriptor = wrong_tables[_i].descriptor,
+                                   .inner = wrong_tables[_i].inner,
                                    .methods = wrong_tables[_i].methods,
                                    .submit = stub_submit };
     struct rpc_server_options options = {
@@ -257,6 +284,7 @@ int
 main(void)
 {
     TCase *cases = check_case("unary");
+    TCase *inner = check_case("inner");
     TCase *tables = check_case("tables");
 
     tcase_add_checked_fixture(cases, set_up, take_down);
@@ -268,9 +296,11 @@ main(void)
     tcase_add_test(cases, a_client_that_gives_up_leaves_nothing_behind);
     tcase_add_test(cases, a_call_is_counted_by_its_answer_and_how_long_it_took);
     tcase_add_test(cases, a_taken_port_is_an_error);
+    tcase_add_checked_fixture(inner, set_up_inner, take_down);
+    tcase_add_test(inner, the_inner_port_serves_all);
     if (check_forks()) {
         tcase_add_loop_test_raise_signal(tables, a_wrong_table_ends_the_program, SIGABRT, 0,
                                          ROWS(wrong_tables));
     }
-    return check_run("wire_server", cases, tables);
+    return check_run("wire_server", cases, inner, tables);
 }

@@ -164,7 +164,7 @@ static const struct {
     { "a file",            ASK(FILE_BY_FILENAME), STORAGE_FILE, 0, STORAGE_FILE, 1 },
     { "a file of a stranger", ASK(FILE_BY_FILENAME), "no/such.proto", 5, NULL, 0 },
     { "a service",         SYMBOL, V1 "StorageService", 0, STORAGE_FILE, 1 },
-    { "a method",          SYMBOL, V1 "StorageService.Reserve", 0, STORAGE_FILE, 1 },
+    { "a method",          SYMBOL, V1 "StorageService.Restock", 0, STORAGE_FILE, 1 },
     { "a message",         SYMBOL, V1 "ReserveLine", 0, STORAGE_FILE, 1 },
     { "a field",           SYMBOL, V1 "ReserveLine.sku", 0, STORAGE_FILE, 1 },
     { "an enum",           SYMBOL, V1 "HoldState", 0, STORAGE_FILE, 1 },

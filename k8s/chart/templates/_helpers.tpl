@@ -81,6 +81,8 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{- range $name, $program := include "sagamesh.programs" $top | fromJson -}}
 {{- $address := printf "%s-%s:%v" (include "sagamesh.fullname" $top) $name $top.Values.ports.grpc -}}
 {{- $flag = replace (printf "{%s}" $name) $address $flag -}}
+{{- $inner := printf "%s-%s:%v" (include "sagamesh.fullname" $top) $name $top.Values.ports.inner -}}
+{{- $flag = replace (printf "{%s-inner}" $name) $inner $flag -}}
 {{- end -}}
 {{- $flag = replace "{kafka}" (include "sagamesh.brokers" $top) $flag -}}
 {{- $flag = replace "{secrets}" "/etc/sagamesh/secrets" $flag -}}
@@ -90,7 +92,7 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 
 {{/* PROGRAM: the names in the braces of its flags, as JSON. */}}
 {{- define "sagamesh.called" -}}
-{{ regexFindAll "\\{[a-z]+\\}" (join " " .flags) -1 | uniq | toJson }}
+{{ regexFindAll "\\{[a-z-]+\\}" (join " " .flags) -1 | uniq | toJson }}
 {{- end }}
 
 {{/* (list $ PROGRAM): where its database is: what it says itself of `postgresql`, else the chart's value. */}}
@@ -158,10 +160,12 @@ imagePullSecrets:
 {{- $wrong := list -}}
 {{- range $name, $program := include "sagamesh.programs" . | fromJson -}}
 {{- range include "sagamesh.called" $program | fromJsonArray -}}
-{{- $called := trimAll "{}" . -}}
+{{- $called := trimAll "{}" . | trimSuffix "-inner" -}}
 {{- if has $called (list "kafka" "secrets" "share") -}}
 {{- else if not (hasKey $.Values.programs $called) -}}
 {{- $wrong = append $wrong (printf "programs.%s.flags: {%s} is no place that there is" $name $called) -}}
+{{- else if and (hasSuffix "-inner}" .) (not (dig $called "inner" false $.Values.programs)) -}}
+{{- $wrong = append $wrong (printf "programs.%s.flags: %s, and programs.%s has no inner port" $name . $called) -}}
 {{- else if not (dig $called "enabled" true $.Values.programs) -}}
 {{- $wrong = append $wrong (printf "programs.%s.enabled: false, and a flag of programs.%s names it" $called $name) -}}
 {{- end -}}

@@ -449,16 +449,20 @@ client_open(void)
     grpc_channel_credentials_release(plain);
 }
 
-void
-set_up(void)
+static void
+open_all(bool serves_inner)
 {
     static const struct rpc_service services[] = {
-        { &sagamesh__storage__v1__storage_service__descriptor, stub_methods, stub_submit, &queue,
-          &op_owner },
+        { &sagamesh__storage__v1__storage_service__descriptor,
+          &sagamesh__storage__v1__storage_saga_service__descriptor, stub_methods, stub_submit,
+          &queue, &op_owner },
     };
-    struct rpc_server_options options = {
-        .listen = "127.0.0.1:0", .calls_max = CALLS_MAX, .services = services, .service_count = 1
-    };
+    struct rpc_server_options options = { .listen = "127.0.0.1:0",
+                                          .calls_max = CALLS_MAX,
+                                          .services = services,
+                                          .service_count = 1,
+                                          .serves_inner = serves_inner,
+                                          .listener = "public" };
 
     server_metrics = options.metrics = metrics_new();
 
@@ -470,6 +474,18 @@ set_up(void)
     pthread_create(&decider, NULL, decide, NULL);
     ck_assert_int_eq(rpc_server_open(&options, &server), ERR_OK);
     client_open();
+}
+
+void
+set_up(void)
+{
+    open_all(false);
+}
+
+void
+set_up_inner(void)
+{
+    open_all(true);
 }
 
 double

@@ -27,6 +27,7 @@
 #include <stdatomic.h>
 
 #define STORAGE "sagamesh.storage.v1.StorageService/"
+#define STORAGE_SAGA "sagamesh.storage.v1.StorageSagaService/"
 
 /* ---- the stub ---- */
 
@@ -110,6 +111,7 @@ double calls_counted(const char *method, const char *code);
 
 void client_open(void);
 void set_up(void);
+void set_up_inner(void); /* with the port for the mesh alone */
 void client_close(void);
 void take_down(void);
 
