@@ -63,7 +63,7 @@ struct parts {
 /* clang-format off */
 static const struct config_key keys[] = {
     { "provider-config", CONFIG_TEXT, "",     0, 0,       "JSON file of payment providers; empty: none", offsetof(struct parts, provider_config) },
-    { "saga",            CONFIG_TEXT, "",     0, 0,       "where the orchestrator is, which is told of payments: host:port, several with commas; empty: later", offsetof(struct parts, saga_address) },
+    { "saga",            CONFIG_TEXT, "",     0, 0,       "where the orchestrator is, which is told of payments: host:port, several with commas, or dns:///name:port; empty: later", offsetof(struct parts, saga_address) },
     { "signals-max",     CONFIG_INT,  "4096", 1, 1 << 20, "signals under way at once; the sweep sends the others", offsetof(struct parts, signals_max) },
     { 0 },
 };

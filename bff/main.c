@@ -37,7 +37,7 @@ static const struct config_key keys[] = {
     { "jwks",            CONFIG_TEXT, NULL,          0, 0,       "file with the JWK set that tokens are checked by", offsetof(struct settings, jwks) },
     { "token-issuer",    CONFIG_TEXT, "",            0, 0,       "what a token's iss must be; empty: anything", offsetof(struct settings, issuer) },
     { "token-audience",  CONFIG_TEXT, "",            0, 0,       "what a token's aud must have; empty: anything", offsetof(struct settings, audience) },
-    { "order",           CONFIG_TEXT, NULL,          0, 0,       "where order-svc is: host:port, several with commas", offsetof(struct settings, addresses[BFF_ORDER]) },
+    { "order",           CONFIG_TEXT, NULL,          0, 0,       "where order-svc is: host:port, several with commas, or dns:///name:port", offsetof(struct settings, addresses[BFF_ORDER]) },
     { "storage",         CONFIG_TEXT, NULL,          0, 0,       "the same of storage-svc", offsetof(struct settings, addresses[BFF_STORAGE]) },
     { "account",         CONFIG_TEXT, NULL,          0, 0,       "the same of account-svc", offsetof(struct settings, addresses[BFF_ACCOUNT]) },
     { "saga",            CONFIG_TEXT, NULL,          0, 0,       "the same of saga-svc", offsetof(struct settings, addresses[BFF_SAGA]) },

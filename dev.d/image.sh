@@ -5,7 +5,7 @@
 # container engine: the same packages, the same flags of CMake, the same image.py.
 
 # What the programs are linked to, psql for the schemas, whom to trust, and clocks of other places.
-IMAGE_PACKAGES='ca-certificates libcjose0 libcurl4 libgrpc29 libjansson4 libpq5 libprotobuf-c1 librdkafka1 libssl3
+IMAGE_PACKAGES='ca-certificates libc-ares2 libcjose0 libcurl4 libgrpc29 libjansson4 libpq5 libprotobuf-c1 librdkafka1 libssl3
     postgresql-client-15 zlib1g'
 # Without debug information and without the folder in which it was built (a compiler cache names files from the build's),
 # so that two checkouts build the same bytes.

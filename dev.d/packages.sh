@@ -1,6 +1,6 @@
 # packages.sh -- what is needed from Debian, installed by apt when it is missing.
 
-PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev
+PACKAGES_BUILD='gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libc-ares-dev libprotobuf-c-dev
     protobuf-c-compiler protobuf-compiler libprotobuf-dev libpq-dev libjansson-dev libssl-dev check
     libcjose-dev librdkafka-dev node-llhttp zlib1g-dev libcurl4-openssl-dev
     libxxhash-dev uthash-dev'

@@ -43,7 +43,7 @@ struct parts {
 
 /* clang-format off */
 static const struct config_key keys[] = {
-    { "saga",       CONFIG_TEXT, NULL,   0, 0,       "where the orchestrator is: host:port, several with commas", offsetof(struct parts, saga_address) },
+    { "saga",       CONFIG_TEXT, NULL,   0, 0,       "where the orchestrator is: host:port, several with commas, or dns:///name:port", offsetof(struct parts, saga_address) },
     { "starts-max", CONFIG_INT,  "8192", 1, 1 << 20, "sagas asked for at once; the sweep asks for the others", offsetof(struct parts, starts_max) },
     { "overdue-minutes", CONFIG_INT, "15", 1, 100000, "an order that its saga has not moved for so long is an error in the log", offsetof(struct parts, overdue_minutes) },
     { 0 },

@@ -44,7 +44,7 @@ struct orchestrator {
 /* clang-format off */
 static const struct config_key keys[] = {
     { "definitions",  CONFIG_TEXT, "saga/definitions", 0, 0, "folder of the definitions (*.json)", offsetof(struct orchestrator, definitions) },
-    { "participants", CONFIG_TEXT, NULL,               0, 0, "pkg.Service=host:port,... that sagas call; more addresses of one service with commas", offsetof(struct orchestrator, participant_addresses) },
+    { "participants", CONFIG_TEXT, NULL,               0, 0, "pkg.Service=host:port,... that sagas call; more addresses of one service with commas, or dns:///name:port", offsetof(struct orchestrator, participant_addresses) },
     { "descriptors",  CONFIG_TEXT, "",                 0, 0, "FileDescriptorSet of those services; empty: sagamesh's own", offsetof(struct orchestrator, descriptors) },
     { 0 },
 };

@@ -22,6 +22,7 @@
 #include <grpc/support/time.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,32 @@ rpc_client_send(struct rpc_client *client, struct rpc_request *request)
     pthread_mutex_unlock(&client->lock);
 }
 
+/* ---- addresses ---- */
+
+/* The resolver's thread. */
+static void
+found(void *owner, const struct rpc_target *addresses)
+{
+    struct rpc_target *copy = memory_take(sizeof *copy);
+    struct rpc_client *client = owner;
+
+    *copy = *addresses;
+    pthread_mutex_lock(&client->lock);
+    free(client->found);
+    client->found = copy;
+    if (client->wake != WAKE_NOBODY)
+        wake(client);
+    pthread_mutex_unlock(&client->lock);
+}
+
+static void
+look_up_again(struct rpc_client *client)
+{
+    if (client->endpoints.must_look_up && client->resolver != NULL)
+        rpc_resolver_hurry(client->resolver);
+    client->endpoints.must_look_up = false;
+}
+
 /* ---- sending, the thread ---- */
 
 static struct endpoint *
@@ -119,6 +146,7 @@ parcel_start(struct rpc_client *client, struct endpoint *endpoint, struct parcel
     if (parcel->next != NULL)
         parcel->next->link = &parcel->next;
     client->under_way = parcel;
+    endpoint->parcels++;
     parcel_send(parcel, &endpoint->way, now_us);
     if (parcel->expires_us < client->expires_us)
         client->expires_us = parcel->expires_us;
@@ -196,6 +224,12 @@ send_all(struct rpc_client *client, int64_t now_us)
 {
     while (client->endpoints.stray.count > 0) /* what waited for one that is left out now */
         endpoints_place(&client->endpoints, list_pop(&client->endpoints.stray));
+    while (client->endpoints.is_looked_up && client->endpoints.unplaced.count > 0) {
+        struct rpc_request *request = list_pop(&client->endpoints.unplaced);
+
+        if (is_ready(client, request, now_us))
+            client_answer_nowhere(client, request);
+    }
     for (size_t i = 0; i < client->endpoints.count; i++) {
         struct endpoint *endpoint = client->endpoints.of[i];
 
@@ -211,14 +245,20 @@ send_all(struct rpc_client *client, int64_t now_us)
 static void
 inbox_read(struct rpc_client *client)
 {
+    struct rpc_target *addresses;
     struct list inbox;
 
     list_init(&inbox);
     pthread_mutex_lock(&client->lock);
+    addresses = client->found;
+    client->found = NULL;
     list_move(&client->inbox, &inbox);
     list_move(&client->refused, &client->rejected);
     client->is_ending = client->is_closing;
     pthread_mutex_unlock(&client->lock);
+    if (addresses != NULL && !client->is_ending)
+        endpoints_change(&client->endpoints, addresses, clock_steady_us());
+    free(addresses);
     while (inbox.count > 0)
         endpoints_place(&client->endpoints, list_pop(&inbox));
 }
@@ -239,7 +279,7 @@ has_slot(const struct rpc_client *client)
         if (client->endpoints.of[i]->slots_used < client->envelopes_max)
             return true;
     }
-    return false;
+    return client->endpoints.count == 0; /* it is answered at once */
 }
 
 /* False when there is something to do after all. */
@@ -249,7 +289,8 @@ may_sleep(struct rpc_client *client)
     bool is_empty;
 
     pthread_mutex_lock(&client->lock);
-    is_empty = client->inbox.count == 0 && client->refused.count == 0 && !client->is_closing;
+    is_empty = client->inbox.count == 0 && client->refused.count == 0 && client->found == NULL &&
+               !client->is_closing;
     if (is_empty)
         client->wake = has_slot(client) ? WAKE_FOR_ALL : WAKE_FOR_ALONE;
     pthread_mutex_unlock(&client->lock);
@@ -313,6 +354,7 @@ parcel_end(struct rpc_client *client, struct parcel *parcel, int64_t now_us)
     *parcel->link = parcel->next;
     if (parcel->next != NULL)
         parcel->next->link = parcel->link;
+    endpoint->parcels--;
     if (parcel->has_slot)
         endpoint->slots_used--;
     else
@@ -384,6 +426,7 @@ cancel_held(struct rpc_client *client)
         list_move(&client->endpoints.of[i]->waiting, held);
         list_move(&client->endpoints.of[i]->alone, held);
     }
+    list_move(&client->endpoints.unplaced, held);
     while (held->count > 0) {
         atomic_fetch_sub(&client->held_count, 1);
         answer_cancelled(client, list_pop(held));
@@ -418,6 +461,7 @@ run(void *argument)
 
         answer_rejected(client);
         send_all(client, now_us);
+        look_up_again(client);
         if (may_sleep(client))
             turn(client);
     }
@@ -446,9 +490,35 @@ grpc_open(struct rpc_client *client, const struct rpc_target *target)
         client->wake_channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->queue,
         grpc_slice_from_static_string("/wake"), NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     endpoints_init(&client->endpoints, client->is_quiet ? NULL : client->target, client->queue);
-    for (size_t i = 0; i < target->count; i++)
-        endpoints_add(&client->endpoints, target->addresses[i], now_us);
+    if (target->count > 0)
+        endpoints_change(&client->endpoints, target, now_us);
     retry_budget_init(&client->budget, now_us);
+}
+
+/* The name of "dns:///", without the dot at its end, which certificates do not have. */
+static char *
+authority_of(const struct rpc_target *target)
+{
+    char text[RPC_ADDRESS_BYTES_MAX + 1];
+    size_t bytes = strlen(target->name);
+
+    if (target->name[bytes - 1] == '.')
+        bytes--;
+    snprintf(text, sizeof text, "%.*s:%d", (int)bytes, target->name, target->port);
+    return strdup(text);
+}
+
+static void
+resolver_open(struct rpc_client *client, const struct rpc_target *target, const char *servers)
+{
+    const struct rpc_resolver_options options = { .name = target->name,
+                                                  .port = target->port,
+                                                  .servers = servers,
+                                                  .found = found,
+                                                  .owner = client };
+
+    client->endpoints.authority = client->authority = authority_of(target);
+    client->resolver = rpc_resolver_open(&options);
 }
 
 static enum error
@@ -487,6 +557,8 @@ rpc_client_open(const struct rpc_client_options *options, struct rpc_client **re
     grpc_open(client, target);
     client_meter_open(&client->meter, options->metrics, client->target, &client->held_count,
                       &client->endpoints);
+    if (target->name[0] != '\0')
+        resolver_open(client, target, options->name_servers);
     thread_start(&client->thread, run, client);
     free(target);
     *ret_client = client;
@@ -521,11 +593,14 @@ rpc_client_close(struct rpc_client *client)
         wake(client);
     pthread_mutex_unlock(&client->lock);
     pthread_join(client->thread, NULL);
+    rpc_resolver_close(client->resolver);
+    free(client->found);
     client_meter_close(&client->meter);
     grpc_close(client);
     pthread_mutex_destroy(&client->lock);
     heap_free(&client->later);
     free(client->target);
+    free(client->authority);
     free(client);
     return NULL;
 }

@@ -85,12 +85,13 @@ struct rpc_request {
 };
 
 struct rpc_client_options {
-    const char *target;      /* "127.0.0.1:7401"; what else it may be, target.h says */
-    const char *flag;        /* that says so, for its error; NULL: "target" */
-    bool is_mesh;            /* speaks the envelope */
-    bool is_quiet;           /* does not log whether the service is there: another client does */
-    struct metrics *metrics; /* NULL: nothing is counted */
-    size_t waiting_max;      /* requests that wait to be sent, wait for their retry, or go alone */
+    const char *target;       /* "127.0.0.1:7401"; what else it may be, target.h says */
+    const char *flag;         /* that says so, for its error; NULL: "target" */
+    const char *name_servers; /* of "dns:///": "127.0.0.1:53"; NULL: the system's */
+    bool is_mesh;             /* speaks the envelope */
+    bool is_quiet;            /* does not log whether the service is there: another client does */
+    struct metrics *metrics;  /* NULL: nothing is counted */
+    size_t waiting_max;       /* requests that wait to be sent, wait for their retry, or go alone */
     int envelopes_max; /* messages under way at once, to each replica; further requests wait and join up. 4 for a
                             mesh service, more (64) for a foreign one, whose requests cannot join */
 };

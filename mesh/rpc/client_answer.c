@@ -114,7 +114,7 @@ client_answered(void *owner, struct rpc_request *request, struct rpc_result *res
         return;
     }
     now_us = clock_steady_us();
-    if (is_replicas_own(result))
+    if (is_replicas_own(result) && client->answering != NULL && !client->answering->is_gone)
         request->tried |= UINT64_C(1) << client->answering->index;
     if (is_moved(client, request, result, now_us)) {
         request->attempt--;
@@ -144,6 +144,21 @@ client_answer_unsent(struct rpc_client *client, struct rpc_request *request, enu
     result.meaning = code == WIRE_INVALID_ARGUMENT ? RPC_REFUSED : RPC_NOT_DONE;
     result.nothing_done = result.meaning == RPC_NOT_DONE; /* a refusal says it by itself */
     finish(client, request, &result);
+}
+
+void
+client_answer_nowhere(struct rpc_client *client, struct rpc_request *request)
+{
+    struct rpc_result result = {
+        .code = WIRE_UNAVAILABLE,
+        .message = "no address of this service is known; nothing was done",
+        .reason = "UNREACHABLE",
+        .domain = "sagamesh",
+        .nothing_done = true,
+    };
+
+    client->answering = NULL;
+    client_answered(client, request, &result);
 }
 
 /* ---- retries ---- */

@@ -18,6 +18,7 @@ endpoints_init(struct endpoints *set, const char *service, grpc_completion_queue
     set->service = service;
     set->queue = queue;
     list_init(&set->stray);
+    list_init(&set->unplaced);
     random_bytes(&set->random, sizeof set->random);
 }
 
@@ -101,14 +102,14 @@ watch_all(struct endpoints *set, int64_t now_us)
         client_watch_on(&set->of[i]->watch, &set->of[i]->way, set->of[i], now_us);
 }
 
-void
-endpoints_add(struct endpoints *set, const char *address, int64_t now_us)
+static void
+endpoint_add(struct endpoints *set, const char *address, int64_t now_us)
 {
     struct endpoint *endpoint = memory_take(sizeof *endpoint);
 
     assert(set->count < RPC_ENDPOINTS_MAX);
     endpoint->address = strdup(address);
-    endpoint->way.channel = client_channel_open(address, NULL);
+    endpoint->way.channel = client_channel_open(address, set->authority);
     endpoint->way.queue = set->queue;
     endpoint->watch.due_us = INT64_MAX;
     list_init(&endpoint->waiting);
@@ -117,19 +118,100 @@ endpoints_add(struct endpoints *set, const char *address, int64_t now_us)
     set->of[endpoint->index] = endpoint;
     set->candidates[endpoint->index] =
         (struct rpc_candidate){ .id = rpc_key(address, strlen(address)) };
-    atomic_store(&set->known, set->count);
     watch_all(set, now_us);
+}
+
+/* Its place is taken by the last one. */
+static void
+endpoint_remove(struct endpoints *set, size_t index)
+{
+    struct endpoint *endpoint = set->of[index];
+    size_t last = set->count - 1;
+
+    waiting_take(set, endpoint);
+    client_watch_off(&endpoint->watch);
+    endpoint->is_gone = true;
+    endpoint->next = set->gone;
+    set->gone = endpoint;
+    set->of[index] = set->of[last];
+    set->candidates[index] = set->candidates[last];
+    set->of[index]->index = index;
+    set->count = last;
+}
+
+static bool
+is_among(const struct rpc_target *found, const char *address)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        if (strcmp(found->addresses[i], address) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_known(const struct endpoints *set, const char *address)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->of[i]->address, address) == 0)
+            return true;
+    }
+    return false;
+}
+
+void
+endpoints_change(struct endpoints *set, const struct rpc_target *found, int64_t now_us)
+{
+    set->is_looked_up = true;
+    for (size_t i = set->count; i-- > 0;) {
+        if (!is_among(found, set->of[i]->address))
+            endpoint_remove(set, i);
+    }
+    for (size_t i = 0; i < found->count; i++) {
+        if (!is_known(set, found->addresses[i]))
+            endpoint_add(set, found->addresses[i], now_us);
+    }
+    atomic_store(&set->known, set->count);
+    leave_out(set);
+    if (set->count > 0)
+        list_move(&set->unplaced, &set->stray);
+}
+
+static void
+endpoint_free(struct endpoint *endpoint)
+{
+    grpc_channel_destroy(endpoint->way.channel);
+    parcel_way_close(&endpoint->way);
+    free(endpoint->address);
+    free(endpoint);
+}
+
+/* Those that are gone, and have nothing under way any more. */
+static void
+gone_free(struct endpoints *set)
+{
+    for (struct endpoint **link = &set->gone; *link != NULL;) {
+        struct endpoint *endpoint = *link;
+
+        if (endpoint->parcels > 0 || !client_watch_is_over(&endpoint->watch)) {
+            link = &endpoint->next;
+            continue;
+        }
+        *link = endpoint->next;
+        endpoint_free(endpoint);
+    }
 }
 
 /* ---- who is asked ---- */
 
+/* NULL: none is known. */
 static struct endpoint *
 choose(struct endpoints *set, struct rpc_request *request)
 {
     size_t index;
 
     if (set->count <= 1)
-        return set->of[0];
+        return set->count == 0 ? NULL : set->of[0];
     index = rpc_choose(set->candidates, set->count, request->key, request->tried, random_next(set));
     if (index == RPC_NOWHERE) {
         request->tried = 0;
@@ -143,6 +225,11 @@ endpoints_place(struct endpoints *set, struct rpc_request *request)
 {
     struct endpoint *endpoint = choose(set, request);
 
+    if (endpoint == NULL) {
+        list_push(&set->unplaced, request);
+        set->must_look_up = true;
+        return;
+    }
     endpoint_count(set, endpoint, 1);
     list_push(request->must_go_alone ? &endpoint->alone : &endpoint->waiting, request);
 }
@@ -157,7 +244,8 @@ endpoints_have_other(const struct endpoints *set, const struct rpc_request *requ
 void
 endpoint_count(struct endpoints *set, const struct endpoint *endpoint, int by)
 {
-    set->candidates[endpoint->index].under_way += (uint32_t)by;
+    if (!endpoint->is_gone)
+        set->candidates[endpoint->index].under_way += (uint32_t)by;
 }
 
 /* ---- how they are ---- */
@@ -166,6 +254,9 @@ void
 endpoint_note(struct endpoints *set, struct endpoint *endpoint, enum endpoint_sign sign,
               int64_t now_us)
 {
+    if (endpoint->is_gone)
+        return;
+    set->must_look_up |= sign == SIGN_LOST;
     endpoint->silent = sign == SIGN_SILENT ? endpoint->silent + 1 : 0;
     if (sign != SIGN_SILENT)
         endpoint->is_away = sign == SIGN_LOST;
@@ -196,7 +287,8 @@ endpoints_step(struct endpoints *set, const struct client_tag *tag, int64_t now_
     struct endpoint *endpoint = tag->owner;
     enum watch_word word = client_watch_step(&endpoint->watch, tag, now_us);
 
-    if (word != WATCH_NOTHING)
+    set->must_look_up |= word == WATCH_LOST;
+    if (word != WATCH_NOTHING && !endpoint->is_gone)
         well_set(set, endpoint, word == WATCH_SERVES, now_us);
 }
 
@@ -205,6 +297,8 @@ endpoints_turn(struct endpoints *set, int64_t now_us)
 {
     for (size_t i = 0; is_watched(set) && i < set->count; i++)
         client_watch_turn(&set->of[i]->watch, now_us);
+    if (set->gone != NULL)
+        gone_free(set);
 }
 
 int64_t
@@ -231,18 +325,16 @@ endpoints_end(struct endpoints *set)
         client_watch_off(&set->of[i]->watch);
         is_over = is_over && client_watch_is_over(&set->of[i]->watch);
     }
+    for (const struct endpoint *gone = set->gone; gone != NULL; gone = gone->next)
+        is_over = is_over && client_watch_is_over(&gone->watch);
     return is_over;
 }
 
 void
 endpoints_free(struct endpoints *set)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        struct endpoint *endpoint = set->of[i];
-
-        grpc_channel_destroy(endpoint->way.channel);
-        parcel_way_close(&endpoint->way);
-        free(endpoint->address);
-        free(endpoint);
-    }
+    gone_free(set);
+    assert(set->gone == NULL);
+    for (size_t i = 0; i < set->count; i++)
+        endpoint_free(set->of[i]);
 }

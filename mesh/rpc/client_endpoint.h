@@ -27,16 +27,24 @@ struct endpoint {
     int silent;   /* messages in a row that had no answer in time */
     struct client_watch watch;
     char *address;
+    size_t parcels;        /* under way */
+    bool is_gone;          /* out of the set: freed when nothing is under way */
+    struct endpoint *next; /* of those */
 };
 
 struct endpoints {
     const char *service; /* for the log; NULL: nothing is logged */
     grpc_completion_queue *queue;
+    const char *authority; /* by which the service is asked; NULL: by its address */
     size_t count;
     struct endpoint *of[RPC_ENDPOINTS_MAX];
     struct rpc_candidate candidates[RPC_ENDPOINTS_MAX]; /* the same, by index */
-    struct list stray; /* requests that waited for one that was left out: to be placed anew */
+    struct list stray;    /* requests that waited for one that was left out: to be placed anew */
+    struct list unplaced; /* requests of before any address was known */
+    struct endpoint *gone;
     uint32_t random;
+    bool is_looked_up; /* the addresses are known, if there are any */
+    bool must_look_up; /* one fails: others may be there instead */
     bool is_ending;
     atomic_size_t known, left_out;
 };
@@ -49,7 +57,9 @@ enum endpoint_sign {
 };
 
 void endpoints_init(struct endpoints *set, const char *service, grpc_completion_queue *queue);
-void endpoints_add(struct endpoints *set, const char *address, int64_t now_us);
+
+/* From now on these are the replicas. What is with one that is not among them is still answered by it. */
+void endpoints_change(struct endpoints *set, const struct rpc_target *found, int64_t now_us);
 
 /* Puts the request where it waits to be sent: not to a replica that failed it, unless there is no other. */
 void endpoints_place(struct endpoints *set, struct rpc_request *request);

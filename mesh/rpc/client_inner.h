@@ -14,6 +14,7 @@
 
 #include "mesh/rpc/client_endpoint.h"
 #include "mesh/rpc/client_meter.h"
+#include "mesh/rpc/resolve.h"
 #include "mesh/rpc/retry_budget.h"
 
 #include <pthread.h>
@@ -23,7 +24,7 @@
 enum wake { WAKE_NOBODY, WAKE_FOR_ALONE, WAKE_FOR_ALL };
 
 struct rpc_client {
-    char *target;
+    char *target, *authority; /* authority NULL: its address */
     bool is_mesh, is_quiet;
     size_t waiting_max;
     int envelopes_max;
@@ -32,7 +33,10 @@ struct rpc_client {
     grpc_channel *wake_channel; /* of nobody */
     grpc_call *wake_call;
 
+    struct rpc_resolver *resolver; /* NULL: all addresses are known */
+
     pthread_mutex_t lock;
+    struct rpc_target *found;   /* under lock: a new list of addresses; NULL: none */
     struct list inbox, refused; /* under lock, as the next two */
     enum wake wake;
     bool is_closing;
@@ -59,6 +63,9 @@ void client_answered(void *owner, struct rpc_request *request, struct rpc_result
 /* The client's own answer to a request that was not handed to gRPC this time. */
 void client_answer_unsent(struct rpc_client *client, struct rpc_request *request,
                           enum wire_code code, const char *reason, const char *message);
+
+/* The same where no replica is known: tried again, as if one had not done it. */
+void client_answer_nowhere(struct rpc_client *client, struct rpc_request *request);
 
 /* Those that are due are placed again. */
 void client_retries_wake(struct rpc_client *client, int64_t now_us);

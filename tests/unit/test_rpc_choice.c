@@ -13,7 +13,7 @@ static void
 candidates_make(struct rpc_candidate *candidates, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        char address[32];
+        char address[64];
 
         snprintf(address, sizeof address, "10.0.0.%zu:7401", i + 1);
         candidates[i] = (struct rpc_candidate){ .id = rpc_key(address, strlen(address)) };

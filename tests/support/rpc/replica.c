@@ -60,21 +60,20 @@ replica_submit(void *owner, struct call *call)
 void
 replica_open(struct replica *replica, int number)
 {
-    struct rpc_service service = { .descriptor = &sagamesh__audit__v1__audit_service__descriptor,
-                                   .methods = methods,
-                                   .submit = replica_submit,
-                                   .owner = replica,
-                                   .op_owner = replica };
-    struct rpc_server_options options = { .calls_max = 10000, .service_count = 1 };
-    struct rpc_service *kept = memory_take(sizeof *kept); /* for as long as the test */
+    struct rpc_server_options options = { .calls_max = 10000,
+                                          .services = &replica->service,
+                                          .service_count = 1 };
     char listen[32];
 
-    *kept = service;
-    options.services = kept;
-    snprintf(listen, sizeof listen, "127.0.0.1:%d", replica->port);
+    replica->service =
+        (struct rpc_service){ .descriptor = &sagamesh__audit__v1__audit_service__descriptor,
+                              .methods = methods,
+                              .submit = replica_submit,
+                              .owner = replica,
+                              .op_owner = replica };
+    snprintf(listen, sizeof listen, "127.0.0.%d:%d", number + 1, replica->port);
     options.listen = listen;
-    if (replica->port == 0)
-        pthread_mutex_init(&replica->lock, NULL);
+    pthread_mutex_init(&replica->lock, NULL);
     replica->number = number;
     ck_assert_int_eq(rpc_server_open(&options, &replica->server), ERR_OK);
     replica->port = rpc_server_port(replica->server);
@@ -115,8 +114,8 @@ replicas_target(const struct replica *replicas, size_t count, char target[REPLIC
     size_t bytes = 0;
 
     for (size_t i = 0; i < count; i++)
-        bytes += (size_t)snprintf(target + bytes, REPLICA_TARGET_BYTES - bytes, "%s127.0.0.1:%d",
-                                  i > 0 ? "," : "", replicas[i].port);
+        bytes += (size_t)snprintf(target + bytes, REPLICA_TARGET_BYTES - bytes, "%s127.0.0.%d:%d",
+                                  i > 0 ? "," : "", replicas[i].number + 1, replicas[i].port);
     return target;
 }
 

@@ -18,6 +18,7 @@ enum { REPLICAS_MAX = 4, REPLICA_TARGET_BYTES = 32 * REPLICAS_MAX };
 
 struct replica {
     struct rpc_server *server; /* NULL: it is not there */
+    struct rpc_service service;
     int number, port;
     atomic_int asked;
     atomic_int answer; /* enum error; ERR_OK: its number */
@@ -26,7 +27,7 @@ struct replica {
     struct call *held; /* under lock */
 };
 
-/* On the port that it had, or a free one; serving. */
+/* On 127.0.0.1, 127.0.0.2 ... by its number, on the port that it had, or a free one; serving. */
 void replica_open(struct replica *replica, int number);
 void replica_close(struct replica *replica, int grace_ms);
 
