@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { PARTITIONS_MS = 1000 };
+
 void
 alert_heard_take(struct alert_shard *shard, const struct news *news, enum news_kind topic,
                  int64_t now_us)
@@ -107,6 +109,38 @@ alert_heard_rows(struct alert_shard *shard, struct alert_tick *tick)
     }
     if (tick->sources.count > 0)
         shard->heard_due_us = clock_steady_us() + HEARD_EVERY_US;
+}
+
+/* Of both topics together; -1: Kafka does not say. A topic that is not there is being made, and says nothing yet. */
+static int32_t
+partitions_most(struct alert_shards *all)
+{
+    int32_t most = 0, count;
+
+    for (int32_t i = 0; i < ALERT_TOPICS; i++) {
+        if (kafka_consumer_partitions(all->consumer, i, PARTITIONS_MS, &count) != ERR_OK)
+            return -1;
+        if (count > most)
+            most = count;
+    }
+    return most;
+}
+
+/* A wrong count does no harm: the shard of a partition that is there writes its row again. */
+void
+alert_heard_forget(struct alert_shards *all)
+{
+    const struct alert_source_forget forget = { partitions_most(all) };
+    struct arena *arena;
+    struct pg_answer answer;
+
+    if (forget.partitions <= 0)
+        return;
+    arena = arena_new();
+    if (pg_ask(all->pg, &alert_source_delete, &forget, arena, &answer) == ERR_OK &&
+        answer.changed > 0)
+        log_warn("event=PARTITIONS_GONE partitions=%d rows=%zu", forget.partitions, answer.changed);
+    arena_free(arena);
 }
 
 void

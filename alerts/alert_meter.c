@@ -25,6 +25,9 @@ static const struct pg_statement sources_heard = ASKED_STATEMENT(
     " bool_or(is_silent)::int::bigint FROM alert_source WHERE heard_us <> 0 GROUP BY source");
 
 /* clang-format off */
+const struct metric_row alert_raised_row = { "sagamesh_alerts_raised_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts raised", { "rule" } };
+const struct metric_row alert_resolved_row = { "sagamesh_alerts_resolved_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts resolved", { "rule" } };
+
 const struct asked_row alert_asked[] = {
     { &alerts_open,     { { "sagamesh_alerts_open",                   METRIC_GAUGE, METRIC_NUMBER,  "Alerts raised and not resolved, counted up to 10,000.",                       { "rule" } },
                           { "sagamesh_alert_oldest_seconds",          METRIC_GAUGE, METRIC_SECONDS, "Since when the oldest of them is raised; 0: there is none.",                  { "rule" } } },

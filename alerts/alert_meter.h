@@ -1,4 +1,4 @@
-/* alert_meter.h -- What the database is asked of alerts, for metrics (mesh/store/asked.h).
+/* alert_meter.h -- What the database is asked of alerts, for metrics (mesh/store/asked.h), and what several files count.
  *
  * Thread    Constant.
  */
@@ -8,5 +8,8 @@
 #include "mesh/store/asked.h"
 
 extern const struct asked_row alert_asked[]; /* ends with a row of zeros */
+
+/* By rule: shards count those of orders, the look at sources those of silence. */
+extern const struct metric_row alert_raised_row, alert_resolved_row;
 
 #endif

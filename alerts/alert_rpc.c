@@ -277,6 +277,8 @@ letter_message(const struct letter_row *letter, struct arena *arena)
     message->resend_by = (char *)letter->resend_by;
     message->resend_reason = (char *)letter->resend_reason;
     message->is_resend_due = (letter->due & LETTER_DUE_RESEND) != 0;
+    message->refused_at_us = letter->refused_us;
+    message->refusal = (char *)letter->refusal;
     return message;
 }
 

@@ -1,6 +1,7 @@
 /* alert_shard.c -- The thread that has the consumer and the shards of its partitions. Kafka's batch is handed out to
  * the shards, and each runs its tick; when partitions are assigned each of them is taken over and recovered before it is
  * read, and when they are revoked all are dropped as they are: what is written is enough. */
+#include "alerts/alert_meter.h"
 #include "alerts/alert_shard_inner.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/die.h"
@@ -21,6 +22,7 @@ enum {
     REFUSED_RETRY_US = 5000 * 1000, /* ... where the database refuses the page */
     TELL_EVERY_US = 5 * 1000 * 1000,
     METERS_EVERY_US = 1000 * 1000,
+    FORGET_EVERY_US = 60 * 1000 * 1000,
     TRIM_AFTER = 4096, /* orders in memory */
     REJOIN_AFTER_US =
         15 * 1000 * 1000, /* of a shard that another member took, and none was revoked */
@@ -154,6 +156,7 @@ assigned(void *owner, struct kafka_place *places, size_t count)
     struct alert_shards *all = owner;
 
     set_deaf(all, false);
+    all->forget_due_us = 0; /* there may be fewer partitions than before */
     drop_all(all);
     look_at_cluster(all);
     for (size_t i = 0; i < count; i++)
@@ -365,6 +368,10 @@ tell(struct alert_shards *all)
         all->tell_due_us = steady_us + TELL_EVERY_US;
         tell_all(all);
     }
+    if (steady_us >= all->forget_due_us && atomic_load(&all->deaf_since_us) == 0) {
+        all->forget_due_us = steady_us + FORGET_EVERY_US;
+        alert_heard_forget(all);
+    }
 }
 
 /* ---- the thread ---- */
@@ -483,8 +490,6 @@ read_sources(struct alert_shards *all)
 }
 
 /* clang-format off */
-static const struct metric_row raised_row = { "sagamesh_alerts_raised_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts raised", { "rule" } };
-static const struct metric_row resolved_row = { "sagamesh_alerts_resolved_total", METRIC_COUNTER, METRIC_NUMBER, "Alerts resolved", { "rule" } };
 static const struct metric_row delay_row = { "sagamesh_alert_delay_seconds", METRIC_HISTOGRAM, METRIC_SECONDS, "From when an alert could be raised to its page in the journal", { "rule" } };
 static const struct metric_row paid_row = { "sagamesh_order_payment_to_paid_seconds", METRIC_HISTOGRAM, METRIC_LONG_SECONDS, "From a payment's success to its order's PAID; one that waits for longer than 60 s counts when these are over", { 0 } };
 static const struct metric_row letters_row = { "sagamesh_alert_dead_letters_total", METRIC_COUNTER, METRIC_NUMBER, "Messages that could not be decoded", { "topic" } };
@@ -502,8 +507,8 @@ meters_open(struct alert_meters *meters, struct metrics *metrics)
     for (size_t i = 0; i <= RULE_C; i++) {
         const char *const name[] = { rules[i].name };
 
-        meters->raised[i] = metrics_series(metrics, &raised_row, name);
-        meters->resolved[i] = metrics_series(metrics, &resolved_row, name);
+        meters->raised[i] = metrics_series(metrics, &alert_raised_row, name);
+        meters->resolved[i] = metrics_series(metrics, &alert_resolved_row, name);
         meters->delay[i] = metrics_series(metrics, &delay_row, name);
     }
     for (size_t i = 0; i < ALERT_TOPICS; i++) {

@@ -128,7 +128,7 @@ struct alert_shards {
     struct alert_shard **shards;               /* by partition; NULL: not ours */
     size_t shard_room;
     size_t awake_most; /* orders in memory, since memory was given back */
-    int64_t tell_due_us, meters_due_us, lost_since_us;
+    int64_t tell_due_us, meters_due_us, forget_due_us, lost_since_us;
     bool is_adrift; /* Kafka has forgotten us, and has not come back yet */
     _Atomic(int64_t)
         deaf_since_us; /* steady: since when we have no part of the group's partitions; 0: we have */
@@ -159,6 +159,8 @@ void alert_heard_take(struct alert_shard *shard, const struct news *news, enum n
 int64_t alert_heard_horizon(const struct alert_shard *shard, int64_t now_us);
 /* Adds rows of the sources to the tick, when it is time or a source begins or ends to be silent. */
 void alert_heard_rows(struct alert_shard *shard, struct alert_tick *tick);
+/* Forgets what was heard in partitions that are no more, which nothing is heard of ever again. */
+void alert_heard_forget(struct alert_shards *all);
 /* One row more in a tick's list. */
 void alert_rows_add(struct alert_rows *rows, struct arena *arena, const void *row);
 

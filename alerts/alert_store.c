@@ -99,7 +99,19 @@ const struct pg_statement alert_source_save = {
     .in = source_columns,
 };
 
+static const struct pg_column forget_columns[] = {
+    PG_COLUMN(struct alert_source_forget, partitions, PG_INT4),
+    { 0 },
+};
+
+const struct pg_statement alert_source_delete = {
+    .name = "alert_source_delete",
+    .sql = "DELETE FROM alert_source WHERE shard >= $1",
+    .in = forget_columns,
+    .is_single = true,
+};
+
 const struct pg_statement *const alert_statements[] = {
-    &alert_raise_insert, &alert_resolve_update, &notice_insert, &dead_letter_insert,
-    &alert_source_save,  &event_append_late,    NULL,
+    &alert_raise_insert, &alert_resolve_update, &notice_insert,     &dead_letter_insert,
+    &alert_source_save,  &alert_source_delete,  &event_append_late, NULL,
 };

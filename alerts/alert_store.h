@@ -63,6 +63,12 @@ struct alert_source_row {
 };
 extern const struct pg_statement alert_source_save;
 
+/* What was heard in partitions that are no more. */
+struct alert_source_forget {
+    int32_t partitions; /* the topics have so many */
+};
+extern const struct pg_statement alert_source_delete;
+
 /* All of these, and that of events: what a page brings along. Ends with NULL. */
 extern const struct pg_statement *const alert_statements[];
 

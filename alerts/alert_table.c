@@ -212,11 +212,13 @@ static const struct pg_statement notice_update = {
         PG_COLUMN(row, member due, PG_INT4), PG_COLUMN(row, member claimed_until_us, PG_INT8),     \
         PG_COLUMN(row, member sent_us, PG_INT8), PG_COLUMN(row, member resends_asked, PG_INT4),    \
         PG_COLUMN(row, member resends, PG_INT4), PG_COLUMN(row, member resent_us, PG_INT8),        \
-        PG_COLUMN(row, member resend_by, PG_TEXT), PG_COLUMN(row, member resend_reason, PG_TEXT)
+        PG_COLUMN(row, member resend_by, PG_TEXT), PG_COLUMN(row, member resend_reason, PG_TEXT),  \
+        PG_COLUMN(row, member failures, PG_INT4), PG_COLUMN(row, member refusals, PG_INT4),        \
+        PG_COLUMN(row, member refused_us, PG_INT8), PG_COLUMN(row, member refusal, PG_TEXT)
 #define LETTER_COLUMNS                                                                             \
     "id, topic, part, place, reason, found_us, due, claimed_until_us, sent_us, resends_asked, "    \
     "resends, resent_us,"                                                                          \
-    " resend_by, resend_reason"
+    " resend_by, resend_reason, failures, refusals, refused_us, refusal"
 
 static const struct pg_column letter_columns[] = { LETTER_PG_COLUMNS(struct letter_row, ), { 0 } };
 
@@ -241,17 +243,25 @@ static const struct pg_column letter_update_columns[] = {
     PG_COLUMN(struct letter_row, resent_us, PG_INT8),
     PG_COLUMN(struct letter_row, resend_by, PG_TEXT),
     PG_COLUMN(struct letter_row, resend_reason, PG_TEXT),
+    PG_COLUMN(struct letter_row, failures, PG_INT4),
+    PG_COLUMN(struct letter_row, refusals, PG_INT4),
+    PG_COLUMN(struct letter_row, refused_us, PG_INT8),
+    PG_COLUMN(struct letter_row, refusal, PG_TEXT),
     { 0 },
 };
 
 static const struct pg_statement letter_update = {
     .name = "letter_update",
-    .sql = "UPDATE dead_letter l SET due = u.due, claimed_until_us = u.claimed_until_us,"
-           " sent_us = u.sent_us, resends_asked = u.resends_asked, resends = u.resends,"
-           " resent_us = u.resent_us, resend_by = u.resend_by, resend_reason = u.resend_reason"
-           " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[],"
-           " $7::bigint[], $8::text[], $9::text[]) AS u(id, due, claimed_until_us, sent_us,"
-           " resends_asked, resends, resent_us, resend_by, resend_reason) WHERE l.id = u.id",
+    .sql =
+        "UPDATE dead_letter l SET due = u.due, claimed_until_us = u.claimed_until_us,"
+        " sent_us = u.sent_us, resends_asked = u.resends_asked, resends = u.resends,"
+        " resent_us = u.resent_us, resend_by = u.resend_by, resend_reason = u.resend_reason,"
+        " failures = u.failures, refusals = u.refusals, refused_us = u.refused_us,"
+        " refusal = u.refusal"
+        " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[],"
+        " $7::bigint[], $8::text[], $9::text[], $10::int[], $11::int[], $12::bigint[],"
+        " $13::text[]) AS u(id, due, claimed_until_us, sent_us, resends_asked, resends, resent_us,"
+        " resend_by, resend_reason, failures, refusals, refused_us, refusal) WHERE l.id = u.id",
     .in = letter_update_columns,
 };
 

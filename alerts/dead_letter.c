@@ -89,6 +89,11 @@ resend_letter_decide(void *op, struct batch_rows *rows)
                     "there is no such dead letter");
     } else {
         letter->due |= LETTER_DUE_RESEND;
+        if (letter->sent_us == 0) /* where the dead letters refused it, they are asked again too */
+            letter->due |= LETTER_DUE_DLQ;
+        letter->refused_us = 0;
+        letter->refusals = 0;
+        letter->refusal = "";
         letter->resends_asked++;
         letter->resend_by = batch_keep(rows, resend->by);
         letter->resend_reason = batch_keep(rows, resend->why);
@@ -117,7 +122,7 @@ claim_letter_touch(const void *op, struct batch_touch *touch)
     batch_touch_uuid(touch, ALERT_LETTER, ((const struct claim_letter *)op)->letter_id);
 }
 
-/* A claim that ran out is another's to take: its sender hangs, or is gone, or Kafka did not take the letter. */
+/* A claim that ran out is another's to take: its sender hangs, or is gone. */
 static void
 claim_letter_decide(void *op, struct batch_rows *rows)
 {
@@ -139,46 +144,90 @@ const struct method claim_letter_method = {
     .decide = claim_letter_decide,
 };
 
-static void
-letter_sent_touch(const void *op, struct batch_touch *touch)
+/* From so many failures in a row to the next try. */
+static int64_t
+wait_us_after(int32_t failures)
 {
-    batch_touch_uuid(touch, ALERT_LETTER, ((const struct letter_sent *)op)->letter_id);
+    int64_t wait_us = LETTER_WAIT_LEAST_US;
+
+    for (int32_t i = 1; i < failures && wait_us < LETTER_WAIT_MOST_US; i++)
+        wait_us *= 2;
+    return wait_us < LETTER_WAIT_MOST_US ? wait_us : LETTER_WAIT_MOST_US;
+}
+
+static void
+try_letter_touch(const void *op, struct batch_touch *touch)
+{
+    batch_touch_uuid(touch, ALERT_LETTER, ((const struct try_letter *)op)->letter_id);
+}
+
+static void
+mark_sent(struct letter_row *letter, const struct try_letter *tried, int32_t sent)
+{
+    letter->claimed_until_us = 0; /* what was asked for meanwhile need not wait */
+    letter->failures = letter->refusals = 0;
+    if (sent & LETTER_DUE_DLQ) {
+        letter->due &= ~LETTER_DUE_DLQ;
+        letter->sent_us = tried->op.now_us;
+    }
+    if (sent & LETTER_DUE_RESEND) {
+        letter->resends++;
+        letter->resent_us = tried->op.now_us;
+        if (letter->resends_asked == tried->resends_asked)
+            letter->due &= ~LETTER_DUE_RESEND;
+    }
+}
+
+/* What Kafka is to blame for never counts as a refusal, and takes none back. */
+static void
+mark_failed(struct letter_row *letter, const struct try_letter *tried, int32_t refused)
+{
+    letter->failures++;
+    letter->claimed_until_us = tried->op.now_us + wait_us_after(letter->failures);
+    if (refused == 0)
+        return;
+    letter->refusals++;
+    letter->refusal = tried->refusal;
+    if (letter->refusals < LETTER_REFUSALS_MAX)
+        return;
+    letter->due &= ~refused;
+    letter->refused_us = tried->op.now_us;
+    letter->claimed_until_us = 0;
+    letter->failures = letter->refusals = 0;
 }
 
 /* Two replicas may have sent it: the later one finds nothing due. */
 bool
-letter_mark_sent(struct letter_row *letter, const struct letter_sent *sent)
+letter_mark_tried(struct letter_row *letter, const struct try_letter *tried)
 {
-    int32_t due = letter->due & sent->due;
+    int32_t sent = letter->due & tried->sent, failed = letter->due & tried->failed;
 
-    if (due != 0) /* what was asked for meanwhile need not wait */
-        letter->claimed_until_us = 0;
-    if (due & LETTER_DUE_DLQ) {
-        letter->due &= ~LETTER_DUE_DLQ;
-        letter->sent_us = sent->op.now_us;
-    }
-    if (due & LETTER_DUE_RESEND) {
-        letter->resends++;
-        letter->resent_us = sent->op.now_us;
-        if (letter->resends_asked == sent->resends_asked)
-            letter->due &= ~LETTER_DUE_RESEND;
-    }
-    return due != 0;
+    if (sent != 0)
+        mark_sent(letter, tried, sent);
+    if (failed != 0)
+        mark_failed(letter, tried, failed & tried->refused);
+    if (letter->refusals == 0 && letter->refused_us == 0)
+        letter->refusal = "";
+    return (sent | failed) != 0;
 }
 
 static void
-letter_sent_decide(void *op, struct batch_rows *rows)
+try_letter_decide(void *op, struct batch_rows *rows)
 {
-    const struct letter_sent *sent = op;
-    struct letter_row *letter = batch_find_uuid(rows, ALERT_LETTER, sent->letter_id);
+    const struct try_letter *tried = op;
+    struct letter_row *letter = batch_find_uuid(rows, ALERT_LETTER, tried->letter_id);
 
-    if (letter != NULL && letter_mark_sent(letter, sent))
-        batch_changed(rows, letter);
+    *tried->ret_is_refused = false; /* also where the batch runs again */
+    if (letter == NULL || !letter_mark_tried(letter, tried))
+        return;
+    letter->refusal = batch_keep(rows, letter->refusal);
+    batch_changed(rows, letter);
+    *tried->ret_is_refused = letter->refused_us == tried->op.now_us;
 }
 
-const struct method letter_sent_method = {
-    .name = "LetterSent",
-    .op_bytes = sizeof(struct letter_sent),
-    .touch = letter_sent_touch,
-    .decide = letter_sent_decide,
+const struct method try_letter_method = {
+    .name = "TryLetter",
+    .op_bytes = sizeof(struct try_letter),
+    .touch = try_letter_touch,
+    .decide = try_letter_decide,
 };

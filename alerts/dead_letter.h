@@ -15,6 +15,7 @@
 #define ALERTS_DEAD_LETTER_H
 
 #include "alerts/alert_store.h"
+#include "mesh/base/clock.h"
 #include "mesh/store/op.h"
 
 enum { DEAD_LETTER_REASON_BYTES_MAX = 200, DEAD_LETTER_SHOWN_BYTES = 64 << 10 };
@@ -48,6 +49,10 @@ struct letter_row {
     int32_t resends_asked, resends;
     int64_t resent_us;
     const char *resend_by, *resend_reason;
+    int32_t failures;   /* in a row */
+    int32_t refusals;   /* of these, by a fault of the record itself */
+    int64_t refused_us; /* 0: it was not given up */
+    const char *refusal;
 };
 
 struct resend_letter {
@@ -67,21 +72,30 @@ struct claim_letter {
 };
 extern const struct method claim_letter_method;
 
-/* Of the program itself: Kafka has acknowledged it. */
-struct letter_sent {
+/* A letter that did not arrive is tried again after 5 s, 10 s, 20 s, ... ten minutes at most, for as long as Kafka is
+ * away. One that Kafka refuses for what it is (too large, invalid) so many times is given up. */
+enum { LETTER_REFUSALS_MAX = 5 };
+#define LETTER_WAIT_LEAST_US (5 * SECOND_US)
+#define LETTER_WAIT_MOST_US (600 * SECOND_US)
+
+/* Of the program itself: what came of a try. Sums of enum letter_due. */
+struct try_letter {
     struct op op;
     struct uuid letter_id;
-    int32_t due;           /* what of it */
+    int32_t sent, failed;  /* acknowledged, or not */
+    int32_t refused;       /* of what failed, by a fault of the record itself */
+    const char *refusal;   /* ""; what Kafka said of it */
     int32_t resends_asked; /* as they were when it was read: who asked since is to be heard */
+    bool *ret_is_refused;  /* once it is committed: it was given up */
 };
 
 void resend_letter_touch(const void *op, struct batch_touch *touch);
 void resend_letter_decide(void *op, struct batch_rows *rows);
 void resend_letter_answer(void *op, struct batch_rows *rows);
-extern const struct method letter_sent_method;
+extern const struct method try_letter_method;
 
 /* False: nothing of that was due. */
-bool letter_mark_sent(struct letter_row *letter, const struct letter_sent *sent);
+bool letter_mark_tried(struct letter_row *letter, const struct try_letter *tried);
 
 /* ---- reads ---- */
 

@@ -1,7 +1,7 @@
 /* letter_send.c -- Dead letters to Kafka.
  *
  * A letter is claimed by an op first, so that of several replicas one sends it; a claim runs out when its sender
- * hangs. Letters go one by one: one that Kafka never takes must not keep back the others.
+ * hangs. Letters go one by one: one that Kafka never takes must not keep back the others, and is given up.
  */
 #include "alerts/letter_send.h"
 #include "alerts/dead_letter.h"
@@ -20,7 +20,7 @@ enum {
     SEND_MS = 5000,
     ASK_MS = 3000,
     PARTITIONS = 12,  /* of a topic of dead letters that was not there */
-    FAILURES_MAX = 2, /* one after the other: Kafka is away */
+    FAILURES_MAX = 2, /* one after the other, and not for what they are: Kafka is away */
     OWN_HEADERS = 4,
 };
 
@@ -132,44 +132,89 @@ record_of(const struct letter_due_row *row, bool is_resend, struct arena *arena)
 
 /* ---- sending ---- */
 
+/* *ret_refusal: why Kafka will never take this record; or NULL. */
 static enum error
-send_one(struct alert_desk *desk, const struct kafka_record *record, bool is_resend)
+send_one(struct alert_desk *desk, const struct kafka_record *record, bool is_resend,
+         const char **ret_refusal)
 {
     int32_t partitions;
     enum error error = ERR_OK;
 
+    *ret_refusal = NULL;
     if (!is_resend) {
         error = kafka_partition_count(desk->producer, record->topic, ASK_MS, &partitions);
         if (error == ERR_NOT_FOUND)
             error = kafka_topic_make(desk->producer, record->topic, PARTITIONS, ASK_MS);
     }
-    return error == ERR_OK ? kafka_send(desk->producer, record, 1, SEND_MS) : error;
+    if (error != ERR_OK)
+        return error;
+    error = kafka_send(desk->producer, record, 1, SEND_MS);
+    if (error != ERR_OK)
+        *ret_refusal = kafka_producer_refusal(desk->producer);
+    return error;
 }
 
+static void
+try_one(struct alert_desk *desk, const struct letter_due_row *row, int32_t due,
+        struct try_letter *tried, struct arena *arena)
+{
+    struct kafka_record record = record_of(row, due == LETTER_DUE_RESEND, arena);
+    char id[UUID_TEXT_BYTES + 1];
+    const char *refusal;
+
+    if (send_one(desk, &record, due == LETTER_DUE_RESEND, &refusal) == ERR_OK) {
+        tried->sent |= due;
+        log_info("dead_letter=%s topic=%s event=%s", uuid_print(row->letter.id, id), record.topic,
+                 due == LETTER_DUE_RESEND ? "DEAD_LETTER_RESENT" : "DEAD_LETTER_SENT");
+        return;
+    }
+    tried->failed |= due;
+    if (refusal == NULL)
+        return;
+    tried->refused |= due;
+    tried->refusal = arena_print(arena, "%s: %s", record.topic, refusal);
+}
+
+static struct metric_series *
+refused_series(struct metrics *metrics)
+{
+    /* clang-format off */
+    static const struct metric_row row = { "sagamesh_alert_dead_letters_refused_total", METRIC_COUNTER, METRIC_NUMBER, "Dead letters given up, because Kafka refuses them for what they are.", { NULL } };
+    /* clang-format on */
+
+    return metrics_series(metrics, &row, NULL);
+}
+
+void
+letter_meter(struct metrics *metrics)
+{
+    refused_series(metrics);
+}
+
+/* False: Kafka is to blame for what failed. */
 static bool
 send_letter(struct alert_desk *desk, const struct letter_due_row *row, struct arena *arena)
 {
-    struct letter_sent sent = { .op.id = uuid_v7(clock_now_us()),
+    bool is_refused = false;
+    struct try_letter tried = { .op.id = uuid_v7(clock_now_us()),
                                 .letter_id = row->letter.id,
-                                .resends_asked = row->letter.resends_asked };
+                                .resends_asked = row->letter.resends_asked,
+                                .refusal = "",
+                                .ret_is_refused = &is_refused };
     char id[UUID_TEXT_BYTES + 1];
 
     for (int32_t due = LETTER_DUE_DLQ; due <= LETTER_DUE_RESEND; due <<= 1) {
-        struct kafka_record record;
-
-        if ((row->letter.due & due) == 0)
-            continue;
-        record = record_of(row, due == LETTER_DUE_RESEND, arena);
-        if (send_one(desk, &record, due == LETTER_DUE_RESEND) != ERR_OK)
-            continue;
-        sent.due |= due;
-        log_info("dead_letter=%s topic=%s event=%s", uuid_print(row->letter.id, id), record.topic,
-                 due == LETTER_DUE_RESEND ? "DEAD_LETTER_RESENT" : "DEAD_LETTER_SENT");
+        if ((row->letter.due & due) != 0)
+            try_one(desk, row, due, &tried, arena);
     }
     crash_point("letter.after-send");
-    if (sent.due != 0)
-        batch_own_run(desk->batch, &letter_sent_method, &sent, 1);
-    return sent.due == row->letter.due;
+    if (batch_own_run(desk->batch, &try_letter_method, &tried, 1) == 0 && is_refused) {
+        metric_add(refused_series(desk->metrics), 1);
+        log_error("dead_letter=%s event=DEAD_LETTER_REFUSED because=\"%s\" next=\"sagactl dlq send"
+                  " it, once Kafka takes it\"",
+                  uuid_print(row->letter.id, id), tried.refusal);
+    }
+    return tried.failed == tried.refused;
 }
 
 /* Which of them this sender has now. */

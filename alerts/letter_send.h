@@ -6,12 +6,17 @@
  * is marked when Kafka has acknowledged it.
  *
  * Thread    The keeper's, one of the task's own.
- * Errors    Of the database, as all tasks. What Kafka does not take is tried again when its lease is over.
+ * Errors    Of the database, as all tasks. What Kafka does not take is tried again, ever later (dead_letter.h); what it
+ *           refuses for what it is, LETTER_REFUSALS_MAX times, is given up until a person asks for it.
  */
 #ifndef ALERTS_LETTER_SEND_H
 #define ALERTS_LETTER_SEND_H
 
+#include "mesh/observe/metrics.h"
 #include "mesh/store/pg.h"
+
+/* Its metric is there before anything was refused. */
+void letter_meter(struct metrics *metrics);
 
 /* A run of the task; owner begins with a struct alert_desk. */
 enum error letter_send(void *owner, struct pg *pg, struct arena *arena);

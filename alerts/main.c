@@ -141,7 +141,12 @@ start(void *owner, struct service *service)
     error = silence_sources_read(parts->sources, desk);
     if (error == ERR_OK)
         error = notify_open(parts->notify_config, &desk->notify);
-    return error == ERR_OK ? start_shards(parts, service) : error;
+    if (error != ERR_OK)
+        return error;
+    silence_meter(desk->metrics);
+    notice_meter(desk);
+    letter_meter(desk->metrics);
+    return start_shards(parts, service);
 }
 
 /* The tasks have ended. */

@@ -55,6 +55,12 @@ end_touch(const void *op, struct batch_touch *touch)
     batch_touch_text(touch, ALERT_NOTICE, ((const struct end_notice *)op)->key);
 }
 
+static enum notice_outcome
+outcome_of(const struct notice_life *notice)
+{
+    return notice->is_sent ? NOTICE_SENT : notice->next_us != 0 ? NOTICE_RETRIED : NOTICE_GIVEN_UP;
+}
+
 static void
 say(const struct notice_life *notice, const char *trouble)
 {
@@ -99,8 +105,10 @@ end_decide(void *op, struct batch_rows *rows)
     const struct end_notice *end = op;
     struct notice_life *notice = batch_find_text(rows, ALERT_NOTICE, end->key);
 
+    *end->ret_outcome = NOTICE_NOTHING; /* also where the batch runs again */
     if (notice == NULL || !notice_mark_end(notice, end))
         return;
+    *end->ret_outcome = outcome_of(notice);
     notice->trouble = batch_keep(rows, end->trouble);
     batch_changed(rows, notice);
     say(notice, end->trouble);

@@ -39,6 +39,14 @@ struct lease_notice {
 };
 extern const struct method lease_notice_method;
 
+enum notice_outcome {
+    NOTICE_NOTHING,
+    NOTICE_SENT,
+    NOTICE_RETRIED,
+    NOTICE_GIVEN_UP,
+    NOTICE_OUTCOMES
+};
+
 /* What came of an attempt. */
 struct end_notice {
     struct op op;
@@ -47,6 +55,8 @@ struct end_notice {
     bool is_sent, is_final;
     int64_t retry_after_us;
     const char *trouble; /* "" */
+    enum notice_outcome
+        *ret_outcome; /* once it is committed; NOTICE_NOTHING: it was over, or another's */
 };
 extern const struct method end_notice_method;
 

@@ -11,6 +11,7 @@
 #include "alerts/notify_text.h"
 #include "mesh/ask/ask.h"
 #include "mesh/base/crash.h"
+#include "mesh/observe/metrics.h"
 #include "mesh/store/store_clock.h"
 
 #include <stdlib.h>
@@ -56,6 +57,7 @@ struct sending {
     struct ask ask;
     bool is_asking;
     struct end_notice end;
+    enum notice_outcome outcome;
 };
 
 /* ---- leases ---- */
@@ -76,6 +78,41 @@ lease_all(struct alert_desk *desk, struct sending *sendings, size_t count, struc
     }
 }
 
+/* clang-format off */
+static const struct metric_row notices_row = { "sagamesh_alert_notices_total", METRIC_COUNTER, METRIC_NUMBER, "What came of attempts to tell people", { "destination", "outcome" } };
+/* clang-format on */
+
+static struct metric_series *
+series_of(struct metrics *metrics, const char *destination, enum notice_outcome outcome)
+{
+    static const char *const outcomes[] = {
+        [NOTICE_SENT] = "sent", [NOTICE_RETRIED] = "retried", [NOTICE_GIVEN_UP] = "given_up"
+    };
+
+    return metrics_series(metrics, &notices_row,
+                          (const char *const[]){ destination, outcomes[outcome] });
+}
+
+void
+notice_meter(const struct alert_desk *desk)
+{
+    metrics_declare(desk->metrics, &notices_row);
+    for (size_t i = 0; i < desk->notify->count; i++) {
+        for (enum notice_outcome outcome = NOTICE_SENT; outcome < NOTICE_OUTCOMES; outcome++)
+            series_of(desk->metrics, desk->notify->destinations[i].name, outcome);
+    }
+}
+
+static void
+count_all(const struct alert_desk *desk, const struct sending *sendings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sendings[i].outcome != NOTICE_NOTHING)
+            metric_add(series_of(desk->metrics, sendings[i].due->destination, sendings[i].outcome),
+                       1);
+    }
+}
+
 static void
 end_all(struct alert_desk *desk, struct sending *sendings, size_t count, struct arena *arena)
 {
@@ -83,11 +120,13 @@ end_all(struct alert_desk *desk, struct sending *sendings, size_t count, struct 
     size_t end_count = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (sendings[i].lease != 0)
-            ends[end_count++] = sendings[i].end;
+        if (sendings[i].lease == 0)
+            continue;
+        sendings[i].end.ret_outcome = &sendings[i].outcome;
+        ends[end_count++] = sendings[i].end;
     }
-    if (end_count > 0)
-        batch_own_run(desk->batch, &end_notice_method, ends, end_count);
+    if (end_count > 0 && batch_own_run(desk->batch, &end_notice_method, ends, end_count) == 0)
+        count_all(desk, sendings, count);
 }
 
 /* ---- requests ---- */

@@ -13,6 +13,11 @@
 
 enum { NOTICES_EACH = 16, NOTICE_CONNECT_MS = 3000, NOTICE_ANSWER_MS = 5000 };
 
+struct alert_desk;
+
+/* Its metrics are there, with 0, for each destination before any was told. */
+void notice_meter(const struct alert_desk *desk);
+
 /* A run of the task; owner begins with a struct alert_desk. */
 enum error notice_send(void *owner, struct pg *pg, struct arena *arena);
 

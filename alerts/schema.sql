@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     reason        text   NOT NULL,
     found_us      bigint NOT NULL,
     due           int    NOT NULL DEFAULT 1 CHECK (due BETWEEN 0 AND 3),
-    claimed_until_us bigint NOT NULL DEFAULT 0, -- by the replica that sends it
+    claimed_until_us bigint NOT NULL DEFAULT 0, -- by the replica that sends it; or until it is tried again
     sent_us       bigint NOT NULL DEFAULT 0, -- to the topic's dead letters; 0: not yet
     resends_asked int    NOT NULL DEFAULT 0,
     resends       int    NOT NULL DEFAULT 0,
@@ -86,6 +86,12 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     resend_reason text   NOT NULL DEFAULT '',
     UNIQUE (topic, part, place, timestamp_ms) -- a topic that was made anew counts from 0 again
 );
+-- How often in a row it did not arrive, and how often of these Kafka said that it will never take it; when it was
+-- therefore given up, 0: it was not; and Kafka's words.
+ALTER TABLE dead_letter ADD COLUMN IF NOT EXISTS failures int NOT NULL DEFAULT 0;
+ALTER TABLE dead_letter ADD COLUMN IF NOT EXISTS refusals int NOT NULL DEFAULT 0;
+ALTER TABLE dead_letter ADD COLUMN IF NOT EXISTS refused_us bigint NOT NULL DEFAULT 0;
+ALTER TABLE dead_letter ADD COLUMN IF NOT EXISTS refusal text NOT NULL DEFAULT '';
 CREATE INDEX IF NOT EXISTS dead_letter_due ON dead_letter (claimed_until_us) WHERE due <> 0;
 
 -- What each shard hears of each source of news, in its own partition.

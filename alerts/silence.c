@@ -2,6 +2,7 @@
 #include "alerts/silence.h"
 #include "alerts/alert.h"
 #include "alerts/alert_event.h"
+#include "alerts/alert_meter.h"
 #include "mesh/base/log.h"
 #include "mesh/store/event.h"
 
@@ -118,6 +119,7 @@ raise_it(struct batch_rows *rows, const struct change_silence *change, struct si
     struct alert_row *alert = batch_add_uuid(rows, ALERT_ALERT, change->op.id);
     char id[UUID_TEXT_BYTES + 1];
 
+    *change->ret_is_changed = true;
     silence->alert_id = change->op.id;
     alert->raise.rule = rule->name;
     alert->raise.severity = rule->severity;
@@ -142,6 +144,7 @@ resolve_it(struct batch_rows *rows, const struct change_silence *change,
     batch_changed(rows, silence);
     if (alert == NULL || alert->resolved_us != 0)
         return;
+    *change->ret_is_changed = true;
     alert->resolved_payload = tell(rows, change, change->alert_id, alert->raise.occurred_us);
     alert->resolved_us = change->op.now_us;
     batch_changed(rows, alert);
@@ -157,6 +160,7 @@ change_decide(void *op, struct batch_rows *rows)
     const struct change_silence *change = op;
     struct silence_row *silence = batch_find_text(rows, ALERT_SILENCE, change->source);
 
+    *change->ret_is_changed = false; /* also where the batch runs again */
     if (!uuid_equal(silence == NULL ? (struct uuid){ 0 } : silence->alert_id, change->alert_id))
         return;
     if (!uuid_is_nil(change->alert_id)) {
@@ -273,6 +277,31 @@ change_of(const struct alert_desk *desk, const struct silence_found *found, stru
     return change;
 }
 
+static struct metric_series *
+changes_of(struct metrics *metrics, bool is_raised)
+{
+    return metrics_series(metrics, is_raised ? &alert_raised_row : &alert_resolved_row,
+                          (const char *const[]){ rules[RULE_RELAY_SILENT].name });
+}
+
+void
+silence_meter(struct metrics *metrics)
+{
+    changes_of(metrics, true);
+    changes_of(metrics, false);
+}
+
+static void
+change_run(const struct alert_desk *desk, const struct silence_found *found, struct arena *arena)
+{
+    struct change_silence change = change_of(desk, found, arena);
+    bool is_changed = false;
+
+    change.ret_is_changed = &is_changed;
+    if (batch_own_run(desk->batch, &change_silence_method, &change, 1) == 0 && is_changed)
+        metric_add(changes_of(desk->metrics, uuid_is_nil(found->alert_id)), 1);
+}
+
 enum error
 silence_look(void *owner, struct pg *pg, struct arena *arena)
 {
@@ -293,12 +322,8 @@ silence_look(void *owner, struct pg *pg, struct arena *arena)
     error = pg_round(pg, false, &step, 1, arena);
     found = step.ret_rows;
     for (size_t i = 0; error == ERR_OK && i < step.ret_count; i++) {
-        struct change_silence change;
-
-        if (!is_due(desk, &found[i]))
-            continue;
-        change = change_of(desk, &found[i], arena);
-        batch_own_run(desk->batch, &change_silence_method, &change, 1);
+        if (is_due(desk, &found[i]))
+            change_run(desk, &found[i], arena);
     }
     return error;
 }

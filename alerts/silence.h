@@ -33,6 +33,7 @@ struct change_silence {
     int64_t heard_us, silent_us;
     const struct notice_row *notices; /* of the alert's new state */
     size_t notice_count;
+    bool *ret_is_changed; /* once it is committed: its alert was raised, or resolved */
 };
 
 /* A run of the task; owner begins with a struct alert_desk. */
@@ -40,6 +41,9 @@ enum error silence_look(void *owner, struct pg *pg, struct arena *arena);
 
 /* What a look has seen of a source, and whether it has been silent for long enough to be raised. */
 bool silence_step(struct desk_source *source, bool is_silent, int64_t steady_us);
+
+/* Its metrics are there, with 0, before anything is silent. */
+void silence_meter(struct metrics *metrics);
 
 /* "order-svc,account-svc" to names. BAD_REQUEST, which is logged. */
 enum error silence_sources_read(const char *list, struct alert_desk *desk);

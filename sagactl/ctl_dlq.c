@@ -29,12 +29,16 @@ letter_json(struct json_writer *writer, const Sagamesh__Alert__V1__DeadLetter *l
     json_put_bool(writer, "is_resend_due", letter->is_resend_due);
     json_put_text(writer, "resend_by", letter->resend_by);
     json_put_text(writer, "resend_reason", letter->resend_reason);
+    json_put_int(writer, "refused_at_us", letter->refused_at_us);
+    json_put_text(writer, "refusal", letter->refusal);
 }
 
-/* How often it was sent to its topic, or that it is about to be. */
+/* That Kafka refuses it; or how often it was sent to its topic, or that it is about to be. */
 static const char *
 again_text(const Sagamesh__Alert__V1__DeadLetter *letter, struct arena *arena)
 {
+    if (letter->refused_at_us != 0)
+        return "refused";
     if (letter->is_resend_due)
         return "due";
     return letter->resends == 0 ? "-" : arena_print(arena, "%d times", letter->resends);
@@ -122,6 +126,12 @@ show_print(const Sagamesh__Alert__V1__GetDeadLetterResponse *got, struct arena *
         printf("again       %s, asked for by %s: %s\n", again_text(letter, arena),
                ctl_clean_text(letter->resend_by, arena),
                ctl_clean_text(letter->resend_reason, arena));
+    if (letter->refusal[0] != '\0')
+        printf(
+            "refused     %s%s\n", ctl_clean_text(letter->refusal, arena),
+            letter->refused_at_us == 0
+                ? ""
+                : arena_print(arena, ", given up %s", ctl_time_text(letter->refused_at_us, arena)));
     printf("key         %s\n", got->has_key ? bytes_text(got->key, arena) : "none");
     for (size_t i = 0; i < got->n_headers; i++)
         printf("header      %s: %s\n", ctl_clean_text(got->headers[i]->name, arena),

@@ -363,6 +363,14 @@ kafka_consumer_tell(struct kafka_consumer *consumer, const struct kafka_place *p
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+enum error
+kafka_consumer_partitions(struct kafka_consumer *consumer, int32_t topic, int wait_ms,
+                          int32_t *ret_count)
+{
+    return kafka_topic_partitions(consumer->handle, consumer->options.topics[topic], wait_ms,
+                                  ret_count);
+}
+
 const char *
 kafka_consumer_cluster(struct kafka_consumer *consumer, int wait_ms)
 {

@@ -97,6 +97,11 @@ int64_t kafka_consumer_lag(struct kafka_consumer *consumer, const struct kafka_p
 void kafka_consumer_tell(struct kafka_consumer *consumer, const struct kafka_place *places,
                          size_t count);
 
+/* How many partitions a topic has, by its index. ERR_NOT_FOUND: there is no such topic. ERR_UNREACHABLE: no answer within
+ * wait_ms. */
+enum error kafka_consumer_partitions(struct kafka_consumer *consumer, int32_t topic, int wait_ms,
+                                     int32_t *ret_count);
+
 /* Of the cluster: offsets of another one say nothing. In the consumer; NULL: not known within wait_ms. */
 const char *kafka_consumer_cluster(struct kafka_consumer *consumer, int wait_ms);
 

@@ -13,10 +13,11 @@ enum { POLL_MS = 50, CLOSE_MS = 1000 };
 
 struct kafka_producer {
     const char *brokers, *client;
-    rd_kafka_t *handle; /* NULL: none is open */
-    size_t waiting;     /* records that are not acknowledged yet */
-    bool has_failed;    /* one of them will never be */
-    bool is_away;       /* said so in the log */
+    rd_kafka_t *handle;  /* NULL: none is open */
+    size_t waiting;      /* records that are not acknowledged yet */
+    bool has_failed;     /* one of them will never be */
+    bool is_away;        /* said so in the log */
+    const char *refusal; /* of the last send: a record is to blame for its failure; or NULL */
     void (*on_wait)(void *owner);
     void *owner;
     int64_t on_wait_due_us;
@@ -40,6 +41,30 @@ kafka_producer_meter(struct kafka_producer *producer, struct metrics *metrics)
     metric_set(producer->up, 1);
 }
 
+/* These say that the same record would fail again. */
+static bool
+is_of_record(rd_kafka_resp_err_t error)
+{
+    switch ((int)error) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void
+note_refusal(struct kafka_producer *producer, rd_kafka_resp_err_t error)
+{
+    if (is_of_record(error))
+        producer->refusal = rd_kafka_err2str(error);
+}
+
 static void
 delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
 {
@@ -49,6 +74,7 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
     producer->waiting--;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         producer->has_failed = true;
+    note_refusal(producer, message->err);
     metric_add(
         message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged : producer->failed, 1);
 }
@@ -179,6 +205,7 @@ produce(struct kafka_producer *producer, const struct kafka_record *record, int6
         }
         if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || clock_steady_us() > until_us) {
             rd_kafka_headers_destroy(headers);
+            note_refusal(producer, error);
             return false;
         }
         poll_once(producer);
@@ -188,12 +215,15 @@ produce(struct kafka_producer *producer, const struct kafka_record *record, int6
 static enum error
 fail(struct kafka_producer *producer)
 {
+    const char *refusal = producer->refusal;
+
     if (!producer->is_away)
-        log_warn("kafka=%s because=\"not everything was acknowledged: it is sent again\"",
-                 producer->brokers);
+        log_warn("kafka=%s because=\"%s: it is sent again\"", producer->brokers,
+                 refusal == NULL ? "not everything was acknowledged" : refusal);
     producer->is_away = true;
     metric_set(producer->up, 0);
-    close_handle(producer);
+    close_handle(producer); /* what it drops is no news of this send */
+    producer->refusal = refusal;
     return ERR_UNREACHABLE;
 }
 
@@ -203,6 +233,7 @@ kafka_send(struct kafka_producer *producer, const struct kafka_record *records, 
 {
     int64_t until_us = clock_steady_us() + (int64_t)timeout_ms * 1000;
 
+    producer->refusal = NULL;
     if (open_handle(producer) != ERR_OK)
         return ERR_UNREACHABLE;
     producer->on_wait_due_us = clock_steady_us() + SECOND_US;
@@ -221,30 +252,22 @@ kafka_send(struct kafka_producer *producer, const struct kafka_record *records, 
     return ERR_OK;
 }
 
+const char *
+kafka_producer_refusal(const struct kafka_producer *producer)
+{
+    return producer->refusal;
+}
+
 enum error
 kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms,
                       int32_t *ret_count)
 {
-    const struct rd_kafka_metadata *metadata;
-    rd_kafka_topic_t *handle;
     enum error error = open_handle(producer);
 
     if (error != ERR_OK)
         return error;
-    handle = rd_kafka_topic_new(producer->handle, topic, NULL);
-    if (handle == NULL || rd_kafka_metadata(producer->handle, 0, handle, &metadata, timeout_ms) !=
-                              RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (handle != NULL)
-            rd_kafka_topic_destroy(handle);
-        return fail(producer);
-    }
-    if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        *ret_count = metadata->topics[0].partition_cnt;
-    else
-        error = ERR_NOT_FOUND;
-    rd_kafka_metadata_destroy(metadata);
-    rd_kafka_topic_destroy(handle);
-    return error;
+    error = kafka_topic_partitions(producer->handle, topic, timeout_ms, ret_count);
+    return error == ERR_UNREACHABLE ? fail(producer) : error;
 }
 
 static enum error

@@ -6,7 +6,8 @@
  *
  * Thread    A producer belongs to the thread that uses it.
  * Memory    Records are the caller's; they are copied while they are sent.
- * Errors    ERR_UNREACHABLE: not everything was acknowledged in time (logged once per outage).
+ * Errors    ERR_UNREACHABLE: not everything was acknowledged in time (logged once per outage), or one of the records is
+ *           such that Kafka will never take it (kafka_producer_refusal).
  * Units     *_ms milliseconds; timestamp_ms since 1970 UTC.
  */
 #ifndef MESH_KAFKA_PRODUCER_H
@@ -54,6 +55,10 @@ void kafka_producer_on_wait(struct kafka_producer *producer, void (*waiting)(voi
 /* ERR_OK once every record is acknowledged by all in-sync replicas. */
 enum error kafka_send(struct kafka_producer *producer, const struct kafka_record *records,
                       size_t count, int timeout_ms);
+
+/* Why the last send failed by a fault of one of its records: it is too large, invalid, or of a partition that is not
+ * there. NULL: by none. A constant text. */
+const char *kafka_producer_refusal(const struct kafka_producer *producer);
 
 /* How many partitions a topic has. ERR_NOT_FOUND: there is no such topic. */
 enum error kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms,

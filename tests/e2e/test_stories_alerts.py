@@ -151,3 +151,20 @@ class DeadLetters(External):
         [record] = [line for line in self.records(TOPIC) if key in line]
         self.assertTrue(record.startswith(f"3 {key} {{}} "), record)
         self.assertIn(f"dlq-resent={letter_id}", record)
+
+    def test_one_that_kafka_refuses_is_listed_so(self):
+        letter_id, words = self.put_letter(uuid7()), "a-story.dlq: Broker: Message size too large"
+        wait_until(lambda: self.letter(letter_id)["sent_at_us"] > 0, 30, "it is with the dead letters")
+        self.mesh.psql(
+            "alerts",
+            f"UPDATE dead_letter SET sent_us = 0, refused_us = 1700000000000000, refusal = '{words}'"
+            f" WHERE id = '{letter_id}'",
+        )
+        self.assertEqual(self.letter(letter_id)["refusal"], words)
+        self.assertIn(f"refused     {words}, given up ", self.sagactl("dlq", "show", letter_id)[1])
+        [line] = [line for line in self.sagactl("dlq")[1].splitlines() if line.startswith(letter_id)]
+        self.assertIn("  refused  ", line)
+        self.assertEqual(self.sagactl("dlq", "send", letter_id, "--reason=mended", "--operator=ai")[0], 0)
+        wait_until(lambda: self.letter(letter_id)["resends"] == 1, 30, "it was sent to its topic again")
+        again = self.letter(letter_id)
+        self.assertTrue(again["sent_at_us"] > 0 and again["refused_at_us"] == 0, again)

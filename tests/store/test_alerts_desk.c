@@ -106,7 +106,11 @@ END_TEST
 START_TEST(a_dead_letter_is_asked_for_again)
 {
     struct uuid letter = new_id();
-    struct letter_sent sent = { .letter_id = letter, .due = LETTER_DUE_DLQ | LETTER_DUE_RESEND };
+    bool is_refused;
+    struct try_letter sent = { .letter_id = letter,
+                               .sent = LETTER_DUE_DLQ | LETTER_DUE_RESEND,
+                               .refusal = "",
+                               .ret_is_refused = &is_refused };
     struct test_call *call;
 
     alerts_dead_letter(letter, "order-status-changed", 42);
@@ -115,7 +119,7 @@ START_TEST(a_dead_letter_is_asked_for_again)
     expect("SELECT due || ' ' || resends_asked || ' ' || resend_by FROM dead_letter", "3 2 bo");
     sent.resends_asked = 1; /* read before the second one asked */
     for (; sent.resends_asked <= 2; sent.resends_asked++) {
-        call = call_fixture_new(&letter_sent_method);
+        call = call_fixture_new(&try_letter_method);
         sent.op = *call->call.op;
         sent.op.id = new_id();
         memcpy(call->call.op, &sent, sizeof sent);
@@ -268,9 +272,10 @@ lease(const char *key)
     return number;
 }
 
-static void
+static enum notice_outcome
 end_attempt(const char *key, int32_t number, bool is_sent)
 {
+    enum notice_outcome outcome = NOTICE_OUTCOMES;
     struct test_call *call = call_fixture_new(&end_notice_method);
     struct end_notice *op = (struct end_notice *)call->call.op;
 
@@ -279,7 +284,9 @@ end_attempt(const char *key, int32_t number, bool is_sent)
     op->lease = number;
     op->is_sent = is_sent;
     op->trouble = is_sent ? "" : "status 500";
+    op->ret_outcome = &outcome;
     ck_assert_int_eq(service_do(pg, call, NULL), ERR_OK);
+    return outcome;
 }
 
 /* Of two replicas one gets it; it is sent once, and is over then. */
@@ -293,13 +300,14 @@ START_TEST(a_notice_is_leased_and_ends)
     number = lease(key);
     ck_assert_int_eq(number, 1);
     ck_assert_int_eq(lease(key), 0);
-    end_attempt(key, number, false);
+    ck_assert_int_eq(end_attempt(key, number, false), NOTICE_RETRIED);
     expect("SELECT trouble FROM notice WHERE next_us > made_us AND NOT is_sent", "status 500");
     ck_assert_int_eq(lease(key), 0); /* not due yet */
     pg_fixture_run(fixture.conninfo, "UPDATE notice SET next_us = 1");
     number = lease(key);
     ck_assert_int_eq(number, 2);
-    end_attempt(key, number, true);
+    ck_assert_int_eq(end_attempt(key, number, true), NOTICE_SENT);
+    ck_assert_int_eq(end_attempt(key, number, true), NOTICE_NOTHING);
     expect("SELECT attempts FROM notice WHERE next_us = 0 AND is_sent AND ended_us > 0", "2");
     ck_assert_int_eq(lease(key), 0);
     ck_assert_int_eq(lease("there is none"), 0);

@@ -1,9 +1,11 @@
 /* Dead letters on their way to a broker, which librdkafka has inside: what arrives on the topic of dead letters and on
  * the record's own, byte for byte, and that of two replicas one sends. */
+#include "alerts/dead_letter.h"
 #include "alerts/desk.h"
 #include "alerts/letter_send.h"
 #include "mesh/kafka/producer.h"
 #include "tests/support/alerts/alerts_fixture.h"
+#include "tests/support/metrics_text.h"
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -21,6 +23,7 @@ struct replica {
 static rd_kafka_t *host; /* of the broker, and reads from it */
 static rd_kafka_mock_cluster_t *cluster;
 static struct replica replicas[2];
+static struct metrics *metrics;
 
 static void
 replica_open(struct replica *replica, const char *brokers)
@@ -29,7 +32,7 @@ replica_open(struct replica *replica, const char *brokers)
         .service = &alert_service, .conninfo = fixture.conninfo, .queue_max = 100, .batch_max = 100
     };
 
-    *replica = (struct replica){ .desk.brokers = brokers };
+    *replica = (struct replica){ .desk = { .brokers = brokers, .metrics = metrics } };
     replica->desk.batch = batch_open(&options);
     replica->pg = pg_new(fixture.conninfo, "keeper-test", desk_statements);
     ck_assert_int_eq(pg_connect(replica->pg), ERR_OK);
@@ -60,6 +63,7 @@ begin(void)
     cluster = rd_kafka_handle_mock_cluster(host);
     ck_assert_int_eq(rd_kafka_mock_topic_create(cluster, TOPIC, PARTITIONS, 1), 0);
     ck_assert_int_eq(rd_kafka_mock_topic_create(cluster, TOPIC ".dlq", PARTITIONS, 1), 0);
+    metrics = metrics_new();
     for (int i = 0; i < 2; i++)
         replica_open(&replicas[i], rd_kafka_mock_cluster_bootstraps(cluster));
 }
@@ -69,6 +73,7 @@ end(void)
 {
     for (int i = 0; i < 2; i++)
         replica_close(&replicas[i]);
+    metrics = metrics_free(metrics);
     rd_kafka_destroy(host);
     service_end();
 }
@@ -238,7 +243,7 @@ START_TEST(of_two_replicas_one_sends)
 }
 END_TEST
 
-/* Kafka takes one and not the other, which is too large: that one waits for its claim's end, and is tried again. */
+/* Kafka takes one and not the other, which is too large: that one is tried again later. */
 START_TEST(what_kafka_does_not_take_keeps_back_no_others)
 {
     alerts_dead_letter(new_id(), TOPIC, 1);
@@ -254,6 +259,35 @@ START_TEST(what_kafka_does_not_take_keeps_back_no_others)
     pg_fixture_run(fixture.conninfo, "UPDATE dead_letter SET value = '', claimed_until_us = 0");
     run(&replicas[1]);
     expect("SELECT count(*) FROM dead_letter WHERE due = 0", "2");
+}
+END_TEST
+
+/* It would be refused for ever; once its value is small enough, an operator has it sent, there and to its own topic. */
+START_TEST(what_kafka_always_refuses_is_given_up)
+{
+    struct uuid id = new_id();
+
+    alerts_dead_letter(id, TOPIC, 1);
+    pg_fixture_run(fixture.conninfo,
+                   "UPDATE dead_letter SET value = convert_to(repeat('x', 4000000), 'UTF8')");
+    for (int i = 0; i < LETTER_REFUSALS_MAX; i++) {
+        expect("SELECT due FROM dead_letter WHERE refused_us = 0", "1");
+        pg_fixture_run(fixture.conninfo, "UPDATE dead_letter SET claimed_until_us = 0");
+        run(&replicas[i % 2]);
+    }
+    expect("SELECT refusal FROM dead_letter WHERE due = 0 AND refused_us > 0 AND sent_us = 0",
+           TOPIC ".dlq: Broker: Message size too large");
+    ck_assert(metric_shown(metrics, "sagamesh_alert_dead_letters_refused_total") == 1);
+    pg_fixture_run(fixture.conninfo, "UPDATE dead_letter SET value = ''");
+    run(&replicas[0]); /* nothing is due */
+    ck_assert_int_eq(count_of(TOPIC ".dlq"), 0);
+    ck_assert_int_eq(service_do(pg, alerts_resend(new_id(), id, "ai", "smaller"), NULL), ERR_OK);
+    run(&replicas[0]);
+    expect("SELECT due || refusal FROM dead_letter WHERE refused_us = 0 AND sent_us > 0 AND"
+           " resent_us > 0",
+           "0");
+    ck_assert_int_eq(count_of(TOPIC ".dlq"), 1);
+    ck_assert_int_eq(count_of(TOPIC), 1);
 }
 END_TEST
 
@@ -293,6 +327,7 @@ main(void)
     tcase_add_test(cases, what_is_not_there_stays_away);
     tcase_add_test(cases, of_two_replicas_one_sends);
     tcase_add_test(cases, what_kafka_does_not_take_keeps_back_no_others);
+    tcase_add_test(cases, what_kafka_always_refuses_is_given_up);
     tcase_add_test(cases, without_kafka_they_wait);
     tcase_add_test(cases, old_letters_are_forgotten);
     return service_fixture_check(&alerts_parts, "alerts_letters", cases);

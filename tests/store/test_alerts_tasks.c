@@ -7,6 +7,7 @@
 #include "mesh/ask/signature.h"
 #include "tests/support/alerts/alerts_fixture.h"
 #include "tests/support/alerts/receiver.h"
+#include "tests/support/metrics_text.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#define PAGER_TOLD "sagamesh_alert_notices_total{destination=\"pager\",outcome="
+#define SILENT_ALERTS(what) "sagamesh_alerts_" what "_total{rule=\"RELAY_SILENT\"}"
 enum { SILENT_S = 60 };
 
 /* As one replica of the program has it. */
@@ -24,6 +27,7 @@ struct replica {
 };
 
 static struct receiver receiver;
+static struct metrics *metrics;
 static struct notify notify;
 static struct replica replicas[2];
 
@@ -36,6 +40,7 @@ replica_open(struct replica *replica)
 
     *replica = (struct replica){ .desk = { .notify = &notify,
                                            .brokers = "",
+                                           .metrics = metrics,
                                            .silent_us = SILENT_S * SECOND_US,
                                            .began_us = clock_steady_us() } };
     replica->desk.batch = batch_open(&options);
@@ -71,6 +76,7 @@ begin(void)
     pg_fixture_run(fixture.conninfo,
                    "TRUNCATE alert, repair, notice, dead_letter, alert_source, silence, event, op");
     receiver_open(&receiver);
+    metrics = metrics_new();
     memset(&notify, 0, sizeof notify);
     destination(0, "pager", NOTIFY_STANDARD_WEBHOOKS);
     destination(1, "chat", NOTIFY_SLACK);
@@ -85,6 +91,7 @@ end(void)
     for (int i = 0; i < 2; i++)
         replica_close(&replicas[i]);
     receiver_close(&receiver);
+    metrics = metrics_free(metrics);
     service_end();
 }
 
@@ -237,6 +244,7 @@ START_TEST(what_was_not_taken_is_told_again)
     if (failures[_i].wait_s == 0) {
         expect("SELECT count(*) FROM notice WHERE next_us = 0 AND NOT is_sent AND trouble <> ''",
                "1");
+        ck_assert(metric_shown(metrics, PAGER_TOLD "\"given_up\"}") == 1);
         return;
     }
     /* Between its wait and a little more, for a machine that stands still. */
@@ -253,6 +261,8 @@ START_TEST(what_was_not_taken_is_told_again)
     ck_assert_uint_eq(receiver_count(&receiver), 2);
     verify(&receiver.requests[1], "886313e1-3b8a-5372-9b00-000000000001-raised");
     expect("SELECT attempts || trouble FROM notice WHERE is_sent AND next_us = 0", "2");
+    ck_assert(metric_shown(metrics, PAGER_TOLD "\"retried\"}") == 1);
+    ck_assert(metric_shown(metrics, PAGER_TOLD "\"sent\"}") == 1);
 }
 END_TEST
 
@@ -336,6 +346,8 @@ START_TEST(a_silent_source_is_one_alert)
     look(&replicas[0]);
     expect("SELECT count(*) FROM alert WHERE resolved_us = 0", "1");
     expect("SELECT count(*) FROM alert", "2");
+    ck_assert(metric_shown(metrics, SILENT_ALERTS("raised")) == 2);
+    ck_assert(metric_shown(metrics, SILENT_ALERTS("resolved")) == 1);
 }
 END_TEST
 

@@ -105,18 +105,63 @@ static const struct {
 
 START_TEST(what_was_sent_is_due_no_more)
 {
-    const struct letter_sent sent = { .op.now_us = now_us,
-                                      .due = sents[_i].sent_due,
-                                      .resends_asked = sents[_i].sent_asked };
+    const struct try_letter sent = { .op.now_us = now_us,
+                                     .sent = sents[_i].sent_due,
+                                     .resends_asked = sents[_i].sent_asked };
     struct letter_row letter = { .due = sents[_i].due, .resends_asked = sents[_i].asked };
     bool is_due = (sents[_i].due & sents[_i].sent_due) != 0;
 
-    ck_assert_msg(letter_mark_sent(&letter, &sent) == is_due, "%s", sents[_i].what);
+    ck_assert_msg(letter_mark_tried(&letter, &sent) == is_due, "%s", sents[_i].what);
     ck_assert_msg(letter.due == sents[_i].after_due, "%s", sents[_i].what);
     ck_assert_msg(letter.resends == sents[_i].after_resends, "%s", sents[_i].what);
     ck_assert_msg((letter.resent_us == now_us) == (letter.resends == 1), "%s", sents[_i].what);
     ck_assert_msg((letter.sent_us == now_us) == ((sents[_i].due & sents[_i].sent_due & 1) != 0),
                   "%s", sents[_i].what);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what;
+    int32_t due, failures, refusals; /* of the row */
+    int32_t sent, failed, refused;   /* of the op */
+    int32_t after_due, after_failures, after_refusals, wait_s;
+    bool is_given_up;
+} tries[] = {
+    { "Kafka is away",            1, 0, 0, 0, 1, 0, 1, 1, 0, 5,   false },
+    { "for the third time",       1, 2, 0, 0, 1, 0, 1, 3, 0, 20,  false },
+    { "for hours",                1, 99, 4, 0, 1, 0, 1, 100, 4, 600, false },
+    { "it is too large",          1, 0, 0, 0, 1, 1, 1, 1, 1, 5,   false },
+    { "the last but one time",    1, 3, 3, 0, 1, 1, 1, 4, 4, 40,  false },
+    { "the last time",            1, 4, 4, 0, 1, 1, 0, 0, 0, 0,   true  },
+    { "one of both",              3, 4, 4, 0, 3, 1, 2, 0, 0, 0,   true  },
+    { "one arrives",              3, 4, 4, 1, 2, 2, 2, 1, 1, 5,   false },
+    { "it arrives at last",       1, 9, 4, 1, 0, 0, 0, 0, 0, 0,   false },
+    { "another replica was first", 0, 0, 0, 0, 1, 1, 0, 0, 0, 0,  false },
+};
+/* clang-format on */
+
+START_TEST(what_failed_is_tried_again_and_given_up)
+{
+    const struct try_letter tried = { .op.now_us = now_us,
+                                      .sent = tries[_i].sent,
+                                      .failed = tries[_i].failed,
+                                      .refused = tries[_i].refused,
+                                      .refusal = "it is too large" };
+    struct letter_row letter = { .due = tries[_i].due,
+                                 .failures = tries[_i].failures,
+                                 .refusals = tries[_i].refusals,
+                                 .refusal = "" };
+    int64_t again_us = tries[_i].wait_s == 0 ? 0 : now_us + tries[_i].wait_s * SECOND_US;
+
+    letter_mark_tried(&letter, &tried);
+    ck_assert_msg(letter.due == tries[_i].after_due, "%s", tries[_i].what);
+    ck_assert_msg(letter.failures == tries[_i].after_failures, "%s", tries[_i].what);
+    ck_assert_msg(letter.refusals == tries[_i].after_refusals, "%s", tries[_i].what);
+    ck_assert_msg(letter.claimed_until_us == again_us, "%s", tries[_i].what);
+    ck_assert_msg(letter.refused_us == (tries[_i].is_given_up ? now_us : 0), "%s", tries[_i].what);
+    if (tries[_i].is_given_up)
+        ck_assert_str_eq(letter.refusal, "it is too large");
 }
 END_TEST
 
@@ -232,6 +277,7 @@ main(void)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_loop_test(cases, a_repair_has_one_end, 0, ROWS(ends));
     tcase_add_loop_test(cases, what_was_sent_is_due_no_more, 0, ROWS(sents));
+    tcase_add_loop_test(cases, what_failed_is_tried_again_and_given_up, 0, ROWS(tries));
     tcase_add_loop_test(cases, notices_wait_ever_longer, 0, ROWS(waits));
     tcase_add_loop_test(cases, a_notice_ends_or_is_tried_again, 0, ROWS(attempts));
     tcase_add_loop_test(cases, every_rule_has_a_runbook, 0, RULE_COUNT);
