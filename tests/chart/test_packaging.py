@@ -31,9 +31,10 @@ def flags_of(binary):
     return shlex.split(value)
 
 
-def port_of(binary):
-    [listen] = [flag for flag in flags_of(binary) if flag.startswith("--listen=")]
-    return listen.split("=")[1]
+def address_of(binary, flag="--listen"):
+    """Where it listens; empty: not by that flag."""
+    found = [text.split("=")[1] for text in flags_of(binary) if text.startswith(f"{flag}=")]
+    return found[0] if found else ""
 
 
 class Unit(unittest.TestCase):
@@ -67,17 +68,19 @@ class Flags(unittest.TestCase):
     def test_they_are_those_of_dev_up(self):
         """But for those that a mesh on a laptop has of its own: its provider, its tokens, its ports."""
         apart = {"--provider-config", "--webhook-listen", "--token-issuer", "--token-audience", "--jwks"}
-        apart |= {"--listen", "--ops-listen", "--database", "--timeline-file"}
-        for binary, database, _, *flags in ROWS.values():
+        apart |= {"--listen", "--inner-listen", "--ops-listen", "--database", "--timeline-file"}
+        for binary, database, _, inner, *flags in ROWS.values():
             wanted = set()
             for flag in flags:
                 for name, (other, *_) in ROWS.items():
-                    flag = flag.replace("{%s}" % name, port_of(other))
+                    flag = flag.replace("{%s}" % name, address_of(other))
+                    flag = flag.replace("{%s-inner}" % name, address_of(other, "--inner-listen"))
                 flag = flag.replace("{kafka}", "").replace("{root}/saga/", "/usr/share/sagamesh/")
                 wanted.add(flag)
             ours, wanted = ({f for f in some if f.split("=")[0] not in apart} for some in (flags_of(binary), wanted))
             self.assertEqual(ours, wanted - {"-"}, binary)
             self.assertEqual(f"--database=dbname={database}" in flags_of(binary), database != "-", binary)
+            self.assertEqual(address_of(binary, "--inner-listen") != "", inner == "inner", binary)
 
     def test_no_two_listen_at_one_port(self):
         listen = [
