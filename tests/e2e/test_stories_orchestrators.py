@@ -19,7 +19,7 @@ class Orchestrators(Story):
         """Another saga-svc on the same database; it runs when the block begins."""
         program = copy.copy(self.mesh.programs["saga"])
         program.name, program.process = "saga2", None
-        program.port, program.ops_port = free_port(), free_port()
+        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
         self.mesh.programs["saga2"] = program
         self.mesh.flags["saga2"] = self.mesh.flags["saga"]
         try:
