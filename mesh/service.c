@@ -360,6 +360,7 @@ open_servers(struct service *service)
 {
     const struct service_settings *settings = &service->settings;
     struct rpc_server_options options = { .listen = settings->listen,
+                                          .connection_age_ms = settings->connection_age_s * 1000,
                                           .calls_max = (size_t)settings->calls_max,
                                           .services = service->rpcs,
                                           .service_count = service->rpc_count,

@@ -87,7 +87,7 @@ struct service_settings {
     const char *listen, *peers;
     const char *inner_listen; /* of a program that has an inner service; NULL: no inner port */
     const char *database, *timeline_file, *kafka;
-    int64_t calls_max, queue_max, batch_max, parked_max;
+    int64_t connection_age_s, calls_max, queue_max, batch_max, parked_max;
 };
 
 /* Runs until SIGTERM or SIGINT. Returns the exit status. */

@@ -51,6 +51,8 @@ struct rpc_result {
                           request before it ended unknown */
     enum rpc_meaning meaning; /* of the last attempt; NOT_DONE only as nothing_done says */
     bool is_stored;
+    int64_t
+        retry_us; /* how long the service wants to be left alone (RetryInfo); 0: it does not say */
     bool was_unknown; /* an earlier attempt of this request may have happened: then a refusal that
                              is not stored proves nothing */
     const uint8_t *reply; /* the response message, serialized; when code is WIRE_OK */
@@ -66,7 +68,7 @@ struct rpc_request {
     int attempts_max; /* 1: no retry. Retried: an answer that is neither OK nor a decision, but INTERNAL,
                            DATA_LOSS without nothing_done, and the client's own BUSY; all
                            mesh calls can be repeated. After 20 ms, then twice as long, 1 s at most,
-                           +-20 % */
+                           +-20 %, and not before the service wants it (RetryInfo) */
     uint64_t key;       /* rpc_key() of an order, an account ...: one key, one replica; 0: none */
     bool must_go_alone; /* never in an envelope: a call that waits on purpose (Get with wait_ms)
                            would hold up the others. Takes no place of envelopes_max */

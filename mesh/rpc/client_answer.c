@@ -88,9 +88,12 @@ is_moved(struct rpc_client *client, const struct rpc_request *request,
 }
 
 static void
-retry_later(struct rpc_client *client, struct rpc_request *request, int64_t now_us)
+retry_later(struct rpc_client *client, struct rpc_request *request, int64_t least_us,
+            int64_t now_us)
 {
-    heap_set(&client->later, &request->later, now_us + retry_wait_us(request->attempt));
+    int64_t wait_us = retry_wait_us(request->attempt);
+
+    heap_set(&client->later, &request->later, now_us + (wait_us < least_us ? least_us : wait_us));
     atomic_fetch_add(&client->held_count, 1);
 }
 
@@ -129,7 +132,7 @@ client_answered(void *owner, struct rpc_request *request, struct rpc_result *res
     }
     if (result->meaning == RPC_UNKNOWN)
         request->was_unknown = true;
-    retry_later(client, request, now_us);
+    retry_later(client, request, result->retry_us, now_us);
 }
 
 void
@@ -172,7 +175,7 @@ retry_forgo(struct rpc_client *client, struct rpc_request *request, int64_t now_
     atomic_fetch_add(&client->meter.forgone, 1);
     request->attempt++;
     if (request->attempt < request->attempts_max)
-        retry_later(client, request, now_us);
+        retry_later(client, request, 0, now_us);
     else
         client_answer_unsent(
             client, request, WIRE_UNAVAILABLE, "UNREACHABLE",

@@ -321,6 +321,7 @@ result_inform(struct rpc_result *result, const struct rpc_error_info *info)
     memcpy(result->service, info->service, sizeof result->service);
     result->nothing_done = info->nothing_done;
     result->is_stored = info->is_stored;
+    result->retry_us = info->retry_us;
 }
 
 /* Of the whole parcel, from gRPC's status and trailing metadata. */

@@ -213,6 +213,7 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
 
     item->route = route;
     call->finish = item_finish;
+    call->item.lane = whole->item.lane;
     call->deadline_us = whole->deadline_us;
     if (request->timeout_ms > 0 && now_us + request->timeout_ms * INT64_C(1000) < call->deadline_us)
         call->deadline_us = now_us + request->timeout_ms * INT64_C(1000);

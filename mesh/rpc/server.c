@@ -26,7 +26,7 @@
 enum { IDLE_CLOSE_US = 200 * 1000 };
 
 /* clang-format off */
-static grpc_arg arguments[] = {
+static const grpc_arg arguments[] = {
 #define INTEGER(name, number) \
     { GRPC_ARG_INTEGER, (char *)(uintptr_t)(name), { .integer = (number) } }
     INTEGER(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_BYTES_MAX),
@@ -42,6 +42,9 @@ static grpc_arg arguments[] = {
     INTEGER(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
     INTEGER(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10 * 1000),
     INTEGER(GRPC_ARG_HTTP2_MAX_PING_STRIKES,     2),
+    /* With a connection's age only, which stands last. */
+    INTEGER(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 30 * 1000),
+    INTEGER(GRPC_ARG_MAX_CONNECTION_AGE_MS,      0),
 #undef INTEGER
 };
 /* clang-format on */
@@ -339,11 +342,27 @@ server_start(struct rpc_server *server)
     rpc_acceptor_start(server->acceptor);
 }
 
+static grpc_server *
+grpc_make(const struct rpc_server_options *options)
+{
+    enum { COUNT = sizeof arguments / sizeof arguments[0] };
+    grpc_channel_args list = { COUNT - 1, NULL };
+    grpc_arg own[COUNT];
+
+    memcpy(own, arguments, sizeof own);
+    list.args = own;
+    if (options->connection_age_ms > 0) {
+        own[COUNT - 1].value.integer =
+            options->connection_age_ms > INT32_MAX ? INT32_MAX : (int)options->connection_age_ms;
+        list.num_args = COUNT;
+    }
+    return grpc_server_create(&list, NULL);
+}
+
 enum error
 rpc_server_open(const struct rpc_server_options *options, struct rpc_server **ret_server)
 {
     struct rpc_server *server = memory_take(sizeof *server);
-    grpc_channel_args list = { sizeof arguments / sizeof arguments[0], arguments };
     enum error error;
 
     assert(options->calls_max > 0);
@@ -351,7 +370,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
     server->options = *options;
     lock_make(server);
     server->queue = grpc_completion_queue_create_for_next(NULL);
-    server->grpc = grpc_server_create(&list, NULL);
+    server->grpc = grpc_make(options);
     grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
     server->plain = grpc_insecure_server_credentials_create();
     server->shutdown_tag = (struct rpc_tag){ server_shut, server };

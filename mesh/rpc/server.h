@@ -56,7 +56,10 @@ struct rpc_service {
 
 struct rpc_server_options {
     const char *listen; /* "127.0.0.1:7401"; port 0 picks a free one */
-    size_t calls_max;   /* unary calls and envelope items in flight */
+    /* how long a connection lives, 10 % more or less, before its client is told to make a new one, and then
+     * 30 s for what is under way; 0: for ever */
+    int64_t connection_age_ms;
+    size_t calls_max; /* unary calls and envelope items in flight */
     const struct rpc_service *services;
     size_t service_count;
     bool serves_inner;       /* the inner services, too */

@@ -26,6 +26,7 @@
 enum {
     RPC_SLOTS = 8,                 /* calls of a method that the library may hand over at once */
     RPC_STREAMS_MAX = 256,         /* watchers and reflection clients */
+    RPC_CALM = 64,                 /* calls in flight, up to which nobody is asked who calls */
     RPC_POOL_MAX = 2048,           /* calls kept for reuse, 4 KB each */
     RPC_REPLY_BYTES_MAX = 4 << 20, /* of an envelope: what gRPC clients take by default */
 };
@@ -123,7 +124,8 @@ struct rpc_server {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* in_flight is 0, or is_shut */
-    size_t in_flight; /* own unary calls and items from arrival to finish; under lock, as below */
+    /* own unary calls and items from arrival to finish; written under lock, as below */
+    atomic_size_t in_flight;
     bool is_stopping, is_serving;
     struct {
         const char *name;

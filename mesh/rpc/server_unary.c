@@ -2,6 +2,7 @@
  * thread that decided it, finish; then end. Everything a call needs is in its rpc_unary and its
  * arena, which are used again. */
 #include "mesh/pb/message.h"
+#include "mesh/rpc/caller.h"
 #include "mesh/rpc/server_inner.h"
 #include "mesh/rpc/status.h"
 
@@ -10,6 +11,7 @@
 #include "mesh/observe/trace.h"
 
 #include <grpc/byte_buffer.h>
+#include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 
 #include <assert.h>
@@ -136,6 +138,21 @@ unary_span_begin(struct rpc_unary *unary)
         span_begin(&unary->span, unary->call.traceparent);
 }
 
+/* Who calls matters when calls wait for each other; to ask takes memory. */
+static unsigned
+lane_of(const struct rpc_unary *unary)
+{
+    unsigned lane;
+    char *peer;
+
+    if (atomic_load_explicit(&unary->server->in_flight, memory_order_relaxed) <= RPC_CALM)
+        return 0;
+    peer = grpc_call_get_peer(unary->grpc);
+    lane = rpc_caller_lane(peer);
+    gpr_free(peer);
+    return lane;
+}
+
 static void
 unary_open(struct rpc_unary *unary)
 {
@@ -144,6 +161,7 @@ unary_open(struct rpc_unary *unary)
 
     call->method = method;
     call->finish = unary_finish;
+    call->item.lane = lane_of(unary);
     unary->arrived_us = clock_steady_us();
     call->deadline_us = deadline_read(unary->deadline, unary->arrived_us);
     call->op = arena_take(call->arena, method == NULL ? sizeof(struct op) : method->op_bytes);

@@ -1,6 +1,8 @@
 #include "mesh/rpc/status.h"
+#include "mesh/base/clock.h"
 #include "mesh/base/utf8.h"
 
+#include <google/protobuf/duration.pb-c.h>
 #include <google/rpc/error_details.pb-c.h>
 
 #include <assert.h>
@@ -8,7 +10,10 @@
 #include <string.h>
 
 #define ERROR_INFO_TYPE "type.googleapis.com/google.rpc.ErrorInfo"
+#define RETRY_INFO_TYPE "type.googleapis.com/google.rpc.RetryInfo"
+#define RETRY_US_MAX (5 * SECOND_US)
 
+enum { BUSY_RETRY_NS = 100 * 1000 * 1000 };
 enum { METADATA_MAX = 5 }; /* field, rule, service, nothing_done, stored */
 
 const char *
@@ -53,26 +58,40 @@ info_make(const struct problem *problem, const char *service, struct arena *aren
     return info;
 }
 
+enum { DETAILS_MAX = 2 };
+
+static void
+detail_add(Google__Rpc__Status *status, const char *type, const ProtobufCMessage *message,
+           struct arena *arena)
+{
+    Google__Protobuf__Any *detail = arena_take(arena, sizeof *detail);
+
+    google__protobuf__any__init(detail);
+    detail->type_url = (char *)(uintptr_t)type;
+    detail->value.len = protobuf_c_message_get_packed_size(message);
+    detail->value.data = arena_take(arena, detail->value.len);
+    protobuf_c_message_pack(message, detail->value.data);
+    status->details[status->n_details++] = detail;
+}
+
 Google__Rpc__Status *
 rpc_status_make(const struct problem *problem, const char *service, struct arena *arena)
 {
     Google__Rpc__ErrorInfo *info = info_make(problem, service, arena);
     Google__Rpc__Status *status = arena_take(arena, sizeof *status);
-    Google__Protobuf__Any *detail = arena_take(arena, sizeof *detail);
+    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Rpc__RetryInfo retry = GOOGLE__RPC__RETRY_INFO__INIT;
 
+    delay.nanos = BUSY_RETRY_NS;
+    retry.retry_delay = &delay;
     assert(problem->error != ERR_OK);
-    google__protobuf__any__init(detail);
-    detail->type_url = (char *)(uintptr_t)ERROR_INFO_TYPE;
-    detail->value.len = google__rpc__error_info__get_packed_size(info);
-    detail->value.data = arena_take(arena, detail->value.len);
-    google__rpc__error_info__pack(info, detail->value.data);
-
     google__rpc__status__init(status);
     status->code = (int32_t)error_wire_code(problem->error);
     status->message = utf8_repair(rpc_status_message(problem), arena);
-    status->details = arena_take(arena, sizeof *status->details);
-    status->details[0] = detail;
-    status->n_details = 1;
+    status->details = arena_take(arena, DETAILS_MAX * sizeof *status->details);
+    detail_add(status, ERROR_INFO_TYPE, &info->base, arena);
+    if (problem->error == ERR_BUSY)
+        detail_add(status, RETRY_INFO_TYPE, &retry.base, arena);
     return status;
 }
 
@@ -108,22 +127,46 @@ info_read(const Google__Rpc__ErrorInfo *info, struct rpc_error_info *ret_info)
     }
 }
 
+static void
+error_info_read(const Google__Protobuf__Any *detail, struct rpc_error_info *ret_info)
+{
+    Google__Rpc__ErrorInfo *info =
+        google__rpc__error_info__unpack(NULL, detail->value.len, detail->value.data);
+
+    if (info == NULL)
+        return;
+    info_read(info, ret_info);
+    google__rpc__error_info__free_unpacked(info, NULL);
+}
+
+/* A stranger may say any time. */
+static void
+retry_info_read(const Google__Protobuf__Any *detail, struct rpc_error_info *ret_info)
+{
+    Google__Rpc__RetryInfo *retry =
+        google__rpc__retry_info__unpack(NULL, detail->value.len, detail->value.data);
+    const Google__Protobuf__Duration *delay = retry == NULL ? NULL : retry->retry_delay;
+
+    if (delay != NULL && delay->seconds >= 0 && delay->nanos >= 0)
+        ret_info->retry_us = delay->seconds >= RETRY_US_MAX / SECOND_US
+                                 ? RETRY_US_MAX
+                                 : delay->seconds * SECOND_US + delay->nanos / 1000;
+    if (retry != NULL)
+        google__rpc__retry_info__free_unpacked(retry, NULL);
+}
+
+/* The first ErrorInfo that can be read. */
 void
 rpc_status_read(const Google__Rpc__Status *status, struct rpc_error_info *ret_info)
 {
     memset(ret_info, 0, sizeof *ret_info);
     for (size_t i = 0; status != NULL && i < status->n_details; i++) {
         const Google__Protobuf__Any *detail = status->details[i];
-        Google__Rpc__ErrorInfo *info;
 
-        if (strcmp(detail->type_url, ERROR_INFO_TYPE) != 0)
-            continue;
-        info = google__rpc__error_info__unpack(NULL, detail->value.len, detail->value.data);
-        if (info == NULL)
-            continue;
-        info_read(info, ret_info);
-        google__rpc__error_info__free_unpacked(info, NULL);
-        return;
+        if (strcmp(detail->type_url, ERROR_INFO_TYPE) == 0 && ret_info->reason[0] == '\0')
+            error_info_read(detail, ret_info);
+        else if (strcmp(detail->type_url, RETRY_INFO_TYPE) == 0)
+            retry_info_read(detail, ret_info);
     }
 }
 

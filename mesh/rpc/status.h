@@ -1,4 +1,5 @@
-/* status.h -- What a failed call says: google.rpc.Status with exactly one google.rpc.ErrorInfo.
+/* status.h -- What a failed call says: google.rpc.Status with exactly one google.rpc.ErrorInfo, and a google.rpc.RetryInfo when
+ * it is BUSY: what waits must get less first.
  *
  * The ErrorInfo is what programs read: the reason is the error's name or a domain's own, the domain
  * is "sagamesh", and its metadata has `field` and `rule` where a request broke a rule,
@@ -32,6 +33,7 @@ struct rpc_error_info {
     char service[64];
     bool nothing_done;
     bool is_stored;
+    int64_t retry_us; /* of the RetryInfo, 5 s at most; 0: there is none */
 };
 
 /* grpc-message of a problem: its own sentence, else the error's. */

@@ -10,6 +10,7 @@
 #include "mesh/store/batch_rows.h"
 #include "mesh/store/batch_trace.h"
 #include "mesh/store/event.h"
+#include "mesh/store/room.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -38,6 +39,7 @@ struct batch {
     void (*wrote)(void *owner, bool is_written);
     void *wrote_owner;
     struct batch_meter meter;
+    atomic_int_fast64_t round_us; /* what a round takes of late; 0: none was run */
 };
 
 /* What one run needs: the calls, and where to count. */
@@ -458,6 +460,16 @@ try_apart(struct batch *batch)
     run_calls(&run);
 }
 
+/* The store thread alone writes the mean. */
+static void
+round_ran(struct batch *batch, size_t count, int64_t began_us)
+{
+    int64_t took_us = clock_steady_us() - began_us, mean_us = atomic_load(&batch->round_us);
+
+    atomic_store(&batch->round_us, store_round_mean(mean_us, took_us));
+    batch_meter_ran(&batch->meter, count, began_us);
+}
+
 /* What was taken, together. */
 static void
 run_round(struct run *run)
@@ -469,7 +481,7 @@ run_round(struct run *run)
     count = run->count;
     run_calls(run);
     if (count > 0)
-        batch_meter_ran(&run->counted->meter, count, began_us);
+        round_ran(run->counted, count, began_us);
 }
 
 static void *
@@ -561,7 +573,9 @@ batch_submit(void *context, struct call *call)
     enum error error;
 
     call->aside_until_us = 0;
-    if (queue_push(batch->queue, &call->item))
+    if (queue_push_behind(batch->queue, &call->item,
+                          store_room(batch->batch_max, atomic_load(&batch->round_us),
+                                     call->deadline_us - clock_steady_us())))
         return;
     error = queue_is_closed(batch->queue) ? ERR_STOPPING : ERR_BUSY;
     atomic_fetch_add(&batch->meter.refused, error == ERR_BUSY ? 1 : 0);

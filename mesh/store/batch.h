@@ -23,7 +23,7 @@
  *           decide, answer: the store thread. Locks are for truth: any number of processes may do this
  *           on one database.
  * Memory    Rows live in the batch's arena until the calls are finished.
- * Errors    Calls are answered BUSY (queue full, or a row is locked for too long), STORE_DOWN, STOPPING, EXPIRED (deadline passed
+ * Errors    Calls are answered BUSY (queue full, so many wait that the deadline would pass first, or a row is locked for too long), STORE_DOWN, STOPPING, EXPIRED (deadline passed
  *           before its transaction began), INTERNAL: nothing was done. Or UNCERTAIN.
  */
 #ifndef MESH_STORE_BATCH_H

@@ -68,6 +68,60 @@ START_TEST(taken_in_order_up_to_max)
 }
 END_TEST
 
+/* What is pushed, a letter a lane, in a queue of 3; what is refused stands in capitals. Then what is taken, 4 at a time. */
+/* clang-format off */
+static const struct {
+    const char *pushed, *taken;
+} lanes[] = {
+    { "aaaA",       "aaa" },
+    { "aaabB",      "abaa" },
+    { "aaabc",      "abca a" },
+    { "aaabA",      "abaa" },
+    { "bbba",       "abbb" },
+    { "cab",        "abc" },
+};
+/* clang-format on */
+
+START_TEST(lanes_take_turns)
+{
+    struct thing things[16] = { 0 };
+    char taken[32] = "";
+    size_t bytes = 0, count;
+
+    for (size_t i = 0; lanes[_i].pushed[i] != '\0'; i++) {
+        char letter = lanes[_i].pushed[i];
+        bool is_refused = letter >= 'A' && letter <= 'Z';
+
+        things[i].item.lane = (unsigned)((letter | 0x20) - 'a') + 1;
+        things[i].number = letter;
+        ck_assert_msg(queue_push(queue, &things[i].item) == !is_refused, "%s: %zu",
+                      lanes[_i].pushed, i);
+    }
+    while (queue_count(queue) > 0) {
+        struct queue_item *item = queue_take(queue, 4, 0, &count);
+
+        if (bytes > 0)
+            taken[bytes++] = ' ';
+        for (; item != NULL; item = item->next)
+            taken[bytes++] = (char)((struct thing *)item)->number;
+    }
+    ck_assert_str_eq(taken, lanes[_i].taken);
+}
+END_TEST
+
+START_TEST(not_behind_too_many)
+{
+    struct thing things[3] = { 0 };
+
+    ck_assert(queue_push_behind(queue, &things[0].item, 1));
+    ck_assert(!queue_push_behind(queue, &things[1].item, 1));
+    things[1].item.lane = 1; /* in a lane of its own none is before it */
+    ck_assert(queue_push_behind(queue, &things[1].item, 1));
+    things[2].item.lane = 2; /* two lanes: each takes its turn before it */
+    ck_assert(queue_push_behind(queue, &things[2].item, 1));
+}
+END_TEST
+
 START_TEST(closed_queue_gives_what_waits)
 {
     struct thing things[2] = { 0 };
@@ -175,6 +229,8 @@ main(void)
     tcase_add_checked_fixture(test, open_queue, close_queue);
     tcase_add_test(test, limit_is_an_answer);
     tcase_add_test(test, taken_in_order_up_to_max);
+    tcase_add_loop_test(test, lanes_take_turns, 0, ROWS(lanes));
+    tcase_add_test(test, not_behind_too_many);
     tcase_add_test(test, closed_queue_gives_what_waits);
     tcase_add_test(test, empty_take_waits_its_time);
     tcase_add_test(test, wake_ends_a_wait_once);

@@ -29,7 +29,7 @@ static const struct {
     { "nothing was done",
       { .error = ERR_BUSY, .reason = "BUSY" },
       8, "a queue is full; nothing was done",
-      { .reason = "BUSY", .nothing_done = true } },
+      { .reason = "BUSY", .nothing_done = true, .retry_us = 100000 } },
     { "it may have happened",
       { .error = ERR_UNCERTAIN, .reason = "UNCERTAIN" },
       2, "it may have happened; repeat with the same id",
@@ -58,7 +58,7 @@ START_TEST(status_says_and_is_understood)
     ck_assert_msg(status->code == statuses[_i].code, "%s: code %d", statuses[_i].what,
                   status->code);
     ck_assert_str_eq(status->message, statuses[_i].message);
-    ck_assert_uint_eq(status->n_details, 1);
+    ck_assert_uint_eq(status->n_details, statuses[_i].info.retry_us > 0 ? 2 : 1);
     google__rpc__status__free_unpacked(status, NULL);
 
     rpc_status_unpack(bytes, count, &info);
@@ -70,6 +70,7 @@ START_TEST(status_says_and_is_understood)
     ck_assert_str_eq(info.service, error_kind(statuses[_i].problem.error) == ERROR_KIND_REFUSAL
                                        ? "a.B"
                                        : ""); /* who decided */
+    ck_assert_int_eq(info.retry_us, statuses[_i].info.retry_us);
     ck_assert_int_eq(info.is_stored, statuses[_i].info.is_stored);
     arena_free(arena);
 }

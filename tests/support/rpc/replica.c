@@ -47,6 +47,11 @@ replica_submit(void *owner, struct call *call)
     atomic_fetch_add(&replica->asked, 1);
     if (answer != ERR_OK)
         problem_set(&call->op->problem, answer, NULL, "said the replica");
+    if (replica->queue != NULL) {
+        if (queue_push(replica->queue, &call->item))
+            return;
+        problem_set(&call->op->problem, ERR_BUSY, NULL, "the replica's queue is full");
+    }
     if (!atomic_load(&replica->does_hold)) {
         call->finish(call);
         return;
@@ -60,7 +65,10 @@ replica_submit(void *owner, struct call *call)
 void
 replica_open(struct replica *replica, int number)
 {
-    struct rpc_server_options options = { .calls_max = 10000,
+    struct rpc_server_options options = { .connection_age_ms = replica->connection_age_ms,
+                                          .listener = "public",
+                                          .metrics = replica->metrics,
+                                          .calls_max = 10000,
                                           .services = &replica->service,
                                           .service_count = 1 };
     char listen[32];

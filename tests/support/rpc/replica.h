@@ -24,7 +24,10 @@ struct replica {
     atomic_int answer; /* enum error; ERR_OK: its number */
     atomic_bool does_hold;
     pthread_mutex_t lock;
-    struct call *held; /* under lock */
+    struct call *held;         /* under lock */
+    struct queue *queue;       /* not NULL: calls wait in it, as for a store; a full one is BUSY */
+    int64_t connection_age_ms; /* of its server, as the next */
+    struct metrics *metrics;
 };
 
 /* On 127.0.0.1, 127.0.0.2 ... by its number, on the port that it had, or a free one; serving. */

@@ -246,7 +246,7 @@ call_read(struct client_call *call, struct answer *ret_answer)
                                              GRPC_SLICE_START_PTR(entry->value));
         ck_assert_ptr_nonnull(status);
         ck_assert_str_eq(status->message, ret_answer->message);
-        ck_assert_uint_eq(status->n_details, 1);
+        ck_assert_uint_eq(status->n_details, status->code == WIRE_RESOURCE_EXHAUSTED ? 2 : 1);
         ret_answer->detail_code = status->code;
         rpc_status_read(status, &ret_answer->info);
         google__rpc__status__free_unpacked(status, NULL);

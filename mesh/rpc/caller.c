@@ -1,0 +1,46 @@
+#include "mesh/rpc/caller.h"
+#include "mesh/base/hash.h"
+#include "mesh/base/queue.h"
+#include "mesh/base/text.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* The address of the other end, without its port. 0: it is not known, or the loopback's. */
+static size_t
+host_of(int fd, unsigned char host[16])
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } peer;
+    socklen_t bytes = sizeof peer;
+
+    if (getpeername(fd, &peer.any, &bytes) != 0)
+        return 0;
+    if (peer.any.sa_family == AF_INET) {
+        memcpy(host, &peer.v4.sin_addr, 4);
+        return ntohl(peer.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET ? 0 : 4;
+    }
+    if (peer.any.sa_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&peer.v6.sin6_addr))
+        return 0;
+    memcpy(host, &peer.v6.sin6_addr, 16);
+    return IN6_IS_ADDR_V4MAPPED(&peer.v6.sin6_addr) && host[12] == IN_LOOPBACKNET ? 0 : 16;
+}
+
+unsigned
+rpc_caller_lane(const char *peer)
+{
+    unsigned char host[16];
+    size_t bytes = 0;
+    int64_t fd;
+
+    if (strncmp(peer, "fd:", 3) == 0 && text_read_int(peer + 3, 0, INT32_MAX, &fd))
+        bytes = host_of((int)fd, host);
+    if (bytes > 0)
+        return 1 + (unsigned)(hash_in_memory(host, bytes) % (QUEUE_LANES - 1));
+    return 1 + (unsigned)(hash_in_memory(peer, strlen(peer)) % (QUEUE_LANES - 1));
+}
