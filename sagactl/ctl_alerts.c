@@ -213,12 +213,10 @@ acknowledge(struct ctl *ctl, struct ctl_client *client)
     request.alert_id = ctl->arguments[0];
     request.operator_ = (char *)(uintptr_t)person;
     request.reason = (char *)(uintptr_t)ctl->reason;
-    answer = (const Sagamesh__Alert__V1__AcknowledgeAlertResponse *)ctl_client_ask(
-        client, CTL_ALERTS, "AcknowledgeAlert", &request.base);
-    if (answer == NULL || answer->alert == NULL) {
-        ctl_client_say_again(client, ctl->arguments[0], request.request_id);
-        return ctl_client_exit(client);
-    }
+    answer = (const Sagamesh__Alert__V1__AcknowledgeAlertResponse *)ctl_ask_change(
+        ctl, client, "AcknowledgeAlert", &request.base, request.request_id);
+    if (answer == NULL || answer->alert == NULL)
+        return answer == NULL ? ctl_client_exit(client) : CTL_REFUSED;
     if (!ctl->is_json) {
         printf("%s is acknowledged by %s; it is resolved when news ends it\n", ctl->arguments[0],
                ctl_clean_text(person, ctl->arena));

@@ -24,6 +24,12 @@ enum ctl_exit ctl_run_part(struct ctl *ctl, const struct ctl_part *parts,
 /* --operator, else who is logged in. NULL after saying that neither is there, or that --reason is not. */
 const char *ctl_operator(const struct ctl *ctl);
 
+/* Asks alerts-svc for a change that a person wants, under request_id. NULL after saying why there is no answer, and how the
+ * same is said again safely. */
+const ProtobufCMessage *ctl_ask_change(struct ctl *ctl, struct ctl_client *client,
+                                       const char *method, const ProtobufCMessage *request,
+                                       const char *request_id);
+
 const Sagamesh__Alert__V1__GetAlertResponse *ctl_alert_get(struct ctl_client *client,
                                                            const char *alert_id);
 

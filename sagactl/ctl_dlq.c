@@ -213,12 +213,10 @@ send(struct ctl *ctl, struct ctl_client *client)
     request.dead_letter_id = ctl->arguments[0];
     request.operator_ = (char *)(uintptr_t)person;
     request.reason = (char *)(uintptr_t)ctl->reason;
-    answer = (const Sagamesh__Alert__V1__ResendDeadLetterResponse *)ctl_client_ask(
-        client, CTL_ALERTS, "ResendDeadLetter", &request.base);
-    if (answer == NULL || answer->dead_letter == NULL) {
-        ctl_client_say_again(client, ctl->arguments[0], request.request_id);
-        return ctl_client_exit(client);
-    }
+    answer = (const Sagamesh__Alert__V1__ResendDeadLetterResponse *)ctl_ask_change(
+        ctl, client, "ResendDeadLetter", &request.base, request.request_id);
+    if (answer == NULL || answer->dead_letter == NULL)
+        return answer == NULL ? ctl_client_exit(client) : CTL_REFUSED;
     if (!ctl->is_json) {
         printf("%s goes to %s, partition %d, again; one that cannot be read becomes another dead"
                " letter\n",

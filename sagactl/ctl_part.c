@@ -58,6 +58,17 @@ ctl_operator(const struct ctl *ctl)
     return arena_print(ctl->arena, "%s", name);
 }
 
+const ProtobufCMessage *
+ctl_ask_change(struct ctl *ctl, struct ctl_client *client, const char *method,
+               const ProtobufCMessage *request, const char *request_id)
+{
+    const ProtobufCMessage *answer = ctl_client_ask(client, CTL_ALERTS, method, request);
+
+    if (answer == NULL)
+        ctl_client_say_again(client, ctl->arguments[0], request_id);
+    return answer;
+}
+
 const Sagamesh__Alert__V1__GetAlertResponse *
 ctl_alert_get(struct ctl_client *client, const char *alert_id)
 {

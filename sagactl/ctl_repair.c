@@ -10,6 +10,9 @@
 
 #include <sagamesh/ledger/v1/ledger_service.pb-c.h>
 #include <sagamesh/payment/v1/payment_service.pb-c.h>
+
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,111 +183,99 @@ look(struct repair *repair)
 
 /* ---- steps ---- */
 
+struct step {
+    enum repair_step step;
+    size_t client; /* who is asked, as the next: their places in struct repair */
+    const ProtobufCServiceDescriptor *service;
+    const char *method;
+    const char *id_field; /* of the request, and what stands there */
+    size_t id;
+    const char *what;
+};
+
+/* clang-format off */
+#define AT(member) offsetof(struct repair, member)
+static const struct step steps[] = {
+    { REPAIR_ASK_PROVIDER,  AT(account), PAYMENT,      "Observe", NULL,         0,              "the payment's provider is asked how it stands" },
+    { REPAIR_ASK_SAGA,      AT(orders),  ORDER,        "AskSaga", "order_id",   AT(order_id),   "the order's saga is asked for again" },
+    { REPAIR_RETRY_SAGA,    AT(sagas),   SAGA_CONTROL, "Retry",   "saga_id",    AT(order_id),   "the step that its saga is stuck at is tried again" },
+    { REPAIR_TELL_SAGA,     AT(account), PAYMENT,      "Tell",    "payment_id", AT(payment_id), "its saga is told how the payment stands" },
+    { REPAIR_REFUND,        AT(account), PAYMENT_SAGA, "Refund",  "payment_id", AT(payment_id), "the refund is asked for, once, under the payment's id" },
+    { REPAIR_REFUND_CHARGE, AT(account), LEDGER_SAGA,  "Refund",  "charge_id",  AT(payment_id), "the charge goes back to its wallet, once" },
+};
+#undef AT
+/* clang-format on */
+
+/* A text of a request, by its name. False: it has no such field. */
+static bool
+put_text(ProtobufCMessage *message, const char *name, const char *text)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+
+    if (field == NULL)
+        return false;
+    *(const char **)((char *)message + field->offset) = text;
+    return true;
+}
+
+static void
+put_hint(struct repair *repair, ProtobufCMessage *message)
+{
+    Sagamesh__Payment__V1__ObserveRequest *request =
+        (Sagamesh__Payment__V1__ObserveRequest *)message;
+    Sagamesh__Payment__V1__PaymentHint *hint = arena_take(repair->ctl->arena, sizeof *hint);
+
+    sagamesh__payment__v1__payment_hint__init(hint);
+    hint->payment_id = (char *)(uintptr_t)repair->payment_id;
+    hint->hint = SAGAMESH__PAYMENT__V1__HINT__HINT_RETURNED;
+    request->what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_HINT;
+    request->hint = hint;
+}
+
+/* All have a request_id and the id that they are about; who is to say why says it in a comment. */
+static const ProtobufCMessage *
+request_of(struct repair *repair, const struct step *step)
+{
+    const ProtobufCMessageDescriptor *descriptor =
+        protobuf_c_service_descriptor_get_method_by_name(step->service, step->method)->input;
+    ProtobufCMessage *message = arena_take(repair->ctl->arena, descriptor->sizeof_message);
+    bool is_put;
+
+    protobuf_c_message_init(descriptor, message);
+    is_put = put_text(message, "request_id", new_id(repair));
+    if (step->id_field == NULL)
+        put_hint(repair, message);
+    else
+        is_put = put_text(message, step->id_field,
+                          *(const char *const *)((const char *)repair + step->id)) &&
+                 is_put;
+    assert(is_put);
+    put_text(message, "comment", repair->comment);
+    return message;
+}
+
 /* A step that is refused is no end of the repair: what is open is told at its end. */
 static void
-did(struct repair *repair, struct ctl_client *client, const ProtobufCServiceDescriptor *service,
-    const char *method, const ProtobufCMessage *request, const char *what)
+do_step(struct repair *repair, const struct step *step)
 {
+    struct ctl_client *client = *(struct ctl_client **)((char *)repair + step->client);
     struct rpc_result result;
 
-    if (ctl_client_try(client, service, method, request, &result) != NULL)
-        note(repair, "done: %s", what);
+    if (ctl_client_try(client, step->service, step->method, request_of(repair, step), &result) !=
+        NULL)
+        note(repair, "done: %s", step->what);
     else
-        note(repair, "not done: %s (%s)", what,
+        note(repair, "not done: %s (%s)", step->what,
              result.reason[0] != '\0' ? result.reason : "no answer came");
 }
 
 static void
-ask_provider(struct repair *repair)
+do_steps(struct repair *repair, unsigned wanted)
 {
-    Sagamesh__Payment__V1__ObserveRequest request = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__INIT;
-    Sagamesh__Payment__V1__PaymentHint hint = SAGAMESH__PAYMENT__V1__PAYMENT_HINT__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.what_case = SAGAMESH__PAYMENT__V1__OBSERVE_REQUEST__WHAT_HINT;
-    request.hint = &hint;
-    hint.payment_id = (char *)(uintptr_t)repair->payment_id;
-    hint.hint = SAGAMESH__PAYMENT__V1__HINT__HINT_RETURNED;
-    did(repair, repair->account, PAYMENT, "Observe", &request.base,
-        "the payment's provider is asked how it stands");
-}
-
-static void
-ask_saga(struct repair *repair)
-{
-    Sagamesh__Order__V1__AskSagaRequest request = SAGAMESH__ORDER__V1__ASK_SAGA_REQUEST__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.order_id = (char *)(uintptr_t)repair->order_id;
-    request.comment = (char *)(uintptr_t)repair->comment;
-    did(repair, repair->orders, ORDER, "AskSaga", &request.base,
-        "the order's saga is asked for again");
-}
-
-static void
-retry_saga(struct repair *repair)
-{
-    Sagamesh__Saga__V1__RetryRequest request = SAGAMESH__SAGA__V1__RETRY_REQUEST__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.saga_id = (char *)(uintptr_t)repair->order_id;
-    request.comment = (char *)(uintptr_t)repair->comment;
-    did(repair, repair->sagas, SAGA_CONTROL, "Retry", &request.base,
-        "the step that its saga is stuck at is tried again");
-}
-
-static void
-tell_saga(struct repair *repair)
-{
-    Sagamesh__Payment__V1__TellRequest request = SAGAMESH__PAYMENT__V1__TELL_REQUEST__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.payment_id = (char *)(uintptr_t)repair->payment_id;
-    request.comment = (char *)(uintptr_t)repair->comment;
-    did(repair, repair->account, PAYMENT, "Tell", &request.base,
-        "its saga is told how the payment stands");
-}
-
-static void
-refund(struct repair *repair)
-{
-    Sagamesh__Payment__V1__RefundRequest request = SAGAMESH__PAYMENT__V1__REFUND_REQUEST__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.payment_id = (char *)(uintptr_t)repair->payment_id;
-    did(repair, repair->account, PAYMENT_SAGA, "Refund", &request.base,
-        "the refund is asked for, once, under the payment's id");
-}
-
-static void
-refund_charge(struct repair *repair)
-{
-    Sagamesh__Ledger__V1__RefundRequest request = SAGAMESH__LEDGER__V1__REFUND_REQUEST__INIT;
-
-    request.request_id = (char *)(uintptr_t)new_id(repair);
-    request.charge_id = (char *)(uintptr_t)repair->payment_id;
-    did(repair, repair->account, LEDGER_SAGA, "Refund", &request.base,
-        "the charge goes back to its wallet, once");
-}
-
-static void
-do_steps(struct repair *repair, unsigned steps)
-{
-    static const struct {
-        enum repair_step step;
-        void (*run)(struct repair *repair);
-    } table[] = {
-        { REPAIR_ASK_PROVIDER, ask_provider },
-        { REPAIR_ASK_SAGA, ask_saga },
-        { REPAIR_RETRY_SAGA, retry_saga },
-        { REPAIR_TELL_SAGA, tell_saga },
-        { REPAIR_REFUND, refund },
-        { REPAIR_REFUND_CHARGE, refund_charge },
-    };
-
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (steps & (unsigned)table[i].step)
-            table[i].run(repair);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (wanted & (unsigned)steps[i].step)
+            do_step(repair, &steps[i]);
     }
 }
 
@@ -354,10 +345,8 @@ begin(struct repair *repair, const char *person)
     request.alert_id = (char *)(uintptr_t)repair->alert_id;
     request.operator_ = (char *)(uintptr_t)person;
     request.reason = (char *)(uintptr_t)repair->ctl->reason;
-    if (ctl_client_ask(repair->alerts, CTL_ALERTS, "BeginRepair", &request.base) != NULL)
-        return true;
-    ctl_client_say_again(repair->alerts, repair->alert_id, repair->repair_id);
-    return false;
+    return ctl_ask_change(repair->ctl, repair->alerts, "BeginRepair", &request.base,
+                          repair->repair_id) != NULL;
 }
 
 /* One that was repeated under its id may have ended the first time: that is its record. */
