@@ -440,7 +440,7 @@ word_bench() {
         return
     fi
     mesh_use "$SCRATCH" "$SCRATCH/pids"
-    # alerts-svc reads the news beside the orders, and has a benchmark of its own.
+    # Orders are measured without alerts-svc, which has a benchmark of its own.
     export MESH_WITHOUT=alerts
     # Orders that are paid at the provider are measured, not how often it may be asked.
     mesh_start 5000 >&2
