@@ -52,38 +52,17 @@ import kill_outside
 from kafka_server import Kafka
 from kill_faults import CLOCKS, SERVICES, Fault, do_fault, fault_schedule
 from kill_load import Load
+from kill_points import do_points
 from mesh import Mesh
 from patience import wait_until
 
 OTHERS = ("bff", "provider", "broker")
 VICTIMS = SERVICES + OTHERS
 DATABASES = ("orders", "storage", "account", "saga", "alerts")
-BATCH_SERVICES = ("storage", "account", "order")
 GRACE_SECONDS, SILENT_SECONDS = 2, 6
-# A point, who passes it, and up to which pass it is let live: most are passed once a batch.
-POINTS = (
-    ("store.after-begin", BATCH_SERVICES, 60),
-    ("store.before-commit", BATCH_SERVICES, 60),
-    ("store.after-commit", BATCH_SERVICES, 60),
-    ("store.before-reply", BATCH_SERVICES, 60),
-    ("pg.command-sent", SERVICES, 60),
-    ("relay.after-send", ("account", "order"), 20),
-    ("relay.after-send", ("alerts",), 2),
-    ("order.before-start", ("order",), 500),
-    ("journal.before-commit", ("saga", "alerts"), 60),
-    ("journal.after-commit", ("saga", "alerts"), 60),
-    ("saga.before-send", ("saga",), 2000),
-    ("saga.recovering", ("saga",), 1),
-    ("alerts.before-page", ("alerts",), 60),
-    ("alerts.after-page", ("alerts",), 60),
-    ("alerts.recover", ("alerts",), 1),
-)
 POSTMASTER_KILLS_MIN = 5  # of a full run, which is one of a hundred kills
 FULL_KILLS = 100
 KILLS_A_ROUND = 40  # so many kills of the first pass stand for a round of all points in the second
-
-POINT_SECONDS = 10
-POINT_TRIES = 5
 
 GAP_MAX = 900
 OUTAGE_SECONDS = (3, 6)
@@ -527,43 +506,6 @@ def do_kills(kills, rng, has_kafka):
         say(f"kills: faults {sum(faults.values())}: {listed(faults)}")
 
     return act
-
-
-# ---- points ----------------------------------------------------------------------------------------
-
-
-def do_points(rounds, rng):
-    def act(one):
-        points = [(name, point, most) for point, names, most in POINTS for name in names] * rounds
-        rng.shuffle(points)
-        for program, point, most in points:
-            end_at(one, program, f"{point}:{rng.randint(1, most)}")
-            one.points[program, point] = one.points.get((program, point), 0) + 1
-            one.move_on(rng.randint(20, 300))
-
-    return act
-
-
-def end_at(one, program, where):
-    """Restarts a program that will end itself at a point, and starts it once it has. A recovery may
-    find nothing to do: then it is given another."""
-    mesh = one.mesh
-    for _ in range(POINT_TRIES):
-        mesh.kill(program)
-        mesh.start(program, wait=False, environment={"MESH_CRASH_AT": where})
-        one.count(program)
-        try:
-            wait_until(lambda: not mesh.programs[program].is_alive(), POINT_SECONDS, where, patience=1)
-            break
-        except AssertionError:
-            one.check_alive()
-    status = mesh.wait_ended(program, POINT_SECONDS)
-    if status != -signal.SIGKILL:
-        raise AssertionError(
-            f"{program} ended with {status} and not at {where}\n{mesh.log_tail(program)}"
-        )
-    mesh.start(program)
-    one.count(f"{program}, by itself")
 
 
 # ---- both ------------------------------------------------------------------------------------------
