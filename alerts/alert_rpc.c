@@ -288,12 +288,10 @@ list_letters_decode(const ProtobufCMessage *message, struct arena *arena, void *
     const Sagamesh__Alert__V1__ListDeadLettersRequest *request =
         (const Sagamesh__Alert__V1__ListDeadLettersRequest *)message;
     struct list_letters *list = op;
-    struct problem *problem = &list->op.problem;
 
     (void)arena;
-    if (check_page_before(problem, request->page_token, &list->before_id) != ERR_OK)
-        return problem->error;
-    return check_page_size(problem, request->page_size, &list->page_size);
+    return check_page_before(&list->op.problem, request->page_token, request->page_size,
+                             &list->before_id, &list->page_size);
 }
 
 static ProtobufCMessage *

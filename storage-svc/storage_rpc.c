@@ -374,12 +374,10 @@ list_holds_decode(const ProtobufCMessage *message, struct arena *arena, void *op
     const Sagamesh__Storage__V1__ListHoldsRequest *request =
         (const Sagamesh__Storage__V1__ListHoldsRequest *)message;
     struct list_holds *list = op;
-    struct problem *problem = &list->op.problem;
 
     (void)arena;
-    if (check_page_before(problem, request->page_token, &list->before_id) != ERR_OK)
-        return problem->error;
-    return check_page_size(problem, request->page_size, &list->page_size);
+    return check_page_before(&list->op.problem, request->page_token, request->page_size,
+                             &list->before_id, &list->page_size);
 }
 
 static Sagamesh__Storage__V1__Hold *

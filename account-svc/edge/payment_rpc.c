@@ -528,12 +528,10 @@ list_all_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
     const Sagamesh__Payment__V1__ListAllRequest *request =
         (const Sagamesh__Payment__V1__ListAllRequest *)message;
     struct list_all *list = op;
-    struct problem *problem = &list->op.problem;
 
     (void)arena;
-    if (check_page_before(problem, request->page_token, &list->before_id) != ERR_OK)
-        return problem->error;
-    return check_page_size(problem, request->page_size, &list->page_size);
+    return check_page_before(&list->op.problem, request->page_token, request->page_size,
+                             &list->before_id, &list->page_size);
 }
 
 /* Tombstones are left out. A page ends before it is larger than a message should be. */

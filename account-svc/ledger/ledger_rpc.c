@@ -423,12 +423,10 @@ list_charges_decode(const ProtobufCMessage *message, struct arena *arena, void *
     const Sagamesh__Ledger__V1__ListChargesRequest *request =
         (const Sagamesh__Ledger__V1__ListChargesRequest *)message;
     struct list_charges *list = op;
-    struct problem *problem = &list->op.problem;
 
     (void)arena;
-    if (check_page_before(problem, request->page_token, &list->before_id) != ERR_OK)
-        return problem->error;
-    return check_page_size(problem, request->page_size, &list->page_size);
+    return check_page_before(&list->op.problem, request->page_token, request->page_size,
+                             &list->before_id, &list->page_size);
 }
 
 static bool

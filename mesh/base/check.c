@@ -187,11 +187,12 @@ check_page_id(struct problem *problem, const char *token, struct uuid *ret_id)
 }
 
 enum error
-check_page_before(struct problem *problem, const char *token, struct uuid *ret_id)
+check_page_before(struct problem *problem, const char *token, int32_t asked, struct uuid *ret_id,
+                  int32_t *ret_size)
 {
     if (check_page_id(problem, token, ret_id) != ERR_OK)
         return problem->error;
     if (uuid_is_nil(*ret_id)) /* version and variant bits keep every id below this */
         memset(ret_id, 0xff, sizeof *ret_id);
-    return ERR_OK;
+    return check_page_size(problem, asked, ret_size);
 }

@@ -46,7 +46,8 @@ enum error check_refuse_token(struct problem *problem);
 /* A page token that is an id; "" is the start, and gives nil. */
 enum error check_page_id(struct problem *problem, const char *token, struct uuid *ret_id);
 
-/* The same for lists that go down by id: "" gives an id above all that there can be. */
-enum error check_page_before(struct problem *problem, const char *token, struct uuid *ret_id);
+/* A page of a list that goes down by id, newest first: token and size. "" gives an id above all that there can be. */
+enum error check_page_before(struct problem *problem, const char *token, int32_t asked,
+                             struct uuid *ret_id, int32_t *ret_size);
 
 #endif

@@ -302,20 +302,23 @@ START_TEST(page_token_is_an_id)
 {
     struct problem problem = { 0 };
     struct uuid id = { .bytes = { 1 } }, before;
+    int32_t size = 0;
 
     ck_assert_int_eq(check_page_id(&problem, "", &id), ERR_OK);
     ck_assert(uuid_is_nil(id));
     ck_assert_int_eq(check_page_id(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", &id), ERR_OK);
     ck_assert(!uuid_is_nil(id));
-    ck_assert_int_eq(check_page_before(&problem, "", &before), ERR_OK);
+    ck_assert_int_eq(check_page_before(&problem, "", 7, &before, &size), ERR_OK);
     ck_assert_int_gt(uuid_compare(&before, &id), 0); /* above every id */
-    ck_assert_int_eq(check_page_before(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", &before),
-                     ERR_OK);
+    ck_assert_int_eq(size, 7);
+    ck_assert_int_eq(
+        check_page_before(&problem, "0190a5f0-1c7b-7abc-8def-0123456789ab", 0, &before, &size),
+        ERR_OK);
     ck_assert(uuid_equal(before, id));
     ck_assert_int_eq(check_page_id(&problem, "next", &id), ERR_BAD_REQUEST);
     ck_assert_str_eq(problem.field, "page_token");
     memset(&problem, 0, sizeof problem);
-    ck_assert_int_eq(check_page_before(&problem, "next", &id), ERR_BAD_REQUEST);
+    ck_assert_int_eq(check_page_before(&problem, "next", 0, &id, &size), ERR_BAD_REQUEST);
     ck_assert_str_eq(problem.field, "page_token");
 }
 END_TEST
