@@ -120,7 +120,8 @@ kafka_is_reached(struct service_health *health)
                     (options->hears_kafka == NULL || options->hears_kafka(options->owner)));
 }
 
-/* For those who ask after it by gRPC. */
+/* For those who ask after it by gRPC. Kafka is a part and no condition: a program without it takes calls, and where
+ * all replicas said NOT_SERVING for it nobody could look at alerts. */
 static void
 tell_parts(struct service_health *health)
 {
