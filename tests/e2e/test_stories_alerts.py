@@ -123,7 +123,7 @@ class DeadLetters(External):
         self.mesh.psql(
             "alerts",
             "INSERT INTO dead_letter (id, topic, part, place, timestamp_ms, key, value, headers, reason,"
-            f" found_us) VALUES ('{letter_id}', '{TOPIC}', 3, {int(uuid7()[:8], 16)}, 1700000000000,"
+            f" found_us) VALUES ('{letter_id}', '{TOPIC}', 3, {int(uuid7()[-12:], 16)}, 1700000000000,"
             f" '{key}', '{{}}', '\\x', 'a test', 1)",
         )
         return letter_id
