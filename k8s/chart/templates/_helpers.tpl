@@ -78,10 +78,12 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{- define "sagamesh.flag" -}}
 {{- $top := index . 0 -}}
 {{- $flag := index . 1 -}}
+{{- /* A client looks up all replicas of a headless Service by itself; clocks are compared with any of them. */ -}}
+{{- $dns := ternary "" "dns:///" (hasPrefix "--peers=" $flag) -}}
 {{- range $name, $program := include "sagamesh.programs" $top | fromJson -}}
-{{- $address := printf "%s-%s:%v" (include "sagamesh.fullname" $top) $name $top.Values.ports.grpc -}}
+{{- $address := printf "%s%s-%s:%v" $dns (include "sagamesh.fullname" $top) $name $top.Values.ports.grpc -}}
 {{- $flag = replace (printf "{%s}" $name) $address $flag -}}
-{{- $inner := printf "%s-%s:%v" (include "sagamesh.fullname" $top) $name $top.Values.ports.inner -}}
+{{- $inner := printf "%s%s-%s:%v" $dns (include "sagamesh.fullname" $top) $name $top.Values.ports.inner -}}
 {{- $flag = replace (printf "{%s-inner}" $name) $inner $flag -}}
 {{- end -}}
 {{- $flag = replace "{kafka}" (include "sagamesh.brokers" $top) $flag -}}
