@@ -264,6 +264,7 @@ main(int argc, char **argv)
         .values = &parts,
         .owner = &parts,
         .descriptor = &sagamesh__ledger__v1__ledger_service__descriptor,
+        /* A saga's steps move money: the mesh alone may ask for them. */
         .inner = &sagamesh__ledger__v1__ledger_saga_service__descriptor,
         .methods = ledger_methods,
         .batch = &batch,

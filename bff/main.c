@@ -13,6 +13,7 @@
 #include "mesh/observe/key_age.h"
 #include "mesh/program.h"
 #include "mesh/rpc/client.h"
+#include "mesh/rpc/tls.h"
 
 #define CLOCK_BEGIN_US SECOND_US /* for the services to say what the time is; ids are made by it */
 
@@ -176,6 +177,7 @@ show_peers(struct info *info, const struct settings *settings)
 
 struct life {
     struct settings settings;
+    struct rpc_tls_settings tls;
     struct bff bff;
 };
 
@@ -191,10 +193,15 @@ open_all(void *owner, const struct ops *ops)
     life->bff.actuator = ops->actuator;
     show_peers(ops->info, &life->settings);
     life->bff.place_wait_ms = life->settings.place_wait_ms;
+    /* Before the first client, which connects with it. */
+    error = rpc_tls_open(&life->tls, ops->metrics);
+    if (error != ERR_OK)
+        return error;
     error = open_parts(&life->bff, &life->settings);
     if (error != ERR_OK) {
         health_stop(ops->health); /* /readyz looks at no part any more */
         close_parts(&life->bff, 0);
+        rpc_tls_close();
     }
     if (error == ERR_OK)
         log_info("serving=yes port=%d webhook_port=%d", http_server_port(life->bff.server),
@@ -222,13 +229,16 @@ static void
 close_all(void *owner, int drain_ms)
 {
     close_parts(&((struct life *)owner)->bff, drain_ms);
+    rpc_tls_close();
 }
 
 int
 main(int argc, char **argv)
 {
     struct life life = { 0 };
-    const struct config_table tables[] = { { keys, &life.settings }, { 0 } };
+    const struct config_table tables[] = { { keys, &life.settings },
+                                           { rpc_tls_keys, &life.tls },
+                                           { 0 } };
     const struct program program = {
         .name = "bff",
         .usage = "bff: HTTP for frontends and webhooks of payment providers",

@@ -26,7 +26,7 @@
 
 #include <stdbool.h>
 
-enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 5 };
+enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 6 };
 
 struct program {
     const char *name;                  /* "storage-svc" */

@@ -1,5 +1,6 @@
 /* A service as a program: its flags, and the callbacks of mesh/program.h. */
 #include "mesh/program.h"
+#include "mesh/rpc/tls.h"
 #include "mesh/service.h"
 
 #include "mesh/store/pg_timeline.h"
@@ -30,6 +31,7 @@ static const struct config_key database_keys[] = {
 struct life {
     const struct service_spec *spec;
     struct service_settings settings;
+    struct rpc_tls_settings tls;
     struct service *service;
 };
 
@@ -37,10 +39,17 @@ static enum error
 open_all(void *owner, const struct ops *ops)
 {
     struct life *life = owner;
+    /* Before the first server and the first client. */
+    enum error error = rpc_tls_open(&life->tls, ops->metrics);
 
+    if (error != ERR_OK)
+        return error;
     if (service_has_database(life->spec))
         pg_timeline_open(life->settings.timeline_file);
-    return service_open(life->spec, &life->settings, ops, &life->service);
+    error = service_open(life->spec, &life->settings, ops, &life->service);
+    if (error != ERR_OK)
+        rpc_tls_close();
+    return error;
 }
 
 static bool
@@ -59,13 +68,15 @@ close_all(void *owner, int drain_ms)
     struct life *life = owner;
 
     life->service = service_close(life->service, drain_ms);
+    rpc_tls_close();
 }
 
 int
 service_main(int argc, char **argv, const struct service_spec *spec)
 {
     struct life life = { .spec = spec };
-    struct config_table tables[PROGRAM_TABLES_MAX] = { { keys, &life.settings } };
+    struct config_table tables[PROGRAM_TABLES_MAX] = { { keys, &life.settings },
+                                                       { rpc_tls_keys, &life.tls } };
     const struct program program = {
         .name = spec->name,
         .usage = spec->usage,
@@ -77,7 +88,7 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         .is_ready = is_ready,
         .close = close_all,
     };
-    size_t count = 1;
+    size_t count = 2;
 
     if (service_has_inner(spec))
         tables[count++] = (struct config_table){ inner_keys, &life.settings };

@@ -4,6 +4,7 @@
 #include "mesh/base/log.h"
 #include "mesh/base/text.h"
 #include "mesh/base/uuid.h"
+#include "mesh/rpc/tls.h"
 #include "sagactl/ctl.h"
 
 #include <stdio.h>
@@ -215,24 +216,29 @@ int
 main(int argc, char **argv)
 {
     struct ctl ctl = { 0 };
-    struct config_table table = { keys, &ctl };
+    struct rpc_tls_settings tls = { 0 };
+    const struct config_table tables[] = { { keys, &ctl }, { rpc_tls_keys, &tls } };
     int count, status;
 
     log_open("sagactl", LOG_ERROR);
-    count = config_read(argc, argv, usage, &table, 1);
+    count = config_read(argc, argv, usage, tables, 2);
     if (count == 0 || strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "help") == 0) {
         char *help[] = { argv[0], "--help", NULL };
 
         if (count == 0)
             return ctl_fail(&ctl, CTL_USAGE, "BAD_REQUEST", "sagactl --help lists the words.",
                             "which word?");
-        config_read(2, help, usage, &table, 1);
+        config_read(2, help, usage, tables, 2);
     }
     ctl.word = argv[0];
     ctl.arguments = argv + 1;
     ctl.argument_count = count - 1;
     ctl.arena = arena_new();
+    if (rpc_tls_open(&tls, NULL) != ERR_OK)
+        return ctl_fail(&ctl, CTL_USAGE, "BAD_REQUEST", NULL,
+                        "the certificate cannot be used: see above");
     status = run(&ctl);
+    rpc_tls_close();
     arena_free(ctl.arena);
     return close_output(status);
 }

@@ -1,6 +1,5 @@
 #include "mesh/rpc/client_channel.h"
-
-#include <grpc/grpc_security.h>
+#include "mesh/rpc/tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +30,7 @@ client_channel_open(const char *address, const char *authority)
     enum { COUNT = sizeof settings / sizeof settings[0] };
     grpc_arg arguments[COUNT + 1] = { 0 };
     grpc_channel_args all = { .num_args = COUNT, .args = arguments };
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials = rpc_tls_channel_credentials();
     grpc_channel *channel;
 
     for (size_t i = 0; i < COUNT; i++) {

@@ -1,4 +1,5 @@
 #include "mesh/rpc/probe.h"
+#include "mesh/rpc/tls.h"
 
 #include "mesh/base/clock.h"
 
@@ -104,6 +105,12 @@ rpc_probe(const struct listen *listen, int wait_ms)
     if (fd < 0)
         return ERR_BUSY;
     if (wait_for(fd, POLLOUT, until_us)) {
+        if (rpc_tls_is_on()) {
+            enum error error = rpc_tls_probe(fd, until_us);
+
+            close(fd);
+            return error;
+        }
         /* The whole of it fits into the buffer of a socket that is new. */
         if (send(fd, question, QUESTION_BYTES, MSG_NOSIGNAL) == QUESTION_BYTES)
             is_heard = is_answered(fd, until_us);

@@ -3,6 +3,7 @@
 #include "mesh/pb/message.h"
 #include "mesh/rpc/library.h"
 #include "mesh/rpc/server_inner.h"
+#include "mesh/rpc/tls.h"
 
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
@@ -301,7 +302,10 @@ connection_take(void *owner, int fd)
 {
     struct rpc_server *server = owner;
 
-    grpc_server_add_channel_from_fd(server->grpc, fd, server->plain);
+    if (server->handler != NULL)
+        rpc_tls_take(server->handler, fd);
+    else
+        grpc_server_add_channel_from_fd(server->grpc, fd, server->credentials);
 }
 
 static enum error
@@ -342,21 +346,30 @@ server_start(struct rpc_server *server)
     rpc_acceptor_start(server->acceptor);
 }
 
-static grpc_server *
-grpc_make(const struct rpc_server_options *options)
+/* The core's side: nothing can come before the acceptor starts. */
+static void
+core_open(struct rpc_server *server)
 {
     enum { COUNT = sizeof arguments / sizeof arguments[0] };
-    grpc_channel_args list = { COUNT - 1, NULL };
-    grpc_arg own[COUNT];
+    int64_t age_ms = server->options.connection_age_ms;
+    grpc_arg all[COUNT + 1];
+    grpc_channel_args list = { COUNT - 1, all }; /* the last one is the age, for those who have one */
 
-    memcpy(own, arguments, sizeof own);
-    list.args = own;
-    if (options->connection_age_ms > 0) {
-        own[COUNT - 1].value.integer =
-            options->connection_age_ms > INT32_MAX ? INT32_MAX : (int)options->connection_age_ms;
+    memcpy(all, arguments, sizeof arguments);
+    if (age_ms > 0) {
+        all[COUNT - 1].value.integer = age_ms > INT32_MAX ? INT32_MAX : (int)age_ms;
         list.num_args = COUNT;
     }
-    return grpc_server_create(&list, NULL);
+    if (rpc_tls_is_on())
+        rpc_tls_argument(&server->handler, &all[list.num_args++]);
+    server->queue = grpc_completion_queue_create_for_next(NULL);
+    server->grpc = grpc_server_create(&list, NULL);
+    grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
+    server->credentials = rpc_tls_server_credentials();
+    if (rpc_tls_is_on()) {
+        grpc_server_add_http2_port(server->grpc, RPC_TLS_PORT, server->credentials);
+        assert(server->handler != NULL);
+    }
 }
 
 enum error
@@ -369,10 +382,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
     rpc_library_open();
     server->options = *options;
     lock_make(server);
-    server->queue = grpc_completion_queue_create_for_next(NULL);
-    server->grpc = grpc_make(options);
-    grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
-    server->plain = grpc_insecure_server_credentials_create();
+    core_open(server);
     server->shutdown_tag = (struct rpc_tag){ server_shut, server };
     server->reflection = rpc_reflection_open();
     routes_make(server);
@@ -515,7 +525,7 @@ rpc_server_close(struct rpc_server *server)
         server_abandon(server);
     assert(server->streams == NULL);
     grpc_server_destroy(server->grpc);
-    grpc_server_credentials_release(server->plain);
+    grpc_server_credentials_release(server->credentials);
     grpc_completion_queue_destroy(server->queue);
     rpc_unary_pool_free(server);
     rpc_item_pool_free(server);

@@ -94,7 +94,8 @@ struct rpc_stream {
 struct rpc_server {
     struct rpc_server_options options;
     grpc_server *grpc;
-    grpc_server_credentials *plain;
+    grpc_server_credentials *credentials;
+    void *handler; /* of connections that speak TLS (tls.h); NULL: they are plain */
     grpc_completion_queue *queue;
     struct rpc_acceptor *acceptor; /* NULL: the port is closed */
     pthread_t thread;

@@ -1,4 +1,5 @@
 #include "tests/support/rpc/server_harness.h"
+#include "mesh/rpc/tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -434,7 +435,7 @@ void
 client_open(void)
 {
     char address[32];
-    grpc_channel_credentials *plain = grpc_insecure_credentials_create();
+    grpc_channel_credentials *credentials = rpc_tls_channel_credentials();
     grpc_arg list[] = {
         { GRPC_ARG_INTEGER, (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES, { .integer = 0 } },
         { GRPC_ARG_INTEGER,
@@ -445,8 +446,8 @@ client_open(void)
 
     snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(server));
     events = grpc_completion_queue_create_for_next(NULL);
-    channel = grpc_channel_create(address, plain, &args);
-    grpc_channel_credentials_release(plain);
+    channel = grpc_channel_create(address, credentials, &args);
+    grpc_channel_credentials_release(credentials);
 }
 
 static void

@@ -1,0 +1,379 @@
+/* test_rpc_tls.c -- Who is let in: certificates of the mesh, by TLS 1.3, also after they were replaced. */
+#include "mesh/base/clock.h"
+#include "mesh/base/file.h"
+#include "mesh/base/log.h"
+#include "mesh/rpc/client_channel.h"
+#include "mesh/rpc/tls.h"
+#include "tests/support/check.h"
+#include "tests/support/rpc/certificates.h"
+#include "tests/support/rpc/server_harness.h"
+
+#include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define OURS "URI:spiffe://mesh.test/order-svc"
+enum { WAIT_SECONDS = 60 };
+
+static struct metrics *shown;
+
+static struct rpc_tls_settings
+settings_of(const char *name)
+{
+    static char cert[512], key[512], ca[512];
+    char file[64];
+
+    snprintf(file, sizeof file, "%s.crt", name);
+    snprintf(cert, sizeof cert, "%s", certificate_path(file));
+    snprintf(file, sizeof file, "%s.key", name);
+    snprintf(key, sizeof key, "%s", certificate_path(file));
+    snprintf(ca, sizeof ca, "%s", certificate_path("ca.crt"));
+    return (struct rpc_tls_settings){ .cert = cert, .key = key, .ca = ca };
+}
+
+static void
+begin(void)
+{
+    struct rpc_tls_settings settings;
+
+    log_open("test", LOG_ERROR);
+    certificates_open();
+    certificate_make("ca", NULL, "", 10, 1);
+    certificate_make("ours", "ca", OURS, 5, 1);
+    settings = settings_of("ours");
+    shown = metrics_new();
+    ck_assert_int_eq(rpc_tls_open(&settings, shown), ERR_OK);
+    set_up();
+}
+
+static void
+end(void)
+{
+    take_down();
+    rpc_tls_close();
+    metrics_free(shown);
+    certificates_close();
+}
+
+/* ---- the server and its callers ---- */
+
+/* True: the channel comes about. False: it was tried, and did not. */
+static bool
+comes_about(grpc_channel *channel)
+{
+    grpc_completion_queue *events = grpc_completion_queue_create_for_next(NULL);
+    grpc_connectivity_state state = grpc_channel_check_connectivity_state(channel, 1);
+
+    while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
+        grpc_event event;
+
+        grpc_channel_watch_connectivity_state(channel, state, gpr_inf_future(GPR_CLOCK_REALTIME),
+                                              events, NULL);
+        event = grpc_completion_queue_next(events, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        ck_assert_int_eq(event.type, GRPC_OP_COMPLETE);
+        state = grpc_channel_check_connectivity_state(channel, 1);
+    }
+    grpc_completion_queue_shutdown(events);
+    grpc_completion_queue_next(events, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_completion_queue_destroy(events);
+    return state == GRPC_CHANNEL_READY;
+}
+
+static char *
+text_of(const char *name, const char *end)
+{
+    char file[64];
+
+    snprintf(file, sizeof file, "%s%s", name, end);
+    return file_read(certificate_path(file), 1 << 16, arena);
+}
+
+/* A client that shows this certificate, and looks at none; name NULL: it has none. */
+static grpc_channel *
+stranger_open(const char *name)
+{
+    grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
+    grpc_tls_certificate_verifier *verifier = grpc_tls_certificate_verifier_no_op_create();
+    grpc_tls_identity_pairs *pairs = NULL;
+    grpc_tls_certificate_provider *provider;
+    grpc_channel_credentials *credentials;
+    grpc_channel *channel;
+    char address[32];
+
+    if (name != NULL) {
+        pairs = grpc_tls_identity_pairs_create();
+        grpc_tls_identity_pairs_add_pair(pairs, text_of(name, ".key"), text_of(name, ".crt"));
+    }
+    provider = grpc_tls_certificate_provider_static_data_create(text_of("ca", ".crt"), pairs);
+    grpc_tls_credentials_options_set_certificate_provider(options, provider);
+    grpc_tls_credentials_options_watch_root_certs(options);
+    if (name != NULL)
+        grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+    grpc_tls_credentials_options_set_certificate_verifier(options, verifier);
+    grpc_tls_credentials_options_set_check_call_host(options, 0);
+    credentials = grpc_tls_credentials_create(options);
+    snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(server));
+    channel = grpc_channel_create(address, credentials, NULL);
+    grpc_channel_credentials_release(credentials);
+    grpc_tls_certificate_provider_release(provider);
+    grpc_tls_certificate_verifier_release(verifier);
+    return channel;
+}
+
+/* clang-format off */
+static const struct {
+    const char *what, *ca, *names;
+    int days;
+    bool is_let_in;
+} strangers[] = {
+    { "another program of the mesh", "ca",    "URI:spiffe://mesh.test/saga-svc", 5, true },
+    { "with names of hosts beside",  "ca",    "URI:spiffe://mesh.test/bff,DNS:bff.local,IP:10.0.0.1", 5, true },
+    { "expired",                     "ca",    OURS, -1, false },
+    { "of another CA",               "other", OURS, 5, false },
+    { "without an identity",         "ca",    "DNS:order-svc", 5, false },
+    { "of another domain",           "ca",    "URI:spiffe://mesh.test.example/order-svc", 5, false },
+    { "of a part of the domain",     "ca",    "URI:spiffe://mesh/order-svc", 5, false },
+    { "with two identities",         "ca",    OURS ",URI:spiffe://mesh.test/saga-svc", 5, false },
+    { "with a URI of the web",       "ca",    "URI:https://mesh.test/order-svc", 5, false },
+    { "no certificate",              NULL,    "", 0, false },
+};
+/* clang-format on */
+
+START_TEST(a_caller_is_let_in_by_its_certificate)
+{
+    grpc_channel *channel;
+    struct answer answer;
+
+    certificate_make("other", NULL, "", 10, 1);
+    if (strangers[_i].ca != NULL)
+        certificate_make("stranger", strangers[_i].ca, strangers[_i].names, strangers[_i].days, 7);
+    channel = stranger_open(strangers[_i].ca == NULL ? NULL : "stranger");
+    ck_assert_msg(comes_about(channel) == strangers[_i].is_let_in, "%s", strangers[_i].what);
+    grpc_channel_destroy(channel);
+    unary_await(restock_start("apple", 7, 60000, NULL), &answer); /* ours are served all the same */
+    ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
+}
+END_TEST
+
+START_TEST(a_plain_caller_is_not_let_in)
+{
+    grpc_channel_credentials *plain = grpc_insecure_credentials_create();
+    grpc_channel *channel;
+    char address[32];
+
+    snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(server));
+    channel = grpc_channel_create(address, plain, NULL);
+    ck_assert(!comes_about(channel));
+    grpc_channel_destroy(channel);
+    grpc_channel_credentials_release(plain);
+}
+END_TEST
+
+/* ---- our client, and who listens there ---- */
+
+/* A server that shows this certificate, on a port of its own: it speaks, and answers no call. */
+static void
+check_server(const char *name, bool is_believed)
+{
+    grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
+    grpc_tls_identity_pairs *pairs = grpc_tls_identity_pairs_create();
+    grpc_completion_queue *events = grpc_completion_queue_create_for_next(NULL);
+    grpc_server *wrong = grpc_server_create(NULL, NULL);
+    grpc_tls_certificate_provider *provider;
+    grpc_server_credentials *credentials;
+    grpc_channel *channel;
+    char address[32];
+
+    grpc_tls_identity_pairs_add_pair(pairs, text_of(name, ".key"), text_of(name, ".crt"));
+    provider = grpc_tls_certificate_provider_static_data_create(text_of("ca", ".crt"), pairs);
+    grpc_tls_credentials_options_set_certificate_provider(options, provider);
+    grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+    credentials = grpc_tls_server_credentials_create(options);
+    grpc_server_register_completion_queue(wrong, events, NULL);
+    snprintf(address, sizeof address, "127.0.0.1:%d",
+             grpc_server_add_http2_port(wrong, "127.0.0.1:0", credentials));
+    grpc_server_start(wrong);
+    channel = client_channel_open(address, NULL);
+    ck_assert_msg(comes_about(channel) == is_believed, "%s", name);
+    grpc_channel_destroy(channel);
+    grpc_server_shutdown_and_notify(wrong, events, NULL);
+    grpc_completion_queue_next(events, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_server_destroy(wrong);
+    grpc_completion_queue_shutdown(events);
+    grpc_completion_queue_next(events, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_completion_queue_destroy(events);
+    grpc_server_credentials_release(credentials);
+    grpc_tls_certificate_provider_release(provider);
+}
+
+START_TEST(a_server_is_believed_by_its_certificate)
+{
+    certificate_make("other", NULL, "", 10, 1);
+    certificate_make("good", "ca", "URI:spiffe://mesh.test/storage-svc", 5, 2);
+    certificate_make("forged", "other", "URI:spiffe://mesh.test/storage-svc", 5, 2);
+    certificate_make("host", "ca", "IP:127.0.0.1", 5, 2);
+    certificate_make("late", "ca", "URI:spiffe://mesh.test/storage-svc", -1, 2);
+    check_server("good", true);
+    check_server("forged", false);
+    check_server("host", false);
+    check_server("late", false);
+}
+END_TEST
+
+/* ---- a client of OpenSSL's own ---- */
+
+/* The serial of the certificate that the server shows to who speaks at most this version; 0: it does not answer it. */
+static long
+serial_shown(int version)
+{
+    static const unsigned char protocols[] = "\2h2";
+    const struct timeval wait = { .tv_sec = WAIT_SECONDS };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)rpc_server_port(server)),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    long serial = 0;
+
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    SSL_use_certificate_file(ssl, certificate_path("ours.crt"), SSL_FILETYPE_PEM);
+    SSL_use_PrivateKey_file(ssl, certificate_path("ours.key"), SSL_FILETYPE_PEM);
+    SSL_set_max_proto_version(ssl, version);
+    SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1);
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) == 1) {
+        X509 *certificate = SSL_get1_peer_certificate(ssl);
+
+        ck_assert_int_eq(SSL_version(ssl), version);
+        serial = ASN1_INTEGER_get(X509_get0_serialNumber(certificate));
+        X509_free(certificate);
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    return serial;
+}
+
+START_TEST(older_versions_are_refused)
+{
+    ck_assert_int_eq(serial_shown(TLS1_3_VERSION), 1);
+    ck_assert_int_eq(serial_shown(TLS1_2_VERSION), 0);
+}
+END_TEST
+
+START_TEST(files_are_replaced_while_calls_go_on)
+{
+    grpc_channel *stranger;
+    struct answer answer;
+    int64_t until_us = check_until(WAIT_SECONDS);
+
+    certificate_make("ours", "ca", OURS, 5, 2);
+    do {
+        unary_await(restock_start("apple", 7, WAIT_SECONDS * 1000, NULL), &answer);
+        ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
+        ck_assert_int_lt(clock_steady_us(), until_us);
+    } while (serial_shown(TLS1_3_VERSION) != 2);
+    /* Another CA beside the old one, before certificates of it come. */
+    certificate_make("other", NULL, "", 10, 1);
+    certificate_make("stranger", "other", "URI:spiffe://mesh.test/saga-svc", 5, 7);
+    {
+        char *old = text_of("ca", ".crt"), *new = text_of("other", ".crt");
+        FILE *file = fopen(certificate_path("ca.crt.new"), "w");
+
+        fprintf(file, "%s\n%s\n", old, new);
+        fclose(file);
+        rename(certificate_path("ca.crt.new"), certificate_path("ca.crt"));
+    }
+    for (bool is_let_in = false; !is_let_in;) {
+        stranger = stranger_open("stranger");
+        is_let_in = comes_about(stranger);
+        grpc_channel_destroy(stranger);
+        unary_await(restock_start("apple", 7, WAIT_SECONDS * 1000, NULL), &answer);
+        ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
+        ck_assert_int_lt(clock_steady_us(), until_us);
+    }
+}
+END_TEST
+
+START_TEST(the_port_answers_its_own_probe)
+{
+    ck_assert_int_eq(rpc_server_probe(server, WAIT_SECONDS * 1000), ERR_OK);
+}
+END_TEST
+
+START_TEST(it_is_shown_when_the_certificate_expires)
+{
+    double left = metric_shown(shown, "sagamesh_tls_certificate_expires_timestamp_seconds") -
+                  (double)(clock_now_us() / SECOND_US);
+
+    ck_assert(left > 4.5 * 24 * 3600 && left <= 5 * 24 * 3600);
+}
+END_TEST
+
+/* ---- what cannot be used ---- */
+
+/* clang-format off */
+static const struct {
+    const char *what, *cert, *key, *ca;
+    enum error error;
+} settings[] = {
+    { "nothing",              "",            "",          "",          ERR_OK },
+    { "no key",               "good.crt",    "",          "ca.crt",    ERR_BAD_REQUEST },
+    { "no CA",                "good.crt",    "good.key",  "",          ERR_BAD_REQUEST },
+    { "a CA alone",           "",            "",          "ca.crt",    ERR_BAD_REQUEST },
+    { "a file that is away",  "none.crt",    "good.key",  "ca.crt",    ERR_BAD_REQUEST },
+    { "a key for a CA",       "good.crt",    "good.key",  "good.key",  ERR_BAD_REQUEST },
+    { "another's key",        "good.crt",    "late.key",  "ca.crt",    ERR_BAD_REQUEST },
+    { "no identity",          "host.crt",    "host.key",  "ca.crt",    ERR_BAD_REQUEST },
+    { "expired",              "late.crt",    "late.key",  "ca.crt",    ERR_BAD_REQUEST },
+    { "all is well",          "good.crt",    "good.key",  "ca.crt",    ERR_OK },
+};
+/* clang-format on */
+
+START_TEST(files_that_cannot_be_used_are_refused)
+{
+    char cert[512], key[512], ca[512];
+    struct rpc_tls_settings given = { cert, key, ca };
+
+    log_open("test", LOG_ERROR + 1);
+    certificates_open();
+    certificate_make("ca", NULL, "", 10, 1);
+    certificate_make("good", "ca", OURS, 5, 1);
+    certificate_make("host", "ca", "DNS:order-svc", 5, 1);
+    certificate_make("late", "ca", OURS, -1, 1);
+    snprintf(cert, sizeof cert, "%s",
+             settings[_i].cert[0] == '\0' ? "" : certificate_path(settings[_i].cert));
+    snprintf(key, sizeof key, "%s",
+             settings[_i].key[0] == '\0' ? "" : certificate_path(settings[_i].key));
+    snprintf(ca, sizeof ca, "%s",
+             settings[_i].ca[0] == '\0' ? "" : certificate_path(settings[_i].ca));
+    ck_assert_msg(rpc_tls_open(&given, NULL) == settings[_i].error, "%s", settings[_i].what);
+    ck_assert(rpc_tls_is_on() == (settings[_i].error == ERR_OK && cert[0] != '\0'));
+    rpc_tls_close();
+    certificates_close();
+}
+END_TEST
+
+int
+main(void)
+{
+    TCase *cases = check_case("tls"), *files = check_case("files");
+
+    tcase_add_checked_fixture(cases, begin, end);
+    tcase_add_loop_test(cases, a_caller_is_let_in_by_its_certificate, 0, ROWS(strangers));
+    tcase_add_test(cases, a_plain_caller_is_not_let_in);
+    tcase_add_test(cases, a_server_is_believed_by_its_certificate);
+    tcase_add_test(cases, older_versions_are_refused);
+    tcase_add_test(cases, files_are_replaced_while_calls_go_on);
+    tcase_add_test(cases, the_port_answers_its_own_probe);
+    tcase_add_test(cases, it_is_shown_when_the_certificate_expires);
+    tcase_add_loop_test(files, files_that_cannot_be_used_are_refused, 0, ROWS(settings));
+    return check_run("wire_tls", cases, files);
+}
