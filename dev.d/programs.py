@@ -15,6 +15,7 @@ A mesh is a directory:
         jwks.json        what bearer tokens are checked by: one HS256 key; ./dev token signs with it,
                          as issuer and for audience that programs.table tells bff
         providers.json   account-svc's providers: the sandbox, with the two files above
+    tls/        with TLS: a CA and the programs' certificates (certificates.py)
     pids/       a record of each process (./dev up: in the state directory, see base.sh)
 
 Secrets are made once for a mesh; real ones come from wherever an operator keeps them, in files of the
@@ -35,6 +36,8 @@ import socket
 import subprocess
 import sys
 import time
+
+import certificates
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCK = 9  # the descriptor of ./dev's lock
@@ -187,6 +190,7 @@ class Programs:
     ready_seconds = 60
     stop_seconds = 15  # after SIGTERM
     requests_per_second = 50  # how often the sandbox's provider may be asked
+    has_tls = os.environ.get("MESH_TLS") == "1"  # gRPC with certificates
 
     def __init__(self, build=ROOT / "build", without=()):
         """without: names of programs that nobody calls, and that this mesh is not to have."""
@@ -211,6 +215,8 @@ class Programs:
         """Everything up and ready, on a PostgreSQL that runs."""
         self.keep_ports()
         self.make_secrets()
+        if self.has_tls:
+            certificates.keep(self.certificates)
         self.make_databases()
         # Else the first crash would replay the making of every database, for seconds.
         self.psql_run(self.conninfo, "postgres", "-c", "CHECKPOINT")
@@ -254,6 +260,17 @@ class Programs:
             program.ops_port = self.read_port(f"{name}-ops")
             program.inner_port = self.read_port(f"{name}-inner")
         self.webhook_port = self.read_port("webhook")
+
+    @property
+    def certificates(self):
+        return self.directory / "tls"
+
+    def tls_flags(self, binary):
+        """Of a program or tool; none where gRPC is plain, and of one that speaks no gRPC."""
+        if not self.has_tls or binary not in certificates.PROGRAMS:
+            return []
+        files = {"cert": f"{binary}.crt", "key": f"{binary}.key", "ca": "ca.crt"}
+        return [f"--tls-{flag}={self.certificates / file}" for flag, file in files.items()]
 
     @property
     def secrets(self):
@@ -352,6 +369,7 @@ class Programs:
             f"--ops-listen={program.ops}",
             f"--ready-file={self.ready_file(name)}",
         ]
+        words += self.tls_flags(program.binary)
         if program.has_inner:
             words.append(f"--inner-listen={program.inner}")
         if program.database:

@@ -4,6 +4,21 @@
 mesh_use() {
     MESH_DIRECTORY=$1
     MESH_PIDS=$2
+    [[ $1 == "$RUN" && -e $RUN/with-tls ]] || return 0
+    # The last three are sagactl's; programs have flags.
+    export MESH_TLS=1 MESH_TLS_CERT=$RUN/tls/sagactl.crt MESH_TLS_KEY=$RUN/tls/sagactl.key MESH_TLS_CA=$RUN/tls/ca.crt
+}
+
+# certs [DIRECTORY] [--rotate]
+word_certs() {
+    local directory=$RUN/tls
+    if [[ ${1:---} != --* ]]; then
+        directory=$1
+        shift
+    fi
+    run_open
+    packages_need openssl
+    python3 -B "$ROOT/dev.d/certificates.py" "$directory" "$@"
 }
 # programs WORD ARGUMENTS...
 programs() {
@@ -23,9 +38,13 @@ mesh_start() {
     programs start "$(postgres_conninfo "$MESH_DIRECTORY/pg")" "$@" || exit 1
 }
 
+# up [--tls]. What is up with TLS is so for the other words too.
 word_up() {
     local began=$SECONDS
+    [[ $# -eq 0 || $* == --tls ]] || die "up takes --tls, and not '$*'." "./dev --help lists the words."
     run_open
+    rm -f "$RUN/with-tls"
+    [[ $# -eq 0 ]] || : >"$RUN/with-tls"
     state_lock
     packages_need $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_DEMO
     build_tree build

@@ -14,7 +14,7 @@ def findings(mesh, *words):
     names = ("saga", "order", "storage", "account", "alerts")
     addresses = [f"--{name}={mesh.inner_address(name)}" for name in names]
     done = subprocess.run(
-        [str(mesh.build / "sagactl"), "audit", "--json", "--minutes=0", "--pause=1", *addresses, *words],
+        [str(mesh.build / "sagactl"), "audit", "--json", "--minutes=0", "--pause=1", *addresses, *mesh.tls_flags("sagactl"), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -164,14 +164,16 @@ class Mesh(programs.Programs):
     ready_seconds = READY_SECONDS * PATIENCE
     stop_seconds = 30
 
-    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None):
+    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None, tls=None):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
         {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
         can be moved (clock.py). without: programs that it is not to have. kafka: kafka_server.Kafka, for a
-        real one of the mesh's own, which then is its "broker"."""
+        real one of the mesh's own, which then is its "broker". tls: whether gRPC has certificates; None: as
+        MESH_TLS=1 says."""
         left_out = (*without, *(("broker",) if kafka else ()))
         super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")), left_out)
         self.kafka_class, self.kafka = kafka, None
+        self.has_tls = self.has_tls if tls is None else tls
         self.flags = flags or {}
         self.environment = environment or {}
         self.clock_names = clocks
@@ -422,8 +424,14 @@ class Mesh(programs.Programs):
             ]
             program = name.removesuffix("-inner")
             address = self.address(name) if program == name else self.inner_address(program)
-            self.channels[name] = grpc.insecure_channel(address, options)
+            self.channels[name] = self._channel(address, options)
         return self.channels[name]
+
+    def _channel(self, address, options):
+        if not self.has_tls:
+            return grpc.insecure_channel(address, options)
+        files = [(self.certificates / file).read_bytes() for file in ("ca.crt", "sagactl.key", "sagactl.crt")]
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
 
     def _stubs(self, name, public, inner):
         return Stubs(public(self.channel(name)), inner(self.channel(f"{name}-inner")))

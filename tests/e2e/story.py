@@ -243,7 +243,7 @@ class Story(unittest.TestCase):
             f"--{name}={self.mesh.inner_address(name)}" for name in names if name in self.mesh.programs
         ]
         done = subprocess.run(
-            [str(self.mesh.build / "sagactl"), *words, *addresses],
+            [str(self.mesh.build / "sagactl"), *words, *addresses, *self.mesh.tls_flags("sagactl")],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
