@@ -364,6 +364,7 @@ open_servers(struct service *service)
                                           .calls_max = (size_t)settings->calls_max,
                                           .services = service->rpcs,
                                           .service_count = service->rpc_count,
+                                          .leaves_room = settings->inner_listen != NULL,
                                           .listener = "public",
                                           .metrics = service->ops.metrics };
     enum error error =
@@ -372,6 +373,7 @@ open_servers(struct service *service)
     if (error != ERR_OK || settings->inner_listen == NULL)
         return error;
     options.listen = settings->inner_listen;
+    options.leaves_room = false;
     options.listener = "inner";
     options.serves_inner = true;
     return rpc_server_open(&options, &service->servers[1]);

@@ -36,15 +36,18 @@ descriptors_raise(size_t wanted)
 }
 
 bool
-descriptor_is_in_reserve(int fd)
+descriptor_is_in_reserve(int fd, bool leaves_room)
 {
     struct rlimit limit; /* asked each time: an operator may change it (prlimit) */
-    size_t soft;
+    size_t soft, kept;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return false;
     soft = (size_t)limit.rlim_cur;
-    return (size_t)fd + descriptors_reserve(soft) >= soft;
+    kept = descriptors_reserve(soft);
+    if (leaves_room)
+        kept += (kept - DESCRIPTORS_RESERVE_MIN) / 2; /* few are not worth it */
+    return (size_t)fd + kept >= soft;
 }
 
 int

@@ -30,8 +30,9 @@ size_t descriptors_reserve(size_t limit);
  * next. At least 1. */
 size_t descriptors_share(size_t limit, size_t ports);
 
-/* Does accept()'s number say that only the reserve is left? Such a connection must not be kept. */
-bool descriptor_is_in_reserve(int fd);
+/* Does accept()'s number say that only the reserve is left? Such a connection must not be kept. leaves_room: more is kept,
+ * for another port of the program: half of the reserve, but for its least. */
+bool descriptor_is_in_reserve(int fd, bool leaves_room);
 
 /* Moves fd to the lowest free number, so that a connection that took the place of another is not
  * counted in the reserve. Returns its number now. */

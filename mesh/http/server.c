@@ -176,7 +176,7 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
     int yes = 1;
     struct conn *conn;
 
-    if (descriptor_is_in_reserve(fd) || is_share_used_up(server))
+    if (descriptor_is_in_reserve(fd, false) || is_share_used_up(server))
         fd = make_room(server, fd);
     if (fd < 0 || server->refusal_count >= REFUSALS_MAX) {
         atomic_fetch_add(&server->refused, 1);

@@ -156,13 +156,14 @@ hand_over(struct rpc_acceptor *acceptor, int fd)
 static void
 take_in(struct rpc_acceptor *acceptor, int fd)
 {
-    if (descriptor_is_in_reserve(fd)) {
+    if (descriptor_is_in_reserve(fd, acceptor->options.leaves_room)) {
         if (!make_room(acceptor)) {
             close(fd);
             atomic_fetch_add(&acceptor->refused, 1);
-            log_warn("port=%d event=CONNECTION_REFUSED because=\"all descriptors but the reserve "
+            log_warn("port=%d event=CONNECTION_REFUSED because=\"all descriptors but the reserve%s "
                      "are in use (ulimit -n, --descriptors-max)\"",
-                     acceptor->listen.port);
+                     acceptor->listen.port,
+                     acceptor->options.leaves_room ? " and the inner port's share" : "");
             return;
         }
         fd = descriptor_lower(fd);

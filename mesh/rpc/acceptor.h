@@ -8,7 +8,8 @@
  * A connection that has not said HTTP/2's preface after silent_ms is ended. One whose number is in the
  * reserve (mesh/base/descriptor.h) takes the place of the one that has been silent for longest; where
  * none is silent it is closed at once. So strangers who connect and say nothing keep no client out,
- * and clients that are in are never touched.
+ * and clients that are in are never touched. Silent ones are ended at the own port alone; so where a program has a second
+ * one, which strangers do not reach, the first leaves it room.
  *
  * Thread    One of its own; options.take is called there. open, close: main.
  * Errors    Those of listen_open().
@@ -18,6 +19,7 @@
 
 #include "mesh/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct rpc_acceptor;
@@ -27,7 +29,8 @@ struct rpc_acceptor_options {
     /* Takes over a connection; the descriptor is the owner's to close. */
     void (*take)(void *owner, int fd);
     void *owner;
-    int silent_ms; /* for the preface; 0: 10 s */
+    int silent_ms;    /* for the preface; 0: 10 s */
+    bool leaves_room; /* as descriptor_is_in_reserve() has it */
 };
 
 /* Listens; what connects waits in the kernel until rpc_acceptor_start(). */

@@ -95,6 +95,10 @@ call_over(struct client_watch *watch, int64_t now_us)
         return WATCH_NOTHING;
     if (watch->is_doubted) {
         wait_longer(watch, now_us);
+    } else if (watch->code == GRPC_STATUS_RESOURCE_EXHAUSTED) {
+        word =
+            WATCH_SERVES; /* as many watch as may: it is there, and others must not talk us out of it */
+        wait_longer(watch, now_us);
     } else if (watch->has_spoken) {
         watch->due_us = now_us;
     } else if (watch->code == GRPC_STATUS_UNIMPLEMENTED) {

@@ -1,7 +1,8 @@
 /* client_watch.h -- One replica's own word about itself: a stream of grpc.health.v1.Health/Watch. Inside mesh/rpc/client only.
  *
  * The stream is opened again whenever it ends, after 50 ms to 1 s where it had nothing to say; so its
- * first word is also the probe that brings a replica back. A service that knows no health answers too: it serves.
+ * first word is also the probe that brings a replica back. A service that knows no health, or has
+ * no place for one more stream, answers too: it serves.
  *
  * Thread    The client's.
  * Memory    A watch stands in its endpoint, which must stay until client_watch_is_over().

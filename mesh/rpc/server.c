@@ -312,6 +312,7 @@ static enum error
 server_bind(struct rpc_server *server)
 {
     const struct rpc_acceptor_options options = { .listen = server->options.listen,
+                                                  .leaves_room = server->options.leaves_room,
                                                   .take = connection_take,
                                                   .owner = server };
     enum error error = rpc_acceptor_open(&options, &server->acceptor);

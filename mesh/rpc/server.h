@@ -63,6 +63,7 @@ struct rpc_server_options {
     const struct rpc_service *services;
     size_t service_count;
     bool serves_inner;       /* the inner services, too */
+    bool leaves_room;        /* keeps descriptors for another port of the program (acceptor.h) */
     const char *listener;    /* its name in metrics: "public" */
     struct metrics *metrics; /* NULL: nothing is counted */
 };

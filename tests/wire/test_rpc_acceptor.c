@@ -50,13 +50,19 @@ socket_connect(int fd, int port)
 }
 
 static void
-crowd_connect(const char *words, size_t count)
+crowd_connect_to(int port, const char *words, size_t count)
 {
     for (int i = 0; i < CROWD; i++) {
-        socket_connect(crowd[i], rpc_server_port(server));
+        socket_connect(crowd[i], port);
         /* One that was refused already says so. */
         (void)!send(crowd[i], words, count, MSG_NOSIGNAL);
     }
+}
+
+static void
+crowd_connect(const char *words, size_t count)
+{
+    crowd_connect_to(rpc_server_port(server), words, count);
 }
 
 static void
@@ -261,7 +267,7 @@ END_TEST
 
 /* ---- the acceptor alone ---- */
 
-static int taken[2];
+static int taken[CROWD + 1];
 static atomic_int taken_count;
 
 /* As the core does: it is here until its end has been read. */
@@ -271,23 +277,77 @@ keep_it(void *owner, int fd)
     int at = atomic_load(&taken_count); /* the acceptor's thread is the only one that adds */
 
     (void)owner;
-    taken[at % 2] = fd;
+    ck_assert_int_le(at, CROWD);
+    taken[at] = fd;
     atomic_store(&taken_count, at + 1);
 }
 
-static struct rpc_acceptor *
-acceptor_open(void)
+static void
+take_in_turn(void *owner, int fd)
 {
-    const struct rpc_acceptor_options options = { .listen = "127.0.0.1:0",
-                                                  .take = keep_it,
-                                                  .silent_ms = 50 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    keep_it(owner, fd);
+    pthread_mutex_unlock(&lock);
+}
+
+static struct rpc_acceptor *
+acceptor_open_with(struct rpc_acceptor_options options)
+{
     struct rpc_acceptor *acceptor;
 
+    options.listen = "127.0.0.1:0";
     log_open("test", LOG_ERROR);
     atomic_store(&taken_count, 0);
     ck_assert_int_eq(rpc_acceptor_open(&options, &acceptor), ERR_OK);
     return acceptor;
 }
+
+static struct rpc_acceptor *
+acceptor_open(void)
+{
+    return acceptor_open_with((struct rpc_acceptor_options){ .take = keep_it, .silent_ms = 50 });
+}
+
+static struct rpc_acceptor_counters
+counted(const struct rpc_acceptor *acceptor)
+{
+    struct rpc_acceptor_counters counters;
+
+    rpc_acceptor_count(acceptor, &counters);
+    return counters;
+}
+
+/* Two ports of one program: a crowd fills the one that all reach, and who comes to the other is taken. */
+START_TEST(a_crowd_leaves_room_at_the_next_port)
+{
+    struct rpc_acceptor *open = acceptor_open_with(
+        (struct rpc_acceptor_options){ .take = take_in_turn, .leaves_room = true });
+    struct rpc_acceptor *inner =
+        acceptor_open_with((struct rpc_acceptor_options){ .take = take_in_turn });
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    crowd_make();
+    limit_set(2 * ROOM);
+    rpc_acceptor_start(open);
+    rpc_acceptor_start(inner);
+    crowd_connect_to(rpc_acceptor_port(open), hello, HELLO_BYTES);
+    AWAIT(counted(open).accepted + counted(open).refused == CROWD, 10);
+    ck_assert_uint_gt(counted(open).accepted, 0);
+    ck_assert_uint_gt(counted(open).refused, 0);
+    socket_connect(late, rpc_acceptor_port(inner));
+    AWAIT(counted(inner).accepted + counted(inner).refused == 1, 10);
+    ck_assert_uint_eq(counted(inner).accepted, 1);
+    crowd_leave();
+    close(late);
+    rpc_acceptor_close(open);
+    rpc_acceptor_close(inner);
+    for (int i = 0; i < atomic_load(&taken_count); i++)
+        close(taken[i]);
+    limit_restore();
+}
+END_TEST
 
 START_TEST(who_says_less_than_a_preface_is_sent_away)
 {
@@ -420,6 +480,7 @@ main(void)
     tcase_add_loop_test(cases, who_speaks_no_http2_is_sent_away, 0, ROWS(words));
     tcase_add_test(cases, a_port_that_listens_is_heard);
     tcase_add_test(cases, a_port_whose_thread_stands_still_is_deaf);
+    tcase_add_test(alone, a_crowd_leaves_room_at_the_next_port);
     tcase_add_test(alone, who_says_less_than_a_preface_is_sent_away);
     tcase_add_test(alone, another_socket_of_that_number_is_left_alone);
     tcase_add_test(alone, a_port_that_nobody_serves_is_deaf);

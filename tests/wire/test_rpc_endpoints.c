@@ -4,6 +4,10 @@
 #include "tests/support/metrics_text.h"
 #include "tests/support/rpc/replica.h"
 
+#include "mesh/rpc/server_inner.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc_security.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -219,6 +223,100 @@ START_TEST(a_rolling_restart_costs_no_call)
 }
 END_TEST
 
+/* ---- a crowd that watches ---- */
+
+struct crowd {
+    grpc_channel_credentials *plain;
+    grpc_channel *channel;
+    grpc_completion_queue *queue;
+    struct watcher {
+        grpc_call *call;
+        grpc_metadata_array initial;
+        grpc_byte_buffer *word;
+    } watchers[RPC_STREAMS_MAX];
+};
+
+static void
+crowd_await(struct crowd *crowd)
+{
+    gpr_timespec until =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                     gpr_time_from_micros(patient_us(10 * SECOND_US), GPR_TIMESPAN));
+
+    ck_assert_int_eq(grpc_completion_queue_next(crowd->queue, until, NULL).type, GRPC_OP_COMPLETE);
+}
+
+/* Opens as many watches as a server takes, and hears of each. */
+static void
+crowd_watch(struct crowd *crowd, const struct replica *replica)
+{
+    char address[32];
+
+    snprintf(address, sizeof address, "127.0.0.%d:%d", replica->number + 1, replica->port);
+    crowd->plain = grpc_insecure_credentials_create();
+    crowd->channel = grpc_channel_create(address, crowd->plain, NULL);
+    crowd->queue = grpc_completion_queue_create_for_next(NULL);
+    for (int i = 0; i < RPC_STREAMS_MAX; i++) {
+        struct watcher *watcher = &crowd->watchers[i];
+        grpc_slice nothing = grpc_empty_slice();
+        grpc_byte_buffer *question = grpc_raw_byte_buffer_create(&nothing, 1);
+        const grpc_op ops[] = {
+            { .op = GRPC_OP_SEND_INITIAL_METADATA },
+            { .op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = question },
+            { .op = GRPC_OP_RECV_INITIAL_METADATA,
+              .data.recv_initial_metadata.recv_initial_metadata = &watcher->initial },
+            { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &watcher->word },
+        };
+
+        grpc_metadata_array_init(&watcher->initial);
+        watcher->call =
+            grpc_channel_create_call(crowd->channel, NULL, GRPC_PROPAGATE_DEFAULTS, crowd->queue,
+                                     grpc_slice_from_static_string("/grpc.health.v1.Health/Watch"),
+                                     NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        ck_assert_int_eq(grpc_call_start_batch(watcher->call, ops, 4, watcher, NULL), GRPC_CALL_OK);
+        grpc_byte_buffer_destroy(question);
+        crowd_await(crowd);
+        ck_assert_ptr_nonnull(watcher->word);
+    }
+}
+
+static void
+crowd_leave(struct crowd *crowd)
+{
+    for (int i = 0; i < RPC_STREAMS_MAX; i++) {
+        grpc_call_cancel(crowd->watchers[i].call, NULL);
+        grpc_call_unref(crowd->watchers[i].call);
+        grpc_metadata_array_destroy(&crowd->watchers[i].initial);
+        grpc_byte_buffer_destroy(crowd->watchers[i].word);
+    }
+    grpc_channel_destroy(crowd->channel);
+    grpc_channel_credentials_release(crowd->plain);
+    grpc_completion_queue_shutdown(crowd->queue);
+    while (
+        grpc_completion_queue_next(crowd->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+        GRPC_QUEUE_SHUTDOWN)
+        continue;
+    grpc_completion_queue_destroy(crowd->queue);
+}
+
+/* Strangers who watch a replica's health take all places there are: it is asked all the same. The one that goes and comes
+ * back is left out alone, and none is at the end. */
+START_TEST(a_crowd_that_watches_leaves_nobody_out)
+{
+    static struct crowd crowd;
+
+    rpc_client_close(client);
+    crowd_watch(&crowd, &replicas[0]);
+    client_open_to(target);
+    replica_close(&replicas[1], 0);
+    AWAIT(shown("endpoints_left_out") == 1, 10);
+    replica_open(&replicas[1], 1);
+    AWAIT(shown("endpoints_left_out") == 0, 10);
+    key_of(0);
+    crowd_leave(&crowd);
+}
+END_TEST
+
 /* It takes connections and says nothing, as a process that hangs. */
 START_TEST(one_is_deaf)
 {
@@ -280,6 +378,7 @@ main(void)
     tcase_add_test(tests, at_most_half_is_left_out);
     tcase_add_test(tests, what_was_not_done_is_asked_elsewhere_at_once);
     tcase_add_test(tests, a_rolling_restart_costs_no_call);
+    tcase_add_test(tests, a_crowd_that_watches_leaves_nobody_out);
     tcase_add_test(tests, one_is_deaf);
     tcase_add_test(tests, a_budget_ends_a_storm);
     return check_run("rpc endpoints", tests);
