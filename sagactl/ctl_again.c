@@ -16,6 +16,7 @@
 #define SAGA (&sagamesh__saga__v1__saga_service__descriptor)
 #define ORDER (&sagamesh__order__v1__order_service__descriptor)
 #define PAYMENT (&sagamesh__payment__v1__payment_service__descriptor)
+#define PAYMENT_SAGA (&sagamesh__payment__v1__payment_saga_service__descriptor)
 
 enum { LOOK_AGAIN_US = 50 * 1000, RATE_USUAL = 100, ATTEMPTS = 5, TOKEN_BYTES_MAX = 128 };
 
@@ -57,7 +58,7 @@ tell_again(struct ctl *ctl, struct ctl_client *client, const char *payment_id, c
     request.request_id = (char *)(uintptr_t)id;
     request.payment_id = (char *)(uintptr_t)payment_id;
     request.comment = (char *)(uintptr_t)ctl->comment;
-    return (const Sagamesh__Payment__V1__TellResponse *)ctl_client_ask(client, PAYMENT, "Tell",
+    return (const Sagamesh__Payment__V1__TellResponse *)ctl_client_ask(client, PAYMENT_SAGA, "Tell",
                                                                        &request.base);
 }
 

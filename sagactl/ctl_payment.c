@@ -203,7 +203,7 @@ give_back(struct ctl *ctl, struct ctl_client *client, const char *payment_id, co
     settle.request_id = (char *)(uintptr_t)id;
     settle.payment_id = (char *)(uintptr_t)payment_id;
     settle.comment = (char *)(uintptr_t)ctl->comment;
-    answer = ctl_client_ask(client, SERVICE, "Settle", &settle.base);
+    answer = ctl_client_ask(client, SAGA_SERVICE, "Settle", &settle.base);
     if (answer != NULL)
         *ret_claim = ((const Sagamesh__Payment__V1__SettleResponse *)answer)->claim;
     return answer != NULL;

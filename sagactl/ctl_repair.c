@@ -199,7 +199,7 @@ static const struct step steps[] = {
     { REPAIR_ASK_PROVIDER,  AT(account), PAYMENT,      "Observe", NULL,         0,              "the payment's provider is asked how it stands" },
     { REPAIR_ASK_SAGA,      AT(orders),  ORDER,        "AskSaga", "order_id",   AT(order_id),   "the order's saga is asked for again" },
     { REPAIR_RETRY_SAGA,    AT(sagas),   SAGA_CONTROL, "Retry",   "saga_id",    AT(order_id),   "the step that its saga is stuck at is tried again" },
-    { REPAIR_TELL_SAGA,     AT(account), PAYMENT,      "Tell",    "payment_id", AT(payment_id), "its saga is told how the payment stands" },
+    { REPAIR_TELL_SAGA,     AT(account), PAYMENT_SAGA, "Tell",    "payment_id", AT(payment_id), "its saga is told how the payment stands" },
     { REPAIR_REFUND,        AT(account), PAYMENT_SAGA, "Refund",  "payment_id", AT(payment_id), "the refund is asked for, once, under the payment's id" },
     { REPAIR_REFUND_CHARGE, AT(account), LEDGER_SAGA,  "Refund",  "charge_id",  AT(payment_id), "the charge goes back to its wallet, once" },
 };
