@@ -421,7 +421,8 @@ class Audit(External):
         return self.mesh.insist(self.mesh.payments.Create, request).payment_id
 
     def url_of(self, payment_id):
-        return self.account(f"SELECT url FROM payment WHERE id = '{payment_id}'")[0][0]
+        rows = self.account(f"SELECT url FROM payment WHERE id = '{payment_id}' AND url <> ''")
+        return rows and rows[0][0]
 
     def claim_of(self, payment_id):
         return self.account(f"SELECT claim FROM payment WHERE id = '{payment_id}'")[0][0]
