@@ -26,6 +26,7 @@ order_of(struct lane *lane, struct uuid id, bool is_new, int64_t now_us)
         .return_url = "",
         .payment_id = "",
         .payment_url = "",
+        .traceparent = lane->texts->traceparent,
     };
 }
 
