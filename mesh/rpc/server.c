@@ -354,7 +354,8 @@ core_open(struct rpc_server *server)
     enum { COUNT = sizeof arguments / sizeof arguments[0] };
     int64_t age_ms = server->options.connection_age_ms;
     grpc_arg all[COUNT + 1];
-    grpc_channel_args list = { COUNT - 1, all }; /* the last one is the age, for those who have one */
+    grpc_channel_args list = { COUNT - 1,
+                               all }; /* the last one is the age, for those who have one */
 
     memcpy(all, arguments, sizeof arguments);
     if (age_ms > 0) {
