@@ -9,9 +9,14 @@
 #
 # Tests give it POSTGRES_ENVIRONMENT, words NAME=VALUE (a clock of its own: tests/e2e/clock.py).
 
+# Of the newest version; it may not be there.
+postgres_newest() {
+    printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1
+}
+
 postgres_bin() {
     local bin
-    bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+    bin=$(postgres_newest)
     [[ -x $bin/postgres ]] || die "there is no PostgreSQL server." "./dev up installs it."
     echo "$bin"
 }

@@ -320,7 +320,7 @@ python_run() {
     [[ -e tests/e2e/$1 ]] || die "tests/e2e/$1 is missing."
     told=$(stat -c %s "$FAILURES")
     # Debian's own psql is a Perl script before the real one, and meshes are looked at very often.
-    AGAIN=$notes PATH=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1):$PATH \
+    AGAIN=$notes PATH=$(postgres_newest):$PATH \
         /usr/bin/python3 -B -u "tests/e2e/$1" "${@:2}" 2>&1 </dev/null | tee "$out" | sed -u 's/^/  /' ||
         status=$?
     # Failures are told test by test, and noted, unless it came to no test.

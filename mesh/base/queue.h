@@ -24,7 +24,7 @@ enum { QUEUE_LANES = 64 };
 
 struct queue_item {
     struct queue_item *next;
-    unsigned lane; /* below QUEUE_LANES; 0: of nobody in particular */
+    unsigned lane; /* below QUEUE_LANES; 0: of no caller in particular */
 };
 
 struct queue *queue_new(size_t limit);

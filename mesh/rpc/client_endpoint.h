@@ -23,7 +23,7 @@ struct endpoint {
     struct list waiting, alone;
     int slots_used;
     size_t index; /* in the set */
-    bool is_away; /* its last message came to nobody */
+    bool is_away; /* its last message did not arrive */
     int silent;   /* messages in a row that had no answer in time */
     struct client_watch watch;
     char *address;
@@ -52,7 +52,7 @@ struct endpoints {
 /* What an answer's message says of its sender. */
 enum endpoint_sign {
     SIGN_ANSWERED,
-    SIGN_LOST,   /* it came to nobody, or the connection broke */
+    SIGN_LOST,   /* the message did not arrive, or the connection broke */
     SIGN_SILENT, /* no answer in time */
 };
 
@@ -73,7 +73,7 @@ void endpoint_count(struct endpoints *set, const struct endpoint *endpoint, int 
 void endpoint_note(struct endpoints *set, struct endpoint *endpoint, enum endpoint_sign sign,
                    int64_t now_us);
 
-/* Has the last message to each of them come to nobody? */
+/* Did the last message to each of them not arrive? */
 bool endpoints_are_away(const struct endpoints *set);
 
 /* A batch of a watch is back. */

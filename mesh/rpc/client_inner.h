@@ -5,7 +5,7 @@
  *   client_endpoint.c  the replicas, who is asked and who is left out
  *   client_watch.c     a replica's own word about itself
  *   client_parcel.c    one message, byte by byte
- *   client_meter.c     what is counted
+ *   client_meter.c     the counters
  *
  * Thread    The client's, but for what is under the lock and the counts.
  */
@@ -30,7 +30,7 @@ struct rpc_client {
     int envelopes_max;
     pthread_t thread;
     grpc_completion_queue *queue;
-    grpc_channel *wake_channel; /* of nobody */
+    grpc_channel *wake_channel; /* to no endpoint */
     grpc_call *wake_call;
 
     struct rpc_resolver *resolver; /* NULL: all addresses are known */

@@ -1,6 +1,6 @@
 /* resolve.h -- The addresses of a name, looked up again and again, by c-ares on a thread of its own.
  *
- * All A and AAAA records count. A name is looked up each 5 s, and at once when somebody who uses the addresses
+ * All A and AAAA records count. A name is looked up each 5 s, and at once when a client that uses the addresses
  * says that one fails. An answer without addresses, a name server that says no such name, and one that says nothing leave the last good
  * list standing: while DNS is ill the replicas may well be there.
  *

@@ -16,6 +16,7 @@ Needs ./dev build and the stubs in build/py; ./dev test stories makes both. MESH
 build directory (build-crash).
 """
 
+import copy
 import os
 import pathlib
 import random
@@ -272,6 +273,16 @@ class Mesh(programs.Programs):
             self.clocks.close()
 
     # -- processes, by name
+
+    def add(self, name, like):
+        """One more program, with the flags of another and ports of its own; it does not run yet."""
+        program = copy.copy(self.programs[like])
+        program.name, program.process = name, None
+        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
+        self.programs[name] = program
+        if like in self.flags:
+            self.flags[name] = self.flags[like]
+        return program
 
     def start(self, name, wait=True, environment=None):
         """Starts a program that does not run, or "postgres"; waits until it is ready."""

@@ -13,6 +13,7 @@ its mesh with it, so that the next one is judged by itself.
 """
 
 import atexit
+import contextlib
 import copy
 import itertools
 import json
@@ -20,6 +21,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import alerts
@@ -148,6 +150,25 @@ class Story(unittest.TestCase):
         order_id = self.mesh.place(customer_id, lines, **options)
         shared.placed.append(order_id)
         return order_id
+
+    @contextlib.contextmanager
+    def placing(self, customers, sku):
+        """Each customer orders one piece after the other, without a pause, as long as the block lasts: the ids."""
+        orders, is_over = [], threading.Event()
+
+        def place(customer):
+            while not is_over.is_set():
+                orders.append(self.place(customer, [(sku, 1)]))
+
+        threads = [threading.Thread(target=place, args=(customer,)) for customer in customers]
+        for thread in threads:
+            thread.start()
+        try:
+            yield orders
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
 
     # -- looking
 

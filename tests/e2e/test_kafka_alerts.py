@@ -9,7 +9,6 @@ MESH_ALERTS_ORDERS says how many orders there are: with 200000 of them 500 are w
 """
 
 import collections
-import copy
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ import unittest
 
 import news
 from kafka_server import Kafka
-from mesh import Mesh, free_port
+from mesh import Mesh
 from patience import wait_until
 
 ORDERS = int(os.environ.get("MESH_ALERTS_ORDERS", "8000"))
@@ -42,10 +41,7 @@ class KafkaAlerts(unittest.TestCase):
         cls.mesh = Mesh(flags={"alerts": [*flags, "--group-instance=alerts"]}, without=NOT_THERE, kafka=Kafka)
         cls.enterClassContext(cls.mesh)
         for name in (NAMED[1], OTHER):
-            program = copy.copy(cls.mesh.programs["alerts"])
-            program.name, program.process = name, None
-            program.port, program.ops_port = free_port(), free_port()
-            cls.mesh.programs[name] = program
+            cls.mesh.add(name, like="alerts")
             cls.mesh.flags[name] = flags + ([f"--group-instance={name}"] if name in NAMED else [])
             cls.mesh.start(name)
 

@@ -2,12 +2,11 @@
 news, transactions of others on the server."""
 
 import contextlib
-import copy
 
 import grpc
 from external import External
 from lock import Lock
-from mesh import free_port, order_service_pb2_grpc
+from mesh import order_service_pb2_grpc
 from patience import wait_until
 from story import Story
 
@@ -68,10 +67,7 @@ class News(Story):
     @contextlib.contextmanager
     def second(self):
         """Another order-svc on the same database, and a stub of it."""
-        program = copy.copy(self.mesh.programs["order"])
-        program.name, program.process = "order2", None
-        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
-        self.mesh.programs["order2"] = program
+        program = self.mesh.add("order2", like="order")
         try:
             self.mesh.start("order2")
             with grpc.insecure_channel(self.mesh.address("order2")) as channel:

@@ -2,11 +2,8 @@
 middle of the work, an idle one notices, and parked sagas are listed and left where they are."""
 
 import contextlib
-import copy
-import threading
 
 from external import External
-from mesh import free_port
 from patience import wait_until
 from story import Story
 
@@ -17,11 +14,7 @@ class Orchestrators(Story):
     @contextlib.contextmanager
     def second(self):
         """Another saga-svc on the same database; it runs when the block begins."""
-        program = copy.copy(self.mesh.programs["saga"])
-        program.name, program.process = "saga2", None
-        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
-        self.mesh.programs["saga2"] = program
-        self.mesh.flags["saga2"] = self.mesh.flags["saga"]
+        program = self.mesh.add("saga2", like="saga")
         try:
             self.mesh.start("saga2")
             yield
@@ -36,25 +29,12 @@ class Orchestrators(Story):
     def test_another_takes_over_under_load(self):
         """There and back again, while orders are placed without a pause."""
         sku, customers = self.product(5, pieces=2000), [self.wallet(5000) for _ in range(4)]
-        orders, is_over = [], threading.Event()
-
-        def place(customer):
-            while not is_over.is_set():
-                orders.append(self.place(customer, [(sku, 1)]))
-
-        threads = [threading.Thread(target=place, args=(customer,)) for customer in customers]
-        for thread in threads:
-            thread.start()
-        try:
+        with self.placing(customers, sku) as orders:
             wait_until(lambda: len(orders) > 20, 20, "orders are under way")
             with self.second():
                 self.assert_taken_over("saga")
                 self.mesh.start("saga")
                 self.assert_taken_over("saga2")
-        finally:
-            is_over.set()
-            for thread in threads:
-                thread.join()
         for order_id in orders:
             self.assert_paid(order_id, total_minor=5)
 

@@ -1,11 +1,8 @@
 """Stories of services that run twice: the saga finds both, and each may go while orders are placed."""
 
 import contextlib
-import copy
-import threading
 
 import metrics
-from mesh import free_port
 from patience import wait_until
 from story import Story
 
@@ -20,13 +17,7 @@ CALL = {
 class Replicas(Story):
     def second(self, name):
         """Another program on the same database, known by name and 2."""
-        program = copy.copy(self.mesh.programs[name])
-        program.name, program.process = f"{name}2", None
-        program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
-        self.mesh.programs[program.name] = program
-        if name in self.mesh.flags:
-            self.mesh.flags[program.name] = self.mesh.flags[name]
-        self.mesh.start(program.name)
+        self.mesh.start(self.mesh.add(f"{name}2", like=name).name)
 
     def saga_asks(self, flags):
         self.mesh.stop("saga")
@@ -54,27 +45,14 @@ class Replicas(Story):
 
     def test_each_restarts_while_orders_are_placed(self):
         sku, customers = self.product(5, pieces=5000), [self.wallet(10000) for _ in range(4)]
-        orders, is_over = [], threading.Event()
-
-        def place(customer):
-            while not is_over.is_set():
-                orders.append(self.place(customer, [(sku, 1)]))
-
         with self.twice():
-            threads = [threading.Thread(target=place, args=(customer,)) for customer in customers]
-            for thread in threads:
-                thread.start()
-            try:
+            with self.placing(customers, sku) as orders:
                 for name in SERVICES:
                     for replica in (name, f"{name}2"):
                         count = len(orders)
                         self.mesh.stop(replica)
                         wait_until(lambda count=count: len(orders) > count + 20, 20, "orders go on")
                         self.mesh.start(replica)
-            finally:
-                is_over.set()
-                for thread in threads:
-                    thread.join()
             for order_id in orders:
                 self.assert_paid(order_id, total_minor=5)
             for name in SERVICES:

@@ -2,13 +2,11 @@
 is no decision."""
 
 import concurrent.futures
-import copy
 import socket
 import threading
 
 import grpc
 from external import External
-from mesh import free_port
 from patience import wait_until
 
 CODES = (
@@ -179,11 +177,8 @@ class Strangers(External):
 
         def come():
             before["attempts"] = self.attempts()
-            wrong = copy.copy(self.mesh.programs["account"])
-            wrong.name, wrong.process = "wrong", None
-            wrong.port, wrong.ops_port = free_port(), free_port()
+            wrong = self.mesh.add("wrong", like="account")
             wrong.inner_port = self.mesh.programs["storage"].inner_port
-            self.mesh.programs["wrong"] = wrong
             self.mesh.start("wrong")
             return "wrong"
 
