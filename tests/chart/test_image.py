@@ -15,6 +15,8 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import totals  # noqa: E402
 IMAGE = [sys.executable, "-B", str(ROOT / "k8s/image/image.py")]
 
 
@@ -101,8 +103,4 @@ class Containerfile(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=0).result
-    bad = len({getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors})
-    left_out = len(result.skipped)
-    print(f"{result.testsRun - bad - left_out} passed, {bad} failed, {left_out} skipped")
-    sys.exit(1 if bad else 0)
+    sys.exit(totals.main())

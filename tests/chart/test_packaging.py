@@ -12,6 +12,8 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import totals  # noqa: E402
 PACKAGING = ROOT / "packaging"
 UNIT = PACKAGING / "systemd/sagamesh@.service"
 ROWS = [line.split() for line in (ROOT / "dev.d/programs.table").read_text().splitlines() if line[:1].isalpha()]
@@ -117,8 +119,4 @@ class Debian(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=0).result
-    bad = len({getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors})
-    left_out = len(result.skipped)
-    print(f"{result.testsRun - bad - left_out} passed, {bad} failed, {left_out} skipped")
-    sys.exit(1 if bad else 0)
+    sys.exit(totals.main())

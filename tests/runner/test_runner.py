@@ -13,6 +13,8 @@ import unittest
 import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import totals  # noqa: E402
 sys.path.insert(0, str(ROOT / "dev.d"))
 import programs  # noqa: E402
 
@@ -280,7 +282,4 @@ class Schemas(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=0).result
-    bad = len({getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors})
-    print(f"{result.testsRun - bad} passed, {bad} failed, 0 skipped")
-    sys.exit(1 if bad else 0)
+    sys.exit(totals.main())
