@@ -43,11 +43,14 @@ class Kafka:
 
         wait_until(has_started, START_SECONDS, "Kafka ready")
 
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
     def kill(self):
         """kill -9; returns once the process is gone."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def close(self):
-        if self.process is not None and self.process.poll() is None:
+        if self.is_alive():
             self.kill()

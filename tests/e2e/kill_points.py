@@ -49,7 +49,7 @@ def end_at(one, program, where):
     mesh = one.mesh
     for _ in range(POINT_TRIES):
         mesh.kill(program)
-        mesh.start(program, wait=False, environment={"MESH_CRASH_AT": where})
+        mesh.start(program, environment={"MESH_CRASH_AT": where})
         one.count(program)
         try:
             wait_until(lambda: not mesh.programs[program].is_alive(), POINT_SECONDS, where, patience=1)

@@ -285,7 +285,8 @@ class Mesh(programs.Programs):
         return program
 
     def start(self, name, wait=True, environment=None):
-        """Starts a program that does not run, or "postgres"; waits until it is ready."""
+        """Starts a program that does not run, or "postgres"; waits until it is ready. One that ends itself at a
+        crash point is not waited for: it may come there before it is ready."""
         if name == "postgres":
             own = " ".join(f"{key}={value}" for key, value in self.own_clock(name).items())
             directory = str(self.directory / "pg")
@@ -304,8 +305,15 @@ class Mesh(programs.Programs):
         }
         self.launch(name, settings)
         again.programs.append(program.process)
-        if wait:
+        if wait and "MESH_CRASH_AT" not in settings:
             self.wait_ready(name)
+
+    def start_ended(self):
+        """What a test has left dead runs again, for the next one."""
+        for name, program in self.programs.items():
+            if not program.is_alive():
+                print(f"    {name} is dead, and starts again", flush=True)
+                self.start(name)
 
     def start_one(self, name):
         self.start(name, wait=False)

@@ -123,6 +123,10 @@ class News(news.Reading, unittest.TestCase):
         cls.enterClassContext(cls.mesh)
 
     def setUp(self):
+        """What a test that failed has left dead runs again."""
+        if not self.kafka.is_alive():
+            self.kafka.start()
+        self.mesh.start_ended()
         self.prepare_news()
 
     def broker_address(self):
@@ -177,7 +181,7 @@ class News(news.Reading, unittest.TestCase):
                 shop.wait_more(20)
                 for name in RELAYS:
                     self.mesh.kill(name)
-                    self.mesh.start(name, wait=False, environment={"MESH_CRASH_AT": point})
+                    self.mesh.start(name, environment={"MESH_CRASH_AT": point})
                 self.mesh.restart("alerts")
                 self.kafka.kill()
                 self.kafka.start()

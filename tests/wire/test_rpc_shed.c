@@ -13,7 +13,7 @@
 
 #define METHOD "sagamesh.audit.v1.AuditService/Check"
 
-enum { QUEUE_MAX = 128, BATCH = 8, FLOOD = 1024, OTHERS = 3, CALLS = 50 };
+enum { QUEUE_MAX = 128, BATCH = 8, FLOOD = 1024, OTHERS = 3, CALLS = 50, ATTEMPTS = 3 };
 
 static struct replica replica;
 static atomic_bool is_over;
@@ -113,7 +113,7 @@ START_TEST(a_flood_leaves_others_their_share)
     queue_close(replica.queue);
     pthread_join(thread, NULL);
     replica_close(&replica, 0);
-    queue_free(replica.queue);
+    replica.queue = queue_free(replica.queue);
 }
 END_TEST
 
@@ -122,19 +122,21 @@ connections_after_a_call(struct rpc_client *client, struct metrics *metrics)
 {
     struct rpc_result result;
 
-    ck_assert_int_eq(replica_ask(client, 0, 1, &result), 0);
+    ck_assert_msg(replica_ask(client, 0, ATTEMPTS, &result) == 0, "code %d, %s, nothing done: %d",
+                  (int)result.code, result.message, result.nothing_done);
     return metric_shown(
         metrics, "sagamesh_rpc_server_connections_total{listener=\"public\",outcome=\"accepted\"}");
 }
 
-/* The client goes to a new connection, and no call fails. */
+/* The client goes to a new connection, and no call fails that may be made a second time: one that the client writes just when the
+ * server closes may be lost with the connection. */
 START_TEST(a_connection_ends_for_its_age)
 {
     struct metrics *metrics = metrics_new();
     struct rpc_client *client;
 
     log_open("test", LOG_ERROR);
-    replica.connection_age_ms = 100;
+    replica.connection_age_ms = 300;
     replica.metrics = metrics;
     replica_open(&replica, 0);
     client = client_open();
