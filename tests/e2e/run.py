@@ -1,9 +1,9 @@
-"""run.py SUITE [PATTERN | --alone NAME]: runs tests/e2e/test_*.py with a line for each test and one for
+"""run.py SUITE [PATTERN | --alone NAME | --brief]: runs tests/e2e/test_*.py with a line for each test and one for
 the totals.
 
 SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), "eyes" (test_eyes*.py), or "stories" (all
-others). PATTERN: only tests whose name holds it. NAME: that one, module.Class.test. The last line is "N passed, N failed,
-N skipped", of tests.
+others). PATTERN: only tests whose name holds it. NAME: that one, module.Class.test. --brief leaves out files of stories that wait
+for long and run no code of their own. The last line is "N passed, N failed, N skipped", of tests.
 
 Stories wait more than they work: without a PATTERN, a few processes with a mesh each share their files.
 
@@ -24,6 +24,7 @@ import again
 
 SIGN_OF_LIFE_SECONDS = 15
 WORKERS = 3
+LONG = ("test_stories_alerts_raised", "test_stories_clocks", "test_stories_open")  # --brief has none of them
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -219,6 +220,8 @@ def main():
     suite_name, words = sys.argv[1], sys.argv[2:]
     if words[:1] == ["--alone"]:
         passed, failed, skipped = one_by_one(suite_name, words[1:])
+    elif words == ["--brief"]:
+        passed, failed, skipped = share(suite_name, [name for name in names_of(suite_name) if name not in LONG])
     elif not words:
         passed, failed, skipped = share(suite_name, names_of(suite_name))
     else:
