@@ -16,6 +16,7 @@ DOMAIN = "sagamesh.local"
 CA_DAYS, DAYS = 3650, 90
 RENEW_SECONDS = DAYS // 3 * 86400
 PROGRAMS = ("storage-svc", "account-svc", "saga-svc", "order-svc", "alerts-svc", "bff", "sagactl")
+SERVERS = PROGRAMS[:5]  # of gRPC: they have a policy
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 

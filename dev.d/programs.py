@@ -15,7 +15,7 @@ A mesh is a directory:
         jwks.json        what bearer tokens are checked by: one HS256 key; ./dev token signs with it,
                          as issuer and for audience that programs.table tells bff
         providers.json   account-svc's providers: the sandbox, with the two files above
-    tls/        with TLS: a CA and the programs' certificates (certificates.py)
+    tls/        with TLS: a CA and the programs' certificates (certificates.py), and policy.json, the shipped policy
     pids/       a record of each process (./dev up: in the state directory, see base.sh)
 
 Secrets are made once for a mesh; real ones come from wherever an operator keeps them, in files of the
@@ -217,6 +217,7 @@ class Programs:
         self.make_secrets()
         if self.has_tls:
             certificates.keep(self.certificates)
+            write_whole(self.policy, (ROOT / "packaging" / "policy.json").read_text())
         self.make_databases()
         # Else the first crash would replay the making of every database, for seconds.
         self.psql_run(self.conninfo, "postgres", "-c", "CHECKPOINT")
@@ -270,7 +271,13 @@ class Programs:
         if not self.has_tls or binary not in certificates.PROGRAMS:
             return []
         files = {"cert": f"{binary}.crt", "key": f"{binary}.key", "ca": "ca.crt"}
-        return [f"--tls-{flag}={self.certificates / file}" for flag, file in files.items()]
+        flags = [f"--tls-{flag}={self.certificates / file}" for flag, file in files.items()]
+        return flags + ([f"--policy={self.policy}"] if binary in certificates.SERVERS else [])
+
+    @property
+    def policy(self):
+        """Which identity may call which method: the shipped one, as it was when the mesh was started."""
+        return self.certificates / "policy.json"
 
     @property
     def secrets(self):

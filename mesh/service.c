@@ -3,12 +3,16 @@
 
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/current.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
 #include "mesh/http/info.h"
 #include "mesh/rpc/clock_metrics.h"
 #include "mesh/rpc/clock_watch.h"
+#include "mesh/rpc/policy.h"
+#include "mesh/rpc/policy_load.h"
 #include "mesh/rpc/server.h"
+#include "mesh/rpc/tls.h"
 #include "mesh/service_health.h"
 #include "mesh/store/conninfo.h"
 #include "mesh/store/store_clock.h"
@@ -28,6 +32,7 @@ struct service {
     struct ops ops;
     struct rpc_service rpcs[2 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
     size_t rpc_count;
+    struct current *policies; /* NULL: all may call all */
     /* Those of all gRPC services together. */
     const struct read *reads;
     const struct pg_statement **statements;
@@ -356,6 +361,17 @@ open_store(struct service *service)
 }
 
 static enum error
+open_policy(struct service *service)
+{
+    const char *path = service->settings.policy;
+
+    if (path == NULL || path[0] == '\0')
+        return ERR_OK;
+    service->policies = current_new(rpc_policy_free);
+    return rpc_policy_load(path, rpc_tls_domain(), service->policies);
+}
+
+static enum error
 open_servers(struct service *service)
 {
     const struct service_settings *settings = &service->settings;
@@ -366,7 +382,8 @@ open_servers(struct service *service)
                                           .service_count = service->rpc_count,
                                           .leaves_room = settings->inner_listen != NULL,
                                           .listener = "public",
-                                          .metrics = service->ops.metrics };
+                                          .metrics = service->ops.metrics,
+                                          .policies = service->policies };
     enum error error =
         service->rpc_count == 0 ? ERR_OK : rpc_server_open(&options, &service->servers[0]);
 
@@ -424,8 +441,10 @@ static enum error
 open_parts(struct service *service)
 {
     const struct service_spec *spec = service->spec;
-    enum error error = open_clock(service);
+    enum error error = open_policy(service);
 
+    if (error == ERR_OK)
+        error = open_clock(service);
     if (error != ERR_OK)
         return error;
     if (service_has_database(spec)) {
@@ -555,6 +574,7 @@ service_close(struct service *service, int drain_ms)
         spec->stop(spec->owner);
     for (size_t i = 0; i < SERVICE_SERVERS; i++)
         service->servers[i] = rpc_server_close(service->servers[i]);
+    service->policies = current_free(service->policies);
     clock_metrics_close(service->ops.metrics, service->clock);
     service->clock = clock_watch_close(service->clock);
     service->batch = batch_close(service->batch);

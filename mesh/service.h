@@ -85,6 +85,8 @@ struct service_spec {
 /* The flags. Without a database all but the first four are 0. */
 struct service_settings {
     const char *listen, *peers;
+    const char
+        *policy; /* a file (mesh/rpc/policy.h); NULL or "": all that are let in may call all */
     const char *inner_listen; /* of a program that has an inner service; NULL: no inner port */
     const char *database, *timeline_file, *kafka;
     int64_t connection_age_s, calls_max, queue_max, batch_max, parked_max;

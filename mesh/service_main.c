@@ -10,6 +10,7 @@ static const struct config_key keys[] = {
     { "listen",     CONFIG_TEXT, "127.0.0.1:0", 0, 0,         "address and port for gRPC; port 0 picks one", offsetof(struct service_settings, listen) },
     { "peers",      CONFIG_TEXT, "",            0, 0,         "host:port,... of programs to compare clocks with, beside those that it calls", offsetof(struct service_settings, peers) },
     { "max-connection-age", CONFIG_INT, "0",    0, 86400,     "seconds that a gRPC connection lives, 10 % more or less, before its client is told to make a new one, so that new replicas get their share; 0: for ever", offsetof(struct service_settings, connection_age_s) },
+    { "policy",     CONFIG_TEXT, "",            0, 0,         "JSON file: which identity may call which method, all others being denied; needs --tls-cert; empty: all that are let in may call all", offsetof(struct service_settings, policy) },
     { "calls-max",  CONFIG_INT,  "16384",       1, 1 << 20,   "calls in flight; one more is BUSY", offsetof(struct service_settings, calls_max) },
     { 0 },
 };

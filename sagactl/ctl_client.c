@@ -152,6 +152,7 @@ static const struct {
     { "TOO_LATE",   "sagactl show ID says how far it has come." },
     { "STORE_DOWN", "Its database is away: the program goes on by itself once it is back." },
     { "BUSY",       "Ask again in a moment." },
+    { "NOT_ALLOWED", "The identity in --tls-cert must stand in a rule of that program's --policy file." },
 };
 /* clang-format on */
 

@@ -31,16 +31,44 @@ host_of(int fd, unsigned char host[16])
     return IN6_IS_ADDR_V4MAPPED(&peer.v6.sin6_addr) && host[12] == IN_LOOPBACKNET ? 0 : 16;
 }
 
+/* A certificate has one such URI, else it is not let in (tls.c); the core ends its texts with a NUL. */
+void
+rpc_caller_open(grpc_call *call, struct rpc_caller *ret_caller)
+{
+    const grpc_auth_property *property = NULL;
+
+    ret_caller->context = grpc_call_auth_context(call);
+    if (ret_caller->context != NULL) {
+        grpc_auth_property_iterator found = grpc_auth_context_find_properties_by_name(
+            ret_caller->context, GRPC_PEER_SPIFFE_ID_PROPERTY_NAME);
+
+        property = grpc_auth_property_iterator_next(&found);
+    }
+    ret_caller->identity = property == NULL ? "" : property->value;
+}
+
+void
+rpc_caller_close(struct rpc_caller *caller)
+{
+    grpc_auth_context_release(caller->context);
+}
+
+static unsigned
+lane_of(const void *bytes, size_t count)
+{
+    return 1 + (unsigned)(hash_in_memory(bytes, count) % (QUEUE_LANES - 1));
+}
+
 unsigned
-rpc_caller_lane(const char *peer)
+rpc_caller_lane(const char *identity, const char *peer)
 {
     unsigned char host[16];
     size_t bytes = 0;
     int64_t fd;
 
+    if (identity[0] != '\0')
+        return lane_of(identity, strlen(identity));
     if (strncmp(peer, "fd:", 3) == 0 && text_read_int(peer + 3, 0, INT32_MAX, &fd))
         bytes = host_of((int)fd, host);
-    if (bytes > 0)
-        return 1 + (unsigned)(hash_in_memory(host, bytes) % (QUEUE_LANES - 1));
-    return 1 + (unsigned)(hash_in_memory(peer, strlen(peer)) % (QUEUE_LANES - 1));
+    return bytes > 0 ? lane_of(host, bytes) : lane_of(peer, strlen(peer));
 }

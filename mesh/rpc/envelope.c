@@ -190,16 +190,18 @@ item_finish(struct call *call)
 
 /* What keeps the item from being a call of ours, if anything. */
 static enum error
-item_check(const struct rpc_route *route, const Sagamesh__Batch__V1__CallItem *request,
+item_check(const struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
            struct problem *problem)
 {
+    const struct rpc_route *route = item->route;
+
     if (route == NULL || !route->is_own)
         return problem_set(problem, ERR_UNIMPLEMENTED, "method", "no method %s here",
                            request->method);
     if (request->timeout_ms < 0)
         return problem_set(problem, ERR_BAD_REQUEST, "timeout_ms",
                            "timeout_ms must not be negative");
-    return ERR_OK;
+    return rpc_route_check(item->envelope->unary, route, problem);
 }
 
 static void
@@ -221,7 +223,7 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
     item->span = (struct span){ 0 };
     if (route != NULL && route->is_own)
         rpc_span_served(&item->span, call->traceparent);
-    if (item_check(route, request, &problem) == ERR_OK)
+    if (item_check(item, request, &problem) == ERR_OK)
         item->is_counted = rpc_server_enter(server, &problem);
     call->method = item->is_counted ? route->method : NULL;
     call->op =

@@ -219,6 +219,24 @@ routes_make(struct rpc_server *server)
     qsort(server->routes, server->route_count, sizeof *server->routes, route_compare);
 }
 
+/* Once the routes are sorted: their places are the gate's. */
+static void
+gate_open(struct rpc_server *server)
+{
+    const struct rpc_server_options *options = &server->options;
+
+    if (options->policies == NULL)
+        return;
+    server->gated_methods = memory_take(server->route_count * sizeof(char *));
+    for (size_t i = 0; i < server->route_count; i++)
+        server->gated_methods[i] = server->routes[i].name;
+    server->gate = rpc_gate_open(&(struct rpc_gate_options){ .policies = options->policies,
+                                                             .metrics = options->metrics,
+                                                             .listener = options->listener,
+                                                             .methods = server->gated_methods,
+                                                             .method_count = server->route_count });
+}
+
 bool
 rpc_server_enter(struct rpc_server *server, struct problem *problem)
 {
@@ -388,6 +406,7 @@ rpc_server_open(const struct rpc_server_options *options, struct rpc_server **re
     server->shutdown_tag = (struct rpc_tag){ server_shut, server };
     server->reflection = rpc_reflection_open();
     routes_make(server);
+    gate_open(server);
     error = server_bind(server);
     if (error != ERR_OK) {
         server->is_stopping = true;
@@ -537,6 +556,8 @@ rpc_server_close(struct rpc_server *server)
     rpc_unary_pool_free(server);
     rpc_item_pool_free(server);
     rpc_reflection_close(server->reflection);
+    rpc_gate_close(server->gate);
+    free(server->gated_methods);
     for (size_t i = 0; i < server->route_count; i++) {
         free((char *)(uintptr_t)(server->routes[i].name - 1));
         free(server->routes[i].durations);

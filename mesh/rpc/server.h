@@ -15,6 +15,10 @@
  * A service may have an inner one beside it, whose methods only the mesh may call: they are served by a server that
  * has serves_inner, on a port of its own, and are UNIMPLEMENTED elsewhere, in an envelope too.
  *
+ * With a policy a call of the program's own services, alone or in an envelope, and of reflection is NOT_ALLOWED
+ * unless a rule lets the caller's identity make it. Health, the clock and the envelope itself are for all who are let in:
+ * clients ask them of every server each few seconds, and they tell nothing of the business.
+ *
  * Thread    rpc_server_open/stop/close: the main thread. rpc_server_set_serving/part: any.
  * Memory    The options' texts and tables must outlive the server. A call's op, message and reply
  *           live in the call's arena and go when finish() is called.
@@ -39,6 +43,7 @@ enum {
     RPC_METADATA_BYTES_MAX = 8 << 10,
 };
 
+struct current;
 struct rpc_server;
 
 /* One gRPC service of the program, with its inner one. Its table is checked against both descriptors when the
@@ -66,6 +71,8 @@ struct rpc_server_options {
     bool leaves_room;        /* keeps descriptors for another port of the program (acceptor.h) */
     const char *listener;    /* its name in metrics: "public" */
     struct metrics *metrics; /* NULL: nothing is counted */
+    /* Who may call what (gate.h), with certificates. NULL: all may call all. */
+    struct current *policies;
 };
 
 /* Binds, checks the tables and starts the thread. Health is NOT_SERVING until set. Errors: those of

@@ -16,6 +16,7 @@
 
 #include "mesh/rpc/acceptor.h"
 #include "mesh/rpc/durations.h"
+#include "mesh/rpc/gate.h"
 #include "mesh/rpc/server.h"
 #include "mesh/rpc/spans.h"
 
@@ -108,6 +109,8 @@ struct rpc_server {
     const char **service_names;  /* all that is served, for reflection */
     size_t service_name_count;
     struct rpc_reflection *reflection;
+    struct rpc_gate *gate;      /* NULL: all may call all */
+    const char **gated_methods; /* the routes' names, for the gate */
 
     struct rpc_unary *unary_pool; /* the rpc thread's */
     struct rpc_item *item_pool;
@@ -163,6 +166,7 @@ struct rpc_unary {
     grpc_call *grpc;
     gpr_timespec deadline;
     int64_t arrived_us;
+    struct rpc_policy_rules rules; /* of the caller; with a gate */
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     int is_cancelled;
@@ -171,6 +175,9 @@ struct rpc_unary {
 };
 void rpc_unary_request(struct rpc_server *server, const struct rpc_route *route);
 void rpc_unary_take(struct rpc_unary *unary, const uint8_t *bytes, size_t count);
+/* Whether who sent this call may call the route, which is its own or that of an item in it. */
+enum error rpc_route_check(struct rpc_unary *unary, const struct rpc_route *route,
+                           struct problem *problem);
 /* Sends and ends; neither unary nor its arena may be touched afterwards. */
 void rpc_unary_answer(struct rpc_unary *unary, grpc_slice reply);
 void rpc_unary_refuse(struct rpc_unary *unary, const struct problem *problem);

@@ -9,6 +9,7 @@
 #include <grpc/byte_buffer.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,10 +242,24 @@ kind_find(grpc_slice path)
     return NULL;
 }
 
+/* Health may be watched by all; what methods there are is told to who may ask. */
+static enum error
+kind_check(struct rpc_server *server, grpc_call *call, const struct rpc_stream_kind *kind,
+           grpc_slice path, struct problem *problem)
+{
+    char name[128];
+
+    if (server->gate == NULL || kind == &rpc_health_watch)
+        return ERR_OK;
+    snprintf(name, sizeof name, "%.*s", (int)GRPC_SLICE_LENGTH(path) - 1,
+             (const char *)GRPC_SLICE_START_PTR(path) + 1);
+    return rpc_gate_check_name(server->gate, call, name, problem);
+}
+
 /* What keeps the call from being served at all, if anything. */
 static enum error
-stream_check(const struct rpc_server *server, const struct rpc_stream_kind *kind, grpc_slice path,
-             struct problem *problem)
+stream_check(struct rpc_server *server, grpc_call *call, const struct rpc_stream_kind *kind,
+             grpc_slice path, struct problem *problem)
 {
     if (kind == NULL)
         return problem_set(problem, ERR_UNIMPLEMENTED, NULL, "no method %.*s here",
@@ -254,7 +269,7 @@ stream_check(const struct rpc_server *server, const struct rpc_stream_kind *kind
     if (server->stream_count >= RPC_STREAMS_MAX)
         return problem_set(problem, ERR_BUSY, NULL, "%d streams are open, no more are taken",
                            RPC_STREAMS_MAX);
-    return ERR_OK;
+    return kind_check(server, call, kind, path, problem);
 }
 
 static void
@@ -277,7 +292,7 @@ stream_start(struct rpc_server *server, grpc_call *call, grpc_slice path)
 
     pthread_mutex_lock(&server->lock);
     server->outstanding++;
-    if (stream_check(server, stream->kind, path, &problem) == ERR_UNIMPLEMENTED)
+    if (stream_check(server, call, stream->kind, path, &problem) == ERR_UNIMPLEMENTED)
         rpc_server_count_answer(server, NULL, ERR_UNIMPLEMENTED, clock_steady_us(), "");
     server->stream_count++;
     stream->next = server->streams;

@@ -142,14 +142,17 @@ unary_span_begin(struct rpc_unary *unary)
 static unsigned
 lane_of(const struct rpc_unary *unary)
 {
+    struct rpc_caller caller;
     unsigned lane;
     char *peer;
 
     if (atomic_load_explicit(&unary->server->in_flight, memory_order_relaxed) <= RPC_CALM)
         return 0;
+    rpc_caller_open(unary->grpc, &caller);
     peer = grpc_call_get_peer(unary->grpc);
-    lane = rpc_caller_lane(peer);
+    lane = rpc_caller_lane(caller.identity, peer);
     gpr_free(peer);
+    rpc_caller_close(&caller);
     return lane;
 }
 
@@ -162,6 +165,8 @@ unary_open(struct rpc_unary *unary)
     call->method = method;
     call->finish = unary_finish;
     call->item.lane = lane_of(unary);
+    if (unary->server->gate != NULL)
+        unary->rules = rpc_gate_caller(unary->server->gate, unary->grpc);
     unary->arrived_us = clock_steady_us();
     call->deadline_us = deadline_read(unary->deadline, unary->arrived_us);
     call->op = arena_take(call->arena, method == NULL ? sizeof(struct op) : method->op_bytes);
@@ -196,13 +201,24 @@ unary_arrived(void *owner, bool is_ok)
     grpc_slice_unref(request);
 }
 
+enum error
+rpc_route_check(struct rpc_unary *unary, const struct rpc_route *route, struct problem *problem)
+{
+    struct rpc_server *server = unary->server;
+
+    return server->gate == NULL ? ERR_OK
+                                : rpc_gate_check(server->gate, unary->grpc, &unary->rules,
+                                                 (size_t)(route - server->routes), problem);
+}
+
 void
 rpc_unary_take(struct rpc_unary *unary, const uint8_t *bytes, size_t count)
 {
     struct problem problem;
 
     if (unary->route->is_own) {
-        if (!rpc_server_enter(unary->server, &problem)) {
+        if (rpc_route_check(unary, unary->route, &problem) != ERR_OK ||
+            !rpc_server_enter(unary->server, &problem)) {
             rpc_unary_refuse(unary, &problem);
             return;
         }

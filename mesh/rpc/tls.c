@@ -345,6 +345,12 @@ rpc_tls_is_on(void)
     return self.provider != NULL;
 }
 
+const char *
+rpc_tls_domain(void)
+{
+    return rpc_tls_is_on() ? self.domain : "";
+}
+
 enum error
 rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics)
 {

@@ -32,6 +32,7 @@ enum error rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics 
 void rpc_tls_close(void);
 
 bool rpc_tls_is_on(void);
+const char *rpc_tls_domain(void); /* "shop.example"; "" while it is off */
 
 /* Plain ones while it is off. The caller releases them. */
 grpc_channel_credentials *rpc_tls_channel_credentials(void);

@@ -5,8 +5,10 @@ import unittest
 
 import grpc
 import invariants
-from mesh import Mesh, uuid7
+from mesh import Mesh, Refusal
 from patience import wait_until
+
+from sagamesh.batch.v1 import batch_service_pb2, batch_service_pb2_grpc
 
 import certificates
 
@@ -65,6 +67,30 @@ class Tls(unittest.TestCase):
             self.check_paid(order_id)
         self.mesh.restart("storage")  # and connections are made with the new ones
         self.check_paid(self.mesh.place("ada", [("tea", 1)]))
+
+    def call_as(self, program, name, method):
+        """What a call of another program's identity with an empty request comes to, alone and in an envelope."""
+        folder = self.mesh.directory / "tls"
+        files = [(folder / file).read_bytes() for file in ("ca.crt", f"{program}.key", f"{program}.crt")]
+        item = batch_service_pb2.CallItem(method=method)
+        envelope = batch_service_pb2.CallRequest(items=[item])
+        with grpc.secure_channel(self.mesh.inner_address(name), grpc.ssl_channel_credentials(*files)) as channel:
+            with self.assertRaises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/{method}")(b"", timeout=20)
+            batch = batch_service_pb2_grpc.BatchServiceStub(channel).Call(envelope, timeout=20)
+        refusal, inner = Refusal(caught.exception), batch.results[0].status
+        self.assertEqual((inner.code, inner.message), (refusal.code.value[0], refusal.message))
+        return refusal.code.name, refusal.reason, refusal.message
+
+    def test_a_program_calls_what_the_policy_lets_it(self):
+        mark = "sagamesh.order.v1.OrderSagaService/MarkPaid"
+        denied = "rule saga-steps lets others call this, and not spiffe://sagamesh.local/bff"
+        self.assertEqual(self.call_as("bff", "order", mark), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
+        code, reason, _ = self.call_as("saga-svc", "order", mark)  # it is let in, and says nothing
+        self.assertEqual((code, reason), ("INVALID_ARGUMENT", "BAD_REQUEST"))
+        signal = "sagamesh.saga.v1.SagaControlService/Signal"
+        denied = "rule payments-tell-sagas lets others call this, and not spiffe://sagamesh.local/order-svc"
+        self.assertEqual(self.call_as("order-svc", "saga", signal), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
 
     def test_who_has_no_certificate_is_not_let_in(self):
         ca = (self.mesh.directory / "tls" / "ca.crt").read_bytes()

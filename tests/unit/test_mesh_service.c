@@ -227,6 +227,21 @@ START_TEST(what_cannot_open_leaves_nothing_behind)
 }
 END_TEST
 
+/* Without certificates callers have no identities: no call could ever be let. */
+START_TEST(a_policy_needs_certificates)
+{
+    struct service_spec spec = spec_of(&tellers[0]);
+    const struct service_settings settings = {
+        .listen = "127.0.0.1:0", .peers = "", .calls_max = 16, .policy = "packaging/policy.json"
+    };
+
+    tellers[0] = (struct teller){ .name = "first", .is_ready = true };
+    ck_assert_int_eq(service_open(&spec, &settings, NULL, &services[0]), ERR_BAD_REQUEST);
+    ck_assert_ptr_null(services[0]);
+    ck_assert_int_eq(tellers[0].started, 0);
+}
+END_TEST
+
 START_TEST(without_grpc_it_has_no_port)
 {
     struct service_spec spec = { .name = "quiet",
@@ -253,6 +268,7 @@ main(void)
 
     tcase_add_test(cases, two_live_in_one_process);
     tcase_add_test(cases, what_cannot_open_leaves_nothing_behind);
+    tcase_add_test(cases, a_policy_needs_certificates);
     tcase_add_test(cases, without_grpc_it_has_no_port);
     return check_run("mesh_service", cases);
 }

@@ -149,21 +149,33 @@ END_TEST
 
 START_TEST(callers_have_lanes)
 {
-    unsigned lane = rpc_caller_lane("ipv4:10.0.0.1:1234");
+    unsigned lane = rpc_caller_lane("", "ipv4:10.0.0.1:1234");
     int sockets[2], others = 0;
     char peer[16];
 
-    ck_assert_uint_eq(rpc_caller_lane("ipv4:10.0.0.1:1234"), lane);
+    ck_assert_uint_eq(rpc_caller_lane("", "ipv4:10.0.0.1:1234"), lane);
     for (int i = 0; i < 1000; i++) {
         snprintf(peer, sizeof peer, "fd:%d", 100000 + i); /* none of ours */
-        ck_assert_uint_gt(rpc_caller_lane(peer), 0);
-        ck_assert_uint_lt(rpc_caller_lane(peer), QUEUE_LANES);
-        others += rpc_caller_lane(peer) != lane;
+        ck_assert_uint_gt(rpc_caller_lane("", peer), 0);
+        ck_assert_uint_lt(rpc_caller_lane("", peer), QUEUE_LANES);
+        others += rpc_caller_lane("", peer) != lane;
     }
     ck_assert_int_gt(others, 900);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
     snprintf(peer, sizeof peer, "fd:%d", sockets[0]); /* has no host: by its name */
-    ck_assert_uint_gt(rpc_caller_lane(peer), 0);
+    ck_assert_uint_gt(rpc_caller_lane("", peer), 0);
+    /* By identity, wherever it calls from. */
+    lane = rpc_caller_lane("spiffe://mesh.test/bff", "fd:100000");
+    ck_assert_uint_eq(rpc_caller_lane("spiffe://mesh.test/bff", "fd:100001"), lane);
+    ck_assert_uint_eq(rpc_caller_lane("spiffe://mesh.test/bff", "ipv4:10.0.0.1:1234"), lane);
+    others = 0;
+    for (int i = 0; i < 1000; i++) {
+        char identity[64];
+
+        snprintf(identity, sizeof identity, "spiffe://mesh.test/program-%d", i);
+        others += rpc_caller_lane(identity, "fd:100000") != lane;
+    }
+    ck_assert_int_gt(others, 900);
 }
 END_TEST
 

@@ -1,8 +1,10 @@
 /* test_rpc_tls.c -- Who is let in: certificates of the mesh, by TLS 1.3, also after they were replaced. */
 #include "mesh/base/clock.h"
+#include "mesh/base/current.h"
 #include "mesh/base/file.h"
 #include "mesh/base/log.h"
 #include "mesh/rpc/client_channel.h"
+#include "mesh/rpc/policy.h"
 #include "mesh/rpc/tls.h"
 #include "tests/support/check.h"
 #include "tests/support/rpc/certificates.h"
@@ -317,6 +319,160 @@ START_TEST(it_is_shown_when_the_certificate_expires)
 }
 END_TEST
 
+/* ---- who may call what ---- */
+
+#define LETS(methods)                                                                              \
+    "{\"rules\": [{\"name\": \"stock\", \"identities\": [\"/order-svc\"], \"methods\": [" methods  \
+    "]}, {\"name\": \"steps\", \"identities\": [\"/saga-svc\"], \"methods\": "                     \
+    "[\"sagamesh.storage.v1.StorageSagaService/*\"]}]}"
+#define RESTOCK_LET LETS("\"" STORAGE "Restock\"")
+#define STEPS_ARE_OTHERS "rule steps lets others call this, and not spiffe://mesh.test/order-svc"
+#define DENIED(method)                                                                             \
+    metric_shown(server_metrics,                                                                   \
+                 "sagamesh_rpc_server_denied_total{listener=\"public\",method=\"" method "\"}")
+
+static void
+policy_set(const char *text)
+{
+    struct rpc_policy *policy;
+    struct problem problem;
+
+    ck_assert_msg(rpc_policy_read(text, strlen(text), rpc_tls_domain(), &problem, &policy) ==
+                      ERR_OK,
+                  "%s %s", problem.field, problem.text);
+    current_set(server_policies, policy);
+}
+
+static void
+begin_with_policy(void)
+{
+    struct rpc_tls_settings settings;
+
+    log_open("test", LOG_ERROR);
+    certificates_open();
+    certificate_make("ca", NULL, "", 10, 1);
+    certificate_make("ours", "ca", OURS, 5, 1);
+    settings = settings_of("ours");
+    ck_assert_int_eq(rpc_tls_open(&settings, NULL), ERR_OK);
+    server_policies = current_new(rpc_policy_free);
+    policy_set(RESTOCK_LET);
+    set_up_inner();
+}
+
+static void
+end_with_policy(void)
+{
+    take_down();
+    server_policies = current_free(server_policies);
+    rpc_tls_close();
+    certificates_close();
+}
+
+static void
+check_call(const char *method, grpc_status_code code, const char *message)
+{
+    struct answer answer;
+    uint8_t *bytes;
+    size_t count = restock_pack("apple", 7, &bytes);
+
+    unary_await(unary_start(method, bytes, count, WAIT_SECONDS * 1000, NULL), &answer);
+    ck_assert_msg(answer.code == code, "%s: %d %s", method, answer.code, answer.message);
+    if (code == GRPC_STATUS_OK)
+        return;
+    ck_assert_str_eq(answer.message, message);
+    ck_assert_str_eq(answer.info.reason, "NOT_ALLOWED");
+    ck_assert(answer.info.nothing_done);
+}
+
+START_TEST(a_call_is_let_by_a_rule)
+{
+    check_call(STORAGE "Restock", GRPC_STATUS_OK, NULL);
+    check_call(STORAGE_SAGA "Release", GRPC_STATUS_PERMISSION_DENIED, STEPS_ARE_OTHERS);
+    check_call(STORAGE "PutProduct", GRPC_STATUS_PERMISSION_DENIED,
+               "no rule lets spiffe://mesh.test/order-svc call this");
+    ck_assert_int_eq(atomic_load(&submitted), 1);
+    ck_assert(DENIED(STORAGE_SAGA "Release") == 1);
+    ck_assert(DENIED(STORAGE "PutProduct") == 1);
+    ck_assert(calls_counted(STORAGE_SAGA "Release", "PERMISSION_DENIED") == 1);
+}
+END_TEST
+
+/* An envelope is for all; each call in it is asked of the policy by its own method. */
+START_TEST(a_call_in_an_envelope_is_let_by_a_rule)
+{
+    static const char *const methods[] = { STORAGE "Restock", STORAGE_SAGA "Release",
+                                           STORAGE "Restock" };
+    Sagamesh__Batch__V1__CallItem items[3], *pointers[3];
+    Sagamesh__Batch__V1__CallRequest request = SAGAMESH__BATCH__V1__CALL_REQUEST__INIT;
+    Sagamesh__Batch__V1__CallResponse *response;
+    struct rpc_error_info info;
+    struct answer answer;
+    uint8_t *bytes;
+    size_t count;
+
+    for (size_t i = 0; i < 3; i++) {
+        sagamesh__batch__v1__call_item__init(&items[i]);
+        items[i].method = (char *)(uintptr_t)methods[i];
+        items[i].request.len = restock_pack("apple", 7, &items[i].request.data);
+        pointers[i] = &items[i];
+    }
+    request.n_items = 3;
+    request.items = pointers;
+    bytes = arena_take(arena, sagamesh__batch__v1__call_request__get_packed_size(&request));
+    count = sagamesh__batch__v1__call_request__pack(&request, bytes);
+    unary_await(
+        unary_start("sagamesh.batch.v1.BatchService/Call", bytes, count, WAIT_SECONDS * 1000, NULL),
+        &answer);
+    ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
+    response = sagamesh__batch__v1__call_response__unpack(NULL, answer.reply_bytes, answer.reply);
+    ck_assert_uint_eq(response->n_results, 3);
+    ck_assert_ptr_null(response->results[0]->status);
+    ck_assert_ptr_null(response->results[2]->status);
+    ck_assert_int_eq(response->results[1]->status->code, GRPC_STATUS_PERMISSION_DENIED);
+    rpc_status_read(response->results[1]->status, &info);
+    ck_assert_str_eq(info.reason, "NOT_ALLOWED");
+    ck_assert_str_eq(response->results[1]->status->message, STEPS_ARE_OTHERS);
+    ck_assert_int_eq(atomic_load(&submitted), 2);
+    ck_assert(DENIED(STORAGE_SAGA "Release") == 1);
+    sagamesh__batch__v1__call_response__free_unpacked(response, NULL);
+}
+END_TEST
+
+START_TEST(a_new_policy_counts_from_the_next_call_on)
+{
+    for (int i = 0; i < 3; i++) {
+        policy_set("{\"rules\": []}");
+        check_call(STORAGE "Restock", GRPC_STATUS_PERMISSION_DENIED,
+                   "no rule lets spiffe://mesh.test/order-svc call this");
+        policy_set(RESTOCK_LET);
+        check_call(STORAGE "Restock", GRPC_STATUS_OK, NULL);
+    }
+}
+END_TEST
+
+START_TEST(health_is_for_all_and_reflection_by_a_rule)
+{
+    static const char reflection[] = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    struct client_call *call;
+    struct answer answer;
+    size_t count;
+
+    unary("grpc.health.v1.Health/Check", NULL, 0, &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_OK);
+    call = stream_open("grpc.health.v1.Health/Watch", NULL, 0);
+    ck_assert_ptr_nonnull(stream_receive(call, &count));
+    stream_cancel(call);
+    call = stream_open(reflection, NULL, 0);
+    stream_await(call, &answer);
+    ck_assert_int_eq(answer.code, GRPC_STATUS_PERMISSION_DENIED);
+    ck_assert_str_eq(answer.info.reason, "NOT_ALLOWED");
+    policy_set(LETS("\"grpc.reflection.v1.ServerReflection/*\""));
+    call = stream_open(reflection, NULL, 0);
+    ck_assert_ptr_nonnull(stream_receive(call, &count));
+    stream_cancel(call);
+}
+END_TEST
+
 /* ---- what cannot be used ---- */
 
 /* clang-format off */
@@ -364,7 +520,7 @@ END_TEST
 int
 main(void)
 {
-    TCase *cases = check_case("tls"), *files = check_case("files");
+    TCase *cases = check_case("tls"), *policy = check_case("policy"), *files = check_case("files");
 
     tcase_add_checked_fixture(cases, begin, end);
     tcase_add_loop_test(cases, a_caller_is_let_in_by_its_certificate, 0, ROWS(strangers));
@@ -374,6 +530,11 @@ main(void)
     tcase_add_test(cases, files_are_replaced_while_calls_go_on);
     tcase_add_test(cases, the_port_answers_its_own_probe);
     tcase_add_test(cases, it_is_shown_when_the_certificate_expires);
+    tcase_add_checked_fixture(policy, begin_with_policy, end_with_policy);
+    tcase_add_test(policy, a_call_is_let_by_a_rule);
+    tcase_add_test(policy, a_call_in_an_envelope_is_let_by_a_rule);
+    tcase_add_test(policy, a_new_policy_counts_from_the_next_call_on);
+    tcase_add_test(policy, health_is_for_all_and_reflection_by_a_rule);
     tcase_add_loop_test(files, files_that_cannot_be_used_are_refused, 0, ROWS(settings));
-    return check_run("wire_tls", cases, files);
+    return check_run("wire_tls", cases, policy, files);
 }

@@ -139,6 +139,7 @@ stub_submit(void *owner, struct call *call)
 /* ---- the client ---- */
 
 struct rpc_server *server;
+struct current *server_policies;
 struct metrics *server_metrics;
 
 static grpc_channel *channel;
@@ -463,7 +464,8 @@ open_all(bool serves_inner)
                                           .services = services,
                                           .service_count = 1,
                                           .serves_inner = serves_inner,
-                                          .listener = "public" };
+                                          .listener = "public",
+                                          .policies = server_policies };
 
     server_metrics = options.metrics = metrics_new();
 

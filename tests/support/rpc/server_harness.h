@@ -51,6 +51,8 @@ void stub_submit(void *owner, struct call *call);
 
 extern struct rpc_server *server;
 extern struct metrics *server_metrics; /* of the server */
+extern struct current
+    *server_policies; /* what set_up() gives the server; NULL, unless the test sets it before */
 extern struct arena *arena;
 
 struct answer {
