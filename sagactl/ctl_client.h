@@ -23,6 +23,10 @@ const char *ctl_client_address(const struct ctl_client *client);
 /* How often a call is sent before it counts as failed. 1 at first: an operator wants to know. */
 void ctl_client_persist(struct ctl_client *client, int attempts_max);
 
+/* From now on its questions go to one of the service's replicas, as long as that is well: what one replica keeps in
+ * memory, another does not know. */
+void ctl_client_stay(struct ctl_client *client);
+
 /* The answer to service/method, or NULL after saying why there is none. */
 const ProtobufCMessage *ctl_client_ask(struct ctl_client *client,
                                        const ProtobufCServiceDescriptor *service,

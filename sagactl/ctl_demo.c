@@ -1,13 +1,18 @@
 /* Orders, end to end: one that is paid, one whose wallet is short, which is undone, and with --bff one that is placed
- * over HTTP. Products and wallets get fresh names each time, so that the sums at the end are the demo's own. */
+ * over HTTP. Products and wallets get fresh names each time, so that the sums at the end are the demo's own.
+ *
+ * With --seconds the same is done again and again, as load: an upgrade or a killed pod must cost no order, and the demo
+ * asks again under the same ids as long as --timeout lasts, as every client should. */
 #include "mesh/base/clock.h"
 #include "sagactl/ctl_client.h"
 #include "sagactl/ctl_demo_http.h"
+#include "sagactl/ctl_pace.h"
 #include "sagactl/ctl_timeline.h"
 
 #include <sagamesh/ledger/v1/ledger_service.pb-c.h>
 #include <sagamesh/order/v1/order_service.pb-c.h>
 #include <sagamesh/storage/v1/storage_service.pb-c.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +27,8 @@
 enum {
     STOCK = 10,
     PRICE_MINOR = 1200,
-    ATTEMPTS = 6, /* a program that has just started may still be looking for its database */
+    ATTEMPTS = 6, /* in the first second; then a client asks once a second */
+    ROUNDS_A_SECOND = 100,
     WAIT_MS = 1000,
     POLL_US = 5000, /* the order is final a moment before its saga is */
     NAME_BYTES = 12,
@@ -364,7 +370,7 @@ open_all(struct demo *demo)
         *all[i].client = ctl_client_open(ctl, all[i].name, all[i].address);
         if (*all[i].client == NULL)
             return false;
-        ctl_client_persist(*all[i].client, ATTEMPTS);
+        ctl_client_persist(*all[i].client, ATTEMPTS + (int)ctl->timeout_seconds);
     }
     return true;
 }
@@ -381,19 +387,27 @@ play(struct demo *demo)
         if (!make_wallet(demo, order) || !place(demo, order) || !wait_for_order(demo, order) ||
             !wait_for_saga(demo, order) || !look_at_wallet(demo, order))
             return false;
-        if (!demo->ctl->is_json)
+        if (!demo->ctl->is_json && demo->ctl->seconds == 0)
             print_order(demo, order);
     }
     return look_at_stock(demo);
 }
 
-static enum ctl_exit
-tell(const struct demo *demo)
+static bool
+all_is_right(const struct demo *demo)
 {
     bool is_right = stock_is_right(demo);
 
     for (size_t i = 0; i < demo->count; i++)
         is_right = is_right && order_is_right(&demo->orders[i]);
+    return is_right;
+}
+
+static enum ctl_exit
+tell(const struct demo *demo)
+{
+    bool is_right = all_is_right(demo);
+
     if (demo->ctl->is_json) {
         print_json(demo, is_right);
     } else {
@@ -403,6 +417,92 @@ tell(const struct demo *demo)
                                   "logs saga");
     }
     return is_right ? CTL_DONE : CTL_REFUSED;
+}
+
+/* ---- again and again ---- */
+
+static volatile sig_atomic_t is_told_to_end;
+
+static void
+end_soon(int signal)
+{
+    (void)signal;
+    is_told_to_end = 1;
+}
+
+struct sums {
+    int64_t rounds, wrong, orders, slowest_us;
+};
+
+/* A round that broke off said why; of one that ended wrong the orders are shown. */
+static void
+sums_add(struct sums *sums, const struct demo *demo, bool is_whole)
+{
+    sums->rounds++;
+    if (!is_whole) {
+        sums->wrong++;
+        return;
+    }
+    sums->orders += (int64_t)demo->count;
+    for (size_t i = 0; i < demo->count; i++) {
+        if (demo->orders[i].took_us > sums->slowest_us)
+            sums->slowest_us = demo->orders[i].took_us;
+    }
+    if (all_is_right(demo))
+        return;
+    sums->wrong++;
+    if (demo->ctl->is_json) {
+        print_json(demo, false);
+        return;
+    }
+    for (size_t i = 0; i < demo->count; i++)
+        print_order(demo, &demo->orders[i]);
+    print_stock(demo);
+}
+
+static void
+sums_print(const struct ctl *ctl, const struct sums *sums)
+{
+    struct json_writer writer = { 0 };
+
+    if (!ctl->is_json) {
+        printf("%lld rounds with %lld orders, the slowest of which took %lld ms; %lld rounds were "
+               "wrong\n",
+               (long long)sums->rounds, (long long)sums->orders, (long long)sums->slowest_us / 1000,
+               (long long)sums->wrong);
+        return;
+    }
+    json_open_object(&writer, NULL);
+    json_put_int(&writer, "rounds", sums->rounds);
+    json_put_int(&writer, "orders", sums->orders);
+    json_put_int(&writer, "wrong", sums->wrong);
+    json_put_int(&writer, "slowest_us", sums->slowest_us);
+    json_close_object(&writer);
+    ctl_print_json(&writer);
+}
+
+/* Each round has an arena of its own. SIGTERM and SIGINT end it after the round that is under way, with its sums. */
+static enum ctl_exit
+play_on(struct demo *demo)
+{
+    struct ctl *ctl = demo->ctl;
+    struct arena *outer = ctl->arena;
+    int64_t until_us = clock_steady_us() + ctl->seconds * SECOND_US, next_us = clock_steady_us();
+    struct sigaction action = { .sa_handler = end_soon };
+    struct sums sums = { 0 };
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    ctl->arena = arena_new();
+    while (clock_steady_us() < until_us && !is_told_to_end) {
+        next_us = ctl_pace(next_us, ctl->rate > 0 ? ctl->rate : ROUNDS_A_SECOND);
+        sums_add(&sums, demo, play(demo));
+        arena_reset(ctl->arena);
+    }
+    arena_free(ctl->arena);
+    ctl->arena = outer;
+    sums_print(ctl, &sums);
+    return sums.wrong == 0 && sums.rounds > 0 ? CTL_DONE : CTL_REFUSED;
 }
 
 enum ctl_exit
@@ -415,6 +515,8 @@ ctl_demo(struct ctl *ctl)
         demo.count--;
     if (!open_all(&demo))
         status = CTL_USAGE;
+    else if (ctl->seconds > 0)
+        status = play_on(&demo);
     else
         status = play(&demo) ? tell(&demo) : demo.status;
     ctl_client_close(demo.storage);

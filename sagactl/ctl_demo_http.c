@@ -1,5 +1,5 @@
-/* One request and its answer. It is made once: bff asks the services again by itself while it can, and the
- * demo's idempotency key is of no use to who has no second try. */
+/* One request and its answer. While no answer comes, or one that says "later", the demo asks again under the same
+ * idempotency key, until --timeout has passed: a bff that ends, or is killed, costs no order. */
 #include "sagactl/ctl_demo_http.h"
 
 #include "mesh/ask/ask.h"
@@ -9,8 +9,16 @@
 #include "mesh/base/uuid.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
-enum { TOKEN_BYTES_MAX = 16384, ANSWER_BYTES_MAX = 65536, CONNECT_MS = 5000 };
+enum {
+    TOKEN_BYTES_MAX = 16384,
+    ANSWER_BYTES_MAX = 65536,
+    CONNECT_MS = 2000,
+    ANSWER_SECONDS = 5,
+    PAUSE_US = 200 * 1000,
+};
 
 static char *
 wish_print(const char *customer_id, const char *sku, int64_t quantity, const char *currency)
@@ -33,34 +41,58 @@ wish_print(const char *customer_id, const char *sku, int64_t quantity, const cha
     return json.text;
 }
 
-/* Taken (201, or 202 while it goes on): the order's id. */
+/* A text of the answer's object, or NULL. */
 static char *
-answer_read(struct ctl *ctl, const struct ask *ask, int status)
+answer_text(struct ctl *ctl, const struct ask *ask, const char *name)
 {
     struct problem problem;
     json_t *answer = NULL;
-    const char *order_id = NULL;
+    const char *text = NULL;
     char *copy = NULL;
 
-    if (status / 100 == 2 && ask->body != NULL && !ask->is_too_long &&
+    if (ask->body != NULL && !ask->is_too_long &&
         json_read(ask->body, ask->body_bytes, "the answer", &problem, &answer) == ERR_OK)
-        order_id = json_string_value(json_object_get(answer, "orderNo"));
-    if (order_id != NULL)
-        copy = arena_print(ctl->arena, "%s", order_id);
+        text = json_string_value(json_object_get(answer, name));
+    if (text != NULL)
+        copy = arena_print(ctl->arena, "%s", text);
     json_decref(answer);
     return copy;
+}
+
+/* The try before may still be under way at another bff, which then has the key. */
+static bool
+is_later(struct ctl *ctl, const struct ask *ask, int status)
+{
+    const char *code = status == 409 ? answer_text(ctl, ask, "code") : NULL;
+
+    return status == 0 || status == 429 || (status >= 502 && status <= 504) ||
+           (code != NULL && strcmp(code, "IDEMPOTENCY_KEY_IN_FLIGHT") == 0);
+}
+
+static int
+ask_once(struct ask *ask, const struct ask_request *request)
+{
+    ask_begin(ask, request, NULL);
+    return ask_status(ask, curl_easy_perform(ask->easy));
 }
 
 static char *
 post(struct ctl *ctl, const struct ask_request *request, enum ctl_exit *ret_status)
 {
+    const struct timespec pause = { .tv_nsec = PAUSE_US * 1000 };
+    int64_t until_us = clock_steady_us() + ctl->timeout_seconds * SECOND_US;
     struct ask ask = { 0 };
+    int status = ask_once(&ask, request);
     char *order_id;
-    int status;
 
-    ask_begin(&ask, request, NULL);
-    status = ask_status(&ask, curl_easy_perform(ask.easy));
-    order_id = answer_read(ctl, &ask, status);
+    while (is_later(ctl, &ask, status) && clock_steady_us() < until_us) {
+        ask_end(&ask, NULL);
+        nanosleep(&pause, NULL);
+        ask = (struct ask){ 0 };
+        status = ask_once(&ask, request);
+    }
+    /* Taken: 201, or 202 while it goes on. */
+    order_id = status / 100 == 2 ? answer_text(ctl, &ask, "orderNo") : NULL;
     if (order_id == NULL)
         *ret_status = ctl_fail(ctl, status == 0 ? CTL_UNREACHABLE : CTL_REFUSED, "NOT_PLACED", NULL,
                                "%s: %s, status %d: %.*s", request->url,
@@ -98,7 +130,8 @@ ctl_demo_place_http(struct ctl *ctl, const char *customer_id, const char *sku, i
         .header_count = sizeof headers / sizeof *headers,
         .body = body,
         .connect_ms = CONNECT_MS,
-        .answer_ms = (long)ctl->timeout_seconds * 1000,
+        .answer_ms = 1000 * (long)(ctl->timeout_seconds < ANSWER_SECONDS ? ctl->timeout_seconds
+                                                                         : ANSWER_SECONDS),
         .answer_bytes_max = ANSWER_BYTES_MAX,
     };
     order_id = post(ctl, &request, ret_status);

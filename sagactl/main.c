@@ -116,7 +116,8 @@ static const char usage[] =
     "  dlq send ID            send the record to its topic once more\n"
     "trying out:\n"
     "  demo                   place an order that is paid and one that is undone; with --bff also one over\n"
-    "                         HTTP; show what happened\n"
+    "                         HTTP; show what happened. --seconds: again and again, until SIGTERM at the\n"
+    "                         latest, and only what was wrong is shown, and the sums\n"
     "  id [COUNT]             make ids (UUIDv7)\n"
     "\n"
     "exit status: 0 done, 1 refused or failed, 2 not understood, 3 no answer came;\n"
@@ -150,7 +151,7 @@ static const struct config_key keys[] = {
     { "page", CONFIG_TEXT, "", 0, 0, "list, orders, payments: go on from here, as the list before said",
       offsetof(struct ctl, page) },
     { "rate", CONFIG_INT, "0", 0, 100000,
-      "how many a second at most; 0: 2,000 of audit, 100 of the others",
+      "how many a second at most (demo --seconds: rounds); 0: 2,000 of audit, 100 of the others",
       offsetof(struct ctl, rate) },
     { "minutes", CONFIG_INT, "15", 0, 100000,
       "audit: an order that has not ended so long after its time is told", offsetof(struct ctl, minutes) },
@@ -171,6 +172,7 @@ static const struct config_key keys[] = {
       offsetof(struct ctl, request_id) },
     { "timeout", CONFIG_INT, "5", 1, 600, "seconds to wait for an answer; demo: for an order to end",
       offsetof(struct ctl, timeout_seconds) },
+    { "seconds", CONFIG_INT, "0", 0, 86400, "demo: place orders for so long; 0: once", offsetof(struct ctl, seconds) },
     { "bff", CONFIG_TEXT, "", 0, 0, "demo: http://HOST:PORT of bff; an order is placed there too", offsetof(struct ctl, bff) },
     { "token-file", CONFIG_TEXT, "", 0, 0, "demo: file with a bearer token of the scope operator, for bff", offsetof(struct ctl, token_file) },
     { "json", CONFIG_FLAG, NULL, 0, 0, "answer in JSON, errors too", offsetof(struct ctl, is_json) },

@@ -67,9 +67,10 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{- $_ := set $programs $name (merge (dict "name" $name "flags" $flags) $program) -}}
 {{- end -}}
 {{- end -}}
-{{- /* The sandbox's provider keeps its books in the one pod of account-svc, which speaks plain HTTP on loopback alone. */ -}}
+{{- /* The sandbox's provider keeps its books in the one pod of account-svc, which speaks plain HTTP on loopback alone: the
+books go with the pod, but orders that wallets pay find the next pod before this one ends. */ -}}
 {{- if .Values.bundled.enabled -}}
-{{- $_ := set $programs "account" (mergeOverwrite $programs.account (dict "replicas" 1 "strategy" "Recreate" "autoscaling" false)) -}}
+{{- $_ := set $programs "account" (mergeOverwrite $programs.account (dict "replicas" 1 "autoscaling" false)) -}}
 {{- end -}}
 {{ toJson $programs }}
 {{- end }}
