@@ -9,6 +9,7 @@
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
+#include "mesh/http/https.h"
 #include "mesh/http/info.h"
 #include "mesh/observe/key_age.h"
 #include "mesh/program.h"
@@ -68,12 +69,14 @@ open_clients(struct bff *bff, const struct settings *settings)
 
 static enum error
 open_server(const struct bff *bff, const struct settings *settings, const char *name,
-            const char *listen, const struct bff_tables *tables, struct http_server **ret_server)
+            const char *listen, const struct bff_tables *tables, struct https *https,
+            struct http_server **ret_server)
 {
     struct http_server_options options = { .listen = listen,
                                            .tables = tables->of,
                                            .metrics = bff->metrics,
                                            .name = name,
+                                           .https = https,
                                            .has_gzip = true,
                                            .connections_max = (size_t)settings->connections_max,
                                            .share_max = settings->share_max };
@@ -82,14 +85,14 @@ open_server(const struct bff *bff, const struct settings *settings, const char *
 }
 
 static enum error
-open_servers(struct bff *bff, const struct settings *settings)
+open_servers(struct bff *bff, const struct settings *settings, struct https *https)
 {
     struct bff_tables api = bff_api_tables(bff), webhooks = bff_webhook_tables(bff);
-    enum error error =
-        open_server(bff, settings, "webhooks", settings->webhook_listen, &webhooks, &bff->webhooks);
+    enum error error = open_server(bff, settings, "webhooks", settings->webhook_listen, &webhooks,
+                                   https, &bff->webhooks);
 
     if (error == ERR_OK)
-        error = open_server(bff, settings, "api", settings->listen, &api, &bff->server);
+        error = open_server(bff, settings, "api", settings->listen, &api, https, &bff->server);
     return error;
 }
 
@@ -114,7 +117,7 @@ open_auth(struct bff *bff, const struct settings *settings)
 }
 
 static enum error
-open_parts(struct bff *bff, const struct settings *settings)
+open_parts(struct bff *bff, const struct settings *settings, struct https *https)
 {
     enum error error = open_auth(bff, settings);
 
@@ -129,7 +132,7 @@ open_parts(struct bff *bff, const struct settings *settings)
     if (error != ERR_OK)
         return error;
     observe_open(bff);
-    return open_servers(bff, settings);
+    return open_servers(bff, settings, https);
 }
 
 static void
@@ -178,8 +181,17 @@ show_peers(struct info *info, const struct settings *settings)
 struct life {
     struct settings settings;
     struct rpc_tls_settings tls;
+    struct https_settings https_settings;
+    struct https *https; /* of both ports; NULL: plain */
     struct bff bff;
 };
+
+static void
+close_tls(struct life *life)
+{
+    life->https = https_close(life->https);
+    rpc_tls_close();
+}
 
 static enum error
 open_all(void *owner, const struct ops *ops)
@@ -197,11 +209,13 @@ open_all(void *owner, const struct ops *ops)
     error = rpc_tls_open(&life->tls, ops->metrics);
     if (error != ERR_OK)
         return error;
-    error = open_parts(&life->bff, &life->settings);
+    error = https_open(&life->https_settings, ops->metrics, &life->https);
+    if (error == ERR_OK)
+        error = open_parts(&life->bff, &life->settings, life->https);
     if (error != ERR_OK) {
         health_stop(ops->health); /* /readyz looks at no part any more */
         close_parts(&life->bff, 0);
-        rpc_tls_close();
+        close_tls(life);
     }
     if (error == ERR_OK)
         log_info("serving=yes port=%d webhook_port=%d", http_server_port(life->bff.server),
@@ -222,14 +236,19 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 static void
 tick(void *owner)
 {
-    observe_ask(&((struct life *)owner)->bff);
+    struct life *life = owner;
+
+    observe_ask(&life->bff);
+    https_look(life->https);
 }
 
 static void
 close_all(void *owner, int drain_ms)
 {
-    close_parts(&((struct life *)owner)->bff, drain_ms);
-    rpc_tls_close();
+    struct life *life = owner;
+
+    close_parts(&life->bff, drain_ms);
+    close_tls(life);
 }
 
 int
@@ -238,6 +257,7 @@ main(int argc, char **argv)
     struct life life = { 0 };
     const struct config_table tables[] = { { keys, &life.settings },
                                            { rpc_tls_keys, &life.tls },
+                                           { https_keys, &life.https_settings },
                                            { 0 } };
     const struct program program = {
         .name = "bff",

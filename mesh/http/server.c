@@ -5,6 +5,7 @@
 #include "mesh/base/die.h"
 #include "mesh/base/log.h"
 #include "mesh/base/time.h"
+#include "mesh/http/https.h"
 #include "mesh/http/server_inner.h"
 
 #include <assert.h>
@@ -136,7 +137,7 @@ idle_find(const struct http_server *server)
     struct conn *found = NULL;
 
     for (struct conn *conn = server->conns; conn != NULL; conn = conn->next) {
-        if (conn->state != CONN_HEADERS || conn->work != NULL)
+        if (conn->state > CONN_HEADERS || conn->work != NULL)
             continue;
         if (found == NULL || (found->has_spoken && !conn->has_spoken) ||
             (found->has_spoken == conn->has_spoken &&
@@ -144,6 +145,22 @@ idle_find(const struct http_server *server)
             found = conn;
     }
     return found;
+}
+
+/* Handshakes are the dearest that a stranger gets for nothing: of too many the longest one makes room. */
+static void
+handshakes_bound(struct http_server *server)
+{
+    struct conn *longest = NULL;
+
+    if (server->handshake_count < HANDSHAKES_MAX)
+        return;
+    for (struct conn *conn = server->conns; conn != NULL; conn = conn->next) {
+        if (conn->state == CONN_HANDSHAKE) /* the list begins with the newest */
+            longest = conn;
+    }
+    conn_close(longest);
+    atomic_fetch_add(&server->handshakes_failed, 1);
 }
 
 static bool
@@ -185,6 +202,7 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
         return;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    handshakes_bound(server);
     conn = conn_open(server, fd, address);
     atomic_fetch_add(&server->connections, 1);
     if (conn->state == CONN_CLOSED ||
@@ -192,7 +210,9 @@ conn_accept(struct http_server *server, int fd, const struct sockaddr *address)
         return;
     conn->is_refusal = true;
     server->refusal_count++;
-    conn_refuse(conn, 503, "too many connections are open", http_retry_soon);
+    if (conn->state == CONN_HANDSHAKE)
+        return; /* it is told when it can be told something */
+    conn_refuse_crowd(conn);
     conn_turn(conn);
 }
 
@@ -228,8 +248,8 @@ clock_read(struct http_server *server)
     if (second == server->date_second)
         return;
     server->date_second = second;
-    snprintf(server->date, sizeof server->date, "Date: %s\r\n",
-             time_print_http(second * SECOND_US, date));
+    snprintf(server->date, sizeof server->date, "Date: %s\r\n%s",
+             time_print_http(second * SECOND_US, date), server->hsts);
 }
 
 /* Deadlines move with every request, so the earliest is only a bound: looking finds the next one. */
@@ -267,7 +287,7 @@ stop_look(struct http_server *server)
     listen_close(&server->listen);
     for (struct conn *conn = server->conns; conn != NULL; conn = next) {
         next = conn->next;
-        if (conn->state == CONN_HEADERS && conn->work == NULL)
+        if (conn->state <= CONN_HEADERS && conn->work == NULL)
             conn_close(conn);
     }
 }
@@ -426,6 +446,17 @@ options_set(struct http_server *server, const struct http_server_options *option
         own->bodies_bytes_max = BODIES_BYTES;
 }
 
+/* A browser heeds it over TLS alone. */
+static void
+hsts_set(struct http_server *server)
+{
+    int64_t seconds = https_hsts_seconds(server->options.https);
+
+    if (seconds > 0)
+        snprintf(server->hsts, sizeof server->hsts, "Strict-Transport-Security: max-age=%lld\r\n",
+                 (long long)seconds);
+}
+
 static enum error
 routes_open(struct http_server *server)
 {
@@ -455,6 +486,7 @@ http_server_open(const struct http_server_options *options, struct http_server *
     atomic_store(&server->references, 1);
     pthread_mutex_init(&server->lock, NULL);
     options_set(server, options);
+    hsts_set(server);
     error = routes_open(server);
     if (error == ERR_OK)
         error = listen_open(options->listen, &server->listen);

@@ -3,7 +3,7 @@
  * One loop thread owns all connections. A request that matches a route is handed to its handler on the
  * loop thread; the handler must not block: it answers at once, or later from any thread. An answer
  * that comes after its client has gone is dropped. Pipelined requests are answered in order, one at a
- * time. No TLS and no HTTP/2 here: a front proxy ends them.
+ * time. With a set of certificates (https.h) it speaks TLS; HTTP/2 is a front proxy's.
  *
  * Thread    http_server_open/stop/close: main. http_answer: any, exactly once per exchange.
  * Memory    An exchange and its arena live until http_answer(), also when its client, its deadline or
@@ -22,6 +22,7 @@
 #include "mesh/http/route.h"
 
 struct http_server;
+struct https;
 struct metrics;
 
 /* A request being answered. */
@@ -42,15 +43,16 @@ struct http_server_options {
     const struct http_table *tables; /* ends with one of zeros */
     struct metrics *metrics;         /* that it counts in, and outlives it; NULL: it does not */
     const char *name;                /* its port's among the metrics' labels */
+    struct https *https;             /* its certificates, which outlive it; NULL: it speaks plain */
     /* JSON of handlers is coded for those who take gzip, from GZIP_BYTES_MIN on; with a "Vary" in any
      * case */
     bool has_gzip;
     size_t connections_max; /* one more is answered 503 and closed; 0: 10,000 */
     size_t share_max; /* beyond it one more takes an idle one's place, or is closed; 0: none */
     size_t bodies_bytes_max; /* of all bodies in memory; what comes beyond it is 503. 0: 64 MiB */
-    int head_timeout_ms;     /* from the first byte to the end of the headers; 0: 10 s */
-    int body_timeout_ms;     /* for the whole body, and for taking an answer; 0: 30 s */
-    int idle_timeout_ms;     /* between requests; 0: 60 s */
+    int head_timeout_ms; /* from the first byte to the end of the headers; the handshake; 0: 10 s */
+    int body_timeout_ms; /* for the whole body, and for taking an answer; 0: 30 s */
+    int idle_timeout_ms; /* between requests; 0: 60 s */
 };
 
 /* ERR_BAD_REQUEST: listen is no address, or the tables are refused (route.h). ERR_UNREACHABLE: it cannot be
@@ -85,7 +87,7 @@ struct http_server_counters {
     uint64_t connections;
     uint64_t requests; /* all that were answered, or are with a handler */
     uint64_t refused;  /* answered before any handler; connections that were closed at once, too */
-    uint64_t timeouts, dropped;
+    uint64_t timeouts, dropped, handshakes_failed;
     uint64_t open, bodies_bytes; /* now */
 };
 void http_server_count(const struct http_server *server, struct http_server_counters *ret_counters);

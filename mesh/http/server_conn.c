@@ -9,12 +9,10 @@
 #include "mesh/observe/trace.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static bool
@@ -40,9 +38,11 @@ conn_open(struct http_server *server, int fd, const struct sockaddr *address)
 {
     struct conn *conn = memory_take(sizeof *conn);
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = conn };
+    bool has_tls = server->options.https != NULL;
+    bool is_open = stream_open(&conn->stream, fd, server->options.https);
 
     conn->server = server;
-    conn->fd = fd;
+    conn->state = has_tls ? CONN_HANDSHAKE : CONN_HEADERS;
     conn->interest = EPOLLIN;
     if (address->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr,
@@ -55,9 +55,10 @@ conn_open(struct http_server *server, int fd, const struct sockaddr *address)
         conn->next->before = conn;
     server->conns = conn;
     server->open_count++;
+    server->handshake_count += has_tls;
     atomic_store(&server->open, server->open_count);
-    deadline_set(conn, server->options.idle_timeout_ms);
-    if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+    deadline_set(conn, has_tls ? server->options.head_timeout_ms : server->options.idle_timeout_ms);
+    if (!is_open || epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
         conn_close(conn);
     return conn;
 }
@@ -91,8 +92,9 @@ conn_close(struct conn *conn)
 
     if (conn->state == CONN_CLOSED)
         return;
+    server->handshake_count -= conn->state == CONN_HANDSHAKE;
     conn->state = CONN_CLOSED;
-    close(conn->fd);
+    stream_close(&conn->stream);
     work_leave(conn);
     waiting_drop(conn);
     free(conn->reply);
@@ -119,7 +121,7 @@ conn_drain(struct conn *conn)
         conn_close(conn);
         return;
     }
-    shutdown(conn->fd, SHUT_WR);
+    stream_say_end(&conn->stream);
     conn->state = CONN_DRAIN;
     deadline_set(conn, LINGER_MS);
 }
@@ -170,7 +172,7 @@ conn_problem(struct conn *conn, const struct http_problem *problem, const char *
     conn_answer(conn, reply_problem(request, traceparent, problem), keeps_alive);
 }
 
-void
+static void
 conn_refuse(struct conn *conn, int status, const char *because, const char *const *headers)
 {
     conn_problem(conn,
@@ -178,15 +180,20 @@ conn_refuse(struct conn *conn, int status, const char *because, const char *cons
                  NULL, false);
 }
 
+void
+conn_refuse_crowd(struct conn *conn)
+{
+    conn_refuse(conn, 503, "too many connections are open", http_retry_soon);
+}
+
 /* The parts of the reply that are not sent yet. */
-static int
+static size_t
 reply_parts(struct reply *reply, struct iovec parts[3])
 {
     struct iovec all[3] = { { reply->text, reply->head_bytes },
                             { reply->tail, reply->tail_bytes },
                             { reply->text + reply->head_bytes, reply->body_bytes } };
-    size_t skip = reply->sent_bytes;
-    int count = 0;
+    size_t skip = reply->sent_bytes, count = 0;
 
     for (size_t i = 0; i < 3; i++) {
         size_t gone = skip < all[i].iov_len ? skip : all[i].iov_len;
@@ -206,23 +213,19 @@ conn_send(struct conn *conn)
 {
     struct reply *reply = conn->reply;
     struct iovec parts[3];
-    struct msghdr message = { .msg_iov = parts };
-    int count;
+    size_t count;
 
     while ((count = reply_parts(reply, parts)) > 0) {
-        ssize_t sent;
+        size_t sent;
+        enum stream_outcome outcome = stream_send(&conn->stream, parts, count, &sent);
 
-        message.msg_iovlen = (size_t)count;
-        sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0) {
-            conn->is_blocked = errno == EAGAIN;
+        if (outcome != STREAM_DONE) {
+            conn->is_blocked = outcome == STREAM_WANTS_WRITE;
             if (!conn->is_blocked)
                 conn_close(conn);
             return false;
         }
-        reply->sent_bytes += (size_t)sent;
+        reply->sent_bytes += sent;
     }
     free(reply);
     conn->reply = NULL;
@@ -313,10 +316,12 @@ conn_admit(struct conn *conn)
 static void
 conn_continue(struct conn *conn)
 {
-    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    static char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const struct iovec part = { line, sizeof line - 1 };
+    size_t sent = 0;
 
     /* Nothing else is under way here, so the socket has room for a line; if not, it is ill. */
-    if (send(conn->fd, line, sizeof line - 1, MSG_NOSIGNAL) != (ssize_t)sizeof line - 1)
+    if (stream_send(&conn->stream, &part, 1, &sent) != STREAM_DONE || sent != part.iov_len)
         conn_close(conn);
 }
 
@@ -419,25 +424,65 @@ static void
 conn_receive(struct conn *conn)
 {
     struct http_server *server = conn->server;
-    ssize_t count = recv(conn->fd, server->bytes, sizeof server->bytes, 0);
-    size_t used = 0;
+    bool is_drain = conn->state == CONN_DRAIN;
+    size_t used = 0, count;
+    enum stream_outcome outcome =
+        is_drain ? stream_drop(&conn->stream, server->bytes, sizeof server->bytes, &count)
+                 : stream_read(&conn->stream, server->bytes, sizeof server->bytes, &count);
 
-    if (count < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            conn_close(conn);
+    conn->reads_by_write = outcome == STREAM_WANTS_WRITE;
+    if (outcome == STREAM_GONE)
+        conn_close(conn);
+    if (outcome != STREAM_DONE)
         return;
-    }
     conn->is_eof = count == 0;
-    if (conn->state == CONN_DRAIN) {
-        conn->drained_bytes += (size_t)count;
+    if (is_drain) {
+        conn->drained_bytes += count;
         if (conn->is_eof || conn->drained_bytes > LINGER_BYTES_MAX)
             conn_close(conn);
         return;
     }
-    while (used < (size_t)count && is_reading(conn))
-        used += conn_feed(conn, server->bytes + used, (size_t)count - used);
-    if (used < (size_t)count && conn->state != CONN_CLOSED)
-        waiting_add(conn, server->bytes + used, (size_t)count - used);
+    while (used < count && is_reading(conn))
+        used += conn_feed(conn, server->bytes + used, count - used);
+    if (used < count && conn->state != CONN_CLOSED)
+        waiting_add(conn, server->bytes + used, count - used);
+}
+
+/* ---- the handshake --------------------------------------------------------------------------- */
+
+/* Strangers make as many of these as they like, so the log has one now and then. */
+static void
+handshake_failed(struct conn *conn, const char *because)
+{
+    struct http_server *server = conn->server;
+    uint64_t count = atomic_fetch_add(&server->handshakes_failed, 1) + 1;
+
+    if (server->now_us < server->handshake_words_us)
+        return;
+    server->handshake_words_us = server->now_us + HANDSHAKE_WORDS_MS * 1000;
+    log_warn("port=%d event=HANDSHAKE_FAILED remote_address=%s count=%llu because=\"%s\"",
+             server->listen.port, conn->remote_address, (unsigned long long)count, because);
+}
+
+static void
+conn_shake(struct conn *conn)
+{
+    const char *because = NULL;
+    enum stream_outcome outcome = stream_shake(&conn->stream, &because);
+
+    conn->reads_by_write = outcome == STREAM_WANTS_WRITE;
+    if (outcome == STREAM_GONE) {
+        if (because != NULL)
+            handshake_failed(conn, because);
+        conn_close(conn);
+    }
+    if (outcome != STREAM_DONE)
+        return;
+    conn->server->handshake_count--;
+    conn->state = CONN_HEADERS;
+    deadline_set(conn, conn->server->options.idle_timeout_ms);
+    if (conn->is_refusal)
+        conn_refuse_crowd(conn);
 }
 
 /* ---- the turn -------------------------------------------------------------------------------- */
@@ -449,14 +494,14 @@ conn_watch(struct conn *conn)
     struct epoll_event event = { .data.ptr = conn };
     bool has_room = conn->waiting_end - conn->waiting_start < WAITING_BYTES_MAX;
 
-    if (!conn->is_eof && (has_room || conn->state == CONN_DRAIN))
+    if (!conn->is_eof && !conn->reads_by_write && (has_room || conn->state == CONN_DRAIN))
         event.events |= EPOLLIN;
-    if (conn->is_blocked)
+    if (conn->is_blocked || conn->reads_by_write)
         event.events |= EPOLLOUT;
     if (event.events == conn->interest)
         return;
     conn->interest = event.events;
-    if (epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) != 0)
+    if (epoll_ctl(conn->server->epoll_fd, EPOLL_CTL_MOD, conn->stream.fd, &event) != 0)
         conn_close(conn);
 }
 
@@ -491,7 +536,9 @@ conn_event(struct conn *conn, uint32_t events)
         conn_close(conn); /* both directions are gone; a mere half-close comes as EPOLLIN */
         return;
     }
-    if ((events & EPOLLIN) != 0)
+    if (conn->state == CONN_HANDSHAKE)
+        conn_shake(conn);
+    else if ((events & EPOLLIN) != 0 || conn->reads_by_write)
         conn_receive(conn);
     conn_turn(conn);
 }
@@ -505,6 +552,8 @@ conn_expire(struct conn *conn)
 
     if (!is_idle && conn->state != CONN_DRAIN)
         atomic_fetch_add(&server->timeouts, 1);
+    if (conn->state == CONN_HANDSHAKE)
+        handshake_failed(conn, "it took too long");
     if (is_reading(conn) && !is_idle) {
         conn_refuse(conn, 408,
                     conn->state == CONN_BODY ? "the body took too long" : "the head took too long",

@@ -1,6 +1,6 @@
 /* server_inner.h -- The server's parts among themselves: connections, works, replies, routes.
  *
- *     HEADERS -> BODY -> WAIT -> SEND -> HEADERS | DRAIN        (a WebSocket leaves at SEND, by 101)
+ *     HANDSHAKE -> HEADERS -> BODY -> WAIT -> SEND -> HEADERS | DRAIN        (HANDSHAKE: with TLS)
  *
  * A work is a request with its parser and arena. It is the connection's until a handler has it; then
  * it is the handler's until http_answer(), whatever becomes of the connection, which only clears
@@ -15,6 +15,7 @@
 
 #include "mesh/base/listen.h"
 #include "mesh/http/server.h"
+#include "mesh/http/stream.h"
 #include "mesh/observe/span.h"
 
 #include <netinet/in.h>
@@ -28,10 +29,14 @@ enum {
     LINGER_BYTES_MAX = 256 * 1024,
     HANDLER_MS = 30000,
     POOL_MAX = 64, /* works kept for the next requests */
+    /* At once; each may make OpenSSL take 128 KiB for a first message that never comes whole. */
+    HANDSHAKES_MAX = 512,
+    HANDSHAKE_WORDS_MS = 10000, /* a line of the log about those that failed, at most */
     HTTP_STATUS_END = 600,
 };
 
 enum conn_state {
+    CONN_HANDSHAKE,
     CONN_HEADERS,
     CONN_BODY,
     CONN_WAIT, /* for the handler's answer */
@@ -43,8 +48,8 @@ enum conn_state {
 /* An answer as bytes: head without the lines that only the loop knows, then the body. */
 struct reply {
     size_t head_bytes, tail_bytes, body_bytes, sent_bytes;
-    char tail[96]; /* Date, Connection, and the empty line */
-    char text[];   /* head, body */
+    char tail[160]; /* Date, Strict-Transport-Security, Connection, and the empty line */
+    char text[];    /* head, body */
 };
 
 struct work {
@@ -68,10 +73,11 @@ struct conn {
     struct work *work; /* NULL between requests: an idle connection has little memory */
     struct reply *reply;
     int64_t deadline_us;
-    int fd;
+    struct stream stream;
     enum conn_state state;
     uint32_t interest; /* of epoll */
-    bool is_eof, must_close, is_blocked, is_refusal, has_spoken;
+    /* is_blocked: the answer waits until the socket takes bytes; reads_by_write: reading does, for TLS. */
+    bool is_eof, must_close, is_blocked, reads_by_write, is_refusal, has_spoken;
     char *waiting; /* pipelined bytes */
     size_t waiting_start, waiting_end, waiting_size, drained_bytes;
     char remote_address[INET6_ADDRSTRLEN];
@@ -99,14 +105,16 @@ struct http_server {
 
     struct conn *conns, *dead; /* dead: freed at the end of the turn */
     struct work *pool;
-    size_t pool_count, open_count, refusal_count;
+    size_t pool_count, open_count, refusal_count, handshake_count;
+    int64_t handshake_words_us;  /* when the log may say the next one that failed */
     int64_t now_us, earliest_us; /* of the turn; when a deadline may pass next */
     int64_t date_second;
-    char date[40]; /* "Date: ...\r\n" */
+    char date[112]; /* "Date: ...\r\n", and with TLS "Strict-Transport-Security: ...\r\n" */
+    char hsts[64];  /* empty: not said */
     bool is_stopping;
     char bytes[RECEIVE_BYTES];
 
-    atomic_uint_fast64_t connections, requests, refused, timeouts, dropped;
+    atomic_uint_fast64_t connections, requests, refused, timeouts, dropped, handshakes_failed;
     atomic_uint_fast64_t own_answers[HTTP_OWN_STATUS_END - HTTP_OWN_STATUS_MIN];
     atomic_size_t open, bodies_bytes;
 };
@@ -122,7 +130,7 @@ bool work_measure(struct work *work);
 /* server_conn.c */
 struct conn *conn_open(struct http_server *server, int fd, const struct sockaddr *address);
 void conn_close(struct conn *conn);
-void conn_refuse(struct conn *conn, int status, const char *because, const char *const *headers);
+void conn_refuse_crowd(struct conn *conn);
 void conn_event(struct conn *conn, uint32_t events);
 void conn_answer(struct conn *conn, struct reply *reply, bool keeps_alive); /* takes the reply */
 void conn_turn(struct conn *conn);

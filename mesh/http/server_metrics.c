@@ -25,6 +25,7 @@ static const struct {
     { { "sagamesh_http_refused_total",     METRIC_COUNTER, METRIC_NUMBER, "Refused before any handler, connections too.", { "port" } }, offsetof(struct http_server_counters, refused) },
     { { "sagamesh_http_timeouts_total",    METRIC_COUNTER, METRIC_NUMBER, "Deadlines that passed.",                       { "port" } }, offsetof(struct http_server_counters, timeouts) },
     { { "sagamesh_http_dropped_total",     METRIC_COUNTER, METRIC_NUMBER, "Answers whose client had gone.",               { "port" } }, offsetof(struct http_server_counters, dropped) },
+    { { "sagamesh_http_handshakes_failed_total", METRIC_COUNTER, METRIC_NUMBER, "TLS handshakes that came to nothing.",     { "port" } }, offsetof(struct http_server_counters, handshakes_failed) },
     { { "sagamesh_http_connections_open",  METRIC_GAUGE,   METRIC_NUMBER, "Connections now.",                             { "port" } }, offsetof(struct http_server_counters, open) },
     { { "sagamesh_http_bodies_bytes",      METRIC_GAUGE,   METRIC_NUMBER, "Bodies of requests in memory now.",            { "port" } }, offsetof(struct http_server_counters, bodies_bytes) },
 };
@@ -70,6 +71,7 @@ http_server_count(const struct http_server *server, struct http_server_counters 
     ret_counters->refused = atomic_load(&server->refused);
     ret_counters->timeouts = atomic_load(&server->timeouts);
     ret_counters->dropped = atomic_load(&server->dropped);
+    ret_counters->handshakes_failed = atomic_load(&server->handshakes_failed);
     ret_counters->open = atomic_load(&server->open);
     ret_counters->bodies_bytes = atomic_load(&server->bodies_bytes);
 }

@@ -12,6 +12,7 @@
  * No money moves here. It listens on loopback and is not meant for anything else.
  */
 #include "mesh/base/log.h"
+#include "mesh/http/https.h"
 #include "mesh/program.h"
 #include "sandbox/provider/provider_http.h"
 
@@ -33,7 +34,7 @@ static const struct config_key keys[] = {
     { "api-key-file",        CONFIG_TEXT, NULL, 0, 0,         "file with the key that merchants show as a Bearer token", offsetof(struct settings, api_key_file) },
     { "webhook-secret-file", CONFIG_TEXT, NULL, 0, 0,         "file with whsec_ secrets, one a line; all sign", offsetof(struct settings, secret_file) },
     { "webhook-url",         CONFIG_TEXT, "",   0, 0,         "where webhooks go when a payment does not say; empty: nowhere", offsetof(struct settings, webhook_url) },
-    { "public-url",          CONFIG_TEXT, "",   0, 0,         "what checkout URLs begin with; empty: http://127.0.0.1:PORT", offsetof(struct settings, public_url) },
+    { "public-url",          CONFIG_TEXT, "",   0, 0,         "what checkout URLs begin with; empty: http(s)://127.0.0.1:PORT", offsetof(struct settings, public_url) },
     { "state",               CONFIG_TEXT, "",   0, 0,         "file that keeps the books; empty: none", offsetof(struct settings, state) },
     { "seed",                CONFIG_INT,  "1",  0, INT64_MAX, "chooses the faults of --fault-rate", offsetof(struct settings, seed) },
     { "fault-rate",          CONFIG_INT,  "0",  0, 100,       "of 100 payments, how many get a fault", offsetof(struct settings, fault_rate) },
@@ -43,6 +44,8 @@ static const struct config_key keys[] = {
 
 struct sandbox {
     struct settings settings;
+    struct https_settings https_settings;
+    struct https *https; /* NULL: plain */
     struct provider provider;
     struct webhook_secrets secrets;
     struct http_server *server;
@@ -100,8 +103,11 @@ open_server(struct sandbox *sandbox, const struct ops *ops)
     struct http_server_options options = {
         .listen = settings->listen, .tables = tables.of, .metrics = ops->metrics, .name = "api"
     };
-    enum error error;
+    enum error error = https_open(&sandbox->https_settings, ops->metrics, &sandbox->https);
 
+    if (error != ERR_OK)
+        return error;
+    options.https = sandbox->https;
     desk->metrics = ops->metrics;
     desk->books = books_new(settings->seed, settings->fault_rate, settings->webhook_url);
     error = journal_open(settings->state, desk->books, &desk->journal);
@@ -114,8 +120,8 @@ open_server(struct sandbox *sandbox, const struct ops *ops)
     if (settings->public_url[0] != '\0')
         snprintf(desk->base_url, sizeof desk->base_url, "%s", settings->public_url);
     else
-        snprintf(desk->base_url, sizeof desk->base_url, "http://127.0.0.1:%d",
-                 http_server_port(sandbox->server));
+        snprintf(desk->base_url, sizeof desk->base_url, "%s://127.0.0.1:%d",
+                 sandbox->https == NULL ? "http" : "https", http_server_port(sandbox->server));
     log_info("serving=%s payments=%zu", desk->base_url,
              (size_t)HASH_CNT(by_id, desk->books->payments));
     desk_start(desk, &sandbox->secrets);
@@ -141,6 +147,12 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 }
 
 static void
+tick(void *owner)
+{
+    https_look(((struct sandbox *)owner)->https);
+}
+
+static void
 close_all(void *owner, int drain_ms)
 {
     struct sandbox *sandbox = owner;
@@ -148,6 +160,7 @@ close_all(void *owner, int drain_ms)
 
     http_server_stop(sandbox->server, drain_ms);
     http_server_close(sandbox->server);
+    https_close(sandbox->https);
     desk_close(desk);
     journal_close(desk->journal);
     books_free(desk->books);
@@ -158,7 +171,9 @@ int
 main(int argc, char **argv)
 {
     struct sandbox sandbox = { 0 };
-    const struct config_table tables[] = { { keys, &sandbox.settings }, { 0 } };
+    const struct config_table tables[] = { { keys, &sandbox.settings },
+                                           { https_keys, &sandbox.https_settings },
+                                           { 0 } };
     const struct program program = {
         .name = "sandbox-provider",
         .usage = "sandbox-provider: a payment provider for a laptop; no money moves",
@@ -167,6 +182,7 @@ main(int argc, char **argv)
         .owner = &sandbox,
         .open = open_all,
         .is_ready = is_ready,
+        .tick = tick,
         .close = close_all,
     };
 

@@ -6,8 +6,8 @@
 #include "mesh/rpc/client_channel.h"
 #include "mesh/rpc/policy.h"
 #include "mesh/rpc/tls.h"
+#include "tests/support/certificates.h"
 #include "tests/support/check.h"
-#include "tests/support/rpc/certificates.h"
 #include "tests/support/rpc/server_harness.h"
 
 #include <arpa/inet.h>

@@ -1,8 +1,14 @@
 #include "tests/support/http/http_harness.h"
 
+#include "tests/support/certificates.h"
+
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -139,6 +145,7 @@ server_start(struct http_server_options options)
     pthread_mutex_init(&pending.lock, NULL);
     pthread_cond_init(&pending.filled, NULL);
     options.listen = "127.0.0.1:0";
+    options.https = https;
     options.tables = (const struct http_table[]){
         { .routes = routes, .owner = &pending },
         { .routes = guarded_routes, .owner = &pending, .gate = { admit, &pending } },
@@ -152,6 +159,120 @@ server_set_up(void)
 {
     server_start((struct http_server_options){ 0 });
 }
+
+/* ---- TLS ---- */
+
+enum { SESSIONS_MAX = 8192 };
+
+struct https *https;
+static SSL_CTX *client_context;
+static SSL *sessions
+    [SESSIONS_MAX]; /* by descriptor; one that was closed stays until its number comes again */
+
+void
+tls_set_up(void)
+{
+    static char cert[512], key[512];
+    const struct https_settings settings = { .cert = cert, .key = key, .hsts_seconds = 60 };
+
+    signal(SIGPIPE, SIG_IGN); /* as every program does */
+    certificates_open();
+    certificate_make("ca", NULL, NULL, 30, 1);
+    certificate_make("server", "ca", "DNS:localhost", 30, 2);
+    snprintf(cert, sizeof cert, "%s", certificate_path("server.crt"));
+    snprintf(key, sizeof key, "%s", certificate_path("server.key"));
+    ck_assert_int_eq(https_open(&settings, NULL, &https), ERR_OK);
+    client_context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_mode(client_context,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_verify(client_context, SSL_VERIFY_PEER, NULL);
+    ck_assert_int_eq(SSL_CTX_load_verify_file(client_context, certificate_path("ca.crt")), 1);
+}
+
+void
+tls_tear_down(void)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        SSL_free(sessions[i]);
+        sessions[i] = NULL;
+    }
+    SSL_CTX_free(client_context);
+    https = https_close(https);
+    certificates_close();
+}
+
+void
+tls_server_set_up(void)
+{
+    tls_set_up();
+    server_set_up();
+}
+
+void
+tls_server_tear_down(void)
+{
+    server_tear_down();
+    tls_tear_down();
+}
+
+SSL *
+tls_client_new(int fd)
+{
+    SSL *ssl = SSL_new(client_context);
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    SSL_set_fd(ssl, fd);
+    SSL_set1_host(ssl, "localhost");
+    SSL_set_tlsext_host_name(ssl, "localhost");
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+void
+client_begin(int fd)
+{
+    ck_assert_int_lt(fd, SESSIONS_MAX);
+    SSL_free(sessions[fd]);
+    sessions[fd] = https == NULL ? NULL : tls_client_new(fd);
+}
+
+/* False: the call will not succeed any more. */
+static bool
+tls_wait(SSL *ssl, int result, int wait_ms)
+{
+    int want = SSL_get_error(ssl, result);
+    struct pollfd poll_fd = { .fd = SSL_get_fd(ssl),
+                              .events = want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT };
+
+    if (want != SSL_ERROR_WANT_READ && want != SSL_ERROR_WANT_WRITE)
+        return false;
+    return wait_ms > 0 && poll(&poll_fd, 1, wait_ms) > 0;
+}
+
+/* As client_hear(). A server that closes without close_notify is heard as a reset, but before the handshake is over. */
+static ssize_t
+tls_hear(SSL *ssl, char *bytes, size_t size, int wait_ms)
+{
+    int64_t until_us = clock_steady_us() + wait_ms * 1000LL;
+
+    for (;;) {
+        int64_t left_ms = (until_us - clock_steady_us()) / 1000;
+        int result;
+
+        ERR_clear_error();
+        result = SSL_read(ssl, bytes, (int)size);
+        if (result > 0)
+            return result;
+        if (SSL_get_error(ssl, result) == SSL_ERROR_ZERO_RETURN)
+            return 0;
+        if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+            return SSL_is_init_finished(ssl) ? -1 : 0;
+        if (!tls_wait(ssl, result, left_ms > 0 ? (int)left_ms : 0))
+            return -1;
+    }
+}
+
+/* ---- the server and its clients ---- */
 
 void
 server_tear_down(void)
@@ -195,13 +316,34 @@ client_open(void)
 
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    client_begin(fd);
     return fd;
+}
+
+ssize_t
+client_send(int fd, const char *bytes, size_t count)
+{
+    if (sessions[fd] == NULL)
+        return send(fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ERR_clear_error();
+    return SSL_write(sessions[fd], bytes, (int)count);
 }
 
 void
 client_say(int fd, const char *text)
 {
-    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    size_t bytes = strlen(text), sent = 0;
+
+    if (sessions[fd] == NULL) {
+        ck_assert_int_eq(send(fd, text, bytes, MSG_NOSIGNAL), (ssize_t)bytes);
+        return;
+    }
+    while (sent < bytes) {
+        ssize_t count = client_send(fd, text + sent, bytes - sent);
+
+        sent += count > 0 ? (size_t)count : 0;
+        ck_assert(count > 0 || tls_wait(sessions[fd], (int)count, PATIENCE_MS));
+    }
 }
 
 ssize_t
@@ -209,6 +351,8 @@ client_hear(int fd, char *bytes, size_t size, int wait_ms)
 {
     struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 
+    if (sessions[fd] != NULL)
+        return tls_hear(sessions[fd], bytes, size, wait_ms);
     if (poll(&poll_fd, 1, wait_ms) <= 0)
         return -1;
     return recv(fd, bytes, size, 0);

@@ -3,8 +3,8 @@
  * Thread    The test's.
  * Memory    Paths that are returned are static: of the folder that was made last.
  */
-#ifndef TESTS_SUPPORT_RPC_CERTIFICATES_H
-#define TESTS_SUPPORT_RPC_CERTIFICATES_H
+#ifndef TESTS_SUPPORT_CERTIFICATES_H
+#define TESTS_SUPPORT_CERTIFICATES_H
 
 void certificates_open(void);
 void certificates_close(void); /* removes the folder */

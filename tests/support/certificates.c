@@ -1,4 +1,4 @@
-#include "tests/support/rpc/certificates.h"
+#include "tests/support/certificates.h"
 #include "tests/support/check.h"
 
 #include <dirent.h>
