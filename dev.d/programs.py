@@ -1,7 +1,8 @@
 """programs.py -- the one place that knows how a mesh is started: which programs, in which order, with
 which flags, on which ports, over which databases and secrets, how long they take and how they stop.
 ./dev up and ./dev bench run it as a program (CLI below); tests/e2e/mesh.py is built on Programs. MESH_WITHOUT
-names programs that are left out: the benchmarks of orders have no alerts-svc beside them.
+names programs that are left out: the benchmarks of orders have no alerts-svc beside them. MESH_REPLICAS says
+how many there are of each service.
 
 A mesh is a directory:
 
@@ -38,6 +39,9 @@ import sys
 import time
 
 import certificates
+
+# Of what there may be several. The others stand in for the outside world.
+REPLICATED = ("storage", "account", "order", "alerts", "bff")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCK = 9  # the descriptor of ./dev's lock
@@ -137,11 +141,13 @@ def write_whole(path, text, mode=0o644):
 
 
 class Program:
-    """A row of programs.table, and its process when it was started by this one."""
+    """A row of programs.table, or one replica of it, and its process when it was started by this one."""
 
-    def __init__(self, row):
-        name, binary, database, schema, inner, *flags = row.split()
-        self.name = name
+    def __init__(self, row, number=1):
+        service, binary, database, schema, inner, *flags = row.split()
+        self.service = service  # whose address in other programs' flags has this one among others
+        self.suffix = str(number) if number > 1 else ""
+        self.name = service + self.suffix
         self.binary = binary
         self.database = None if database == "-" else database
         self.schema = None if schema == "-" else schema
@@ -171,9 +177,13 @@ class Program:
         return self.process is not None and self.process.poll() is None
 
 
-def read_table():
+def read_table(replicas=1):
+    """storage, storage2, storage3, account, ..."""
     lines = (ROOT / "dev.d" / "programs.table").read_text().splitlines()
-    return [Program(line) for line in lines if line.strip() and not line.startswith("#")]
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            count = replicas if line.split()[0] in REPLICATED else 1
+            yield from (Program(line, number) for number in range(1, count + 1))
 
 
 def schema_files(file):
@@ -192,11 +202,13 @@ class Programs:
     requests_per_second = 50  # how often the sandbox's provider may be asked
     has_tls = os.environ.get("MESH_TLS") == "1"  # gRPC with certificates
 
-    def __init__(self, build=ROOT / "build", without=()):
-        """without: names of programs that nobody calls, and that this mesh is not to have."""
+    def __init__(self, build=ROOT / "build", without=(), replicas=1):
+        """without: services that nobody calls, and that this mesh is not to have. replicas: of each service."""
         self.build = build
-        self.programs = {program.name: program for program in read_table() if program.name not in without}
-        self.webhook_port = 0  # of bff, beside its port for frontends
+        self.programs = {
+            program.name: program for program in read_table(replicas) if program.service not in without
+        }
+        self.webhook_ports = {}  # of each bff, beside its port for frontends
         self.conninfo = None  # of the server, without a database
         self.conninfos = {}  # of programs whose database is on another server than the others'
         self.directory = None
@@ -213,6 +225,7 @@ class Programs:
 
     def start_all(self):
         """Everything up and ready, on a PostgreSQL that runs."""
+        self.end_others()
         self.keep_ports()
         self.make_secrets()
         if self.has_tls:
@@ -226,6 +239,9 @@ class Programs:
         for name in self.programs:
             self.wait_ready(name)
 
+    def end_others(self):
+        """What ran when there were more replicas; a test's mesh has a directory of its own."""
+
     def start_one(self, name):
         self.launch(name)
 
@@ -238,7 +254,8 @@ class Programs:
             self.programs[name].ops_port = self._keep_port(f"{name}-ops", name)
             if self.programs[name].has_inner:
                 self.programs[name].inner_port = self._keep_port(f"{name}-inner", name)
-        self.webhook_port = self._keep_port("webhook", "bff")
+        for name, program in self.replicas("bff").items():
+            self.webhook_ports[name] = self._keep_port(f"webhook{program.suffix}", name)
 
     def _keep_port(self, name, owner):
         port = self.read_port(name)
@@ -260,7 +277,12 @@ class Programs:
             program.port = self.read_port(name)
             program.ops_port = self.read_port(f"{name}-ops")
             program.inner_port = self.read_port(f"{name}-inner")
-        self.webhook_port = self.read_port("webhook")
+        for name, program in self.replicas("bff").items():
+            self.webhook_ports[name] = self.read_port(f"webhook{program.suffix}")
+
+    @property
+    def webhook_port(self):
+        return self.webhook_ports.get("bff", 0)
 
     @property
     def certificates(self):
@@ -353,13 +375,28 @@ class Programs:
 
     # -- a program
 
+    def replicas(self, service):
+        """All programs of a row of the table, by name."""
+        return {name: program for name, program in self.programs.items() if program.service == service}
+
     def address(self, name):
-        """"webhook" is the second port of bff."""
-        return f"127.0.0.1:{self.webhook_port}" if name == "webhook" else self.programs[name].address
+        """"webhook" is the second port of bff, or of the first of them."""
+        return self.webhook_address("bff") if name == "webhook" else self.programs[name].address
 
     def inner_address(self, name):
         """Where programs of the mesh and operators call it."""
         return self.programs[name].inner
+
+    def webhook_address(self, name):
+        """The second port of a bff."""
+        return f"127.0.0.1:{self.webhook_ports.get(name, 0)}"
+
+    def target(self, service):
+        """Of all its replicas: what a client is told of a service."""
+        return ",".join(self.address(name) for name in self.replicas(service))
+
+    def inner_target(self, service):
+        return ",".join(self.inner_address(name) for name in self.replicas(service))
 
     def kafka_address(self):
         return os.environ.get("MESH_KAFKA") or self.address("broker")
@@ -381,9 +418,10 @@ class Programs:
             words.append(f"--inner-listen={program.inner}")
         if program.database:
             words.append(f"--database={self.conninfos.get(name, self.conninfo)} dbname={program.database}")
-        places = {"root": ROOT, "run": self.directory, "webhook": self.address("webhook")}
-        places.update({name: self.address(name) for name in self.programs})
-        places.update({f"{name}-inner": self.inner_address(name) for name in self.programs})
+        places = {"root": ROOT, "run": self.directory, "webhook": self.webhook_address(name)}
+        for service in {program.service for program in self.programs.values()}:
+            places[service] = self.target(service)
+            places[f"{service}-inner"] = self.inner_target(service)
         places["kafka"] = self.kafka_address()
         for flag in self.flags_of(name):
             for place, text in places.items():
@@ -503,12 +541,18 @@ class CLI(Programs):
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
             os.kill(pid, number)
 
-    def stop(self):
-        """In the reverse order of their start; then what has a record but no row any more."""
-        others = [record.name for record in self.pids.iterdir() if record.name not in self.programs]
-        for name in [*reversed(self.programs), *others]:
-            if not name.startswith("postgres-") and not name.endswith(".new"):
+    def end_others(self):
+        """What has a record and is no program of this mesh."""
+        for record in sorted(self.pids.iterdir()):
+            name = record.name
+            if name not in self.programs and not name.startswith("postgres-") and not name.endswith(".new"):
                 self._stop(name)
+
+    def stop(self):
+        """In the reverse order of their start; then those of a mesh with more replicas."""
+        for name in reversed(self.programs):
+            self._stop(name)
+        self.end_others()
 
     def status(self, record, state, address):
         """A line a program, PostgreSQL first, of which ./dev knows how it is; 3 unless all are ready."""
@@ -535,8 +579,8 @@ class CLI(Programs):
     def services(self):
         """Those with a database, which sagactl and the benchmark know by name."""
         for program in self.programs.values():
-            if program.database:
-                print(f"--{program.name}={program.address}")
+            if program.database and not program.suffix:
+                print(f"--{program.service}={self.target(program.service)}")
 
     def processes(self):
         print(",".join(f"{name}:{recorded(self.pids / name)[0]}" for name in self.programs))
@@ -561,7 +605,8 @@ def age(pid):
 
 def main(word, directory, pids, *arguments):
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    mesh = CLI(without=os.environ.get("MESH_WITHOUT", "").split())
+    without = os.environ.get("MESH_WITHOUT", "").split()
+    mesh = CLI(without=without, replicas=int(os.environ.get("MESH_REPLICAS", "1")))
     mesh.settle_in(pathlib.Path(directory), pathlib.Path(pids), pathlib.Path(directory) / "log")
     mesh.find_ports()
     try:

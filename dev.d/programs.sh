@@ -4,7 +4,10 @@
 mesh_use() {
     MESH_DIRECTORY=$1
     MESH_PIDS=$2
-    [[ $1 == "$RUN" && -e $RUN/with-tls ]] || return 0
+    [[ $1 == "$RUN" ]] || return 0
+    [[ ! -e $RUN/with-replicas ]] || MESH_REPLICAS=$(cat "$RUN/with-replicas")
+    export MESH_REPLICAS=${MESH_REPLICAS:-1}
+    [[ -e $RUN/with-tls ]] || return 0
     # The last three are sagactl's; programs have flags.
     export MESH_TLS=1 MESH_TLS_CERT=$RUN/tls/sagactl.crt MESH_TLS_KEY=$RUN/tls/sagactl.key MESH_TLS_CA=$RUN/tls/ca.crt
 }
@@ -38,13 +41,25 @@ mesh_start() {
     programs start "$(postgres_conninfo "$MESH_DIRECTORY/pg")" "$@" || exit 1
 }
 
-# up [--tls]. What is up with TLS is so for the other words too.
+# up [--tls] [--replicas N]. What is up with TLS, or N times, is so for the other words too.
 word_up() {
-    local began=$SECONDS
-    [[ $# -eq 0 || $* == --tls ]] || die "up takes --tls, and not '$*'." "./dev --help lists the words."
+    local began=$SECONDS with_tls='' replicas=1
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+        --tls) with_tls=yes ;;
+        --replicas)
+            [[ ${2:-} =~ ^[1-8]$ ]] || die "--replicas is a number of 1 to 8, and not '${2:-}'." "./dev up --replicas 3"
+            replicas=$2
+            shift
+            ;;
+        *) die "up takes --tls and --replicas N, and not '$1'." "./dev --help lists the words." ;;
+        esac
+        shift
+    done
     run_open
     rm -f "$RUN/with-tls"
-    [[ $# -eq 0 ]] || : >"$RUN/with-tls"
+    [[ -z $with_tls ]] || : >"$RUN/with-tls"
+    echo "$replicas" >"$RUN/with-replicas"
     state_lock
     packages_need $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_DEMO
     build_tree build

@@ -12,7 +12,7 @@ SECONDS = 300
 def findings(mesh, *words):
     """Findings as dicts: code, kind, id, order_id, what, repair. An AssertionError when it could not look."""
     names = ("saga", "order", "storage", "account", "alerts")
-    addresses = [f"--{name}={mesh.inner_address(name)}" for name in names]
+    addresses = [f"--{name}={mesh.inner_target(name)}" for name in names]
     done = subprocess.run(
         [str(mesh.build / "sagactl"), "audit", "--json", "--minutes=0", "--pause=1", *addresses, *mesh.tls_flags("sagactl"), *words],
         stdout=subprocess.PIPE,

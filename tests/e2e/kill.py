@@ -1,4 +1,4 @@
-"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--kafka] [--logs]
+"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--kafka] [--replicas N] [--tls] [--logs]
 
 kill -9 in the middle of it all.
 
@@ -13,6 +13,9 @@ Two passes, each on a mesh of its own, under a closed loop that keeps --orders o
           sandbox's broker, which forgets everything when it ends, only stands still.
   points  programs built with MESH_CRASH_POINTS end themselves at named points (mesh/base/crash.h),
           every point of every program that has it, at a seeded pass of it.
+
+With --replicas the first pass has so many of each service, and kills and faults go to any of them; with --tls
+both have certificates.
 
 A part of the orders is paid at the provider, some of those are placed over HTTP, and half of the
 payments meet with a fault, each kind of them by seed: webhooks lost, doubled, late, reordered, badly
@@ -53,7 +56,7 @@ from kafka_server import Kafka
 from kill_faults import CLOCKS, SERVICES, Fault, do_fault, fault_schedule
 from kill_load import Load
 from kill_points import do_points
-from mesh import Mesh
+from mesh import Mesh, names_of
 from patience import wait_until
 
 OTHERS = ("bff", "provider", "broker")
@@ -144,10 +147,23 @@ def check_kills(counts, kills):
     return counted + others, others
 
 
+def spread(schedule, replicas, rng):
+    """Kills and faults of a service go to any of its replicas."""
+
+    def one_of(service):
+        return rng.choice(names_of(service, replicas)) if service else service
+
+    for row in schedule:
+        if isinstance(row, Kill):
+            row.meanwhile = one_of(row.meanwhile)
+        if isinstance(row, Fault) or row.how == "kill":
+            row.victim = one_of(row.victim)
+
+
 class Pass:
     """A mesh under load, and what is done to it."""
 
-    def __init__(self, name, build, options, clocks=()):
+    def __init__(self, name, build, options, replicas=1, clocks=()):
         seed = options.seed
         self.name = name
         self.keeps_logs = options.logs
@@ -159,7 +175,10 @@ class Pass:
             "alerts": alerts.flags(GRACE_SECONDS, SILENT_SECONDS, options.kafka),
         }
         kafka = Kafka if options.kafka else None
-        self.mesh = Mesh(build=build, flags=flags, clocks=clocks, kafka=kafka)
+        clocks = [name for service in clocks for name in names_of(service, replicas)]
+        self.mesh = Mesh(
+            build=build, flags=flags, clocks=clocks, kafka=kafka, tls=options.tls or None, replicas=replicas
+        )
         self.load = Load(self.mesh, options.orders, seed)
         self.kills = {}
         self.points = {}
@@ -184,6 +203,8 @@ class Pass:
         self.phase_began = now
 
     def count(self, what):
+        """A victim, by its service, or what else was done."""
+        what = self.mesh.programs[what].service if what in self.mesh.programs else what
         self.kills[what] = self.kills.get(what, 0) + 1
 
     def note_parked(self):
@@ -482,8 +503,10 @@ def kill_program(one, kill):
         mesh.wait_ready(victim)
 
 
-def do_kills(kills, rng, has_kafka):
+def do_kills(kills, rng, has_kafka, replicas):
     schedule = kill_schedule(kills, rng, has_kafka)
+    if replicas > 1:
+        spread(schedule, replicas, rng)
     faults = collections.Counter()
 
     def act(one):
@@ -499,7 +522,7 @@ def do_kills(kills, rng, has_kafka):
             one.check_alive()
             if kill.gap:
                 one.move_on(kill.gap)
-        for name in VICTIMS:
+        for name in one.mesh.programs:
             one.mesh.wait_ready(name)
         say("kills: %d, of which %d of bff, the provider and Kafka"
             % check_kills(one.kills, kills))
@@ -519,6 +542,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=("kills", "points"))
     parser.add_argument("--kafka", action="store_true", help="a real one, which ./dev kafka fetches")
+    parser.add_argument("--replicas", type=int, default=1, help="of each service, in the pass of kills")
+    parser.add_argument("--tls", action="store_true", help="certificates for gRPC")
     parser.add_argument("--logs", action="store_true", help="keep the logs of the programs")
     options = parser.parse_args()
     faulthandler.register(signal.SIGUSR1)  # where its threads are, for who wonders why nothing moves
@@ -539,14 +564,14 @@ def run_passes(options):
     rng = random.Random(options.seed)
     crash_build = os.environ.get("MESH_CRASH_BUILD", "build-crash")
     passes = (
-        ("kills", None, CLOCKS, do_kills(options.kills, rng, options.kafka)),
-        ("points", crash_build, (), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
+        ("kills", None, options.replicas, CLOCKS, do_kills(options.kills, rng, options.kafka, options.replicas)),
+        ("points", crash_build, 1, (), do_points(1 + options.kills // KILLS_A_ROUND, rng)),
     )
     lives, unfinished = [], ""
     try:
-        for name, build, clocks, act in passes:
+        for name, build, replicas, clocks, act in passes:
             if options.only in (None, name):
-                lives.append(Pass(name, build, options, clocks))
+                lives.append(Pass(name, build, options, replicas, clocks))
                 lives[-1].run_beside(act)
         for one in lives:
             one.end()

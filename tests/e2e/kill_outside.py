@@ -216,7 +216,8 @@ class Shoppers:
 
     def _run(self, rng):
         token = self.mesh.token("operator", "--operator")
-        caller = Caller(self.mesh.address("bff"), {"Authorization": f"Bearer {token}"})
+        address = rng.choice(self.mesh.target("bff").split(","))
+        caller = Caller(address, {"Authorization": f"Bearer {token}"})
         try:
             while self.is_open:
                 self._order(caller, rng)

@@ -17,6 +17,7 @@ build directory (build-crash).
 """
 
 import copy
+import json
 import os
 import pathlib
 import random
@@ -145,6 +146,12 @@ def free_port():
     return programs.free_port(PORTS)
 
 
+def names_of(service, replicas):
+    """Of its programs in a mesh with so many."""
+    numbers = range(2, replicas + 1) if service in programs.REPLICATED else ()
+    return [service, *(f"{service}{number}" for number in numbers)]
+
+
 def dev(*words, **environment):
     """Runs ./dev with words; its standard output, stripped."""
     done = subprocess.run(
@@ -165,14 +172,15 @@ class Mesh(programs.Programs):
     ready_seconds = READY_SECONDS * PATIENCE
     stop_seconds = 30
 
-    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None, tls=None):
+    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None, tls=None, replicas=1):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
         {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
         can be moved (clock.py). without: programs that it is not to have. kafka: kafka_server.Kafka, for a
         real one of the mesh's own, which then is its "broker". tls: whether gRPC has certificates; None: as
-        MESH_TLS=1 says."""
+        MESH_TLS=1 says. replicas: of each service: "order", "order2", ...; flags are for all of them, and a
+        call to "order" goes to one after the other."""
         left_out = (*without, *(("broker",) if kafka else ()))
-        super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")), left_out)
+        super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")), left_out, replicas)
         self.kafka_class, self.kafka = kafka, None
         self.has_tls = self.has_tls if tls is None else tls
         self.flags = flags or {}
@@ -277,7 +285,8 @@ class Mesh(programs.Programs):
     def add(self, name, like):
         """One more program, with the flags of another and ports of its own; it does not run yet."""
         program = copy.copy(self.programs[like])
-        program.name, program.process = name, None
+        program.name = program.service = name  # others do not know it
+        program.process = None
         program.port, program.inner_port, program.ops_port = free_port(), free_port(), free_port()
         self.programs[name] = program
         if like in self.flags:
@@ -332,7 +341,8 @@ class Mesh(programs.Programs):
             super().wait_ready(name, seconds)
 
     def flags_of(self, name):
-        return super().flags_of(name) + PATIENT_FLAGS.get(name, []) + self.flags.get(name, [])
+        service = self.programs[name].service
+        return super().flags_of(name) + PATIENT_FLAGS.get(service, []) + self.flags.get(service, [])
 
     def own_clock(self, name):
         """What a program is started with, so that its clock can be moved."""
@@ -433,7 +443,7 @@ class Mesh(programs.Programs):
     # -- calls
 
     def channel(self, name):
-        """To a program, or, with "-inner" behind its name, to its inner port."""
+        """To a program, or, with "-inner" behind its name, to its inner port; to each of its replicas in turn."""
         if name not in self.channels:
             options = [
                 ("grpc.enable_retries", 0),
@@ -442,8 +452,14 @@ class Mesh(programs.Programs):
                 ("grpc.max_reconnect_backoff_ms", 500),
             ]
             program = name.removesuffix("-inner")
-            address = self.address(name) if program == name else self.inner_address(program)
-            self.channels[name] = self._channel(address, options)
+            target = self.target(name) if program == name else self.inner_target(program)
+            if "," in target:
+                target = f"ipv4:{target}"
+                options += [
+                    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+                    ("grpc.default_authority", "localhost"),  # of their certificates
+                ]
+            self.channels[name] = self._channel(target, options)
         return self.channels[name]
 
     def _channel(self, address, options):

@@ -261,7 +261,7 @@ class Story(unittest.TestCase):
         """Runs it; exit status and output, a dict when --json was asked for."""
         names = ("saga", "order", "storage", "account", "alerts")
         addresses = [
-            f"--{name}={self.mesh.inner_address(name)}" for name in names if name in self.mesh.programs
+            f"--{name}={self.mesh.inner_target(name)}" for name in names if name in self.mesh.programs
         ]
         done = subprocess.run(
             [str(self.mesh.build / "sagactl"), *words, *addresses, *self.mesh.tls_flags("sagactl")],
