@@ -206,7 +206,7 @@ open_all(void *owner, const struct ops *ops)
     show_peers(ops->info, &life->settings);
     life->bff.place_wait_ms = life->settings.place_wait_ms;
     /* Before the first client, which connects with it. */
-    error = rpc_tls_open(&life->tls, ops->metrics);
+    error = rpc_tls_open(&life->tls, ops->metrics, ops->files);
     if (error != ERR_OK)
         return error;
     error = https_open(&life->https_settings, ops->metrics, &life->https);

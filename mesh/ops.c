@@ -10,6 +10,7 @@
 #include "mesh/http/level.h"
 #include "mesh/http/metrics.h"
 #include "mesh/http/server.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/metrics.h"
 #include "mesh/observe/process.h"
 
@@ -44,6 +45,7 @@ ops_open(const struct ops_options *options, struct ops_server **ret_server)
     *parts = (struct ops){ .metrics = metrics_new(),
                            .health = health_new(),
                            .info = info_new(options->program, &mesh_build) };
+    parts->files = file_watch_new(parts->metrics);
     parts->actuator = actuator_new(options->program, &mesh_build, parts->health);
     process_metrics_open(parts->metrics, &mesh_build);
     {
@@ -91,6 +93,7 @@ ops_close(struct ops_server *server)
         return NULL;
     server->http = http_server_close(server->http);
     metrics_read_end(server->parts.metrics, server->parts.health);
+    server->parts.files = file_watch_free(server->parts.files);
     server->parts.actuator = actuator_free(server->parts.actuator);
     server->parts.info = info_free(server->parts.info);
     server->parts.health = health_free(server->parts.health);

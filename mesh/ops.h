@@ -21,6 +21,7 @@ struct ops {
     struct metrics *metrics;   /* mesh/observe/metrics.h */
     struct health *health;     /* mesh/http/health.h */
     struct info *info;         /* mesh/http/info.h */
+    struct file_watch *files;  /* mesh/observe/file_watch.h; the main thread's */
     struct actuator *actuator; /* mesh/http/actuator.h; shown where the program wants it */
 };
 

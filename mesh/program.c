@@ -7,6 +7,7 @@
 #include "mesh/base/log.h"
 #include "mesh/base/log_level.h"
 #include "mesh/http/health.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/span.h"
 #include "mesh/observe/span_metrics.h"
 
@@ -51,6 +52,7 @@ signals_fill(sigset_t *signals)
     sigaddset(signals, SIGTERM);
     sigaddset(signals, SIGINT);
     sigaddset(signals, SIGUSR1);
+    sigaddset(signals, SIGHUP);
 }
 
 /* 0: none came in wait_ms. */
@@ -163,9 +165,10 @@ look_ready(const struct program *program, const struct settings *settings,
 }
 
 static void
-tick(const struct program *program)
+tick(const struct program *program, const struct ops_server *ops)
 {
     log_say_left_out();
+    file_watch_look(ops_parts(ops)->files, false);
     log_level_look();
     if (program->tick != NULL)
         program->tick(program->owner);
@@ -183,11 +186,15 @@ run(const struct program *program, const struct settings *settings, const struct
         int64_t now_us = clock_steady_us();
 
         if (now_us >= tick_due_us) {
-            tick(program);
+            tick(program, ops);
             tick_due_us = now_us + TICK_MS * 1000;
         }
         is_ready = is_ready || look_ready(program, settings, ops);
         signal_number = signal_wait(is_ready ? TICK_MS : READY_LOOK_MS);
+        if (signal_number == SIGHUP) {
+            log_info("event=FILES_ARE_READ_AGAIN because=SIGHUP");
+            file_watch_look(ops_parts(ops)->files, true);
+        }
     }
 }
 
@@ -249,6 +256,9 @@ program_main(int argc, char **argv, const struct program *program)
     signals_fill(&signals); /* blocked before any thread starts: only this one gets them */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(
+        SIGHUP,
+        SIG_DFL); /* one that is ignored, as under nohup, would not come even to who waits for it */
     span_open(program->name, mesh_build.version);
     error = ops_open(&(struct ops_options){ .program = program->name,
                                             .listen = settings.ops_listen,

@@ -2,7 +2,8 @@
  *
  *   flags -> log -> signals blocked -> ops port -> open -> ready file -> SIGTERM or SIGINT -> pause -> close -> 0
  *
- * The main thread opens the program and then waits for signals; each second it ticks. SIGUSR1, which logged
+ * The main thread opens the program and then waits for signals; each second it ticks, and looks at the files that are
+ * watched (mesh/observe/file_watch.h). SIGHUP has it read all of them again at once. SIGUSR1, which logged
  * counters once, does nothing. The ready file appears complete, by a rename, once the program is ready: its ports in a line,
  * "7401" or "7400 7500", and in the next "ops 9401". The ops port (mesh/ops.h) says "starting" until then, and
  * "stopping" from SIGTERM on.

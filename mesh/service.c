@@ -3,13 +3,11 @@
 
 #include "mesh/audit.h"
 #include "mesh/base/clock.h"
-#include "mesh/base/current.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
 #include "mesh/http/info.h"
 #include "mesh/rpc/clock_metrics.h"
 #include "mesh/rpc/clock_watch.h"
-#include "mesh/rpc/policy.h"
 #include "mesh/rpc/policy_load.h"
 #include "mesh/rpc/server.h"
 #include "mesh/rpc/tls.h"
@@ -32,7 +30,7 @@ struct service {
     struct ops ops;
     struct rpc_service rpcs[2 + SERVICE_ALSO_MAX]; /* the server keeps pointing to them */
     size_t rpc_count;
-    struct current *policies; /* NULL: all may call all */
+    struct rpc_policy_source policy; /* of zeros: all may call all */
     /* Those of all gRPC services together. */
     const struct read *reads;
     const struct pg_statement **statements;
@@ -367,8 +365,10 @@ open_policy(struct service *service)
 
     if (path == NULL || path[0] == '\0')
         return ERR_OK;
-    service->policies = current_new(rpc_policy_free);
-    return rpc_policy_load(path, rpc_tls_domain(), service->policies);
+    service->policy = (struct rpc_policy_source){ .path = path,
+                                                  .domain = rpc_tls_domain(),
+                                                  .files = service->ops.files };
+    return rpc_policy_open(&service->policy);
 }
 
 static enum error
@@ -383,7 +383,7 @@ open_servers(struct service *service)
                                           .leaves_room = settings->inner_listen != NULL,
                                           .listener = "public",
                                           .metrics = service->ops.metrics,
-                                          .policies = service->policies };
+                                          .policies = service->policy.policies };
     enum error error =
         service->rpc_count == 0 ? ERR_OK : rpc_server_open(&options, &service->servers[0]);
 
@@ -574,7 +574,7 @@ service_close(struct service *service, int drain_ms)
         spec->stop(spec->owner);
     for (size_t i = 0; i < SERVICE_SERVERS; i++)
         service->servers[i] = rpc_server_close(service->servers[i]);
-    service->policies = current_free(service->policies);
+    rpc_policy_close(&service->policy);
     clock_metrics_close(service->ops.metrics, service->clock);
     service->clock = clock_watch_close(service->clock);
     service->batch = batch_close(service->batch);

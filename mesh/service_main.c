@@ -41,7 +41,7 @@ open_all(void *owner, const struct ops *ops)
 {
     struct life *life = owner;
     /* Before the first server and the first client. */
-    enum error error = rpc_tls_open(&life->tls, ops->metrics);
+    enum error error = rpc_tls_open(&life->tls, ops->metrics, ops->files);
 
     if (error != ERR_OK)
         return error;

@@ -236,7 +236,7 @@ main(int argc, char **argv)
     ctl.arguments = argv + 1;
     ctl.argument_count = count - 1;
     ctl.arena = arena_new();
-    if (rpc_tls_open(&tls, NULL) != ERR_OK)
+    if (rpc_tls_open(&tls, NULL, NULL) != ERR_OK)
         return ctl_fail(&ctl, CTL_USAGE, "BAD_REQUEST", NULL,
                         "the certificate cannot be used: see above");
     status = run(&ctl);

@@ -21,14 +21,20 @@ file_read(const char *path, size_t bytes_max, struct arena *arena)
     return is_read && strlen(text) == bytes ? text : NULL;
 }
 
-char *
-file_read_beside(const char *beside, const char *name, size_t bytes_max, struct arena *arena)
+const char *
+file_beside(const char *beside, const char *name, struct arena *arena)
 {
     const char *slash = strrchr(beside, '/');
 
-    if (name[0] != '/' && slash != NULL)
-        name = arena_print(arena, "%.*s/%s", (int)(slash - beside), beside, name);
-    return file_read(name, bytes_max, arena);
+    return name[0] == '/' || slash == NULL
+               ? name
+               : arena_print(arena, "%.*s/%s", (int)(slash - beside), beside, name);
+}
+
+char *
+file_read_beside(const char *beside, const char *name, size_t bytes_max, struct arena *arena)
+{
+    return file_read(file_beside(beside, name, arena), bytes_max, arena);
 }
 
 /* A file that was emptied by accident must not pass as a key: every request would be refused, or signed

@@ -14,7 +14,10 @@
 /* The whole of it, without the white space at its end. */
 char *file_read(const char *path, size_t bytes_max, struct arena *arena);
 
-/* The same, of a file that another one names: a relative name is of that one's folder. */
+/* Where a file is that another one names: a relative name is of that one's folder. */
+const char *file_beside(const char *beside, const char *name, struct arena *arena);
+
+/* Reads that one. */
 char *file_read_beside(const char *beside, const char *name, size_t bytes_max, struct arena *arena);
 
 /* Why this text, of file_read(), is no secret; NULL: it is one. */

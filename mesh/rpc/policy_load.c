@@ -3,21 +3,23 @@
 
 #include "mesh/base/arena.h"
 #include "mesh/base/current.h"
-#include "mesh/base/file.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/rpc/policy.h"
 
 #include <string.h>
 
+/* A file_owner's read(). */
 static enum error
-read_file(const char *path, const char *domain, struct problem *problem,
-          struct rpc_policy **ret_policy)
+policy_read(void *owner, struct file_reads *reads, struct problem *problem)
 {
+    struct rpc_policy_source *source = owner;
     struct arena *arena = arena_new();
-    const char *text = file_read(path, RPC_POLICY_BYTES_MAX, arena);
+    const char *text = file_reads_text(reads, source->path, RPC_POLICY_BYTES_MAX, arena);
+    struct rpc_policy *policy;
     enum error error;
 
-    if (domain[0] == '\0')
+    if (source->domain[0] == '\0')
         error =
             problem_set(problem, ERR_BAD_REQUEST, "--policy",
                         "needs --tls-cert, --tls-key and --tls-ca: without certificates callers "
@@ -26,23 +28,35 @@ read_file(const char *path, const char *domain, struct problem *problem,
         error = problem_set(problem, ERR_BAD_REQUEST, "--policy",
                             "must be a readable file of %d bytes at most", RPC_POLICY_BYTES_MAX);
     else
-        error = rpc_policy_read(text, strlen(text), domain, problem, ret_policy);
+        error = rpc_policy_read(text, strlen(text), source->domain, problem, &policy);
     arena_free(arena);
-    return error;
+    if (error != ERR_OK)
+        return error;
+    log_info("event=POLICY_READ file=%s rules=%zu", source->path, rpc_policy_rule_count(policy));
+    current_set(source->policies, policy);
+    return ERR_OK;
 }
 
 enum error
-rpc_policy_load(const char *path, const char *domain, struct current *policies)
+rpc_policy_open(struct rpc_policy_source *source)
 {
-    struct rpc_policy *policy;
-    struct problem problem;
+    const struct file_owner owner = {
+        .name = "policy", .path = source->path, .read = policy_read, .owner = source
+    };
+    enum error error;
 
-    if (read_file(path, domain, &problem, &policy) != ERR_OK) {
-        log_error("event=POLICY_REFUSED file=%s field=%s because=\"%s\"", path, problem.field,
-                  problem.text);
-        return problem.error;
-    }
-    log_info("event=POLICY_READ file=%s rules=%zu", path, rpc_policy_rule_count(policy));
-    current_set(policies, policy);
-    return ERR_OK;
+    source->policies = current_new(rpc_policy_free);
+    error = file_watch_add(source->files, &owner);
+    if (error != ERR_OK)
+        source->policies = current_free(source->policies);
+    return error;
+}
+
+void
+rpc_policy_close(struct rpc_policy_source *source)
+{
+    if (source->policies == NULL)
+        return;
+    file_watch_remove(source->files, source);
+    source->policies = current_free(source->policies);
 }

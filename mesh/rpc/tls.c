@@ -1,29 +1,42 @@
-/* tls.c -- One provider watches the three files for all credentials; one verifier looks at every peer's URI.
+/* tls.c -- One provider of the core's for all credentials, fed with what was looked at; one verifier looks at every
+ * peer's URI.
+ *
+ * The core's provider watches files, so a certificate is replaced without a new server or channel. What it watches are
+ * files of memory, into which only good credentials are put.
  *
  * The core of Debian 12 has no call in C for the least version of TLS. It is told of no cipher of TLS 1.2 that a
  * certificate could be used with, which leaves TLS 1.3, whose ciphers are named elsewhere. */
+#define _GNU_SOURCE /* memfd_create, dup3 */
 #include "mesh/rpc/tls.h"
 
+#include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/metrics.h"
 #include "mesh/rpc/library.h"
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/string_util.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { REFRESH_SECONDS = 1, DOMAIN_BYTES_MAX = 255 };
+enum { REFRESH_SECONDS = 1, DOMAIN_BYTES_MAX = 255, PATH_BYTES = 32, FILE_BYTES_MAX = 1 << 20 };
 
 #define SCHEME "spiffe://"
 #define NO_CIPHER_OF_TLS_1_2 "PSK-AES256-GCM-SHA384"
@@ -38,43 +51,63 @@ const struct config_key rpc_tls_keys[] = {
 static const struct metric_row expires_row = { "sagamesh_tls_certificate_expires_timestamp_seconds", METRIC_GAUGE, METRIC_SECONDS, "When this program's certificate for gRPC is no longer valid; 0: it speaks plain.", { NULL } };
 /* clang-format on */
 
+/* The credentials that the core has now: files of memory, whose paths stay while what is in them is replaced. */
+enum { IDENTITY, AUTHORITIES, KEPT };
+
 static struct {
     struct rpc_tls_settings settings;
     struct metrics *metrics;
+    struct file_watch *files;
     grpc_tls_certificate_provider *provider; /* NULL: it is off */
-    char domain[DOMAIN_BYTES_MAX + 1];
+    char domain[DOMAIN_BYTES_MAX + 1];       /* "" until files were read */
+    int kept[KEPT];
+    char paths[KEPT][PATH_BYTES];
+    time_t kept_times; /* how often one was replaced */
+    _Atomic int64_t expires_us;
 } self;
 
 /* ---- what the files must be ---- */
 
-static enum error
-refuse(const char *flag, const char *path, const char *rule)
+/* All three, understood. */
+struct credentials {
+    STACK_OF(X509) * chain, *authorities; /* the first of the chain is our own */
+    EVP_PKEY *key;
+    char domain[DOMAIN_BYTES_MAX + 1];
+};
+
+/* Nobody is there to say the passphrase of a key: such a key is none. */
+static int
+no_passphrase(char *text, int bytes, int is_writing, void *owner)
 {
-    log_error("event=TLS_REFUSED flag=--%s file=%s because=\"%s\"", flag, path, rule);
-    return ERR_BAD_REQUEST;
+    (void)text;
+    (void)bytes;
+    (void)is_writing;
+    (void)owner;
+    return -1;
 }
 
-/* The first of the file: that of the program itself, or of a CA. NULL: it cannot be read, or is none. */
-static X509 *
-certificate_read(const char *path)
+/* All certificates of a PEM text, in order. */
+static STACK_OF(X509) * certificates_read(const char *text)
 {
-    FILE *file = fopen(path, "re");
-    X509 *certificate = file == NULL ? NULL : PEM_read_X509(file, NULL, NULL, NULL);
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    STACK_OF(X509) *all = sk_X509_new_null();
+    X509 *certificate;
 
-    if (file != NULL)
-        fclose(file);
-    return certificate;
+    while ((certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
+        sk_X509_push(all, certificate);
+    BIO_free(bio);
+    ERR_clear_error(); /* the end of the text is one */
+    return all;
 }
 
-/* NULL likewise. A key with a passphrase is none: nobody is there to say it. */
 static EVP_PKEY *
-key_read(const char *path)
+key_read(const char *text)
 {
-    FILE *file = fopen(path, "re");
-    EVP_PKEY *key = file == NULL ? NULL : PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
 
-    if (file != NULL)
-        fclose(file);
+    BIO_free(bio);
+    ERR_clear_error();
     return key;
 }
 
@@ -124,30 +157,141 @@ expires_us(X509 *certificate)
                                                                         : 0;
 }
 
-/* Once, when the program starts; keeps the domain. What is written later is the core's to read. */
-static enum error
-files_check(const struct rpc_tls_settings *settings)
+/* NULL: our certificate is one that our own peers would believe. Else why not, as OpenSSL says it. */
+static const char *
+why_not_believed(const struct credentials *new)
 {
-    X509 *certificate = certificate_read(settings->cert), *ca = certificate_read(settings->ca);
-    EVP_PKEY *key = key_read(settings->key);
-    enum error error = ERR_OK;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    const char *why = NULL;
 
-    if (certificate == NULL)
-        error = refuse("tls-cert", settings->cert, "it must be a readable certificate in PEM");
-    else if (key == NULL)
-        error = refuse("tls-key", settings->key, "it must be a readable private key in PEM");
-    else if (ca == NULL)
-        error = refuse("tls-ca", settings->ca, "it must be a readable certificate in PEM");
-    else if (X509_check_private_key(certificate, key) != 1)
-        error = refuse("tls-key", settings->key, "it must be the key of --tls-cert");
-    else if (!domain_read(certificate, self.domain))
-        error = refuse("tls-cert", settings->cert,
-                       "it must have one URI in its subjectAltName, spiffe://DOMAIN/NAME");
-    else if (expires_us(certificate) <= clock_now_us())
-        error = refuse("tls-cert", settings->cert, "it must not have expired");
-    X509_free(certificate);
-    X509_free(ca);
-    EVP_PKEY_free(key);
+    for (int i = 0; i < sk_X509_num(new->authorities); i++)
+        X509_STORE_add_cert(store, sk_X509_value(new->authorities, i));
+    X509_STORE_CTX_init(check, store, sk_X509_value(new->chain, 0), new->chain);
+    if (X509_verify_cert(check) != 1)
+        why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
+    X509_STORE_CTX_free(check);
+    X509_STORE_free(store);
+    return why;
+}
+
+static enum error
+credentials_check(struct credentials *new, struct problem *problem)
+{
+    static const char *const flags[] = { "--tls-cert", "--tls-key", "--tls-ca" };
+    const char *why;
+
+    if (sk_X509_num(new->chain) == 0)
+        return problem_set(problem, ERR_BAD_REQUEST, flags[0],
+                           "must be a readable certificate in PEM");
+    if (new->key == NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, flags[1],
+                           "must be a readable private key in PEM");
+    if (sk_X509_num(new->authorities) == 0)
+        return problem_set(problem, ERR_BAD_REQUEST, flags[2],
+                           "must be a readable certificate in PEM");
+    if (X509_check_private_key(sk_X509_value(new->chain, 0), new->key) != 1)
+        return problem_set(problem, ERR_BAD_REQUEST, flags[1], "must be the key of --tls-cert");
+    if (!domain_read(sk_X509_value(new->chain, 0), new->domain))
+        return problem_set(problem, ERR_BAD_REQUEST, flags[0],
+                           "must have one URI in its subjectAltName, spiffe://DOMAIN/NAME");
+    if (self.domain[0] != '\0' && strcmp(self.domain, new->domain) != 0)
+        return problem_set(problem, ERR_BAD_REQUEST, flags[0],
+                           "must be of the domain %.64s as before: another one needs a restart",
+                           self.domain);
+    why = why_not_believed(new);
+    return why == NULL ? ERR_OK
+                       : problem_set(problem, ERR_BAD_REQUEST, flags[0],
+                                     "must be valid now, and of --tls-ca: %s", why);
+}
+
+/* ---- what the core reads ---- */
+
+/* The core's provider looks at its files each second, but takes whatever is in them: with a pair that does not fit it
+ * has no certificate at all. So it is given files of our own, in memory, that never hold anything bad. Key and
+ * chain are one file, and a file is replaced by one dup3(), so it can see no half. Each has another time than the one before,
+ * which is how the core notices one that was replaced between its two reads. */
+static enum error
+keep(int which, BIO *bio)
+{
+    int fd = memfd_create("tls", MFD_CLOEXEC);
+    struct timespec times[2] = { { .tv_sec = ++self.kept_times }, { .tv_sec = self.kept_times } };
+    char *bytes;
+    long count = BIO_get_mem_data(bio, &bytes);
+    bool is_kept =
+        fd >= 0 && write(fd, bytes, (size_t)count) == (ssize_t)count && futimens(fd, times) == 0;
+
+    if (is_kept && self.kept[which] < 0) {
+        self.kept[which] = fd;
+        snprintf(self.paths[which], PATH_BYTES, "/proc/self/fd/%d", fd);
+        return access(self.paths[which], R_OK) == 0 ? ERR_OK : ERR_INTERNAL;
+    }
+    is_kept = is_kept && dup3(fd, self.kept[which], O_CLOEXEC) >= 0;
+    if (fd >= 0)
+        close(fd);
+    return is_kept ? ERR_OK : ERR_INTERNAL;
+}
+
+static enum error
+credentials_keep(const struct credentials *new)
+{
+    BIO *identity = BIO_new(BIO_s_mem()), *authorities = BIO_new(BIO_s_mem());
+    enum error error;
+
+    PEM_write_bio_PKCS8PrivateKey(identity, new->key, NULL, NULL, 0, NULL, NULL);
+    for (int i = 0; i < sk_X509_num(new->chain); i++)
+        PEM_write_bio_X509(identity, sk_X509_value(new->chain, i));
+    for (int i = 0; i < sk_X509_num(new->authorities); i++)
+        PEM_write_bio_X509(authorities, sk_X509_value(new->authorities, i));
+    error = keep(AUTHORITIES, authorities);
+    if (error == ERR_OK)
+        error = keep(IDENTITY, identity);
+    BIO_free(identity);
+    BIO_free(authorities);
+    return error;
+}
+
+static void
+credentials_free(struct credentials *credentials)
+{
+    sk_X509_pop_free(credentials->chain, X509_free);
+    sk_X509_pop_free(credentials->authorities, X509_free);
+    EVP_PKEY_free(credentials->key);
+}
+
+/* A file_owner's read(): all three or none. A file that cannot be read has nothing in it. */
+static enum error
+files_read(void *owner, struct file_reads *reads, struct problem *problem)
+{
+    const struct rpc_tls_settings *settings = &self.settings;
+    struct arena *arena = arena_new();
+    const char *const paths[] = { settings->cert, settings->key, settings->ca };
+    const char *texts[3];
+    struct credentials new = { 0 };
+    enum error error;
+
+    (void)owner;
+    for (size_t i = 0; i < 3; i++) {
+        texts[i] = file_reads_text(reads, paths[i], FILE_BYTES_MAX, arena);
+        if (texts[i] == NULL)
+            texts[i] = "";
+    }
+    new.chain = certificates_read(texts[0]);
+    new.key = key_read(texts[1]);
+    new.authorities = certificates_read(texts[2]);
+    error = credentials_check(&new, problem);
+    if (error == ERR_OK) {
+        error = credentials_keep(&new);
+        if (error != ERR_OK)
+            problem_set(problem, error, "--tls-cert", "cannot be kept in memory: %s",
+                        strerror(errno));
+    }
+    if (error == ERR_OK) {
+        snprintf(self.domain, sizeof self.domain, "%s", new.domain);
+        atomic_store(&self.expires_us, expires_us(sk_X509_value(new.chain, 0)));
+    }
+    credentials_free(&new);
+    arena_free(arena);
     return error;
 }
 
@@ -314,8 +458,8 @@ rpc_tls_probe(int fd, int64_t until_us)
     SSL *ssl = NULL;
     enum error error = ERR_BUSY;
 
-    if (SSL_CTX_use_certificate_chain_file(context, self.settings.cert) == 1 &&
-        SSL_CTX_use_PrivateKey_file(context, self.settings.key, SSL_FILETYPE_PEM) == 1 &&
+    if (SSL_CTX_use_certificate_chain_file(context, self.paths[IDENTITY]) == 1 &&
+        SSL_CTX_use_PrivateKey_file(context, self.paths[IDENTITY], SSL_FILETYPE_PEM) == 1 &&
         (ssl = SSL_new(context)) != NULL && SSL_set_fd(ssl, fd) == 1) {
         SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1);
         error = shake_hands(ssl, fd, until_us);
@@ -327,16 +471,24 @@ rpc_tls_probe(int fd, int64_t until_us)
 
 /* ---- on and off ---- */
 
-/* The file as it is now: with one that cannot be read the last one stands. */
+/* Of the certificate in use: a file that was refused does not count. */
 static void
 show(void *owner, struct metrics *metrics)
 {
-    X509 *certificate = certificate_read(self.settings.cert);
-
     (void)owner;
-    if (certificate != NULL)
-        metric_set(metrics_series(metrics, &expires_row, NULL), expires_us(certificate));
-    X509_free(certificate);
+    metric_set(metrics_series(metrics, &expires_row, NULL), atomic_load(&self.expires_us));
+}
+
+/* Nothing of a former time: tests open it again and again. */
+static void
+forget(void)
+{
+    for (int i = 0; i < KEPT; i++) {
+        if (self.kept[i] > 0)
+            close(self.kept[i]);
+        self.kept[i] = -1;
+    }
+    self.domain[0] = '\0';
 }
 
 bool
@@ -352,9 +504,13 @@ rpc_tls_domain(void)
 }
 
 enum error
-rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics)
+rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics,
+             struct file_watch *files)
 {
     const char *const paths[] = { settings->cert, settings->key, settings->ca };
+    const struct file_owner owner = {
+        .name = "tls", .path = settings->cert, .read = files_read, .owner = &self
+    };
     size_t given = 0;
     enum error error;
 
@@ -364,18 +520,25 @@ rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics)
     if (given == 0)
         return ERR_OK;
     for (size_t i = 0; i < 3; i++) {
-        if (paths[i][0] == '\0')
-            return refuse(rpc_tls_keys[i].name, "", "it must be given with the other two");
+        if (paths[i][0] == '\0') {
+            log_error("event=TLS_REFUSED flag=--%s because=\"it must be given with the other two\"",
+                      rpc_tls_keys[i].name);
+            return ERR_BAD_REQUEST;
+        }
     }
-    error = files_check(settings);
-    if (error != ERR_OK)
-        return error;
+    forget();
     self.settings = *settings;
     self.metrics = metrics;
+    self.files = files;
+    error = file_watch_add(files, &owner);
+    if (error != ERR_OK) {
+        forget();
+        return error;
+    }
     setenv("GRPC_SSL_CIPHER_SUITES", NO_CIPHER_OF_TLS_1_2, 1);
     rpc_library_open();
     self.provider = grpc_tls_certificate_provider_file_watcher_create(
-        settings->key, settings->cert, settings->ca, REFRESH_SECONDS);
+        self.paths[IDENTITY], self.paths[IDENTITY], self.paths[AUTHORITIES], REFRESH_SECONDS);
     if (metrics != NULL)
         metrics_read(metrics, show, &self);
     log_info("event=TLS_ON domain=%s certificate=%s", self.domain, settings->cert);
@@ -387,9 +550,11 @@ rpc_tls_close(void)
 {
     if (!rpc_tls_is_on())
         return;
+    file_watch_remove(self.files, &self);
     if (self.metrics != NULL)
         metrics_read_end(self.metrics, &self);
     grpc_tls_certificate_provider_release(self.provider);
     self.provider = NULL;
     rpc_library_close();
+    forget();
 }

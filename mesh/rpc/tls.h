@@ -2,13 +2,14 @@
  *
  * Once it is on, every server and client of gRPC speaks TLS 1.3 with certificates on both sides. An identity is the one
  * URI in a certificate's subjectAltName, spiffe://DOMAIN/PATH; a peer must be of our DOMAIN and of our CA, whatever its
- * host is called. The files are looked at each second: who replaces them needs no restart, and connections that are
- * there stay. A process has one identity; that is why it is in one place, and no option of each client.
+ * host is called. The files are watched (file_watch.h): who replaces them needs no restart, and connections that are
+ * there stay. Files that do not parse, do not fit together, have expired or are of another CA leave the ones before in
+ * use. A process has one identity; that is why it is in one place, and no option of each client.
  *
  * Thread    rpc_tls_open before the first server or client, rpc_tls_close after the last one: main. The others: any.
  * Memory    The settings' texts must live until rpc_tls_close().
  * Errors    A flag that is missing beside another one, a file that cannot be read, a certificate that is none of the key
- *           or has no such URI is logged with the flag and the rule: ERR_BAD_REQUEST.
+ *           or of the CA, is not valid now, or has no such URI is logged with the flag and the rule: ERR_BAD_REQUEST.
  */
 #ifndef MESH_RPC_TLS_H
 #define MESH_RPC_TLS_H
@@ -19,6 +20,7 @@
 #include <grpc/grpc_security.h>
 #include <stdbool.h>
 
+struct file_watch;
 struct metrics;
 
 struct rpc_tls_settings {
@@ -27,8 +29,9 @@ struct rpc_tls_settings {
 
 extern const struct config_key rpc_tls_keys[]; /* of struct rpc_tls_settings */
 
-/* metrics: shows when the certificate expires; NULL: nothing is shown. */
-enum error rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics);
+/* metrics: shows when the certificate expires; NULL: nothing is shown. files NULL: they are read once. */
+enum error rpc_tls_open(const struct rpc_tls_settings *settings, struct metrics *metrics,
+                        struct file_watch *files);
 void rpc_tls_close(void);
 
 bool rpc_tls_is_on(void);

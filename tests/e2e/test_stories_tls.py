@@ -1,6 +1,9 @@
 """A mesh whose gRPC is TLS: orders are paid and refused as on a plain one, certificates are replaced while orders come,
 and who has none is not let in."""
 
+import json
+import os
+import signal
 import unittest
 
 import grpc
@@ -11,6 +14,7 @@ from patience import wait_until
 from sagamesh.batch.v1 import batch_service_pb2, batch_service_pb2_grpc
 
 import certificates
+import programs
 
 TRANSIENT = grpc.StatusCode.UNAVAILABLE
 
@@ -91,6 +95,27 @@ class Tls(unittest.TestCase):
         signal = "sagamesh.saga.v1.SagaControlService/Signal"
         denied = "rule payments-tell-sagas lets others call this, and not spiffe://sagamesh.local/order-svc"
         self.assertEqual(self.call_as("order-svc", "saga", signal), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
+
+    def test_policies_are_read_again(self):
+        mark = "sagamesh.order.v1.OrderSagaService/MarkPaid"
+        shipped, pid = self.mesh.policy.read_text(), self.mesh.programs["order"].pid
+        policy = json.loads(shipped)
+        policy["rules"].append({"name": "all", "identities": ["/bff"], "methods": [mark]})
+
+        def code():
+            return self.call_as("bff", "order", mark)[0]
+
+        self.assertEqual(code(), "PERMISSION_DENIED")
+        programs.write_whole(self.mesh.policy, json.dumps(policy))
+        os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: code() == "INVALID_ARGUMENT", 20, "order-svc goes by the new policy")
+        programs.write_whole(self.mesh.policy, shipped[: len(shipped) // 2])
+        os.kill(pid, signal.SIGHUP)
+        refused = f"event=FILE_REFUSED what=policy file={self.mesh.policy} field=policy"
+        wait_until(lambda: refused in self.mesh.log_tail("order"), 20, "order-svc refuses half a policy")
+        self.assertEqual(code(), "INVALID_ARGUMENT")
+        programs.write_whole(self.mesh.policy, shipped)  # and without a signal
+        wait_until(lambda: code() == "PERMISSION_DENIED", 20, "order-svc goes by the shipped policy")
 
     def test_who_has_no_certificate_is_not_let_in(self):
         ca = (self.mesh.directory / "tls" / "ca.crt").read_bytes()

@@ -3,6 +3,7 @@
 #include "mesh/base/current.h"
 #include "mesh/base/file.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/rpc/client_channel.h"
 #include "mesh/rpc/policy.h"
 #include "mesh/rpc/tls.h"
@@ -23,6 +24,7 @@
 enum { WAIT_SECONDS = 60 };
 
 static struct metrics *shown;
+static struct file_watch *files;
 
 static struct rpc_tls_settings
 settings_of(const char *name)
@@ -49,7 +51,8 @@ begin(void)
     certificate_make("ours", "ca", OURS, 5, 1);
     settings = settings_of("ours");
     shown = metrics_new();
-    ck_assert_int_eq(rpc_tls_open(&settings, shown), ERR_OK);
+    files = file_watch_new(shown);
+    ck_assert_int_eq(rpc_tls_open(&settings, shown, files), ERR_OK);
     set_up();
 }
 
@@ -58,6 +61,7 @@ end(void)
 {
     take_down();
     rpc_tls_close();
+    file_watch_free(files);
     metrics_free(shown);
     certificates_close();
 }
@@ -278,6 +282,7 @@ START_TEST(files_are_replaced_while_calls_go_on)
 
     certificate_make("ours", "ca", OURS, 5, 2);
     do {
+        file_watch_look(files, false);
         unary_await(restock_start("apple", 7, WAIT_SECONDS * 1000, NULL), &answer);
         ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
         ck_assert_int_lt(clock_steady_us(), until_us);
@@ -294,11 +299,93 @@ START_TEST(files_are_replaced_while_calls_go_on)
         rename(certificate_path("ca.crt.new"), certificate_path("ca.crt"));
     }
     for (bool is_let_in = false; !is_let_in;) {
+        file_watch_look(files, false);
         stranger = stranger_open("stranger");
         is_let_in = comes_about(stranger);
         grpc_channel_destroy(stranger);
         unary_await(restock_start("apple", 7, WAIT_SECONDS * 1000, NULL), &answer);
         ck_assert_msg(answer.code == GRPC_STATUS_OK, "%s", answer.message);
+        ck_assert_int_lt(clock_steady_us(), until_us);
+    }
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+    const char *what, *cert, *key, *ca; /* taken from; NULL: it stays */
+} bad_files[] = {
+    { "no certificate",             "none", NULL,    NULL },
+    { "no key",                     NULL,   "none",  NULL },
+    { "no CA",                      NULL,   NULL,    "none" },
+    { "another's key",              NULL,   "other", NULL },
+    { "a certificate without its key", "good", NULL, NULL },
+    { "of another CA",              "other", "other", NULL },
+    { "another CA",                 NULL,   NULL,    "other" },
+    { "expired",                    "late", "late",  NULL },
+    { "of another domain",          "away", "away",  NULL },
+};
+/* clang-format on */
+
+/* NAME.END becomes ours.END, or that of the CA; by a rename. */
+static void
+replace(const char *name, const char *end, const char *ours)
+{
+    const char *text = strcmp(name, "none") == 0 ? "" : text_of(name, end);
+    char path[512], new[520];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s%s", certificate_path(ours), end);
+    snprintf(new, sizeof new, "%s.new", path);
+    file = fopen(new, "w");
+    fprintf(file, "%s\n", text);
+    fclose(file);
+    ck_assert_int_eq(rename(new, path), 0);
+}
+
+static void
+put_all(const char *cert, const char *key, const char *ca)
+{
+    replace(cert, ".crt", "ours");
+    replace(key, ".key", "ours");
+    replace(ca, ".crt", "ca");
+    file_watch_look(files, true);
+}
+
+START_TEST(bad_files_leave_the_good_ones_in_use)
+{
+    const char *failures = "sagamesh_file_reload_failures_total{file=\"tls\"}";
+    int64_t until_us;
+
+    log_open("test", LOG_ERROR + 1);
+    certificate_make("root", NULL, "", 10, 1); /* only a name of another CA */
+    certificate_make("other", "root", OURS, 5, 3);
+    certificate_make("good", "ca", OURS, 5, 4);
+    certificate_make("late", "ca", OURS, -1, 5);
+    certificate_make("away", "ca", "URI:spiffe://mesh.other/order-svc", 5, 6);
+    replace("ours", ".crt", "first");
+    replace("ours", ".key", "first");
+    replace("ca", ".crt", "our-ca");
+    for (int i = 0; i < ROWS(bad_files); i++) {
+        const char *cert = bad_files[i].cert, *key = bad_files[i].key, *ca = bad_files[i].ca;
+
+        put_all(cert == NULL ? "first" : cert, key == NULL ? "first" : key,
+                ca == NULL ? "our-ca" : ca);
+        ck_assert_msg(metric_shown(shown, failures) == i + 1, "%s", bad_files[i].what);
+    }
+    /* The core looks each second: with what is there now it would have no certificate. */
+    until_us = clock_steady_us() + 2 * SECOND_US;
+    replace("first", ".crt", "ours"); /* for serial_shown(), which shows the files */
+    replace("first", ".key", "ours");
+    replace("none", ".crt", "ca");
+    file_watch_look(files, true);
+    while (clock_steady_us() < until_us)
+        ck_assert_int_eq(serial_shown(TLS1_3_VERSION), 1);
+    put_all("good", "good", "our-ca");
+    ck_assert(metric_shown(shown, failures) == ROWS(bad_files) + 1);
+    until_us = check_until(WAIT_SECONDS);
+    for (long serial = 0; serial != 4;) {
+        serial = serial_shown(TLS1_3_VERSION);
+        ck_assert(serial == 1 || serial == 4);
         ck_assert_int_lt(clock_steady_us(), until_us);
     }
 }
@@ -353,7 +440,7 @@ begin_with_policy(void)
     certificate_make("ca", NULL, "", 10, 1);
     certificate_make("ours", "ca", OURS, 5, 1);
     settings = settings_of("ours");
-    ck_assert_int_eq(rpc_tls_open(&settings, NULL), ERR_OK);
+    ck_assert_int_eq(rpc_tls_open(&settings, NULL, NULL), ERR_OK);
     server_policies = current_new(rpc_policy_free);
     policy_set(RESTOCK_LET);
     set_up_inner();
@@ -510,7 +597,7 @@ START_TEST(files_that_cannot_be_used_are_refused)
              settings[_i].key[0] == '\0' ? "" : certificate_path(settings[_i].key));
     snprintf(ca, sizeof ca, "%s",
              settings[_i].ca[0] == '\0' ? "" : certificate_path(settings[_i].ca));
-    ck_assert_msg(rpc_tls_open(&given, NULL) == settings[_i].error, "%s", settings[_i].what);
+    ck_assert_msg(rpc_tls_open(&given, NULL, NULL) == settings[_i].error, "%s", settings[_i].what);
     ck_assert(rpc_tls_is_on() == (settings[_i].error == ERR_OK && cert[0] != '\0'));
     rpc_tls_close();
     certificates_close();
@@ -520,7 +607,7 @@ END_TEST
 int
 main(void)
 {
-    TCase *cases = check_case("tls"), *policy = check_case("policy"), *files = check_case("files");
+    TCase *cases = check_case("tls"), *policy = check_case("policy"), *unfit = check_case("files");
 
     tcase_add_checked_fixture(cases, begin, end);
     tcase_add_loop_test(cases, a_caller_is_let_in_by_its_certificate, 0, ROWS(strangers));
@@ -528,6 +615,7 @@ main(void)
     tcase_add_test(cases, a_server_is_believed_by_its_certificate);
     tcase_add_test(cases, older_versions_are_refused);
     tcase_add_test(cases, files_are_replaced_while_calls_go_on);
+    tcase_add_test(cases, bad_files_leave_the_good_ones_in_use);
     tcase_add_test(cases, the_port_answers_its_own_probe);
     tcase_add_test(cases, it_is_shown_when_the_certificate_expires);
     tcase_add_checked_fixture(policy, begin_with_policy, end_with_policy);
@@ -535,6 +623,6 @@ main(void)
     tcase_add_test(policy, a_call_in_an_envelope_is_let_by_a_rule);
     tcase_add_test(policy, a_new_policy_counts_from_the_next_call_on);
     tcase_add_test(policy, health_is_for_all_and_reflection_by_a_rule);
-    tcase_add_loop_test(files, files_that_cannot_be_used_are_refused, 0, ROWS(settings));
-    return check_run("wire_tls", cases, policy, files);
+    tcase_add_loop_test(unfit, files_that_cannot_be_used_are_refused, 0, ROWS(settings));
+    return check_run("wire_tls", cases, policy, unfit);
 }
