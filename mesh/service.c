@@ -358,6 +358,8 @@ open_store(struct service *service)
     service->batch = batch_open(&batch);
 }
 
+/* Before the servers, which ask it for each call. A policy that cannot be read keeps the program from starting: without it all
+ * that have a certificate could call all. */
 static enum error
 open_policy(struct service *service)
 {

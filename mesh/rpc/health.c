@@ -1,4 +1,7 @@
-/* grpc.health.v1: is a service fit for work? Kubernetes, load balancers and ./dev ask. */
+/* health.c -- grpc.health.v1: is a service fit for work? Kubernetes, load balancers and ./dev ask.
+ *
+ * Check and List are answered on the server's thread, under its lock. A Watch is a stream that is told when
+ * the status it was told last is no longer true. */
 #include "mesh/pb/message.h"
 #include "mesh/rpc/server_inner.h"
 
@@ -6,14 +9,21 @@
 
 #include <string.h>
 
+#define STATUS(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
+
+typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus Serving;
+
 struct health_op {
     struct op op;
-    const char *service;
-    Grpc__Health__V1__HealthCheckResponse__ServingStatus status;
+    const char *service; /* of Check; NULL: it is a List */
+    Serving status;      /* the answer to Check */
+    const char **names;  /* of List: count services, and the status of each */
+    Serving *statuses;
+    size_t count;
 };
 
 static enum error
-health_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+check_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 {
     struct health_op *health = op;
 
@@ -23,7 +33,7 @@ health_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
 }
 
 static ProtobufCMessage *
-health_encode(const void *op, struct arena *arena)
+check_encode(const void *op, struct arena *arena)
 {
     const struct health_op *health = op;
     Grpc__Health__V1__HealthCheckResponse *response = arena_take(arena, sizeof *response);
@@ -32,19 +42,67 @@ health_encode(const void *op, struct arena *arena)
     response->status = health->status;
     return &response->base;
 }
+/* The request of List has no field. */
+static enum error
+list_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    (void)message, (void)arena, (void)op;
+    return ERR_OK;
+}
 
-const struct method rpc_health_check = {
-    .name = "Check",
-    .op_bytes = sizeof(struct health_op),
-    .decode = health_decode,
-    .encode = health_encode,
+/* A map on the wire is a list of entries, each a key with its value. */
+static ProtobufCMessage *
+list_encode(const void *op, struct arena *arena)
+{
+    const struct health_op *health = op;
+    Grpc__Health__V1__HealthListResponse *response = arena_take(arena, sizeof *response);
+
+    grpc__health__v1__health_list_response__init(response);
+    response->statuses = arena_take(arena, health->count * sizeof(void *));
+    response->n_statuses = health->count;
+    for (size_t i = 0; i < health->count; i++) {
+        Grpc__Health__V1__HealthListResponse__StatusesEntry *entry =
+            arena_take(arena, sizeof *entry);
+
+        grpc__health__v1__health_list_response__statuses_entry__init(entry);
+        entry->value = arena_take(arena, sizeof *entry->value);
+        grpc__health__v1__health_check_response__init(entry->value);
+        entry->key = (char *)(uintptr_t)health->names[i];
+        entry->value->status = health->statuses[i];
+        response->statuses[i] = entry;
+    }
+    return &response->base;
+}
+
+const struct method rpc_health_methods[] = {
+    { .name = "Check",
+      .op_bytes = sizeof(struct health_op),
+      .decode = check_decode,
+      .encode = check_encode },
+    { .name = "List",
+      .op_bytes = sizeof(struct health_op),
+      .decode = list_decode,
+      .encode = list_encode },
+    { 0 },
 };
 
+/* A service of this server, by its whole name. */
+static bool
+is_served(const struct rpc_server *server, const char *service)
+{
+    for (size_t i = 0; i < server->service_name_count; i++) {
+        if (strcmp(server->service_names[i], service) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* "" is the whole program. Under the lock. */
-static Grpc__Health__V1__HealthCheckResponse__ServingStatus
+static Serving
 status_of(const struct rpc_server *server, const char *service)
 {
-    bool is_known = service[0] == '\0', is_serving = server->is_serving;
+    bool is_known = service[0] == '\0' || is_served(server, service);
+    bool is_serving = server->is_serving;
 
     for (size_t i = 0; i < server->part_count; i++) {
         if (strcmp(server->parts[i].name, service) == 0) {
@@ -52,12 +110,34 @@ status_of(const struct rpc_server *server, const char *service)
             is_serving = server->parts[i].is_well;
         }
     }
-    for (size_t i = 0; i < server->service_name_count; i++)
-        is_known = is_known || strcmp(server->service_names[i], service) == 0;
     if (!is_known)
-        return GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
-    return is_serving ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                      : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+        return STATUS(SERVICE_UNKNOWN);
+    return is_serving ? STATUS(SERVING) : STATUS(NOT_SERVING);
+}
+
+/* The status of one of them. Under the lock. */
+static void
+list_add(const struct rpc_server *server, struct health_op *health, const char *name)
+{
+    health->names[health->count] = name;
+    health->statuses[health->count++] = status_of(server, name);
+}
+
+/* All that Check knows: the program, its services, its parts. Under the lock. */
+static void
+list_fill(const struct rpc_server *server, struct arena *arena, struct health_op *health)
+{
+    size_t most = 1 + server->service_name_count + server->part_count;
+
+    health->names = arena_take(arena, most * sizeof *health->names);
+    health->statuses = arena_take(arena, most * sizeof *health->statuses);
+    list_add(server, health, "");
+    for (size_t i = 0; i < server->service_name_count; i++)
+        list_add(server, health, server->service_names[i]);
+    for (size_t i = 0; i < server->part_count; i++) {
+        if (!is_served(server, server->parts[i].name))
+            list_add(server, health, server->parts[i].name);
+    }
 }
 
 void
@@ -67,13 +147,17 @@ rpc_health_submit(void *owner, struct call *call)
     struct health_op *health = (struct health_op *)call->op;
 
     pthread_mutex_lock(&server->lock);
-    health->status = status_of(server, health->service);
+    if (health->service == NULL)
+        list_fill(server, call->arena, health);
+    else
+        health->status = status_of(server, health->service);
     pthread_mutex_unlock(&server->lock);
-    if (health->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN)
+    if (health->service != NULL && health->status == STATUS(SERVICE_UNKNOWN))
         problem_set(&health->op.problem, ERR_NOT_FOUND, "service", "no such service here");
     call->finish(call);
 }
 
+/* The one request of a Watch; a second one, or none, is refused. */
 static void
 watch_message(struct rpc_stream *stream, const uint8_t *bytes, size_t count)
 {

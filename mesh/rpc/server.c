@@ -34,8 +34,7 @@ static const grpc_arg arguments[] = {
     INTEGER(GRPC_ARG_MAX_METADATA_SIZE,          RPC_METADATA_BYTES_MAX),
     INTEGER(GRPC_ARG_ENABLE_CHANNELZ,            0),
     INTEGER(GRPC_ARG_ENABLE_CENSUS,              0),
-    /* Plain messages only: a megabyte that unpacks to a gigabyte is refused unread. */
-    INTEGER(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE),
+    INTEGER(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0), /* mesh/rpc/payload.h unpacks, within a limit */
     /* A client that is gone without a word is noticed; one that pings more often than each 10 s is
      * sent away. */
     INTEGER(GRPC_ARG_KEEPALIVE_TIME_MS,          60 * 1000),
@@ -190,7 +189,7 @@ routes_make(struct rpc_server *server)
     static const struct rpc_service batch = { .descriptor =
                                                   &sagamesh__batch__v1__batch_service__descriptor };
     const struct rpc_server_options *options = &server->options;
-    size_t count = 3; /* Check, Now and the envelope */
+    size_t count = RPC_HEALTH_METHODS + 2; /* and Now, and the envelope */
 
     for (size_t i = 0; i < options->service_count; i++) {
         count += options->services[i].descriptor->n_methods;
@@ -205,8 +204,9 @@ routes_make(struct rpc_server *server)
         (struct rpc_service){ .descriptor = &grpc__health__v1__health__descriptor,
                               .submit = rpc_health_submit,
                               .owner = server };
-    route_add(server, &server->health_service, "Check",
-              (struct rpc_route){ .method = &rpc_health_check, .take = rpc_unary_take });
+    for (const struct method *method = rpc_health_methods; method->name != NULL; method++)
+        route_add(server, &server->health_service, method->name,
+                  (struct rpc_route){ .method = method, .take = rpc_unary_take });
     route_add(server, &rpc_clock_service, "Now",
               (struct rpc_route){ .method = rpc_clock_service.methods, .take = rpc_unary_take });
     route_add(server, &batch, "Call", (struct rpc_route){ .take = rpc_envelope_take });
@@ -267,18 +267,6 @@ rpc_server_leave(struct rpc_server *server)
     if (--server->in_flight == 0 && server->is_stopping)
         pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
-}
-
-void
-rpc_slice_read(grpc_byte_buffer *buffer, grpc_slice *ret_slice)
-{
-    grpc_byte_buffer_reader reader;
-    int is_ready = grpc_byte_buffer_reader_init(&reader, buffer);
-
-    assert(is_ready);
-    (void)is_ready;
-    *ret_slice = grpc_byte_buffer_reader_readall(&reader);
-    grpc_byte_buffer_reader_destroy(&reader);
 }
 
 static void *

@@ -145,8 +145,6 @@ struct rpc_server {
 const struct rpc_route *rpc_route_find(const struct rpc_server *server, const char *name);
 bool rpc_server_enter(struct rpc_server *server, struct problem *problem); /* one more in flight */
 void rpc_server_leave(struct rpc_server *server);
-/* The whole request in one piece: *ret_slice is the caller's to unref. */
-void rpc_slice_read(grpc_byte_buffer *buffer, grpc_slice *ret_slice);
 
 /* server_metrics.c */
 void rpc_server_metrics_open(struct rpc_server *server);  /* once it has its routes */
@@ -208,7 +206,8 @@ void rpc_envelope_free(struct rpc_unary *unary); /* gives the items back; the rp
 void rpc_item_pool_free(struct rpc_server *server);
 
 /* health.c */
-extern const struct method rpc_health_check;
+enum { RPC_HEALTH_METHODS = 2 };
+extern const struct method rpc_health_methods[RPC_HEALTH_METHODS + 1];
 extern const struct rpc_stream_kind rpc_health_watch;
 void rpc_health_submit(void *owner, struct call *call);
 

@@ -3,6 +3,7 @@
  * A stream alternates: receive a message, send what there is to say, receive the next. When it has
  * ended or the client is gone, the last of its batches to come back frees it. */
 #include "mesh/base/clock.h"
+#include "mesh/rpc/payload.h"
 #include "mesh/rpc/server_inner.h"
 #include "mesh/rpc/status.h"
 
@@ -179,12 +180,14 @@ received(void *owner, bool is_ok)
 {
     struct rpc_stream *stream = owner;
     grpc_slice request;
+    struct problem problem;
 
     pthread_mutex_lock(&stream->server->lock);
     if (!is_ok || stream->received == NULL) {
         stream->kind->message(stream, NULL, 0);
+    } else if (rpc_payload_read(stream->received, &problem, &request) != ERR_OK) {
+        rpc_stream_end(stream, &problem);
     } else {
-        rpc_slice_read(stream->received, &request);
         stream->kind->message(stream, GRPC_SLICE_START_PTR(request), GRPC_SLICE_LENGTH(request));
         grpc_slice_unref(request);
     }

@@ -3,6 +3,7 @@
  * arena, which are used again. */
 #include "mesh/pb/message.h"
 #include "mesh/rpc/caller.h"
+#include "mesh/rpc/payload.h"
 #include "mesh/rpc/server_inner.h"
 #include "mesh/rpc/status.h"
 
@@ -182,6 +183,7 @@ unary_arrived(void *owner, bool is_ok)
     struct rpc_server *server = unary->server;
     grpc_slice request;
     struct problem problem;
+    enum error error;
 
     if (!is_ok) { /* the server shuts down; the slot was not used */
         unary_give_back(unary);
@@ -194,9 +196,13 @@ unary_arrived(void *owner, bool is_ok)
         rpc_unary_refuse(unary, &problem);
         return;
     }
-    rpc_slice_read(unary->payload, &request);
+    error = rpc_payload_read(unary->payload, &problem, &request);
     grpc_byte_buffer_destroy(unary->payload);
     unary->payload = NULL;
+    if (error != ERR_OK) {
+        rpc_unary_refuse(unary, &problem);
+        return;
+    }
     unary->route->take(unary, GRPC_SLICE_START_PTR(request), GRPC_SLICE_LENGTH(request));
     grpc_slice_unref(request);
 }

@@ -185,6 +185,13 @@ class Reflect(unittest.TestCase):
             pool = reflection.pool(symbol)
             self.assertIsNotNone(pool.FindMessageTypeByName("sagamesh.order.v1.PlaceRequest"))
 
+    def test_comments_come_with_the_descriptors(self):
+        reflection = Reflection(the_mesh.channel("order"), reflection_v1, reflection_v1_grpc)
+        (answer,) = reflection.ask(dict(file_containing_symbol=SERVICES["order"]))
+        file = descriptor_pb2.FileDescriptorProto.FromString(
+            answer.file_descriptor_response.file_descriptor_proto[0])
+        self.assertTrue(any(place.leading_comments for place in file.source_code_info.location))
+
     def test_what_is_not_there_is_said_so_and_the_stream_goes_on(self):
         for messages, stubs in VERSIONS:
             reflection = Reflection(the_mesh.channel("order"), messages, stubs)
@@ -205,6 +212,14 @@ class Health(unittest.TestCase):
         with self.assertRaises(grpc.RpcError) as caught:
             the_mesh.health("order", "no.Such")
         self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
+
+    def test_all_are_listed(self):
+        for name, service in SERVICES.items():
+            stub = health_pb2_grpc.HealthStub(the_mesh.channel(name))
+            listed = stub.List(health_pb2.HealthListRequest(), timeout=10).statuses
+            self.assertTrue({"", service, *COMMON} <= set(listed), listed)
+            for one, answer in listed.items():
+                self.assertEqual(answer.status, the_mesh.health(name, one), f"{name} {one}")
 
     def test_watch_of_a_service_that_is_not_there(self):
         with self.watch("order", "no.Such") as watch:
@@ -262,6 +277,30 @@ class Watch:
     def __exit__(self, kind, value, trace):
         self.stream.cancel()
         self.thread.join()
+
+
+class Compressed(unittest.TestCase):
+    """A client that compresses what it sends."""
+
+    def setUp(self):
+        self.stub = health_pb2_grpc.HealthStub(the_mesh.channel("order"))
+
+    def test_messages_are_unpacked(self):
+        request = health_pb2.HealthCheckRequest(service=SERVICES["order"])
+        for how in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            with self.subTest(how):
+                self.assertEqual(self.stub.Check(request, compression=how, timeout=10).status, SERVING)
+                watch = self.stub.Watch(request, compression=how, timeout=10)
+                self.assertEqual(next(watch).status, SERVING)
+                watch.cancel()
+
+    def test_a_small_one_that_unpacks_to_a_large_one_is_refused(self):
+        request = health_pb2.HealthCheckRequest(service="a" * (200 << 20))
+        for call in (self.stub.Check, lambda *words, **more: next(self.stub.Watch(*words, **more))):
+            with self.assertRaises(grpc.RpcError) as caught:
+                call(request, compression=grpc.Compression.Gzip, timeout=60)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertIn("1048576 bytes at most when it is unpacked", caught.exception.details())
 
 
 class Orders(unittest.TestCase):

@@ -1,4 +1,4 @@
-/* gzip: who takes it, and that it comes back as it was. */
+/* gzip: which client takes it, that it comes back as it was, and what is unpacked of a stranger's. */
 #include "mesh/base/arena.h"
 #include "mesh/base/gzip.h"
 #include "tests/support/check.h"
@@ -64,6 +64,86 @@ START_TEST(it_comes_back_as_it_was)
 }
 END_TEST
 
+enum { FORMAT_GZIP = 15 + 16, FORMAT_ZLIB = 15 };
+
+static size_t
+pack(const char *text, size_t bytes, int format, unsigned char packed[4096])
+{
+    z_stream stream = { .next_in = (Bytef *)(uintptr_t)text,
+                        .avail_in = (uInt)bytes,
+                        .next_out = packed,
+                        .avail_out = 4096 };
+
+    ck_assert_int_eq(deflateInit2(&stream, 9, Z_DEFLATED, format, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    ck_assert_int_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    deflateEnd(&stream);
+    return stream.total_out;
+}
+
+/* bytes of text are packed; then add more bytes than were packed are given, or fewer. */
+static const struct {
+    const char *what;
+    size_t bytes, bytes_max;
+    int format, add;
+    enum gzip_answer answer;
+} packs[] = {
+    { "nothing", 0, 100, FORMAT_GZIP, 0, GZIP_OK },
+    { "nothing, and no more is allowed", 0, 0, FORMAT_GZIP, 0, GZIP_OK },
+    { "a byte, and none is allowed", 1, 0, FORMAT_GZIP, 0, GZIP_IS_LONG },
+    { "below the limit", 999, 1000, FORMAT_GZIP, 0, GZIP_OK },
+    { "at the limit", 1000, 1000, FORMAT_GZIP, 0, GZIP_OK },
+    { "one byte over it", 1001, 1000, FORMAT_GZIP, 0, GZIP_IS_LONG },
+    { "a thousand times over it", 1 << 20, 1000, FORMAT_GZIP, 0, GZIP_IS_LONG },
+    { "far below it", 1 << 20, 16 << 20, FORMAT_GZIP, 0, GZIP_OK },
+    { "zlib's own format", 1000, 1000, FORMAT_ZLIB, 0, GZIP_OK },
+    { "one byte over it in that", 1001, 1000, FORMAT_ZLIB, 0, GZIP_IS_LONG },
+    { "no format at all", 1000, 1000, -15, 0, GZIP_IS_DAMAGED },
+    { "a byte behind the end", 1000, 1000, FORMAT_GZIP, 1, GZIP_IS_DAMAGED },
+    { "the last byte is missing", 1000, 1000, FORMAT_GZIP, -1, GZIP_IS_DAMAGED },
+    { "half of it is missing", 1000, 1000, FORMAT_GZIP, -10, GZIP_IS_DAMAGED },
+};
+
+START_TEST(what_is_unpacked_has_a_limit)
+{
+    char *text = memory_take(1 << 20), *back = NULL;
+    unsigned char packed[4097] = { 0 };
+    size_t bytes, back_bytes = 0;
+    enum gzip_answer answer;
+
+    memset(text, 'a', 1 << 20);
+    bytes = pack(text, packs[_i].bytes, packs[_i].format, packed) + (size_t)packs[_i].add;
+    answer = gzip_unpack(packed, bytes, packs[_i].bytes_max, &back, &back_bytes);
+    ck_assert_msg(answer == packs[_i].answer, "%s: %d", packs[_i].what, (int)answer);
+    if (answer == GZIP_OK) {
+        ck_assert_uint_eq(back_bytes, packs[_i].bytes);
+        ck_assert_mem_eq(back, text, back_bytes);
+    }
+    free(back);
+    free(text);
+}
+END_TEST
+
+START_TEST(bytes_at_random_are_damaged)
+{
+    unsigned char noise[64];
+    uint64_t seed = 1;
+
+    for (int round = 0; round < 2000; round++) {
+        char *back = NULL;
+        size_t bytes;
+
+        for (size_t i = 0; i < sizeof noise; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            noise[i] = (unsigned char)(seed >> 56);
+        }
+        if (round % 2 == 0)
+            memcpy(noise, "\x1f\x8b\x08\0\0\0\0\0\0\x03", 10);
+        ck_assert_int_ne(gzip_unpack(noise, sizeof noise, 1 << 20, &back, &bytes), GZIP_OK);
+        ck_assert_ptr_null(back);
+    }
+}
+END_TEST
+
 int
 main(void)
 {
@@ -71,5 +151,7 @@ main(void)
 
     tcase_add_loop_test(tests, who_takes_it, 0, ROWS(headers));
     tcase_add_test(tests, it_comes_back_as_it_was);
-    return check_run("http gzip", tests);
+    tcase_add_loop_test(tests, what_is_unpacked_has_a_limit, 0, ROWS(packs));
+    tcase_add_test(tests, bytes_at_random_are_damaged);
+    return check_run("gzip", tests);
 }
