@@ -30,6 +30,7 @@ HELMS = ("helm4", "helm3")
 VALUES = sorted(file.stem for file in (HERE / "values").glob("*.yaml"))
 KUBERNETES = ("v1.30.0", "v1.34.0")  # the oldest that the chart takes, and one of today
 TOOLS = pathlib.Path()
+WORKLOADS = ("Deployment", "StatefulSet")
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -151,7 +152,30 @@ class Rendered(unittest.TestCase):
             self.assertIn(words, done.stderr)
 
 
-MONITORING = {  # of the Prometheus operator, as far as the chart goes
+NAMES = {"type": "object", "additionalProperties": False, "properties": {name: {"type": "string"} for name in ("name", "kind", "group")}}
+STRANGERS = {  # of the Prometheus operator and of cert-manager, as far as the chart goes
+    "Issuer": {
+        "selfSigned": {"type": "object", "additionalProperties": False},
+        "ca": {"type": "object", "additionalProperties": False, "required": ["secretName"], "properties": {"secretName": {"type": "string"}}},
+    },
+    "Certificate": {
+        **{name: {"type": "string"} for name in ("commonName", "secretName", "duration", "renewBefore")},
+        "isCA": {"type": "boolean"},
+        "dnsNames": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        "uris": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^spiffe://[a-z0-9.-]+/[a-z-]+$"}},
+        "usages": {"type": "array", "items": {"enum": ["digital signature", "server auth", "client auth"]}},
+        "privateKey": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "algorithm": {"enum": ["ECDSA"]},
+                "size": {"enum": [256]},
+                "encoding": {"enum": ["PKCS8"]},
+                "rotationPolicy": {"enum": ["Always"]},
+            },
+        },
+        "issuerRef": NAMES,
+    },
     "ServiceMonitor": {
         "jobLabel": {"type": "string"},
         "selector": {"type": "object", "additionalProperties": False, "properties": {"matchLabels": {"type": "object"}}},
@@ -196,8 +220,8 @@ MONITORING = {  # of the Prometheus operator, as far as the chart goes
 
 @functools.lru_cache(maxsize=None)
 def validator(version, api, kind):
-    if kind in MONITORING:
-        spec = {"type": "object", "additionalProperties": False, "properties": MONITORING[kind]}
+    if kind in STRANGERS:
+        spec = {"type": "object", "additionalProperties": False, "properties": STRANGERS[kind]}
         return jsonschema.Draft7Validator({"required": ["spec"], "properties": {"spec": spec}})
     group, _, number = api.rpartition("/")
     name = "-".join(filter(None, [kind.lower(), group.split(".")[0], number]))
@@ -268,7 +292,7 @@ class Promises(unittest.TestCase):
 
     def test_selectors_find_pods(self):
         for values in VALUES:
-            found = objects(values)
+            found = objects(values, "--set", "operator.args={ping}")
             labels = [pod["metadata"]["labels"] for _, pod in pods(found)]
             for one in found:
                 spec = one.get("spec", {})
@@ -301,12 +325,12 @@ class Promises(unittest.TestCase):
         labels = {
             one["metadata"]["name"][len("shop-sagamesh-") :]: pod["metadata"]["labels"]
             for one, pod in pods(found)
-            if one["kind"] == "Deployment"
+            if one["kind"] in WORKLOADS
         }
         args = {
             one["metadata"]["name"][len("shop-sagamesh-") :]: " ".join(pod["spec"]["containers"][0]["args"])
             for one, pod in pods(found)
-            if one["kind"] == "Deployment"
+            if one["kind"] in WORKLOADS
         }
         self.assertIn("sagamesh-default-deny", by_name)
         for caller in labels:
@@ -325,18 +349,77 @@ class Promises(unittest.TestCase):
     def test_pods_outlive_their_drain(self):
         found = objects("external", "--set", "drainSeconds=40")
         for one, pod in pods(found):
-            if one["kind"] == "Deployment":
+            if one["kind"] in WORKLOADS:
                 container = pod["spec"]["containers"][0]
                 wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
                 self.assertIn("--drain-ms=40000", container["args"])
                 self.assertGreaterEqual(pod["spec"]["terminationGracePeriodSeconds"], wait + 40 + 10)
+
+    def test_with_tls_each_pod_has_its_certificate_and_each_service_the_policy(self):
+        found = objects("tls")
+        identities = {one["spec"]["secretName"]: one["spec"].get("uris") for one in found if one["kind"] == "Certificate"}
+        shipped = json.loads((ROOT / "packaging/policy.json").read_text())
+        seen = set()
+        for one, pod in pods(found):
+            container = pod["spec"]["containers"][0]
+            if one["metadata"]["labels"]["app.kubernetes.io/component"] in ("postgresql", "kafka", "schema"):
+                continue
+            with self.subTest(one["metadata"]["name"]):
+                binary = container["command"][0].split("/")[-1]
+                mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+                volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+                env = {row["name"]: row.get("value") for row in container["env"]}
+                for flag, file in {"CERT": "tls.crt", "KEY": "tls.key", "CA": "ca.crt"}.items():
+                    self.assertEqual(env[f"MESH_TLS_{flag}"], f"{mounts['tls']}/{file}")
+                secret = volumes["tls"]["secret"]["secretName"]
+                self.assertEqual(identities[secret], [f"spiffe://sagamesh.local/{binary}"])
+                seen.add(f"/{binary}")
+                has_policy = "--policy=/usr/share/sagamesh/policy.json" in container["args"]
+                self.assertEqual(has_policy, binary not in ("bff", "sagactl"))
+                self.assertNotIn("grpc", container.get("readinessProbe", {}))
+        self.assertLessEqual({name for rule in shipped["rules"] for name in rule["identities"]}, seen)
+
+    def test_another_policy_is_mounted(self):
+        pod = named(objects("everything"), "Deployment", "shop-order")["spec"]["template"]
+        container = pod["spec"]["containers"][0]
+        self.assertIn("--policy=/etc/sagamesh/policy/policy.json", container["args"])
+        self.assertIn({"name": "policy", "mountPath": "/etc/sagamesh/policy", "readOnly": True}, container["volumeMounts"])
+        self.assertIn({"name": "policy", "configMap": {"name": "shop-policy"}}, pod["spec"]["volumes"])
+
+    def test_what_an_operator_asks_is_no_part_of_a_release(self):
+        shown = ("--set", "operator.args={audit,--minutes=0}")
+        for values in ("tls", "external", "everything"):
+            self.assertFalse([one for one in objects(values) if "generateName" in one["metadata"]])
+            [job] = [one for one in objects(values, *shown) if "generateName" in one["metadata"]]
+            for version in KUBERNETES:
+                validator(version, "batch/v1", "Job").validate(job)
+            [container] = job["spec"]["template"]["spec"]["containers"]
+            env = {row["name"]: row["value"] for row in container["env"]}
+            services = {
+                f"dns:///{one['metadata']['name']}:{port['port']}": port["name"]
+                for one in objects(values)
+                if one["kind"] == "Service"
+                for port in one["spec"]["ports"]
+            }
+            for name in ("SAGA", "ORDER", "STORAGE", "ACCOUNT", "ALERTS"):
+                self.assertEqual(services[env[f"MESH_{name}"]], "grpc" if name == "ALERTS" else "inner")
+            labels = job["spec"]["template"]["metadata"]["labels"]
+            policies = [p["spec"] for p in objects(values) if p["kind"] == "NetworkPolicy"]
+            into = [p for p in policies if p["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component") == "order-svc"]
+            self.assertTrue(lets_through(into[0]["ingress"], "from", labels, 7001))
+
+    def test_alerts_keep_their_names(self):
+        alerts = named(objects("external"), "StatefulSet", "shop-sagamesh-alerts")
+        container = alerts["spec"]["template"]["spec"]["containers"][0]
+        self.assertIn("--group-instance=$(POD_NAME)", container["args"])
+        self.assertIn("POD_NAME", [row["name"] for row in container["env"]])
 
     def test_what_scales_has_no_number_of_its_own(self):
         found = objects("everything")
         scaled = {o["spec"]["scaleTargetRef"]["name"]: o["spec"] for o in found if o["kind"] == "HorizontalPodAutoscaler"}
         self.assertEqual(set(scaled), {f"shop-{name}" for name in ("storage", "account", "alerts", "bff")})
         for one in found:
-            if one["kind"] == "Deployment":
+            if one["kind"] in WORKLOADS:
                 self.assertNotEqual("replicas" in one["spec"], one["metadata"]["name"] in scaled)
 
     def test_a_schema_job_is_a_hook_or_goes_by_what_it_does(self):

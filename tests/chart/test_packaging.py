@@ -67,6 +67,16 @@ class Flags(unittest.TestCase):
             for flag in flags_of(binary):
                 self.assertIn(flag[2:].split("=")[0], re.findall(r"^  --([a-z-]+)", text, re.MULTILINE), binary)
 
+    def test_certificates_are_a_comment_away(self):
+        """Lines without their # are flags too, which systemd puts into the environment; the policy is where the image has it."""
+        for binary, *_ in ROWS.values():
+            lines = dict(re.findall(r"^# (MESH_[A-Z_]+)=(.*)$", (PACKAGING / f"etc/{binary}/flags").read_text(), re.MULTILINE))
+            text = subprocess.run([ROOT / "build" / binary, "--help"], capture_output=True, text=True, check=True).stdout
+            known = set(re.findall(r"^  --([a-z-]+)", text, re.MULTILINE))
+            self.assertLessEqual({name[len("MESH_") :].lower().replace("_", "-") for name in lines}, known, binary)
+            self.assertLessEqual({"MESH_TLS_CERT", "MESH_TLS_KEY", "MESH_TLS_CA"}, set(lines))
+            self.assertEqual(lines.get("MESH_POLICY"), None if binary == "bff" else "/usr/share/sagamesh/policy.json")
+
     def test_they_are_those_of_dev_up(self):
         """But for those that a mesh on a laptop has of its own: its provider, its tokens, its ports."""
         apart = {"--provider-config", "--webhook-listen", "--token-issuer", "--token-audience", "--jwks"}

@@ -79,7 +79,7 @@ class Cluster:
         self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s", seconds=200)
 
     def apply(self, *objects):
-        text = "\n---\n".join(json.dumps(one) for one in objects)
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         return self.kubectl("apply", "-f", "-", text=text)
 
     def objects(self):
@@ -102,8 +102,8 @@ class Cluster:
         return counts
 
     def rolled_out(self, selector, seconds=180):
-        """Until all Deployments have as many ready pods as they want, all of them new."""
-        for name in self.kubectl("get", "deployments", "-l", selector, "-o", "name").split():
+        """Until all Deployments and StatefulSets have as many ready pods as they want, all of them new."""
+        for name in self.kubectl("get", "deployments,statefulsets", "-l", selector, "-o", "name").split():
             self.kubectl("rollout", "status", name, f"--timeout={seconds * PATIENCE:.0f}s", seconds=seconds + 10)
 
     def tell_why(self, selector):

@@ -121,20 +121,20 @@ class Release(unittest.TestCase):
 
     def audit(self):
         """All that holds money or goods agrees, and no order is open."""
-        address = lambda name: f"--{name}=dns:///{RELEASE}-sagamesh-{name}:7001"
-        words = ["exec", f"deployment/{RELEASE}-sagamesh-saga", "-c", "saga-svc", "--", "/usr/bin/sagactl", "audit"]
-        words += ["--minutes=0", "--timeout=20", "--saga=127.0.0.1:7001", *map(address, ("order", "storage", "account"))]
+        is_done, said = self.sagactl("audit", "--minutes=0", "--timeout=20")
+        self.assertTrue(is_done, f"the audit says:\n{said}")
+        say("audit: " + said.strip().splitlines()[-1])
 
-        def agrees():
-            status, out, said = self.cluster.kubectl(*words, seconds=120, check=False)
-            type(self).audited = out + said
-            return status == 0
-
-        try:
-            wait_until("the audit finds nothing", agrees, 60)
-        except Failed:
-            self.fail(f"the audit says:\n{self.audited}")
-        say("audit: " + self.audited.strip().splitlines()[-1])
+    def sagactl(self, *words):
+        """Whether an operator's Job came to its end, and what it said."""
+        show = ["--show-only", "templates/operator.yaml", "--set", f"operator.args={{{','.join(words)}}}"]
+        job = self.cluster.helm("template", RELEASE, CHART, *self.flags, *show)
+        name = self.cluster.kubectl("create", "-f", "-", "-o", "name", text=job).strip()
+        status = lambda: json.loads(self.cluster.kubectl("get", name, "-o", "json"))["status"]
+        wait_until(f"{name} has ended", lambda: status().get("succeeded") or status().get("failed"), 120)
+        is_done, said = bool(status().get("succeeded")), self.cluster.kubectl("logs", name)
+        self.cluster.kubectl("delete", name)
+        return is_done, said
 
     def under_load(self, what, work):
         """Runs work() while orders are placed; none of them may end wrong."""
@@ -151,18 +151,18 @@ class Release(unittest.TestCase):
 
     def upgrade(self):
         """Another format of the log: every pod of a program is replaced."""
-        old = self.pod_names()
+        old = self.uids()
 
         def work():
             self.cluster.helm("upgrade", RELEASE, CHART, *self.flags, "--set", "logFormat=text", "--wait", *limit(300), seconds=320)
             self.cluster.rolled_out(OURS)
 
         self.under_load("upgrade", work)
-        self.assertFalse(old & self.pod_names(), "a pod was not replaced")
+        self.assertFalse(old & self.uids(), "a pod was not replaced")
         self.assertEqual(self.cluster.restarts(f"{OURS},{PODS_OF_PROGRAMS}"), {})
 
-    def pod_names(self):
-        return {pod["metadata"]["name"] for pod in self.cluster.pods(f"{OURS},{PODS_OF_PROGRAMS}")}
+    def uids(self):
+        return {pod["metadata"]["uid"] for pod in self.cluster.pods(f"{OURS},{PODS_OF_PROGRAMS}")}
 
 
 def limit(seconds):
@@ -216,12 +216,13 @@ class Load:
 
 
 class ForMoney(Release):
-    """three replicas on a PostgreSQL of ours"""
+    """three replicas on a PostgreSQL of ours, all gRPC with certificates and the policy"""
 
     name = "money"
     replicas = REPLICAS
     values = [
         "--set", "postgresql.host=postgresql,postgresql.existingSecret=own,postgresql.sslMode=disable",
+        "--set", "tls.enabled=true,tls.existingSecrets=own-tls",
         "--set", "programs.account.secret=own,programs.bff.secret=own,tests.tokenSecret.name=own",
         *(word for name, count in REPLICAS.items() if count != 1 for word in ("--set", f"programs.{name}.replicas={count}")),
     ]  # fmt: skip
@@ -237,6 +238,7 @@ class ForMoney(Release):
             token = run([BUILD / "bff-token", f"--jwks={file}", "--operator", "--seconds=7200"])
         secret = {"password": os.urandom(16).hex(), "jwks.json": jwks, "token": token, "providers.json": '{"providers": {}}'}
         sql = "".join(f"CREATE DATABASE {name};\n" for name in DATABASES)
+        cls.cluster.apply(*certificates())
         meta = lambda name: {"name": name, "labels": {"app": "postgresql"}}
         cls.cluster.apply(
             {"apiVersion": "v1", "kind": "Secret", "metadata": meta("own"), "stringData": secret},
@@ -297,6 +299,16 @@ class ForMoney(Release):
 
     def test_6_nothing_is_left(self):
         self.uninstall()
+
+
+def certificates():
+    """A Secret for each identity, as cert-manager would make it."""
+    with tempfile.TemporaryDirectory() as work:
+        run([sys.executable, CHART.parents[1] / "dev.d/certificates.py", work])
+        read = lambda name: (pathlib.Path(work) / name).read_text()
+        for name in sorted(file.stem for file in pathlib.Path(work).glob("*.key") if file.stem != "ca"):
+            data = {"tls.crt": read(f"{name}.crt"), "tls.key": read(f"{name}.key"), "ca.crt": read("ca.crt")}
+            yield {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": f"own-tls-{name}"}, "stringData": data}
 
 
 def postgresql():

@@ -135,6 +135,19 @@ host={{ $found.host }} port={{ $found.port }} user={{ $found.user }} dbname={{ (
 {{- end }}
 {{- end }}
 
+{{/* (list $ BINARY): the Secret with its certificate. */}}
+{{- define "sagamesh.certificate" -}}
+{{- $top := index . 0 -}}
+{{ default (printf "%s-tls" (include "sagamesh.fullname" $top)) $top.Values.tls.existingSecrets }}-{{ index . 1 }}
+{{- end }}
+
+{{/* Where it is, for a program and for a sagactl that is run beside it: flags that are not given are read from here. */}}
+{{- define "sagamesh.tlsEnv" -}}
+{{- range $flag, $file := dict "CERT" "tls.crt" "KEY" "tls.key" "CA" "ca.crt" }}
+- {name: MESH_TLS_{{ $flag }}, value: /etc/sagamesh/tls/{{ $file }}}
+{{- end }}
+{{- end }}
+
 {{/* What the `restricted` Pod Security Standard asks of a pod, and of a container. */}}
 {{- define "sagamesh.podSecurity" -}}
 runAsNonRoot: true
