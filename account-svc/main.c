@@ -26,7 +26,7 @@
  *
  *   payment_rpc.c     payments' requests: the table of methods; knows payments and providers
  *   account_store.c   all tables in one order: both services share one batch
- *   schema.sql        what must hold always of payments, behind ledger.sql
+ *   schema/           what must hold always of payments, behind ledger.sql
  *
  * After each COMMIT the sagas of changed payments are told, and the provider thread is woken when a
  * task has become due.
@@ -260,6 +260,7 @@ main(int argc, char **argv)
         .name = "account-svc",
         .usage = "account-svc: accounts, wallets, transfers and payments over gRPC"
                  " (sagamesh.ledger.v1.LedgerService, sagamesh.payment.v1.PaymentService)",
+        .schema = schema_steps,
         .keys = keys,
         .values = &parts,
         .owner = &parts,

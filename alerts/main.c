@@ -13,7 +13,7 @@
  *   notice.c       the life of a notice
  *   notice_send.c  sends them
  *   alert_table.c  the tables of all of these, and all reads
- *   schema.sql     what must hold always
+ *   schema/        what must hold always
  */
 #include "alerts/alert.h"
 #include "alerts/alert_meter.h"
@@ -170,6 +170,7 @@ main(int argc, char **argv)
         .name = "alerts-svc",
         .usage = "alerts-svc: alerts of orders and payments that disagree, over gRPC"
                  " (sagamesh.alert.v1.AlertService)",
+        .schema = schema_steps,
         .keys = keys,
         .values = &parts,
         .owner = &parts,

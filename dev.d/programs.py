@@ -144,13 +144,12 @@ class Program:
     """A row of programs.table, or one replica of it, and its process when it was started by this one."""
 
     def __init__(self, row, number=1):
-        service, binary, database, schema, inner, *flags = row.split()
+        service, binary, database, inner, *flags = row.split()
         self.service = service  # whose address in other programs' flags has this one among others
         self.suffix = str(number) if number > 1 else ""
         self.name = service + self.suffix
         self.binary = binary
         self.database = None if database == "-" else database
-        self.schema = None if schema == "-" else schema
         self.flags = [flag for flag in flags if flag != "-"]
         self.has_inner = inner == "inner"
         self.port = self.inner_port = self.ops_port = 0
@@ -184,13 +183,6 @@ def read_table(replicas=1):
         if line.strip() and not line.startswith("#"):
             count = replicas if line.split()[0] in REPLICATED else 1
             yield from (Program(line, number) for number in range(1, count + 1))
-
-
-def schema_files(file):
-    """A schema, and what it includes (\\ir), and what that includes."""
-    yield file
-    for name in re.findall(r"^\\ir (\S+)$", file.read_text(), re.MULTILINE):
-        yield from schema_files(file.parent / name)
 
 
 class Programs:
@@ -328,35 +320,30 @@ class Programs:
         write_whole(self.secrets / "providers.json", providers, 0o600)
 
     def make_databases(self, prefix=""):
-        """Those that are missing. A schema whose text is not the one that was applied last is applied, in
-        one transaction: all of it or nothing. prefix: others of the same schemas."""
-        due = {}
-        for program in self.programs.values():
-            mark = self.directory / "pg" / f"schema-{prefix}{program.database}"
-            if program.database and self._digest(program) != (mark.read_text() if mark.exists() else ""):
-                due[prefix + program.database] = (program, mark)
-        if not due:
-            return
+        """Those that are missing; and each program brings its own to what it needs. prefix: others of the same
+        schemas."""
+        due = {prefix + program.database: program for program in self.programs.values() if program.database}
         # \gexec runs what a SELECT has made; CREATE DATABASE knows no IF NOT EXISTS.
         missing = "SELECT 'CREATE DATABASE {0}' WHERE '{0}' NOT IN (SELECT datname FROM pg_database)\\gexec\n"
         self.psql_run(self.conninfo, "postgres", input="".join(missing.format(name) for name in due))
-        for name, (program, mark) in due.items():
-            schema = ROOT / program.schema
-            try:
-                self.psql_run(self.conninfo, name, "--single-transaction", "-f", str(schema))
-            except Trouble as trouble:
-                raise Trouble(
-                    f"the schema {program.schema} could not be applied to the database {name}",
-                    str(trouble),
-                    "To begin with empty databases: ./dev clean, ./dev up",
-                ) from None
-            write_whole(mark, self._digest(program))
-            self.say(f"  database {name}: schema applied")
+        for name, program in due.items():
+            if "migrate=applied" in self.migrate(program, f"{self.conninfo} dbname={name}"):
+                self.say(f"  database {name}: schema applied")
 
-    @staticmethod
-    def _digest(program):
-        files = schema_files(ROOT / program.schema)
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() + "\n"
+    def migrate(self, program, conninfo, what="expand"):
+        """What the program logs."""
+        words = self.migrate_command(program, conninfo, what)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise Trouble(
+                f"{program.binary} could not bring its database to what it needs",
+                done.stdout,
+                "Its words are above. To begin with empty databases: ./dev clean, ./dev up",
+            )
+        return done.stdout
+
+    def migrate_command(self, program, conninfo, what):
+        return [str(self.build / program.binary), f"--migrate={what}", f"--database={conninfo}"]
 
     def psql_run(self, conninfo, database, *arguments, input=None):
         """What psql prints, a row a line, with tabs."""

@@ -12,7 +12,7 @@ SUITES='
 runner  | yes | these suites themselves: what fails once, twice, or three times
 format  | yes | every C file is as clang-format leaves it
 unit    | yes | tables for every rule, no network; then the models, which try all orders of things
-tidy    | yes | includes go downward, nothing unused is exported, no new circle of files, no name twice
+tidy    | yes | includes go downward, nothing unused is exported, no new circle of files, no name twice; steps of schemas only add, and are not edited
 store   | yes | what needs a PostgreSQL, on one of its own
 wire    | yes | servers and clients over loopback
 stories | yes | all processes: orders paid, refused, cancelled, undone, services away
@@ -263,6 +263,7 @@ suite_tidy() {
     packages_need python3
     build_tree build
     python_run ../tidy.py build
+    python_run ../schema/test_schema.py build
 }
 
 suite_wire() {
@@ -479,7 +480,7 @@ bench_alerts() {
     mkdir -p "$SCRATCH/pids"
     postgres_start "$SCRATCH/pg" >&2
     psql -X -q -d "$(postgres_conninfo "$SCRATCH/pg") dbname=postgres" -c 'CREATE DATABASE alerts'
-    psql -X -q -d "$(postgres_conninfo "$SCRATCH/pg") dbname=alerts" -f alerts/schema.sql >/dev/null
+    build/alerts-svc --migrate=expand --database="$(postgres_conninfo "$SCRATCH/pg") dbname=alerts" 2>/dev/null
     if [[ -z $kafka ]]; then
         daemon_start "$SCRATCH/pids/broker" "$SCRATCH/broker.log" broker build/sandbox-broker \
             --ready-file="$SCRATCH/broker.port"

@@ -283,6 +283,23 @@ all_statements(const struct service *service)
 
 /* ---- open ---- */
 
+/* A database that does not fit is found before anything works on it. One that is away is looked at by the thread of
+ * health, as soon as it is there. */
+static enum error
+open_schema(struct service *service)
+{
+    const struct service_spec *spec = service->spec;
+    struct pg *pg;
+    enum error error;
+
+    if (spec->schema == NULL)
+        return ERR_OK;
+    pg = pg_new(service->settings.database, spec->name, NULL);
+    error = schema_look(pg, spec->schema);
+    pg_free(pg);
+    return error == ERR_REFUSED ? error : ERR_OK;
+}
+
 /* Before anything goes by the time: the clocks of others, as far as they can be asked now. */
 static enum error
 open_clock(struct service *service)
@@ -408,6 +425,7 @@ open_health(struct service *service)
                                                     .statements = service->all_statements,
                                                     .conninfo = service->settings.database,
                                                     .application = spec->name,
+                                                    .schema = spec->schema,
                                                     .writes = service->writes,
                                                     .relay = service->relay,
                                                     .health = service->ops.health,
@@ -445,6 +463,8 @@ open_parts(struct service *service)
     const struct service_spec *spec = service->spec;
     enum error error = open_policy(service);
 
+    if (error == ERR_OK)
+        error = open_schema(service);
     if (error == ERR_OK)
         error = open_clock(service);
     if (error != ERR_OK)

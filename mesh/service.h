@@ -28,6 +28,7 @@
 #include "mesh/ops.h"
 #include "mesh/store/batch_own.h"
 #include "mesh/store/reader.h"
+#include "mesh/store/schema.h"
 
 typedef struct ProtobufCServiceDescriptor ProtobufCServiceDescriptor;
 
@@ -51,6 +52,8 @@ struct service_spec {
     void *values;
     void *owner;       /* of all callbacks of this spec, and of its tasks */
     bool has_database; /* also where it has no batch; with one it is so anyway */
+    const struct schema_step
+        *schema; /* of its database (store/schema.h); NULL: what is there is taken as it is */
     const ProtobufCServiceDescriptor *descriptor; /* NULL: no gRPC */
     /* What of the table the mesh alone may call: served on the inner port, beside all else; NULL: nothing. */
     const ProtobufCServiceDescriptor *inner;
@@ -89,6 +92,7 @@ struct service_settings {
         *policy; /* a file (mesh/rpc/policy.h); NULL or "": all that are let in may call all */
     const char *inner_listen; /* of a program that has an inner service; NULL: no inner port */
     const char *database, *timeline_file, *kafka;
+    const char *migrate; /* for --help: who asks for it is not served (service_migrate.h) */
     int64_t connection_age_s, calls_max, queue_max, batch_max, parked_max;
 };
 

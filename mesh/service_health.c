@@ -38,6 +38,7 @@ struct service_health {
     atomic_bool is_over; /* the thread waits for the database no longer */
     struct metric_series *writes_work;
     bool is_healthy; /* the thread's, as the next: what the server and the log were told */
+    int held_by;     /* the backend that holds the schema's number; 0: none does */
     int missed[SERVICE_SERVERS]; /* probes of the port, in a row */
     int64_t look_due_us, port_due_us, hosts_due_us;
 };
@@ -65,12 +66,32 @@ note(atomic_bool *what, bool is_so)
     return is_so;
 }
 
+/* The number is held before the look: who takes something away from the database cannot come in between. */
+static bool
+schema_is_held(struct service_health *health)
+{
+    const struct service_health_options *options = &health->options;
+    int backend = pg_backend_pid(health->pg);
+    enum error error = ERR_OK;
+
+    if (options->schema == NULL || health->held_by == backend)
+        return true;
+    error = schema_hold(health->pg, options->schema);
+    if (error == ERR_OK)
+        error = schema_look(health->pg, options->schema);
+    if (error == ERR_REFUSED)
+        die("next=ENDING because=\"this program must not work on that database\"");
+    health->held_by = error == ERR_OK ? backend : 0;
+    return error == ERR_OK;
+}
+
 static bool
 database_is_well(struct service_health *health)
 {
     const struct service_health_options *options = &health->options;
     bool is_reached =
-        health->pg == NULL || service_health_hear(health->pg, options->clock) == ERR_OK;
+        health->pg == NULL ||
+        (service_health_hear(health->pg, options->clock) == ERR_OK && schema_is_held(health));
     bool can_write;
 
     note(&health->is_reached, is_reached);

@@ -20,6 +20,7 @@
 #include "mesh/kafka/relay.h"
 #include "mesh/rpc/clock_watch.h"
 #include "mesh/rpc/server.h"
+#include "mesh/store/schema.h"
 #include "mesh/store/write_health.h"
 
 enum { SERVICE_SERVERS = 2 };
@@ -31,11 +32,13 @@ struct service_health_options {
      * write_health and store_clock among them. */
     const struct pg_statement *const *statements;
     const char *conninfo, *application; /* conninfo NULL: there is no database */
-    struct write_health *writes;        /* NULL without a database */
-    const struct relay *relay;          /* NULL: its news goes nowhere, and it hears none */
-    bool (*hears_kafka)(void *owner);   /* NULL: it reads nothing there */
-    struct metrics *metrics;            /* NULL: nothing is counted, as the next */
-    struct health *health;              /* gets a condition for each thing that is looked at */
+    /* Held and looked at on each new connection: a database that was changed beyond this program ends it. NULL: not. */
+    const struct schema_step *schema;
+    struct write_health *writes;      /* NULL without a database */
+    const struct relay *relay;        /* NULL: its news goes nowhere, and it hears none */
+    bool (*hears_kafka)(void *owner); /* NULL: it reads nothing there */
+    struct metrics *metrics;          /* NULL: nothing is counted, as the next */
+    struct health *health;            /* gets a condition for each thing that is looked at */
     /* Whether the program can decide calls; asked until it first says yes. NULL: at once. */
     bool (*is_ready)(void *owner);
     void *owner;

@@ -2,6 +2,7 @@
 #include "mesh/program.h"
 #include "mesh/rpc/tls.h"
 #include "mesh/service.h"
+#include "mesh/service_migrate.h"
 
 #include "mesh/store/pg_timeline.h"
 
@@ -20,6 +21,7 @@ static const struct config_key inner_keys[] = {
 };
 static const struct config_key database_keys[] = {
     { "database",   CONFIG_TEXT, NULL,          0, 0,         "libpq conninfo of its own database", offsetof(struct service_settings, database) },
+    { "migrate",    CONFIG_TEXT, "",            0, 0,         "expand, contract, status or steps: does that with the database's schema, and ends; with --database alone", offsetof(struct service_settings, migrate) },
     { "timeline-file", CONFIG_TEXT, "",         0, 0,         "file that keeps the newest timeline of the database met, so that an old primary is left alone after a restart too", offsetof(struct service_settings, timeline_file) },
     { "kafka",      CONFIG_TEXT, "",            0, 0,         "host:port,... of Kafka for its events; empty: they wait", offsetof(struct service_settings, kafka) },
     { "queue-max",  CONFIG_INT,  "8192",        1, 1 << 20,   "calls that may wait for the store; one more is BUSY", offsetof(struct service_settings, queue_max) },
@@ -91,6 +93,8 @@ service_main(int argc, char **argv, const struct service_spec *spec)
     };
     size_t count = 2;
 
+    if (spec->schema != NULL && service_migrate_is_asked(argc, argv))
+        return service_migrate(argc, argv, spec);
     if (service_has_inner(spec))
         tables[count++] = (struct config_table){ inner_keys, &life.settings };
     if (service_has_database(spec))

@@ -8,7 +8,7 @@
  *   order_saga.c         asks the orchestrator for the saga of an order
  *   order_meter.c        what is counted of orders
  *   order_sweep.c        asks again for those that were lost; forgets old keys
- *   schema.sql           what must hold always
+ *   schema/              what must hold always
  *
  * After each COMMIT the new orders' sagas are asked for, and reads that wait for an order are answered.
  */
@@ -192,6 +192,7 @@ main(int argc, char **argv)
     const struct service_spec spec = {
         .name = "order-svc",
         .usage = "order-svc: orders over gRPC (sagamesh.order.v1.OrderService)",
+        .schema = schema_steps,
         .keys = keys,
         .values = &parts,
         .owner = &parts,

@@ -171,6 +171,7 @@ main(int argc, char **argv)
     const struct service_spec spec = {
         .name = "saga-svc",
         .usage = "saga-svc: drives sagas over gRPC (sagamesh.saga.v1.SagaService)",
+        .schema = schema_steps,
         .keys = keys,
         .values = &orchestrator,
         .descriptor = &sagamesh__saga__v1__saga_service__descriptor,

@@ -3,7 +3,7 @@
  *   storage_rpc.c    requests as callers see them: the table of methods
  *   storage.c        the rules: Reserve, Confirm, Release, Extend, expiry
  *   storage_store.c  the tables, all SQL
- *   schema.sql       what must hold always
+ *   schema/          what must hold always
  */
 #include "mesh/audit.h"
 #include "mesh/service.h"
@@ -25,6 +25,7 @@ main(int argc, char **argv)
     const struct service_spec spec = {
         .name = "storage-svc",
         .usage = "storage-svc: products and holds over gRPC (sagamesh.storage.v1.StorageService)",
+        .schema = schema_steps,
         .descriptor = &sagamesh__storage__v1__storage_service__descriptor,
         .inner = &sagamesh__storage__v1__storage_saga_service__descriptor,
         .methods = storage_methods,

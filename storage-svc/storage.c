@@ -45,7 +45,7 @@ lines_print(struct arena *arena, const struct line *lines, size_t count)
     return text;
 }
 
-/* What must hold after each change; schema.sql says the same. */
+/* What must hold after each change; the schema says the same. */
 static void
 product_check(const struct product *product)
 {

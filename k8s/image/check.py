@@ -61,9 +61,11 @@ class ImagePrograms(programs.Programs):
             if self.directory / "log" not in path.parents:
                 os.chown(path, USER, USER)
 
+    def migrate_command(self, program, conninfo, what):
+        return self.inside(super().migrate_command(program, conninfo, what))
+
     def psql_run(self, conninfo, database, *arguments, input=None):
-        words = [word.replace(f"{programs.ROOT}/", f"{SHARE}/schema/") for word in arguments]
-        command = ["/usr/bin/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", f"{conninfo} dbname={database}", *words]
+        command = ["/usr/bin/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", f"{conninfo} dbname={database}", *arguments]
         done = subprocess.run(self.inside(command), input=input, capture_output=True, text=True)
         if done.returncode != 0:
             raise programs.Trouble(f"psql of the image, {database}: {done.stderr.strip()}")

@@ -72,7 +72,9 @@ floor_read(struct pg *pg, const char *name, struct arena *arena, int64_t *ret_fl
     if (error != ERR_OK)
         return error;
     if (answer.count != 1) {
-        log_error("floor=%s because=\"table sweep has no such row: schema.sql inserts it\"", name);
+        log_error(
+            "floor=%s because=\"table sweep has no such row: a step of the schema inserts it\"",
+            name);
         return ERR_INTERNAL;
     }
     *ret_floor_us = reading->floor_us;

@@ -3,7 +3,7 @@
  * A sweep walks rows along an index, in the order of time or of a sequence. It begins at its floor, so
  * that a restart does not walk all of history, and raises the floor now and then behind itself. A floor
  * only saves work: it can be wrong, after a clock was, so what is below it is looked at too, slowly,
- * again and again. The table is in mesh.sql; a service's schema.sql inserts a row for each sweep that it
+ * again and again. The table is in mesh.sql; a step of the service inserts a row for each sweep that it
  * has, at 0.
  *
  * Thread    floor_read: the keeper. The op: the store thread, as all ops.

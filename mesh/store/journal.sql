@@ -1,8 +1,8 @@
 -- What keeps state machines alive over crashes: pages of records per shard, and rows of instances that
--- pin no page. Idempotent; included by each schema.sql that uses mesh/store/journal.
+-- pin no page. Idempotent; included by the first step of those that use mesh/store/journal (see mesh.sql).
 
 -- One row a shard; the epoch fences a stale owner. The number of shards is fixed when the database is
--- made: `psql -v shards=4`.
+-- made: `PGOPTIONS='-c mesh.shards=4' saga-svc --migrate=expand ...`.
 CREATE TABLE IF NOT EXISTS journal_shard (
     shard      int    NOT NULL PRIMARY KEY,
     epoch      bigint NOT NULL DEFAULT 0,
@@ -11,12 +11,9 @@ CREATE TABLE IF NOT EXISTS journal_shard (
 );
 -- The owner's time when pages were deleted last: no deleted page and no row of its time is of a later one.
 ALTER TABLE journal_shard ADD COLUMN IF NOT EXISTS now_us bigint NOT NULL DEFAULT 0;
-\if :{?shards}
-\else
-\set shards 1
-\endif
 INSERT INTO journal_shard (shard)
-SELECT generate_series(0, :shards - 1) WHERE NOT EXISTS (SELECT FROM journal_shard);
+SELECT generate_series(0, coalesce(nullif(current_setting('mesh.shards', true), '')::int, 1) - 1)
+WHERE NOT EXISTS (SELECT FROM journal_shard);
 
 -- A tick is a page: one JSON record a line. Compression would cost more than the space is worth.
 CREATE TABLE IF NOT EXISTS journal_page (

@@ -1,5 +1,6 @@
 -- What every service's database has: weekly partitions by an id's own time, the records of ops, and
--- the table of events. Idempotent; included by each schema.sql.
+-- the table of events. Idempotent; included by the first step of each service, and therefore done: what changes is
+-- another file, and a step of each service (CONTRIBUTING.md).
 --
 -- Updates stay HOT (fillfactor 80) as long as no index mentions a column that a hot update changes,
 -- not even in its WHERE. Nobody runs ANALYZE or VACUUM on an empty table or a new partition: a plan

@@ -239,7 +239,7 @@ prepare_or_die(struct pg *pg, const struct pg_statement *statement, struct pg_li
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         *ret_error = judge(result, statement->name);
         if (*ret_error == ERR_INTERNAL)
-            die("statement=%s because=\"it cannot be prepared: is the schema of %s applied?\"",
+            die("statement=%s because=\"it cannot be prepared: was %s --migrate=expand run?\"",
                 statement->name, pg->application);
     }
     PQclear(result);
@@ -496,27 +496,55 @@ pg_run(struct pg *pg, const char *sql)
     return error == ERR_OK ? command(pg, sql) : error;
 }
 
-enum error
-pg_text(struct pg *pg, const char *sql, struct arena *arena, const char **ret_text)
+/* Outside of the pipeline, which takes a statement at a time. The caller clears the result; NULL is an error. */
+static enum error
+ask_plainly(struct pg *pg, const char *name, const char *sql, PGresult **ret_result)
 {
     PGresult *result;
     enum error error = pg_connect(pg);
 
+    *ret_result = NULL;
     if (error != ERR_OK)
         return error;
     if (PQexitPipelineMode(pg->connection) != 1)
-        return lost(pg, ERR_STORE_DOWN, "text");
+        return lost(pg, ERR_STORE_DOWN, name);
     result = pg_wait_answer(pg->connection, PQsendQuery(pg->connection, sql) == 1,
                             limit_of(pg, pg->round_us));
     if (result == NULL)
-        return lost(pg, ERR_STORE_DOWN, "text");
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
-        error = judge(result, "text");
-    else if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
-        *ret_text = "";
-    else
-        *ret_text = arena_copy(arena, PQgetvalue(result, 0, 0), strlen(PQgetvalue(result, 0, 0)));
-    PQclear(result);
+        return lost(pg, ERR_STORE_DOWN, name);
+    if (PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK)
+        *ret_result = result;
+    else {
+        error = judge(result, name);
+        pg->why = find_why(result);
+        PQclear(result);
+    }
     PQenterPipelineMode(pg->connection);
+    return error;
+}
+
+enum error
+pg_script(struct pg *pg, const char *name, const char *sql)
+{
+    PGresult *result;
+    enum error error = ask_plainly(pg, name, sql, &result);
+
+    PQclear(result);
+    return error;
+}
+
+enum error
+pg_text(struct pg *pg, const char *sql, struct arena *arena, const char **ret_text)
+{
+    PGresult *result;
+    enum error error = ask_plainly(pg, "text", sql, &result);
+
+    if (result != NULL) {
+        bool is_empty = PQntuples(result) == 0 || PQgetisnull(result, 0, 0);
+        const char *text = is_empty ? "" : PQgetvalue(result, 0, 0);
+
+        *ret_text = arena_copy(arena, text, strlen(text));
+    }
+    PQclear(result);
     return error;
 }

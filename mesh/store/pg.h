@@ -127,7 +127,7 @@ enum error pg_round(struct pg *pg, bool begin, struct pg_step *steps, size_t ste
 enum error pg_commit(struct pg *pg);
 void pg_rollback(struct pg *pg);
 
-/* What more is known of the last error of a round. */
+/* What more is known of the last error of a round or script. */
 enum pg_why {
     PG_WHY_OTHER,
     PG_WHY_DUPLICATE,    /* CONFLICT: a unique violation */
@@ -145,6 +145,10 @@ void pg_disconnect(struct pg *pg);
 
 /* The backend's process id, by which a caller knows whether the session is still the same. 0: not connected. */
 int pg_backend_pid(const struct pg *pg);
+
+/* Connects, unless connected, and runs statements one after the other, which are one transaction; their results are thrown
+ * away. name: for the log. */
+enum error pg_script(struct pg *pg, const char *name, const char *sql);
 
 /* For tools and tests: plain SQL, results thrown away; or its first column as text in arena. */
 enum error pg_run(struct pg *pg, const char *sql);

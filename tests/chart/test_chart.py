@@ -267,7 +267,7 @@ class Promises(unittest.TestCase):
             for _, pod in pods(objects(values)):
                 for container in containers(pod):
                     command = container.get("command", [""])[0]
-                    if command.startswith("/usr/bin/") and command != "/usr/bin/psql":
+                    if command.startswith("/usr/bin/"):
                         known = flags_known(command[len("/usr/bin/") :])
                         for flag in container["command"][1:] + container.get("args", []):
                             if flag.startswith("--"):
@@ -279,16 +279,13 @@ class Promises(unittest.TestCase):
         rows = [line.split() for line in (ROOT / "dev.d/programs.table").read_text().splitlines() if line[:1].isalpha()]
         rows = {row[0]: row[1:] for row in rows if not row[1].startswith("sandbox-")}
         self.assertEqual(set(rows), set(values["programs"]))
-        for name, (binary, database, schema, inner, *flags) in rows.items():
+        for name, (binary, database, inner, *flags) in rows.items():
             program = values["programs"][name]
-            ours = [program["binary"], program.get("database", "-"), program.get("schema", "-")]
-            self.assertEqual(ours, [binary, database, schema])
+            self.assertEqual([program["binary"], program.get("database", "-")], [binary, database])
             self.assertEqual(program.get("inner", False), inner == "inner")
             flags = [flag.replace("{root}/saga/", "{share}/").replace("{run}/secrets", "{secrets}") for flag in flags]
             apart = ("--webhook-listen", "--token-issuer", "--token-audience")  # values of their own
             self.assertEqual(set(program["flags"]), {flag for flag in flags if flag.split("=")[0] not in apart}, name)
-            if schema != "-":
-                self.assertTrue((ROOT / schema).exists(), schema)
 
     def test_selectors_find_pods(self):
         for values in VALUES:

@@ -81,7 +81,7 @@ class Flags(unittest.TestCase):
         """But for those that a mesh on a laptop has of its own: its provider, its tokens, its ports."""
         apart = {"--provider-config", "--webhook-listen", "--token-issuer", "--token-audience", "--jwks"}
         apart |= {"--listen", "--inner-listen", "--ops-listen", "--database", "--timeline-file"}
-        for binary, database, _, inner, *flags in ROWS.values():
+        for binary, database, inner, *flags in ROWS.values():
             wanted = set()
             for flag in flags:
                 for name, (other, *_) in ROWS.items():

@@ -49,9 +49,8 @@ class Primaries(unittest.TestCase):
             self.addCleanup(self.stop, name)
             self.start(name)
         self.psql(OLD, "CREATE DATABASE storage", "postgres")
-        schema = str(ROOT / "storage-svc" / "schema.sql")
-        words = ["psql", "-X", "-q", "-d", f"{self.conninfo[OLD]} dbname=storage", "-f", schema]
-        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
+        words = [self.build / "storage-svc", "--migrate=expand", f"--database={self.conninfo[OLD]} dbname=storage"]
+        subprocess.run(words, stderr=subprocess.DEVNULL, check=True)
         for name in (OLD, NEW):
             self.stop(name)
         data = {name: self.server(name).resolve() / "data" for name in (OLD, NEW)}

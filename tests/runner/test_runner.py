@@ -1,5 +1,5 @@
 """The runner itself: ./dev, dev.d/test.sh and tests/e2e/run.py in a checkout of their own, on stories and
-test programs that fail as often as a test says; and what dev.d/programs.py knows of schemas. The last line is "N passed, N failed, N skipped".
+test programs that fail as often as a test says. The last line is "N passed, N failed, N skipped".
 """
 
 import os
@@ -245,40 +245,6 @@ class Runner(Checkout):
     def test_tables_are_never_run_again(self):
         self.assert_ends(["unit"], 1, 0, "0 passed, 1 failed, 0 skipped")
         self.assert_runs(test_table=len("x\n"))
-
-
-class Schemas(unittest.TestCase):
-    """./dev up applies a schema anew when a file of it has changed: the marks are digests."""
-
-    def test_a_change_of_any_file_is_seen(self):
-        root = pathlib.Path(tempfile.mkdtemp(prefix="mesh-schemas-"))
-        self.addCleanup(shutil.rmtree, root)
-        rows = [row for row in programs.read_table() if row.schema]
-        for folder in {pathlib.Path(row.schema).parts[0] for row in rows} | {"mesh"}:
-            for file in (ROOT / folder).rglob("*.sql"):
-                copy = root / file.relative_to(ROOT)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, copy)
-        seen = {}
-        with unittest.mock.patch.object(programs, "ROOT", root):
-            for file in sorted(root.rglob("*.sql")):
-                before = {row.name: programs.Programs._digest(row) for row in rows}
-                file.write_text(file.read_text() + "-- changed\n")
-                after = {row.name for row in rows if programs.Programs._digest(row) != before[row.name]}
-                seen[str(file.relative_to(root))] = after
-        self.assertEqual(
-            seen,
-            {
-                "account-svc/ledger/ledger.sql": {"account"},
-                "account-svc/schema.sql": {"account"},
-                "alerts/schema.sql": {"alerts"},
-                "mesh/store/journal.sql": {"saga", "alerts"},
-                "mesh/store/mesh.sql": {"storage", "account", "saga", "order", "alerts"},
-                "order-svc/schema.sql": {"order"},
-                "saga/schema.sql": {"saga"},
-                "storage-svc/schema.sql": {"storage"},
-            },
-        )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ open_pg(void)
 }
 
 static const struct service_parts payment_parts = {
-    .schema = "account-svc/schema.sql",
+    .schema = "account-svc/schema",
     .service = &service,
     .methods = payment_methods,
     .reads = payment_reads,

@@ -60,7 +60,7 @@ main(void)
     static const char *const small[] = { "sweep", NULL };
     const struct plan_spec spec = {
         .name = "account_plans",
-        .schema = "account-svc/schema.sql",
+        .schema = "account-svc/schema",
         .service = &account_service,
         .lists = lists,
         .small = small,

@@ -95,5 +95,5 @@ main(void)
     tcase_add_loop_test(tests, paid_in_silence, 0, 1);
     tcase_add_loop_test(tests, paid_after_the_order_was_undone, 0, ROWS(cancels));
     tcase_add_test(tests, cancels_hold_up_nobody);
-    return pg_fixture_check(&fixture, "broken", "account-svc/schema.sql", tests);
+    return pg_fixture_check(&fixture, "broken", "account-svc/schema", tests);
 }

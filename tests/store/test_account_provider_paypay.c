@@ -186,5 +186,5 @@ main(void)
     tcase_add_test(tests, lost_page);
     tcase_add_test(tests, page_outlives_an_outage);
     tcase_add_test(tests, refused_with_its_words);
-    return pg_fixture_check(&fixture, "paypay", "account-svc/schema.sql", tests);
+    return pg_fixture_check(&fixture, "paypay", "account-svc/schema", tests);
 }

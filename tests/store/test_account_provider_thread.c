@@ -241,5 +241,5 @@ main(void)
     tcase_add_test(tests, redirect_is_not_followed);
     tcase_add_checked_fixture(slow, set_up_slow, tear_down);
     tcase_add_test(slow, rate_is_kept);
-    return pg_fixture_check(&fixture, "provider", "account-svc/schema.sql", slow, tests);
+    return pg_fixture_check(&fixture, "provider", "account-svc/schema", slow, tests);
 }

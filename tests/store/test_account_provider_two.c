@@ -75,5 +75,5 @@ main(void)
 
     tcase_add_checked_fixture(tests, set_up_two, tear_down_two);
     tcase_add_test(tests, a_name_without_an_answer);
-    return pg_fixture_check(&fixture, "two_providers", "account-svc/schema.sql", tests);
+    return pg_fixture_check(&fixture, "two_providers", "account-svc/schema", tests);
 }

@@ -71,7 +71,7 @@ main(void)
     static const char *const small[] = { "alert_source", "silence", NULL };
     const struct plan_spec spec = {
         .name = "alerts_plans",
-        .schema = "alerts/schema.sql",
+        .schema = "alerts/schema",
         .service = &alert_service,
         .lists = lists,
         .small = small,

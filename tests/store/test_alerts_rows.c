@@ -185,5 +185,5 @@ main(void)
     tcase_add_test(cases, an_event_has_the_time_of_its_insert);
     tcase_add_test(cases, a_source_has_one_row_in_each_shard);
     tcase_add_test(cases, the_audit_finds_an_alert_without_news);
-    return pg_fixture_check(&fixture, "alert_rows", "alerts/schema.sql", cases);
+    return pg_fixture_check(&fixture, "alert_rows", "alerts/schema", cases);
 }

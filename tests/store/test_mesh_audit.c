@@ -174,7 +174,7 @@ main(void)
     TCase *tests = check_case("audit");
     int failed;
 
-    pg_fixture_open(&fixture, "mesh_audit", "storage-svc/schema.sql");
+    pg_fixture_open(&fixture, "mesh_audit", "storage-svc/schema");
     pg_fixture_run(fixture.conninfo,
                    "CREATE TABLE disagreement (what text, key text, stored numeric,"
                    " computed numeric); CREATE TABLE slow AS SELECT 0 AS seconds");

@@ -301,5 +301,5 @@ main(void)
     tcase_add_test(cases, the_end_breaks_off_a_statement);
     tcase_add_test(cases, the_end_breaks_off_a_look);
     tcase_add_test(cases, nothing_runs_before_it_may);
-    return pg_fixture_check(&fixture, "mesh_keeper", "storage-svc/schema.sql", cases);
+    return pg_fixture_check(&fixture, "mesh_keeper", "storage-svc/schema", cases);
 }

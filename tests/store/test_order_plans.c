@@ -71,7 +71,7 @@ main(void)
     static const char *const small[] = { "sweep", "event_cursor", NULL };
     const struct plan_spec spec = {
         .name = "order_plans",
-        .schema = "order-svc/schema.sql",
+        .schema = "order-svc/schema",
         .service = &order_service,
         .lists = lists,
         .small = small,

@@ -48,7 +48,7 @@ main(void)
     static const char *const whole[] = { "journal_parked_index", NULL }; /* once, at start */
     const struct plan_spec spec = {
         .name = "saga_plans",
-        .schema = "saga/schema.sql",
+        .schema = "saga/schema",
         .lists = lists,
         .whole = whole,
         .small = small,

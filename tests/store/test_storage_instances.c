@@ -218,10 +218,10 @@ main(void)
     int status;
 
     tasks[0] = storage_tasks[0];
-    pg_fixture_open(&fixtures[1], "storage_instances_too", "storage-svc/schema.sql");
+    pg_fixture_open(&fixtures[1], "storage_instances_too", "storage-svc/schema");
     tcase_add_test(cases, two_with_a_database_each);
     tcase_add_test(cases, two_with_one_database);
-    status = pg_fixture_check(&fixtures[0], "storage_instances", "storage-svc/schema.sql", cases);
+    status = pg_fixture_check(&fixtures[0], "storage_instances", "storage-svc/schema", cases);
     pg_fixture_close(&fixtures[1]);
     return status;
 }

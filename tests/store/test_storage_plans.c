@@ -114,7 +114,7 @@ main(void)
     static const char *const small[] = { "sweep", NULL };
     const struct plan_spec spec = {
         .name = "storage_plans",
-        .schema = "storage-svc/schema.sql",
+        .schema = "storage-svc/schema",
         .service = &storage_service,
         .lists = lists,
         .small = small,

@@ -154,5 +154,5 @@ main(void)
     tcase_add_test(cases, unsent_news_is_counted_with_its_age);
     tcase_add_test(cases, partitions_reach_two_weeks_ahead);
     tcase_add_test(cases, connections_are_counted);
-    return pg_fixture_check(&fixture, "store_asked", "order-svc/schema.sql", cases);
+    return pg_fixture_check(&fixture, "store_asked", "order-svc/schema", cases);
 }

@@ -703,5 +703,5 @@ main(void)
     tcase_add_test(cases, further_rows_in_doubt_come_once);
     tcase_add_test(cases, an_end_may_be_replaced_where_that_is_said);
     tcase_add_test(cases, shards_over_one_connection);
-    return pg_fixture_check(&fixture, "journal", "saga/schema.sql", cases);
+    return pg_fixture_check(&fixture, "journal", "saga/schema", cases);
 }

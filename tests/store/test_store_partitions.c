@@ -231,5 +231,5 @@ main(void)
     tcase_add_test(weeks, a_week_that_was_dropped_is_never_made_again);
     tcase_add_test(weeks, weeks_are_made_around_both_clocks);
     tcase_add_test(weeks, a_table_in_use_is_left_for_later);
-    return pg_fixture_check(&fixture, "store_partitions", "saga/schema.sql", weeks);
+    return pg_fixture_check(&fixture, "store_partitions", "saga/schema", weeks);
 }

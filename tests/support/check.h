@@ -36,7 +36,7 @@ bool check_forks(void);
 #define check_run(name, ...) check_run_all(name, (TCase *const[]){ __VA_ARGS__, NULL })
 int check_run_all(const char *name, TCase *const *cases);
 
-/* The path of a file of the checkout, such as "storage-svc/schema.sql". */
+/* The path of a file of the checkout, such as "storage-svc/storage.h". */
 enum { CHECK_PATH_BYTES = 1024 };
 void check_path(const char *file, char path[CHECK_PATH_BYTES]);
 

@@ -2,7 +2,7 @@
 #include "mesh/base/hash.h"
 
 const struct service_parts ledger_parts = {
-    .schema = "account-svc/schema.sql",
+    .schema = "account-svc/schema",
     .service = &account_service,
     .methods = ledger_methods,
     .reads = ledger_reads,

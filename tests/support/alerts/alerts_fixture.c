@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 const struct service_parts alerts_parts = {
-    .schema = "alerts/schema.sql",
+    .schema = "alerts/schema",
     .service = &alert_service,
     .methods = alert_methods,
     .reads = alert_reads,

@@ -107,5 +107,5 @@ int
 shards_check(const char *name, TCase *cases)
 {
     tcase_add_checked_fixture(cases, open_all, close_all);
-    return pg_fixture_check(&shards_fixture, name, "alerts/schema.sql", cases);
+    return pg_fixture_check(&shards_fixture, name, "alerts/schema", cases);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 const struct service_parts order_parts = {
-    .schema = "order-svc/schema.sql",
+    .schema = "order-svc/schema",
     .service = &order_service,
     .methods = order_methods,
     .reads = order_reads,

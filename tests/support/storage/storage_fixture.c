@@ -1,7 +1,7 @@
 #include "tests/support/storage/storage_fixture.h"
 
 const struct service_parts storage_parts = {
-    .schema = "storage-svc/schema.sql",
+    .schema = "storage-svc/schema",
     .service = &storage_service,
     .methods = storage_methods,
     .reads = storage_reads,

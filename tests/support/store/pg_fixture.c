@@ -1,8 +1,10 @@
 #include "tests/support/store/pg_fixture.h"
 
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,16 +97,13 @@ pg_fixture_standby(PGconn *admin, const char *name)
     pg_fixture_ask(admin, "SELECT pg_reload_conf()", text);
 }
 
-/* Applies a schema with psql, which knows \ir and \set. */
+/* Applies a file with psql, which knows \ir. */
 static void
-pg_fixture_apply(const char *conninfo, const char *schema)
+pg_fixture_apply_file(const char *conninfo, const char *path)
 {
-    char path[CHECK_PATH_BYTES];
     int status = 0;
-    pid_t child;
+    pid_t child = fork();
 
-    check_path(schema, path);
-    child = fork();
     if (child == 0) {
         if (freopen("/dev/null", "w", stdout) == NULL)
             _exit(126);
@@ -114,6 +113,24 @@ pg_fixture_apply(const char *conninfo, const char *schema)
     }
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
         pg_fixture_fail(path, "psql could not apply it");
+}
+
+/* A file, or the steps of a folder in the order of their numbers. */
+static void
+pg_fixture_apply(const char *conninfo, const char *schema)
+{
+    char pattern[CHECK_PATH_BYTES];
+    size_t length = strlen(schema);
+    glob_t files;
+
+    check_path(schema, pattern);
+    if (length < 4 || strcmp(schema + length - 4, ".sql") != 0)
+        strncat(pattern, "/*.sql", sizeof pattern - strlen(pattern) - 1);
+    if (glob(pattern, 0, NULL, &files) != 0)
+        pg_fixture_fail(pattern, "there is no such file");
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        pg_fixture_apply_file(conninfo, files.gl_pathv[i]);
+    globfree(&files);
 }
 
 void

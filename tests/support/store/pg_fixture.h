@@ -1,7 +1,7 @@
 /* pg_fixture.h -- A database of a test's own, on the throw-away server named by MESH_TEST_PG.
  *
  *     static struct pg_fixture fixture;
- *     return pg_fixture_check(&fixture, "storage", "storage-svc/schema.sql", cases);
+ *     return pg_fixture_check(&fixture, "storage", "storage-svc/schema", cases);
  *
  * MESH_TEST_PG is a libpq conninfo of a superuser. `./dev test store` starts such a server.
  *
@@ -42,8 +42,8 @@ pg_fixture_int(const char *conninfo, const char *format, ...);
  * whole server's, so tests that use it wait for each other; admin holds the lock until it is closed. */
 void pg_fixture_standby(PGconn *admin, const char *name);
 
-/* Makes a database named after the test and this process. schema is a path in the checkout, such as
- * "storage-svc/schema.sql"; NULL leaves the database empty. */
+/* Makes a database named after the test and this process. schema is a path in the checkout: a file, or a
+ * folder of steps such as "storage-svc/schema"; NULL leaves the database empty. */
 void pg_fixture_open(struct pg_fixture *fixture, const char *name, const char *schema);
 
 void pg_fixture_close(struct pg_fixture *fixture);

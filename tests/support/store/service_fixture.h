@@ -1,7 +1,7 @@
 /* service_fixture.h -- A test program about a service's ops, reads and tasks: its tables in a database of the
  * program's own, and calls without a wire. A service's fixture says its parts, and builds its messages:
  *
- *     const struct service_parts storage_parts = { .schema = "storage-svc/schema.sql", ... };
+ *     const struct service_parts storage_parts = { .schema = "storage-svc/schema", ... };
  *     return service_call("PutProduct", &request.base);
  *
  * and its test programs do:

@@ -1,7 +1,7 @@
--- The database of alerts-svc. Idempotent: applied at every deployment. Rows of journal_shard are made at
+-- The database of alerts-svc. Idempotent, for databases of before steps had numbers. Rows of journal_shard are made at
 -- run time, one for each partition of the topics (journal_shard_make).
-\ir ../mesh/store/mesh.sql
-\ir ../mesh/store/journal.sql
+\ir ../../mesh/store/mesh.sql
+\ir ../../mesh/store/journal.sql
 
 -- What disagrees, or did. Inserted and resolved by the page of the shard that saw it; by alerts-svc itself
 -- where a source of news is silent. Alerts are few, and never dropped: the same contradiction, read again

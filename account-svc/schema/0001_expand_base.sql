@@ -1,7 +1,7 @@
--- The database of account-svc: the ledger, and payments at providers. Idempotent: applied at every deployment.
+-- The database of account-svc: the ledger, and payments at providers. Idempotent, for databases of before steps had numbers.
 -- To audit the ledger from a checkout: ./dev psql account -c 'SELECT * FROM ledger_check()'
-\ir ../mesh/store/mesh.sql
-\ir ledger/ledger.sql
+\ir ../../mesh/store/mesh.sql
+\ir ../ledger/ledger.sql
 
 -- Payments at providers, each the record of its Create. observed: 1 created, 2 pending, 3 authorized,
 -- 4 failed, 5 expired, 6 canceled, 7 succeeded. claim: 1 open, 2 taken, 3 abandoned, 4 returned.

@@ -1,5 +1,5 @@
--- The database of storage-svc. Idempotent: applied at every deployment.
-\ir ../mesh/store/mesh.sql
+-- The database of storage-svc. Idempotent, for databases of before steps had numbers.
+\ir ../../mesh/store/mesh.sql
 
 CREATE TABLE IF NOT EXISTS product (
     sku              text   COLLATE "C" NOT NULL PRIMARY KEY,

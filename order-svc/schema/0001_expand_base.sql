@@ -1,5 +1,5 @@
--- The database of order-svc. Idempotent: applied at every deployment.
-\ir ../mesh/store/mesh.sql
+-- The database of order-svc. Idempotent, for databases of before steps had numbers.
+\ir ../../mesh/store/mesh.sql
 
 -- An order is the record of its Place, and the projection of its events. Never dropped, so it is not
 -- partitioned. status: 1 pending, 2 waiting for payment, 3 paid, 4 failed.

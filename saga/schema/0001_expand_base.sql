@@ -1,6 +1,6 @@
--- The database of the orchestrator. Idempotent: applied at every deployment.
-\ir ../mesh/store/mesh.sql
-\ir ../mesh/store/journal.sql
+-- The database of the orchestrator. Idempotent, for databases of before steps had numbers.
+\ir ../../mesh/store/mesh.sql
+\ir ../../mesh/store/journal.sql
 
 -- Every version of a definition that was ever loaded: an instance ends on the bytes it started with.
 CREATE TABLE IF NOT EXISTS saga_definition (
