@@ -16,6 +16,7 @@ DOMAIN = "sagamesh.local"
 CA_DAYS, DAYS = 3650, 90
 RENEW_SECONDS = DAYS // 3 * 86400
 PROGRAMS = ("storage-svc", "account-svc", "saga-svc", "order-svc", "alerts-svc", "bff", "sagactl")
+OTHERS = ("sandbox-provider", "postgres")  # which speak no gRPC
 SERVERS = PROGRAMS[:5]  # of gRPC: they have a policy
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -62,7 +63,7 @@ def make(directory, name, days=DAYS):
     extensions.unlink()
 
 
-def keep(directory, names=PROGRAMS, must_rotate=False):
+def keep(directory, names=PROGRAMS + OTHERS, must_rotate=False):
     """What was made: names."""
     directory = pathlib.Path(directory)
     make_ca(directory)
@@ -74,7 +75,7 @@ def keep(directory, names=PROGRAMS, must_rotate=False):
 
 def main(directory, *words):
     names = [word for word in words if word != "--rotate"]
-    made = keep(directory, names or PROGRAMS, "--rotate" in words)
+    made = keep(directory, names or PROGRAMS + OTHERS, "--rotate" in words)
     print(f"{directory}: {', '.join(made) if made else 'nothing was due'}")
 
 

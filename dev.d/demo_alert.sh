@@ -17,7 +17,7 @@ demo_sagactl() {
 
 # demo_faults TEXT: what the provider is to do wrong from now on, with the payment of the order.
 demo_faults() {
-    demo_curl "http://$(program_address provider)/faults" -H "Authorization: Bearer $DEMO_KEY" \
+    demo_curl "$(program_url provider)/faults" -H "Authorization: Bearer $DEMO_KEY" \
         --json "$(jq -nc --arg id "$PAYMENT" "{payment: \$id} + $1")"
 }
 
@@ -49,14 +49,14 @@ demo_alert() {
     say "an order and its payment that disagree: cancelled just when the provider takes the money"
     demo_place "$1"
     demo_faults '{faults: ["lost"]}'
-    demo_curl -X POST "http://$(program_address bff)/api/v1/orders/$ORDER/cancel" \
+    demo_curl -X POST "$(program_url bff)/api/v1/orders/$ORDER/cancel" \
         -H "Authorization: Bearer $DEMO_TOKEN"
     demo_wait "the order has FAILED" order_has_failed
     say "the provider has an outage: its webhook is lost, and its API fails"
     demo_faults '{faults: ["lost", "error-500*-1"]}'
-    demo_curl -X POST "http://$(program_address provider)/checkout/$PAYMENT/pay-late" \
+    demo_curl -X POST "$(program_url provider)/checkout/$PAYMENT/pay-late" \
         -H "Accept: application/json"
-    ANSWER=$(curl -sS --max-time 30 "http://$(program_address provider)/books/$PAYMENT" \
+    ANSWER=$(curl -sS --max-time 30 "$(program_url provider)/books/$PAYMENT" \
         -H "Authorization: Bearer $DEMO_KEY")
     say "  -> its books: $(jq -c '{status, amount, currency}' <<<"$ANSWER"); the order: FAILED"
     say "it comes back and tells of it, but refunds still fail: the order has no goods, and the customer no money"

@@ -7,8 +7,8 @@ demo_curl() {
     for word in "$@"; do
         word=${word//$DEMO_TOKEN/\$TOKEN}
         word=${word//$DEMO_KEY/\$PROVIDER_KEY}
-        word=${word//$(program_address bff)/\$BFF}
-        word=${word//$(program_address provider)/\$PROVIDER}
+        word=${word//$(program_url bff)/\$BFF}
+        word=${word//$(program_url provider)/\$PROVIDER}
         if [[ $word == *'$'* && $word != *\"* ]]; then
             word="\"$word\""
         elif [[ $word == *[\"\ ]* ]]; then
@@ -24,7 +24,7 @@ demo_curl() {
 # where that is paid in URL.
 demo_place() {
     local began=$SECONDS
-    demo_curl "http://$(program_address bff)/api/v1/orders" -H "Authorization: Bearer $DEMO_TOKEN" \
+    demo_curl "$(program_url bff)/api/v1/orders" -H "Authorization: Bearer $DEMO_TOKEN" \
         -H "Idempotency-Key: $("$ROOT/build/sagactl" id)" --json "$(
             jq -nc --arg sku "$1" '{customerId: "demo", currency: "JPY",
                 items: [{sku: $sku, quantity: 1}], payment: {method: "external", provider: "sandbox"}}'
@@ -54,7 +54,7 @@ demo_order() {
         ((SECONDS - began < 60)) || break
         sleep 0.5
     done
-    demo_curl "http://$(program_address bff)/api/v1/orders/$ORDER" -H "Authorization: Bearer $DEMO_TOKEN"
+    demo_curl "$(program_url bff)/api/v1/orders/$ORDER" -H "Authorization: Bearer $DEMO_TOKEN"
     say "  -> $(jq -c '{orderNo, status, total, payment: .payment | {status, reference}}' <<<"$ANSWER")"
     [[ $status == PAID ]] || die "it is $status, and should be PAID." "./dev logs account, ./dev logs saga"
     # Its steps; what comes before them was said already.
@@ -62,7 +62,7 @@ demo_order() {
 }
 
 demo_look() {
-    curl -sS --max-time 30 "http://$(program_address bff)/api/v1/orders/$1" \
+    curl -sS --max-time 30 "$(program_url bff)/api/v1/orders/$1" \
         -H "Authorization: Bearer $DEMO_TOKEN"
 }
 
@@ -73,16 +73,17 @@ place_demo_http() {
     DEMO_KEY=$(cat "$MESH_DIRECTORY/secrets/provider-key")
     say
     say "the same over HTTP; the lines can be typed as they stand, after these:"
-    say "  BFF=$(program_address bff) PROVIDER=$(program_address provider)"
+    say "  BFF=$(program_url bff) PROVIDER=$(program_url provider)"
+    [[ -z ${CURL_CA_BUNDLE:-} ]] || say "  export CURL_CA_BUNDLE=.run/tls/ca.crt"
     say "  TOKEN=\$(./dev token demo) PROVIDER_KEY=\$(cat .run/secrets/provider-key)"
-    demo_curl "http://$(program_address bff)/api/v1/products" -H "Authorization: Bearer $DEMO_TOKEN"
+    demo_curl "$(program_url bff)/api/v1/products" -H "Authorization: Bearer $DEMO_TOKEN"
     sku=$(jq -r '[.products[] | select(.currency == "JPY" and .free > 1)][0].sku' <<<"$ANSWER")
     [[ $sku != null ]] || die "no product is left to order." "./dev clean and ./dev up begin anew."
     say "  -> $(jq -c --arg sku "$sku" '.products[] | select(.sku == $sku)' <<<"$ANSWER")"
     demo_order "an order that is paid at the provider" "$sku"
     say
     say "the next payment's webhooks get lost:"
-    demo_curl "http://$(program_address provider)/faults" -H "Authorization: Bearer $DEMO_KEY" \
+    demo_curl "$(program_url provider)/faults" -H "Authorization: Bearer $DEMO_KEY" \
         --json '{"payment":"*","faults":["lost"],"times":1}'
     demo_order "an order whose webhook is lost: who looks at it has the provider asked" "$sku"
     demo_alert "$sku"

@@ -39,6 +39,7 @@ import sys
 import time
 
 import certificates
+import postgres_tls
 
 # Of what there may be several. The others stand in for the outside world.
 REPLICATED = ("storage", "account", "order", "alerts", "bff")
@@ -192,7 +193,7 @@ class Programs:
     ready_seconds = 60
     stop_seconds = 15  # after SIGTERM
     requests_per_second = 50  # how often the sandbox's provider may be asked
-    has_tls = os.environ.get("MESH_TLS") == "1"  # gRPC with certificates
+    has_tls = os.environ.get("MESH_TLS") == "1"  # gRPC, HTTP of bff and provider, and PostgreSQL with certificates
 
     def __init__(self, build=ROOT / "build", without=(), replicas=1):
         """without: services that nobody calls, and that this mesh is not to have. replicas: of each service."""
@@ -223,6 +224,7 @@ class Programs:
         if self.has_tls:
             certificates.keep(self.certificates)
             write_whole(self.policy, (ROOT / "packaging" / "policy.json").read_text())
+        postgres_tls.settle(self)
         self.make_databases()
         # Else the first crash would replay the making of every database, for seconds.
         self.psql_run(self.conninfo, "postgres", "-c", "CHECKPOINT")
@@ -288,6 +290,27 @@ class Programs:
         flags = [f"--tls-{flag}={self.certificates / file}" for flag, file in files.items()]
         return flags + ([f"--policy={self.policy}"] if binary in certificates.SERVERS else [])
 
+    def https_flags(self, binary):
+        """Of the programs whose own port speaks HTTP."""
+        if not self.has_tls or binary not in ("bff", "sandbox-provider"):
+            return []
+        flags = [f"--https-{end}={self.certificates / binary}.{file}" for end, file in (("cert", "crt"), ("key", "key"))]
+        flags.append("--https-hsts-seconds=0")  # a browser would heed it for all of localhost
+        if binary == "sandbox-provider":
+            flags.append(f"--webhook-ca-file={self.certificates}/ca.crt")
+        return flags
+
+    def database_of(self, name):
+        """The conninfo that a program is given."""
+        program = self.programs[name]
+        conninfo = self.conninfos.get(name, self.conninfo)
+        if self.has_tls and conninfo == self.conninfo:
+            conninfo = postgres_tls.conninfo(self, program.binary)
+        return f"{conninfo} dbname={program.database}"
+
+    def url(self, name):
+        return f"{'https' if self.has_tls else 'http'}://{self.address(name)}"
+
     @property
     def policy(self):
         """Which identity may call which method: the shipped one, as it was when the mesh was started."""
@@ -310,12 +333,14 @@ class Programs:
         keep("jwks.json", json.dumps({"keys": [key]}))
         sandbox = {
             "adapter": "sandbox",
-            "base_url": f"http://{self.address('provider')}",
-            "webhook_url": f"http://{self.address('webhook')}/webhooks/sandbox",
+            "base_url": self.url("provider"),
+            "webhook_url": f"{self.url('webhook')}/webhooks/sandbox",
             "api_key_file": "provider-key",
             "secret_files": ["webhook-secret"],
             "requests_per_second": self.requests_per_second,
         }
+        if self.has_tls:
+            sandbox["ca_file"] = str(self.certificates / "ca.crt")
         providers = json.dumps({"providers": {"sandbox": sandbox}}, indent=4) + "\n"
         write_whole(self.secrets / "providers.json", providers, 0o600)
 
@@ -400,11 +425,11 @@ class Programs:
             f"--ops-listen={program.ops}",
             f"--ready-file={self.ready_file(name)}",
         ]
-        words += self.tls_flags(program.binary)
+        words += self.tls_flags(program.binary) + self.https_flags(program.binary)
         if program.has_inner:
             words.append(f"--inner-listen={program.inner}")
         if program.database:
-            words.append(f"--database={self.conninfos.get(name, self.conninfo)} dbname={program.database}")
+            words.append(f"--database={self.database_of(name)}")
         places = {"root": ROOT, "run": self.directory, "webhook": self.webhook_address(name)}
         for service in {program.service for program in self.programs.values()}:
             places[service] = self.target(service)
@@ -558,7 +583,11 @@ class CLI(Programs):
     def addresses(self):
         for name, program in self.programs.items():
             inner = f", inner {program.inner}" if program.has_inner else ""
-            print(f"  {name:<9} {program.address:<16} ops http://{program.ops}{inner}")
+            address = self.url(name) if self.https_flags(program.binary) else program.address
+            print(f"  {name:<9} {address:<16} ops http://{program.ops}{inner}")
+
+    def url_of(self, name):
+        print(self.url(name))
 
     def names(self):
         print("|".join(self.programs))

@@ -10,6 +10,7 @@ mesh_use() {
     [[ -e $RUN/with-tls ]] || return 0
     # The last three are sagactl's; programs have flags.
     export MESH_TLS=1 MESH_TLS_CERT=$RUN/tls/sagactl.crt MESH_TLS_KEY=$RUN/tls/sagactl.key MESH_TLS_CA=$RUN/tls/ca.crt
+    export CURL_CA_BUNDLE=$RUN/tls/ca.crt # the demos'
 }
 
 # certs [DIRECTORY] [--rotate]
@@ -30,6 +31,14 @@ programs() {
 }
 program_address() {
     echo "127.0.0.1:$(cat "$MESH_DIRECTORY/ports/$1")"
+}
+# Of bff and provider.
+program_url() {
+    if [[ ${MESH_TLS:-} == 1 ]]; then
+        echo "https://$(program_address "$1")"
+    else
+        echo "http://$(program_address "$1")"
+    fi
 }
 
 # Everything of the mesh in MESH_DIRECTORY, up and ready. The argument: how often the sandbox's provider
@@ -74,8 +83,12 @@ word_up() {
     fi
     say "addresses (gRPC, with health and reflection; bff and provider speak HTTP, broker Kafka; ops: /livez /readyz /metrics /info):"
     programs addresses
-    printf '  %-9s 127.0.0.1:%s, user mesh, password in %s\n' postgres "$(cat "$RUN/pg/port")" \
-        ".run/pg/password"
+    if [[ ${MESH_TLS:-} == 1 ]]; then
+        printf '  %-9s 127.0.0.1:%s, user mesh, by TLS with a certificate in .run/tls\n' postgres "$(cat "$RUN/pg/port")"
+    else
+        printf '  %-9s 127.0.0.1:%s, user mesh, password in %s\n' postgres "$(cat "$RUN/pg/port")" \
+            ".run/pg/password"
+    fi
     say "next: ./dev demo, ./dev status, ./dev logs order, ./dev psql order, ./dev down"
 }
 

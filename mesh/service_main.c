@@ -1,9 +1,10 @@
 /* A service as a program: its flags, and the callbacks of mesh/program.h. */
+#include "mesh/base/log.h"
 #include "mesh/program.h"
 #include "mesh/rpc/tls.h"
 #include "mesh/service.h"
 #include "mesh/service_migrate.h"
-
+#include "mesh/store/conninfo.h"
 #include "mesh/store/pg_timeline.h"
 
 /* clang-format off */
@@ -38,6 +39,21 @@ struct life {
     struct service *service;
 };
 
+/* Warnings, since the network may be the operator's own; sslmode says that it is. */
+static void
+database_warn(const char *conninfo)
+{
+    if (conninfo_is_unverified(conninfo))
+        log_warn(
+            "event=DATABASE_UNVERIFIED because=\"who answers there is not asked for a certificate\""
+            " next=\"put sslmode=verify-full and sslrootcert=FILE into --database, or the sslmode "
+            "that you want\"");
+    if (conninfo_has_password(conninfo))
+        log_warn("event=DATABASE_PASSWORD_SHOWN because=\"a password in --database is seen by who "
+                 "lists processes\""
+                 " next=\"put it into a file, passfile=FILE\"");
+}
+
 static enum error
 open_all(void *owner, const struct ops *ops)
 {
@@ -47,8 +63,10 @@ open_all(void *owner, const struct ops *ops)
 
     if (error != ERR_OK)
         return error;
-    if (service_has_database(life->spec))
+    if (service_has_database(life->spec)) {
+        database_warn(life->settings.database);
         pg_timeline_open(life->settings.timeline_file);
+    }
     error = service_open(life->spec, &life->settings, ops, &life->service);
     if (error != ERR_OK)
         rpc_tls_close();

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum { SECRET_FILE_BYTES_MAX = 4096 };
+enum { SECRET_FILE_BYTES_MAX = 4096, CA_FILE_BYTES_MAX = 1 << 20 };
 
 static const struct provider_adapter *const adapters[] = { &provider_sandbox, &provider_paypay };
 
@@ -140,6 +140,28 @@ config_key(const struct config *config, struct provider *provider)
     return ERR_OK;
 }
 
+/* Relative to the configuration, as all its files are. libcurl reads it for each connection. */
+static enum error
+config_ca(const struct config *config, struct provider *provider)
+{
+    const char *file = provider_text(config->object, "ca_file", config->arena), *slash;
+    int folder_bytes = 0;
+
+    if (file == NULL)
+        return json_object_get(config->object, "ca_file") == NULL
+                   ? ERR_OK
+                   : config_wrong(config, "ca_file", "must be a text");
+    slash = strrchr(config->path, '/');
+    if (file[0] != '/' && slash != NULL)
+        folder_bytes = (int)(slash + 1 - config->path);
+    if ((size_t)snprintf(provider->ca_file, sizeof provider->ca_file, "%.*s%s", folder_bytes,
+                         config->path, file) >= sizeof provider->ca_file)
+        return config_wrong(config, "ca_file", "is too long");
+    return file_read(provider->ca_file, CA_FILE_BYTES_MAX, config->arena) == NULL
+               ? config_wrong(config, "ca_file", "cannot be read, or is too long")
+               : ERR_OK;
+}
+
 /* A Standard Webhooks secret is base64; PayPay's is the text itself. */
 static enum error
 config_secrets(const struct config *config, struct provider *provider)
@@ -213,7 +235,8 @@ config_provider(const struct config *config, struct provider *provider)
             ERR_OK ||
         config_text(config, "merchant_id", provider->merchant_id, sizeof provider->merchant_id) !=
             ERR_OK ||
-        config_key(config, provider) != ERR_OK || config_secrets(config, provider) != ERR_OK ||
+        config_ca(config, provider) != ERR_OK || config_key(config, provider) != ERR_OK ||
+        config_secrets(config, provider) != ERR_OK ||
         config_sources(config, "webhook_addresses", &provider->webhook_addresses) != ERR_OK ||
         config_sources(config, "trusted_proxies", &provider->trusted_proxies) != ERR_OK)
         return ERR_BAD_REQUEST;

@@ -42,6 +42,8 @@ struct provider {
     const struct provider_adapter *adapter;
     char base_url[512];
     char webhook_url[512];
+    char
+        ca_file[1024]; /* of the CAs that its certificate must be of; empty: those of the machine */
     char api_key[256];
     char merchant_id[64];
     struct signature_key secrets[PROVIDER_SECRETS_MAX];

@@ -180,6 +180,8 @@ job_ask(struct job *job)
     ask.header_count = request.header_count;
     ask.body = request.body;
     ask_begin(&job->ask, &ask, job);
+    if (job->lane->provider->ca_file[0] != '\0')
+        curl_easy_setopt(job->ask.easy, CURLOPT_CAINFO, job->lane->provider->ca_file);
     job->state = JOB_ASKING;
     job->asked_us = clock_steady_us();
     snprintf(job->traceparent, sizeof job->traceparent, "%s", job->payment.traceparent);

@@ -35,3 +35,64 @@ conninfo_show(const char *conninfo)
     PQconninfoFree(options);
     return text;
 }
+
+static const char *
+value_of(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options != NULL && options->keyword != NULL; options++) {
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val == NULL ? "" : options->val;
+    }
+    return "";
+}
+
+/* Without a host it is a socket file. */
+static bool
+is_of_this_machine(const char *host, size_t bytes)
+{
+    static const char *const names[] = { "localhost", "::1" };
+
+    if (bytes == 0 || host[0] == '/' || host[0] == '@' || strncmp(host, "127.", 4) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strlen(names[i]) == bytes && strncmp(host, names[i], bytes) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
+are_of_this_machine(const char *hosts)
+{
+    for (;; hosts++) {
+        size_t bytes = strcspn(hosts, ",");
+
+        if (!is_of_this_machine(hosts, bytes))
+            return false;
+        hosts += bytes;
+        if (*hosts == '\0')
+            return true;
+    }
+}
+
+bool
+conninfo_is_unverified(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    const char *address = value_of(options, "hostaddr");
+    bool is_said = value_of(options, "sslmode")[0] != '\0' || getenv("PGSSLMODE") != NULL;
+    bool is_here = are_of_this_machine(address[0] == '\0' ? value_of(options, "host") : address);
+
+    PQconninfoFree(options);
+    return !is_said && !is_here;
+}
+
+bool
+conninfo_has_password(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    bool has_one = value_of(options, "password")[0] != '\0';
+
+    PQconninfoFree(options);
+    return has_one;
+}

@@ -24,7 +24,8 @@
 enum { FILE_BYTES_MAX = 4096 };
 
 struct settings {
-    const char *listen, *api_key_file, *secret_file, *webhook_url, *state, *public_url;
+    const char *listen, *api_key_file, *secret_file, *webhook_url, *webhook_ca_file, *state,
+        *public_url;
     int64_t seed, fault_rate;
 };
 
@@ -34,6 +35,7 @@ static const struct config_key keys[] = {
     { "api-key-file",        CONFIG_TEXT, NULL, 0, 0,         "file with the key that merchants show as a Bearer token", offsetof(struct settings, api_key_file) },
     { "webhook-secret-file", CONFIG_TEXT, NULL, 0, 0,         "file with whsec_ secrets, one a line; all sign", offsetof(struct settings, secret_file) },
     { "webhook-url",         CONFIG_TEXT, "",   0, 0,         "where webhooks go when a payment does not say; empty: nowhere", offsetof(struct settings, webhook_url) },
+    { "webhook-ca-file",     CONFIG_TEXT, "",   0, 0,         "PEM file with the CAs that receivers of webhooks have certificates of; empty: the machine's", offsetof(struct settings, webhook_ca_file) },
     { "public-url",          CONFIG_TEXT, "",   0, 0,         "what checkout URLs begin with; empty: http(s)://127.0.0.1:PORT", offsetof(struct settings, public_url) },
     { "state",               CONFIG_TEXT, "",   0, 0,         "file that keeps the books; empty: none", offsetof(struct settings, state) },
     { "seed",                CONFIG_INT,  "1",  0, INT64_MAX, "chooses the faults of --fault-rate", offsetof(struct settings, seed) },
@@ -114,6 +116,7 @@ open_server(struct sandbox *sandbox, const struct ops *ops)
     if (error != ERR_OK)
         return error;
     desk_open(desk);
+    desk->webhook_ca_file = settings->webhook_ca_file;
     error = http_server_open(&options, &sandbox->server);
     if (error != ERR_OK)
         return error;

@@ -241,7 +241,7 @@ desk_open(struct desk *desk)
 void
 desk_start(struct desk *desk, const struct webhook_secrets *secrets)
 {
-    desk->sender = webhook_sender_start(secrets, delivery_done, desk);
+    desk->sender = webhook_sender_start(secrets, desk->webhook_ca_file, delivery_done, desk);
     thread_start(&desk->thread, desk_run, desk);
 }
 

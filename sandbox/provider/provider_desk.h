@@ -24,6 +24,7 @@ struct desk {
 
     /* The desk's own. */
     struct webhook_sender *sender;
+    const char *webhook_ca_file; /* empty: the machine's CAs */
     struct queue *calls, *delivered;
     struct heap timers; /* of payments */
     struct call *answers, *delayed;

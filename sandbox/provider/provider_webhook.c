@@ -90,6 +90,7 @@ webhook_sign(const struct webhook_secrets *secrets, const char *id, int64_t time
 
 struct webhook_sender {
     const struct webhook_secrets *secrets;
+    const char *ca_file;
     void (*done)(void *owner, struct delivery *delivery);
     void *owner;
     struct queue *queue;
@@ -159,6 +160,8 @@ delivery_begin(struct webhook_sender *sender, struct delivery *delivery)
     curl_easy_setopt(transfer, CURLOPT_URL, delivery->url);
     curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(transfer, CURLOPT_PROXY, ""); /* not the environment's */
+    if (sender->ca_file[0] != '\0')
+        curl_easy_setopt(transfer, CURLOPT_CAINFO, sender->ca_file);
     curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(transfer, CURLOPT_TIMEOUT_MS, (long)ANSWER_MS);
     curl_easy_setopt(transfer, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
@@ -236,12 +239,13 @@ sender_run(void *owner)
 }
 
 struct webhook_sender *
-webhook_sender_start(const struct webhook_secrets *secrets,
+webhook_sender_start(const struct webhook_secrets *secrets, const char *ca_file,
                      void (*done)(void *owner, struct delivery *delivery), void *owner)
 {
     struct webhook_sender *sender = memory_take(sizeof *sender);
 
     sender->secrets = secrets;
+    sender->ca_file = ca_file;
     sender->done = done;
     sender->owner = owner;
     sender->queue = queue_new(QUEUE_MAX);

@@ -55,7 +55,9 @@ struct delivery *delivery_free(struct delivery *delivery);
 
 struct webhook_sender;
 
+/* ca_file empty: the CAs of the machine. */
 struct webhook_sender *webhook_sender_start(const struct webhook_secrets *secrets,
+                                            const char *ca_file,
                                             void (*done)(void *owner, struct delivery *delivery),
                                             void *owner);
 void webhook_send(struct webhook_sender *sender, struct delivery *delivery);

@@ -29,10 +29,9 @@ EXPIRES_SECONDS = 60
 OWN_POLL_SECONDS = 75
 
 
-def http_json(address, method, path, body=None, headers=(), timeout=20):
-    """(status, what was said as JSON, or as text)"""
-    host, port = address.split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+def http_json(address, method, path, body=None, headers=(), timeout=20, mesh=None):
+    """(status, what was said as JSON, or as text). mesh: of bff or provider, which speak TLS where it has TLS."""
+    connection = mesh.connect(address, timeout) if mesh else http.client.HTTPConnection(address, timeout=timeout)
     headers = dict(headers)
     if isinstance(body, dict):
         headers.setdefault("Content-Type", "application/json")
@@ -56,7 +55,7 @@ class Provider:
     def ask(self, method, path, body=None):
         key = (self.mesh.secrets / "provider-key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
-        return http_json(self.mesh.address("provider"), method, path, body, headers)
+        return http_json(self.mesh.address("provider"), method, path, body, headers, mesh=self.mesh)
 
     def press(self, payment_id, button):
         status, answer = self.ask("POST", f"/checkout/{payment_id}/{button}")

@@ -72,9 +72,7 @@ document = None
 def ask(mesh, method, path, body=None, headers=(), port=None):
     """One request on a connection of its own; the answer, which the document allows."""
     global document
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", port or mesh.programs["bff"].port, timeout=40
-    )
+    connection = mesh.connect(f"127.0.0.1:{port or mesh.programs['bff'].port}", 40)
     try:
         connection.request(method, path, body, dict(headers))
         response = connection.getresponse()

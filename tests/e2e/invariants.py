@@ -16,7 +16,6 @@ each offence. A test that changes stock or money past orders undoes it before it
 
 import collections
 import dataclasses
-import http.client
 import json
 import pathlib
 import subprocess
@@ -152,9 +151,8 @@ def read_refunds(text):
 
 def read_books(mesh):
     """What the provider says of the payments that it knows, by our id; it must run."""
-    host, port = mesh.address("provider").split(":")
     key = (mesh.secrets / "provider-key").read_text().strip()
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection = mesh.connect(mesh.address("provider"), 20)
     try:
         connection.request("GET", "/books", headers={"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()

@@ -64,18 +64,15 @@ def raise_rate(mesh):
 class Caller:
     """A connection that is made again when it broke. ask() is None without an answer."""
 
-    def __init__(self, address, headers):
-        self.host, port = address.split(":")
-        self.port = int(port)
+    def __init__(self, mesh, address, headers):
+        self.mesh, self.address = mesh, address
         self.headers = {"Accept": "application/json", **headers}
         self.connection = None
 
     def ask(self, method, path, body=None, headers=()):
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(
-                    self.host, self.port, timeout=HTTP_SECONDS
-                )
+                self.connection = self.mesh.connect(self.address, HTTP_SECONDS)
             said = {**self.headers, **dict(headers)}
             if body is not None:
                 said["Content-Type"] = "application/json"
@@ -96,7 +93,7 @@ class Caller:
 
 def provider_caller(mesh):
     key = (mesh.secrets / "provider-key").read_text().strip()
-    return Caller(mesh.address("provider"), {"Authorization": f"Bearer {key}"})
+    return Caller(mesh, mesh.address("provider"), {"Authorization": f"Bearer {key}"})
 
 
 class Payers:
@@ -217,7 +214,7 @@ class Shoppers:
     def _run(self, rng):
         token = self.mesh.token("operator", "--operator")
         address = rng.choice(self.mesh.target("bff").split(","))
-        caller = Caller(address, {"Authorization": f"Bearer {token}"})
+        caller = Caller(self.mesh, address, {"Authorization": f"Bearer {token}"})
         try:
             while self.is_open:
                 self._order(caller, rng)

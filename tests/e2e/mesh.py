@@ -17,6 +17,7 @@ build directory (build-crash).
 """
 
 import copy
+import http.client
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import random
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -281,6 +283,14 @@ class Mesh(programs.Programs):
             self.clocks.close()
 
     # -- processes, by name
+
+    def connect(self, address, timeout):
+        """HTTP to bff or provider."""
+        host, port = address.split(":")
+        if not self.has_tls:
+            return http.client.HTTPConnection(host, int(port), timeout=timeout)
+        context = ssl.create_default_context(cafile=self.certificates / "ca.crt")
+        return http.client.HTTPSConnection(host, int(port), timeout=timeout, context=context)
 
     def add(self, name, like):
         """One more program, with the flags of another and ports of its own; it does not run yet."""

@@ -1,19 +1,23 @@
-"""A mesh whose gRPC is TLS: orders are paid and refused as on a plain one, certificates are replaced while orders come,
-and who has none is not let in."""
+"""A mesh whose gRPC, HTTP and connections to PostgreSQL are TLS: orders are paid and refused as on a plain one, certificates
+are replaced while orders come, and who has none is not let in."""
 
+import http.client
 import json
 import os
 import signal
 import unittest
 
+import frontend
 import grpc
 import invariants
+from external import Provider
 from mesh import Mesh, Refusal
 from patience import wait_until
 
 from sagamesh.batch.v1 import batch_service_pb2, batch_service_pb2_grpc
 
 import certificates
+import postgres_tls
 import programs
 
 TRANSIENT = grpc.StatusCode.UNAVAILABLE
@@ -116,6 +120,53 @@ class Tls(unittest.TestCase):
         self.assertEqual(code(), "INVALID_ARGUMENT")
         programs.write_whole(self.mesh.policy, shipped)  # and without a signal
         wait_until(lambda: code() == "PERMISSION_DENIED", 20, "order-svc goes by the shipped policy")
+
+    def connections(self):
+        """Of programs, over TCP: those that are TLS, and those that are not."""
+        rows = self.mesh.psql(
+            "postgres",
+            "SELECT DISTINCT application_name, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) "
+            "WHERE backend_type = 'client backend' AND application_name <> 'psql'",
+        )
+        return {name for name, has_tls in rows if has_tls == "t"}, {name for name, has_tls in rows if has_tls != "t"}
+
+    def test_programs_reach_their_databases_by_tls(self):
+        has_tls, is_plain = self.connections()
+        self.assertEqual(is_plain, set())
+        services = {program.binary for program in self.mesh.programs.values() if program.database}
+        wait_until(lambda: services <= {name.split("/")[0] for name in self.connections()[0]}, 60, "all are connected")
+        words = postgres_tls.words_of(self.mesh)
+        plain = f"host=127.0.0.1 port={words['port']} user=mesh sslmode=disable connect_timeout=20"
+        with self.assertRaisesRegex(programs.Trouble, "no pg_hba.conf entry"):
+            self.mesh.psql_run(plain, "storage", "-c", "SELECT 1")
+
+    def test_a_database_of_another_ca_is_refused(self):
+        certificates.make_ca(self.mesh.directory / "another")
+        right = postgres_tls.conninfo(self.mesh, "storage-svc")
+        wrong = right.replace(f"{self.mesh.certificates}/ca.crt", f"{self.mesh.directory}/another/ca.crt")
+        self.mesh.stop("storage")
+        self.mesh.conninfos["storage"] = wrong
+        self.mesh.start("storage", wait=False)
+        wait_until(lambda: "certificate verify failed" in self.mesh.log_tail("storage"), 60, "it says why")
+        self.assertFalse(self.mesh.is_ready("storage"))
+        del self.mesh.conninfos["storage"]
+        self.mesh.kill("storage")
+        self.mesh.start("storage")
+        self.check_paid(self.mesh.place("ada", [("tea", 1)]))
+
+    def test_orders_are_paid_at_a_provider(self):
+        """Both ways by HTTPS: what account-svc asks, and what the provider's webhooks say."""
+        frontend.ask(self.mesh, "GET", "/livez")
+        with self.assertRaises(OSError):
+            http.client.HTTPSConnection(self.mesh.address("bff"), timeout=20).request("GET", "/livez")  # its CA is not known
+        order_id = self.mesh.place("ada", [("tea", 1)], provider="sandbox")
+        wait_until(lambda: self.mesh.order(order_id).payment_url, 60, "it can be paid")
+        order = self.mesh.order(order_id)
+        self.assertTrue(order.payment_url.startswith("https://"), order.payment_url)
+        Provider(self.mesh).pay(order.payment_id)
+        self.check_paid(order_id)
+        inbox = f"SELECT count(*) FROM payment_inbox WHERE payment_id = '{order.payment_id}'"
+        wait_until(lambda: self.mesh.psql("account", inbox) != [["0"]], 60, "a webhook has come")
 
     def test_who_has_no_certificate_is_not_let_in(self):
         ca = (self.mesh.directory / "tls" / "ca.crt").read_bytes()
