@@ -147,8 +147,8 @@ start(void *owner, struct service *service)
                                                .metrics = service_ops(service)->metrics,
                                                .submit = submit_op,
                                                .owner = parts };
-    enum error error =
-        provider_set_open(parts->provider_config, options.metrics, &parts->providers);
+    enum error error = provider_set_open(parts->provider_config, options.metrics,
+                                         service_ops(service)->files, &parts->providers);
 
     parts->batch = service_batch(service);
     parts->metrics = options.metrics;

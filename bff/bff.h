@@ -27,9 +27,9 @@ struct bff {
     struct rpc_client *clients[BFF_SERVICE_COUNT];
     struct peer_health peers[BFF_SERVICE_COUNT], databases[BFF_SERVICE_COUNT];
     struct peer_health kafka[BFF_SERVICE_COUNT]; /* as the services reach it that send news */
-    struct auth *auth;
-    struct auth_gate gate;   /* of customers and operators */
-    struct metrics *metrics; /* of the process, as the next two */
+    struct current *auths;                       /* what tokens are checked by: struct auth */
+    struct auth_gate gate;                       /* of customers and operators */
+    struct metrics *metrics;                     /* of the process, as the next two */
     struct health *health;
     struct actuator *actuator;
     struct watchers *watchers;

@@ -6,11 +6,13 @@
 #include "bff/bff_routes.h"
 #include "bff/bff_watch.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/current.h"
 #include "mesh/base/descriptor.h"
 #include "mesh/base/log.h"
 #include "mesh/http/health.h"
 #include "mesh/http/https.h"
 #include "mesh/http/info.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/key_age.h"
 #include "mesh/program.h"
 #include "mesh/rpc/client.h"
@@ -25,6 +27,15 @@ struct settings {
     const char *addresses[BFF_SERVICE_COUNT];
     int64_t connections_max, place_wait_ms;
     size_t share_max; /* of the descriptors, for each port; 0: there are enough */
+};
+
+struct life {
+    struct settings settings;
+    struct rpc_tls_settings tls;
+    struct https_settings https_settings;
+    struct https *https;      /* of both ports; NULL: plain */
+    struct file_watch *files; /* of the process */
+    struct bff bff;
 };
 
 /* The flags that say where the services are. */
@@ -102,42 +113,59 @@ is_time_sure(void *owner)
     return clock_watch_is_compared(owner);
 }
 
+/* A file_owner's read(): another set of keys is looked at from the next request on. */
 static enum error
-open_auth(struct bff *bff, const struct settings *settings)
+read_auth(void *owner, struct file_reads *reads, struct problem *problem)
 {
-    struct problem problem;
-    enum error error = auth_open_file(settings->jwks, &problem, &bff->auth);
+    struct life *life = owner;
+    const struct settings *settings = &life->settings;
+    struct auth *auth;
 
-    key_age_show(bff->metrics, settings->jwks);
-    if (error == ERR_OK)
-        auth_expect(bff->auth, settings->issuer, settings->audience);
-    else
-        log_error("jwks=%s field=%s because=\"%s\"", settings->jwks, problem.field, problem.text);
-    return error;
+    if (auth_open_file(settings->jwks, reads, problem, &auth) != ERR_OK)
+        return problem->error;
+    key_age_show(life->bff.metrics, settings->jwks);
+    auth_expect(auth, settings->issuer, settings->audience);
+    current_set(life->bff.auths, auth);
+    return ERR_OK;
 }
 
 static enum error
-open_parts(struct bff *bff, const struct settings *settings, struct https *https)
+open_auth(struct life *life)
 {
-    enum error error = open_auth(bff, settings);
+    life->bff.auths = current_new(auth_free_value);
+    return file_watch_add(life->files, &(struct file_owner){ .name = "jwks",
+                                                             .path = life->settings.jwks,
+                                                             .read = read_auth,
+                                                             .owner = life });
+}
+
+static enum error
+open_parts(struct life *life)
+{
+    struct bff *bff = &life->bff;
+    const struct settings *settings = &life->settings;
+    enum error error = open_auth(life);
 
     if (error == ERR_OK)
         error = clock_watch_open(settings->addresses, BFF_SERVICE_COUNT, &bff->clock);
     if (error != ERR_OK)
         return error;
-    bff->gate = (struct auth_gate){ bff->auth, is_time_sure, bff->clock };
+    bff->gate = (struct auth_gate){ bff->auths, is_time_sure, bff->clock };
     bff->watchers = watchers_new();
     clock_watch_begin(bff->clock, CLOCK_BEGIN_US);
     error = open_clients(bff, settings);
     if (error != ERR_OK)
         return error;
     observe_open(bff);
-    return open_servers(bff, settings, https);
+    return open_servers(bff, settings, life->https);
 }
 
 static void
-close_parts(struct bff *bff, int drain_ms)
+close_parts(struct life *life, int drain_ms)
 {
+    struct bff *bff = &life->bff;
+
+    file_watch_remove(life->files, life);
     if (bff->server != NULL)
         http_server_stop(bff->server, drain_ms);
     if (bff->webhooks != NULL)
@@ -150,7 +178,7 @@ close_parts(struct bff *bff, int drain_ms)
         bff->clients[i] = rpc_client_close(bff->clients[i]);
     bff->clock = clock_watch_close(bff->clock);
     bff->watchers = watchers_free(bff->watchers);
-    bff->auth = auth_free(bff->auth);
+    bff->auths = current_free(bff->auths);
 }
 
 /* A connection is a descriptor: the usual soft limit is 1,024 of them. */
@@ -178,14 +206,6 @@ show_peers(struct info *info, const struct settings *settings)
 
 /* ---- the program ---- */
 
-struct life {
-    struct settings settings;
-    struct rpc_tls_settings tls;
-    struct https_settings https_settings;
-    struct https *https; /* of both ports; NULL: plain */
-    struct bff bff;
-};
-
 static void
 close_tls(struct life *life)
 {
@@ -201,6 +221,7 @@ open_all(void *owner, const struct ops *ops)
 
     raise_file_limit(&life->settings);
     life->bff.metrics = ops->metrics;
+    life->files = ops->files;
     life->bff.health = ops->health;
     life->bff.actuator = ops->actuator;
     show_peers(ops->info, &life->settings);
@@ -211,10 +232,10 @@ open_all(void *owner, const struct ops *ops)
         return error;
     error = https_open(&life->https_settings, ops->metrics, &life->https);
     if (error == ERR_OK)
-        error = open_parts(&life->bff, &life->settings, life->https);
+        error = open_parts(life);
     if (error != ERR_OK) {
         health_stop(ops->health); /* /readyz looks at no part any more */
-        close_parts(&life->bff, 0);
+        close_parts(life, 0);
         close_tls(life);
     }
     if (error == ERR_OK)
@@ -247,7 +268,7 @@ close_all(void *owner, int drain_ms)
 {
     struct life *life = owner;
 
-    close_parts(&life->bff, drain_ms);
+    close_parts(life, drain_ms);
     close_tls(life);
 }
 

@@ -295,12 +295,13 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
                struct arena *arena)
 {
     struct payment_edge *edge = observe->op.owner;
-    const struct provider *provider = provider_find(edge->providers, message->provider);
+    const struct provider *configured = provider_find(edge->providers, message->provider);
+    struct provider *provider;
     struct problem *problem = &observe->op.problem;
     struct provider_webhook webhook;
     struct provider_heard heard;
 
-    if (provider == NULL) {
+    if (configured == NULL) {
         problem_set(problem, ERR_NOT_FOUND, "webhook.provider",
                     "no provider of this name is configured here");
         snprintf(problem->reason, sizeof problem->reason, "UNKNOWN_PROVIDER");
@@ -308,10 +309,12 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     }
     if (webhook_read(message, arena, problem, &webhook) != ERR_OK)
         return problem->error;
+    provider = arena_take(arena, sizeof *provider);
+    provider_copy(configured, provider);
     if (provider_source_check(provider, &webhook, problem) != ERR_OK ||
         provider->adapter->hear(provider, &webhook, clock_now_us(), arena, problem, &heard) !=
             ERR_OK) {
-        count_webhook(edge, provider, OBSERVE_NONE);
+        count_webhook(edge, configured, OBSERVE_NONE);
         log_warn("provider=%s from=%.64s forwarded=\"%s\" webhook=refused because=\"%s\"",
                  provider->name, message->remote_address, forwarded_text(&webhook, arena),
                  problem->text);
@@ -320,7 +323,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     if (heard.is_verified)
         observe->inbox_key = arena_print(arena, "%s %s", provider->name, heard.event_id);
     observe->payment_id = heard.payment_id;
-    observe->provider = provider->name;
+    observe->provider = configured->name;
     observe->is_verified = heard.is_verified;
     observe->is_of_payment = heard.is_of_payment;
     observe->observation = heard.observation;

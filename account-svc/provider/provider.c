@@ -3,9 +3,12 @@
 #include "mesh/ask/ask.h"
 #include "mesh/base/file.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/key_age.h"
 
 #include <assert.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,17 +92,22 @@ provider_source_check(const struct provider *provider, const struct provider_web
 /* Where the configuration is, and what is being read of it. */
 struct config {
     const char *path;
-    const char *name;
+    const char *name; /* of the provider; "": it is about the file */
     const json_t *object;
     struct arena *arena;
     struct metrics *metrics;
+    struct file_reads *reads;
+    struct problem *problem;
 };
 
 static enum error
 config_wrong(const struct config *config, const char *key, const char *why)
 {
-    log_error("provider=%s key=%s file=%s because=\"%s\"", config->name, key, config->path, why);
-    return ERR_BAD_REQUEST;
+    char field[64];
+
+    snprintf(field, sizeof field, "%.32s%s%s", config->name,
+             config->name[0] == '\0' || key[0] == '\0' ? "" : ".", key);
+    return problem_set(config->problem, ERR_BAD_REQUEST, field, "%s", why);
 }
 
 static enum error
@@ -119,7 +127,8 @@ static char *
 config_file(const struct config *config, const char *file)
 {
     key_age_show_beside(config->metrics, config->path, file);
-    return file_read_beside(config->path, file, SECRET_FILE_BYTES_MAX, config->arena);
+    return file_reads_beside(config->reads, config->path, file, SECRET_FILE_BYTES_MAX,
+                             config->arena);
 }
 
 static enum error
@@ -264,28 +273,114 @@ config_providers(struct config *config, const json_t *root, struct provider_set 
     return ERR_OK;
 }
 
-enum error
-provider_set_open(const char *path, struct metrics *metrics, struct provider_set **ret_set)
+/* The set as the files have it now. */
+static enum error
+set_read(struct config *config, struct provider_set *set)
 {
-    struct provider_set *set = memory_take(sizeof *set);
-    struct arena *arena = arena_new();
-    struct config config = { .path = path, .name = "", .arena = arena, .metrics = metrics };
+    const char *text = file_reads_text(config->reads, config->path, 64 << 10, config->arena);
     struct problem problem = { 0 };
-    enum error error = ERR_OK;
+    enum error error;
     json_t *root = NULL;
 
-    if (path[0] != '\0') {
-        const char *text = file_read(path, 64 << 10, arena);
-
-        if (text == NULL)
-            error = config_wrong(&config, "", "cannot be read");
-        else if (json_read(text, strlen(text), "", &problem, &root) != ERR_OK)
-            error = config_wrong(&config, "", problem.text);
-        else
-            error = config_providers(&config, root, set);
-    }
+    if (text == NULL)
+        return config_wrong(config, "", "cannot be read");
+    if (json_read(text, strlen(text), "", &problem, &root) != ERR_OK)
+        return config_wrong(config, "", problem.text);
+    error = config_providers(config, root, set);
     json_decref(root);
+    return error;
+}
+
+/* What threads hold pointers to, and count by, stays. */
+static bool
+are_same(const struct provider_set *old, const struct provider_set *new)
+{
+    bool are = old->count == new->count;
+
+    for (size_t i = 0; are && i < old->count; i++)
+        are = strcmp(old->providers[i].name, new->providers[i].name) == 0 &&
+              old->providers[i].adapter == new->providers[i].adapter;
+    return are;
+}
+
+/* Between who puts new contents into a provider and who copies it: few look, and shortly. */
+static pthread_mutex_t contents_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+contents_take(struct provider *to, const struct provider *from)
+{
+    enum { FIRST = offsetof(struct provider, base_url) };
+
+    memcpy((char *)to + FIRST, (const char *)from + FIRST, sizeof *to - FIRST);
+}
+
+void
+provider_copy(const struct provider *provider, struct provider *ret_copy)
+{
+    memcpy(ret_copy->name, provider->name, sizeof ret_copy->name);
+    ret_copy->adapter = provider->adapter;
+    pthread_mutex_lock(&contents_lock);
+    contents_take(ret_copy, provider);
+    pthread_mutex_unlock(&contents_lock);
+}
+
+/* A set that was just read takes the place of the one before, or is the first. */
+static enum error
+set_take(struct provider_set *set, const struct provider_set *new, struct problem *problem)
+{
+    if (set->is_open && !are_same(set, new))
+        return problem_set(problem, ERR_BAD_REQUEST, "providers",
+                           "must be the same, in the same order, with the same adapters as at the "
+                           "start: others need a restart");
+    if (!set->is_open) {
+        memcpy(set->providers, new->providers, sizeof set->providers);
+        set->count = new->count;
+        set->is_open = true;
+        return ERR_OK;
+    }
+    pthread_mutex_lock(&contents_lock);
+    for (size_t i = 0; i < set->count; i++)
+        contents_take(&set->providers[i], &new->providers[i]);
+    pthread_mutex_unlock(&contents_lock);
+    return ERR_OK;
+}
+
+/* A file_owner's read(). */
+static enum error
+set_read_again(void *owner, struct file_reads *reads, struct problem *problem)
+{
+    struct provider_set *set = owner, *new = memory_take(sizeof *new);
+    struct arena *arena = arena_new();
+    struct config config = { .path = set->path,
+                             .name = "",
+                             .arena = arena,
+                             .metrics = set->metrics,
+                             .reads = reads,
+                             .problem = problem };
+    enum error error = set_read(&config, new);
+
+    if (error == ERR_OK)
+        error = set_take(set, new, problem);
+    explicit_bzero(new, sizeof *new);
+    free(new);
     arena_free(arena);
+    return error;
+}
+
+enum error
+provider_set_open(const char *path, struct metrics *metrics, struct file_watch *files,
+                  struct provider_set **ret_set)
+{
+    struct provider_set *set = memory_take(sizeof *set);
+    const struct file_owner owner = {
+        .name = "providers", .path = path, .read = set_read_again, .owner = set
+    };
+    enum error error;
+
+    set->path = path;
+    set->metrics = metrics;
+    set->files = files;
+    error = path[0] == '\0' ? ERR_OK : file_watch_add(files, &owner);
     if (error != ERR_OK) {
         provider_set_free(set);
         return error;
@@ -297,8 +392,10 @@ provider_set_open(const char *path, struct metrics *metrics, struct provider_set
 struct provider_set *
 provider_set_free(struct provider_set *set)
 {
-    if (set != NULL)
+    if (set != NULL) {
+        file_watch_remove(set->files, set);
         explicit_bzero(set, sizeof *set);
+    }
     free(set);
     return NULL;
 }

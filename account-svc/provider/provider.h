@@ -16,9 +16,14 @@
  * providers that do not sign; without them, from all. Behind proxies their addresses are named in
  * "trusted_proxies", and X-Forwarded-For tells the source (provider_source.h).
  *
- * Thread    Read in main(); never changed after that, so any thread may look.
- * Memory    A set of providers owns everything in it. What an adapter fills is in the arena given.
- * Errors    provider_set_open() logs what is wrong with the file, and answers BAD_REQUEST.
+ * The files are watched (mesh/observe/file_watch.h): new keys, secrets, addresses and rates are taken while the program
+ * runs. Which providers there are, in which order and with which adapters, is not: that needs a restart.
+ *
+ * Thread    open, free: main. Of a provider in a set any thread may look at name and adapter, which stay. All else may
+ *           change at any time: who needs it makes a copy, provider_copy(), and uses that.
+ * Memory    A set of providers owns everything in it; providers stay where they are. What an adapter fills is in the
+ *           arena given.
+ * Errors    provider_set_open() logs what is wrong with a file, by field and rule, and answers BAD_REQUEST.
  */
 #ifndef PROVIDER_H
 #define PROVIDER_H
@@ -35,12 +40,14 @@ enum {
     PROVIDER_WORDS_BYTES_MAX = 150,
 };
 
+struct file_watch;
+struct metrics;
 struct provider_adapter;
 
 struct provider {
     char name[PROVIDER_NAME_BYTES_MAX + 1];
     const struct provider_adapter *adapter;
-    char base_url[512];
+    char base_url[512]; /* from here on it may change */
     char webhook_url[512];
     char
         ca_file[1024]; /* of the CAs that its certificate must be of; empty: those of the machine */
@@ -55,13 +62,21 @@ struct provider {
 struct provider_set {
     struct provider providers[PROVIDERS_MAX];
     size_t count;
+    const char *path;
+    struct metrics *metrics;
+    struct file_watch *files;
+    bool is_open; /* it was read once */
 };
 
-/* An empty path is a set without providers. metrics NULL: nothing is counted. *ret_set is the caller's to free. */
-enum error provider_set_open(const char *path, struct metrics *metrics,
+/* An empty path is a set without providers. metrics NULL: nothing is counted. files NULL: it is read once. *ret_set is
+ * the caller's to free; path must live as long. */
+enum error provider_set_open(const char *path, struct metrics *metrics, struct file_watch *files,
                              struct provider_set **ret_set);
 struct provider_set *provider_set_free(struct provider_set *set);
 const struct provider *provider_find(const struct provider_set *set, const char *name);
+
+/* As it is configured now. */
+void provider_copy(const struct provider *provider, struct provider *ret_copy);
 
 /* ---- requests ---- */
 

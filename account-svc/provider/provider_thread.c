@@ -54,6 +54,7 @@ struct provider_thread {
     bool
         has_skipped; /* a look found what was due of a payment whose last task was not yet learned */
     struct provider_meter meter;
+    struct provider providers[PROVIDERS_MAX]; /* copies of its own, as they are configured now */
     struct lane lanes[PROVIDERS_MAX];
     struct job jobs[PROVIDER_JOBS_MAX];
 };
@@ -449,6 +450,14 @@ look(struct provider_thread *thread)
     return has_more;
 }
 
+/* Their files may have changed. */
+static void
+look_configured(struct provider_thread *thread)
+{
+    for (size_t i = 0; i < thread->options.providers->count; i++)
+        provider_copy(&thread->options.providers->providers[i], &thread->providers[i]);
+}
+
 static void *
 thread_main(void *context)
 {
@@ -460,6 +469,7 @@ thread_main(void *context)
         bool is_free = take_answers(thread) && thread->has_skipped;
         int running;
 
+        look_configured(thread);
         learn_again(thread);
         if (atomic_exchange(&thread->is_woken, false) || is_free || now_us >= look_us) {
             bool has_more = look(thread);
@@ -489,8 +499,9 @@ provider_thread_open(const struct provider_thread_options *options)
     thread->answers = queue_new(PROVIDER_JOBS_MAX);
     pg_meter(thread->pg, options->metrics, "provider");
     provider_meter_open(&thread->meter, options->metrics, options->providers);
+    look_configured(thread);
     for (size_t i = 0; i < options->providers->count; i++)
-        lane_open(&thread->lanes[i], &options->providers->providers[i], clock_steady_us());
+        lane_open(&thread->lanes[i], &thread->providers[i], clock_steady_us());
     if (thread->multi == NULL)
         die("event=CURL_FAILED because=\"curl_multi_init() has no memory\"");
     thread_start(&thread->thread, thread_main, thread);

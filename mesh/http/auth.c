@@ -7,8 +7,10 @@
 #include "mesh/http/auth.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
+#include "mesh/base/current.h"
 #include "mesh/base/json.h"
 #include "mesh/http/server.h"
+#include "mesh/observe/file_watch.h"
 
 #include <cjose/cjose.h>
 #include <stdio.h>
@@ -140,21 +142,24 @@ auth_open(const char *jwks, size_t bytes, struct problem *problem, struct auth *
 }
 
 enum error
-auth_open_file(const char *path, struct problem *problem, struct auth **ret_auth)
+auth_open_file(const char *path, struct file_reads *reads, struct problem *problem,
+               struct auth **ret_auth)
 {
-    FILE *file = fopen(path, "r");
-    char *text;
-    size_t bytes;
-    enum error error;
+    struct arena *arena = arena_new();
+    const char *text = file_reads_text(reads, path, FILE_BYTES_MAX, arena);
+    enum error error =
+        text == NULL ? problem_set(problem, ERR_BAD_REQUEST, "jwks",
+                                   "cannot be read, or is larger than %d bytes", FILE_BYTES_MAX)
+                     : auth_open(text, strlen(text), problem, ret_auth);
 
-    if (file == NULL)
-        return problem_set(problem, ERR_BAD_REQUEST, "jwks", "%s cannot be read", path);
-    text = memory_take(FILE_BYTES_MAX);
-    bytes = fread(text, 1, FILE_BYTES_MAX, file);
-    fclose(file);
-    error = auth_open(text, bytes, problem, ret_auth);
-    free(text);
+    arena_free(arena);
     return error;
+}
+
+void
+auth_free_value(void *auth)
+{
+    auth_free(auth);
 }
 
 struct auth *
@@ -369,10 +374,14 @@ auth_admit(void *owner, struct http_exchange *exchange, struct http_problem *ret
     struct auth_refusal refusal;
     /* Asked before the time is read: then that is right. */
     bool is_sure = gate->is_time_sure == NULL || gate->is_time_sure(gate->owner);
+    struct current_view view = { 0 };
+    bool is_good = auth_check(current_look(gate->auths, &view),
+                              http_header_find(exchange->request, "authorization"), clock_now_us(),
+                              principal, &refusal);
 
+    current_end(gate->auths, &view);
     exchange->admitted = principal;
-    if (auth_check(gate->auth, http_header_find(exchange->request, "authorization"), clock_now_us(),
-                   principal, &refusal))
+    if (is_good)
         return true;
     *ret_problem = (struct http_problem){
         .status = 401, .code = "UNAUTHENTICATED", .detail = refusal.because, .headers = challenge

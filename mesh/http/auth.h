@@ -4,7 +4,8 @@
  * key that its header names and only if its header names that key's algorithm too, so neither "none"
  * nor a public key used as a secret gets through.
  *
- * Thread    auth_check, auth_admit: any, at once; the set does not change.
+ * Thread    auth_check, auth_admit: any, at once; a set does not change. A gate looks at the set that is current
+ *           (mesh/base/current.h): another may take its place at any time.
  * Memory    The set is the caller's to free.
  * Errors    auth_open: ERR_BAD_REQUEST, the problem says which key and why.
  * Units     *_us microseconds since 1970 UTC.
@@ -25,6 +26,8 @@ enum {
 };
 
 struct auth;
+struct current;
+struct file_reads;
 
 struct principal {
     char customer_id[CUSTOMER_ID_BYTES_MAX + 1]; /* sub */
@@ -34,8 +37,11 @@ struct principal {
 /* A JWK set (RFC 7517), as text. */
 enum error auth_open(const char *jwks, size_t bytes, struct problem *problem,
                      struct auth **ret_auth);
-enum error auth_open_file(const char *path, struct problem *problem, struct auth **ret_auth);
+/* reads: of the one who watches the file (file_watch.h); or NULL. */
+enum error auth_open_file(const char *path, struct file_reads *reads, struct problem *problem,
+                          struct auth **ret_auth);
 struct auth *auth_free(struct auth *auth);
+void auth_free_value(void *auth); /* the same, for a struct current */
 
 /* From now on a token's iss must be issuer and its aud, a text or a list, have audience; "": whatever it
  * says. The texts must live as long as the set. */
@@ -53,7 +59,7 @@ bool auth_check(const struct auth *auth, const char *authorization, int64_t now_
 /* A gate's admit(), with such a gate: 401, or 503 for what only its times are against while this machine's time
  * is in doubt. The handler finds its struct principal in exchange->admitted. */
 struct auth_gate {
-    const struct auth *auth;
+    struct current *auths;             /* its values are struct auth; there is one already */
     bool (*is_time_sure)(void *owner); /* NULL: it is */
     void *owner;
 };

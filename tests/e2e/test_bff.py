@@ -9,6 +9,8 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
+import signal
 import socket
 import time
 from urllib.parse import quote
@@ -17,6 +19,8 @@ import frontend
 from frontend import Bff
 from mesh import PLACE_WAIT_SECONDS, uuid7
 from patience import wait_until
+
+import programs
 
 
 def unpadded(data):
@@ -350,6 +354,38 @@ class Access(Bff):
                 self.assertEqual(answer.json["detail"], "the token has expired")
             self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer", what)
         self.assertEqual(self.ask("GET", "/api/v1/products", token=good).status, 200)
+
+    def test_keys_are_read_again(self):
+        """A new key beside the old one, half a file, and the new one alone: each is taken, or refused, while bff runs."""
+        path, pid = self.mesh.secrets / "jwks.json", self.mesh.programs["bff"].pid
+        old, shipped = self.mesh.token("ada"), path.read_text()
+        other = {"kty": "oct", "alg": "HS256", "use": "sig", "kid": "other", "k": unpadded(b"k" * 32)}
+        both, alone = json.loads(shipped), {"keys": [other]}
+        both["keys"].append(other)
+        head = unpadded(json.dumps({"alg": "HS256", "kid": "other"}).encode())
+        new = f"{head}.{old.split('.')[1]}"
+        new += "." + unpadded(hmac.new(b"k" * 32, new.encode(), hashlib.sha256).digest())
+
+        def statuses():
+            return tuple(self.ask("GET", "/api/v1/products", token=token).status for token in (old, new))
+
+        def put(text, expected):
+            programs.write_whole(path, text, 0o600)
+            os.kill(pid, signal.SIGHUP)
+            wait_until(lambda: statuses() == expected, 20, f"tokens of the old and the new key are {expected}")
+
+        self.addCleanup(put, shipped, (200, 401))
+        self.assertEqual(statuses(), (200, 401))
+        put(json.dumps(both), (200, 200))
+        refused = self.mesh.log_tail("bff", 1000).count("event=FILE_REFUSED what=jwks")
+        put(shipped[: len(shipped) // 2], (200, 200))
+        wait_until(
+            lambda: self.mesh.log_tail("bff", 1000).count("event=FILE_REFUSED what=jwks") > refused,
+            20,
+            "bff refuses half a file",
+        )
+        self.assertEqual(statuses(), (200, 200))
+        put(json.dumps(alone), (401, 200))
 
     def test_a_body_is_not_read_before_the_token(self):
         """401 comes while the body is still on its way."""

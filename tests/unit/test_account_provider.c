@@ -1,6 +1,8 @@
 /* test_account_provider.c -- What providers say: signatures, amounts, statuses, answers. */
 #include "account-svc/provider/provider_paypay.h"
 #include "account-svc/provider/provider_webhook.h"
+#include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "tests/support/account/payment_fixture.h"
 #include "tests/support/check.h"
 
@@ -675,7 +677,7 @@ START_TEST(configuration_is_read)
     file_make(folder, "blank", " \n");
     file_make(folder, "lines", "k1\nk2\n");
     path = file_make(folder, "providers.json", configs[_i].json);
-    ck_assert_int_eq(provider_set_open(path, NULL, &set) == ERR_OK, configs[_i].is_good);
+    ck_assert_int_eq(provider_set_open(path, NULL, NULL, &set) == ERR_OK, configs[_i].is_good);
     if (_i == 0) {
         const struct provider *provider = provider_find(set, "shop");
 
@@ -688,6 +690,67 @@ START_TEST(configuration_is_read)
     for (size_t i = 0; i < 7; i++) {
         static const char *const names[] = { "key",   "new",   "old",           "empty",
                                              "blank", "lines", "providers.json" };
+
+        unlink(arena_print(arena, "%s/%s", folder, names[i]));
+    }
+    rmdir(folder);
+}
+END_TEST
+
+/* ---- and read again ---- */
+
+#define SHOP(members)                                                                              \
+    "{\"providers\":{\"shop\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\"," members "}}}"
+#define BOTH "\"api_key_file\":\"key\",\"secret_files\":[\"new\",\"old\"]"
+
+/* clang-format off */
+static const struct {
+    const char *what, *config, *key; /* NULL: it stays */
+    const char *api_key;             /* that is in use then */
+    size_t secrets;
+} changes[] = {
+    { "another API key",              NULL, "k2\n",  "k2", 1 },
+    { "an empty API key",             NULL, "",      "k1", 1 },
+    { "a second webhook secret",      SHOP(BOTH), NULL, "k1", 2 },
+    { "a secret that is away",        SHOP("\"secret_files\":[\"none\"]"), NULL, "k1", 1 },
+    { "half a file",                  "{\"providers\":{\"shop\"", NULL, "k1", 1 },
+    { "another provider",             "{\"providers\":{\"mall\":{\"adapter\":\"sandbox\",\"base_url\":\"https://x\"}}}", NULL, "k1", 1 },
+    { "another adapter",              "{\"providers\":{\"shop\":{\"adapter\":\"paypay\",\"base_url\":\"https://x\"}}}", NULL, "k1", 1 },
+    { "no provider",                  "{\"providers\":{}}", NULL, "k1", 1 },
+};
+/* clang-format on */
+
+START_TEST(configuration_is_read_again)
+{
+    char folder[] = "/tmp/test-provider-XXXXXX";
+    struct file_watch *files = file_watch_new(NULL);
+    struct provider_set *set = NULL;
+    struct provider now;
+    const char *path;
+
+    log_open("test", LOG_ERROR + 1);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    file_make(folder, "key", "k1\n");
+    file_make(folder, "new", SECRET "\n");
+    file_make(folder, "old", OTHER_SECRET);
+    path = file_make(folder, "providers.json",
+                     SHOP("\"api_key_file\":\"key\",\"secret_files\":[\"old\"]"));
+    ck_assert_int_eq(provider_set_open(path, NULL, files, &set), ERR_OK);
+    if (changes[_i].key != NULL)
+        file_make(folder, "key", changes[_i].key);
+    if (changes[_i].config != NULL)
+        file_make(folder, "providers.json", changes[_i].config);
+    file_watch_look(files, false);
+    file_watch_look(files, false);
+    provider_copy(provider_find(set, "shop"), &now);
+    ck_assert_str_eq(now.name, "shop");
+    ck_assert_str_eq(now.api_key, changes[_i].api_key);
+    ck_assert_msg(now.secret_count == changes[_i].secrets, "%s", changes[_i].what);
+    ck_assert_ptr_null(provider_find(set, "mall"));
+    provider_set_free(set);
+    file_watch_free(files);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const names[] = { "key", "new", "old", "providers.json" };
 
         unlink(arena_print(arena, "%s/%s", folder, names[i]));
     }
@@ -745,6 +808,7 @@ main(void)
     tcase_add_test(tests, paypay_only_hints);
     tcase_add_loop_test(tests, what_is_not_about_us, 0, ROWS(notifications));
     tcase_add_loop_test(tests, configuration_is_read, 0, ROWS(configs));
+    tcase_add_loop_test(tests, configuration_is_read_again, 0, ROWS(changes));
     tcase_add_test(tests, signal_comes_ever_more_rarely);
     return check_run("provider", tests);
 }

@@ -1,5 +1,6 @@
 /* A program over HTTP that is made of mesh/ alone: a table of its own behind a gate, /livez, /readyz and
  * /metrics; what strangers are told there, and what is counted. */
+#include "mesh/base/current.h"
 #include "mesh/base/log.h"
 #include "mesh/http/auth.h"
 #include "mesh/http/health.h"
@@ -23,7 +24,7 @@
 #define SET "{\"keys\":[" KEY "]}"
 
 static struct auth_gate gate;
-static struct auth *auth;
+static struct current *auths;
 static struct metrics *metrics;
 static struct health *health;
 static atomic_bool is_clock_fit, is_peer_up, is_sure, is_kafka_there; /* the loop looks at them */
@@ -99,11 +100,14 @@ static const struct http_route own_routes[] = {
 static void
 set_up(void)
 {
+    struct auth *auth;
     struct problem problem;
 
     is_clock_fit = is_peer_up = is_sure = is_kafka_there = true;
     ck_assert_int_eq(auth_open(SET, strlen(SET), &problem, &auth), ERR_OK);
-    gate = (struct auth_gate){ auth, look, &is_sure };
+    auths = current_new(auth_free_value);
+    current_set(auths, auth);
+    gate = (struct auth_gate){ auths, look, &is_sure };
     metrics = metrics_new();
     health = health_new();
     health_add(health,
@@ -143,7 +147,7 @@ tear_down(void)
     server = http_server_close(server);
     health = health_free(health);
     metrics = metrics_free(metrics);
-    auth = auth_free(auth);
+    auths = current_free(auths);
 }
 
 /* ---- a stranger ------------------------------------------------------------------------------- */

@@ -278,7 +278,7 @@ set_up(void)
     world_open();
     pg_fixture_run(fixture.conninfo, "TRUNCATE payment, provider_task, payment_inbox");
     batch = batch_open(&options);
-    ck_assert_int_eq(provider_set_open("", NULL, &providers), ERR_OK);
+    ck_assert_int_eq(provider_set_open("", NULL, NULL, &providers), ERR_OK);
     provider = &providers->providers[providers->count++];
     provider->adapter = adapter;
     provider->requests_per_second = requests_per_second;
