@@ -416,7 +416,7 @@ suite_k8s() {
     fi
     build_tree build
     [[ -z ${MESH_K8S_LOAD:-} ]] || k8s_images || die "the images are not in the cluster."
-    python_run ../k8s/test_k8s.py "$CHART_DIRECTORY" build
+    python_run ../k8s/test_k8s.py "$CHART_DIRECTORY" build "$@"
 }
 
 suite_kafka() {

@@ -405,6 +405,24 @@ class Promises(unittest.TestCase):
             into = [p for p in policies if p["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component") == "order-svc"]
             self.assertTrue(lets_through(into[0]["ingress"], "from", labels, 7001))
 
+    def test_https_is_bffs_alone(self):
+        found = objects("everything")
+        for one, pod in pods(found):
+            if one["kind"] in WORKLOADS:
+                args = " ".join(pod["spec"]["containers"][0]["args"])
+                self.assertEqual("--https-cert=/etc/sagamesh/https/tls.crt" in args, one["metadata"]["name"] == "shop-bff")
+        [port] = named(found, "Service", "shop-frontend")["spec"]["ports"]
+        self.assertEqual(port["port"], 443)
+        over_grpc = named(found, "Pod", "shop-test-order")
+        self.assertNotIn("--bff", " ".join(over_grpc["spec"]["containers"][0]["args"]))
+        told = named(objects("everything", "--set", "tests.url=https://shop.example"), "Pod", "shop-test-order")
+        self.assertIn("--bff=https://shop.example", told["spec"]["containers"][0]["args"])
+        for url, port in {"https://shop.example": 443, "http://shop.example": 80, "https://shop.example:8443": 8443}.items():
+            policy = named(objects("everything", "--set", f"tests.url={url}"), "NetworkPolicy", "shop-test")
+            self.assertEqual(policy["spec"]["egress"][-1], {"ports": [{"port": port}]})
+        done = helm(HELMS[0], "template", CHART, "--set", "bundled.enabled=true,bff.httpsSecret=own")
+        self.assertIn("bff.httpsSecret: the provider", done.stderr)
+
     def test_alerts_keep_their_names(self):
         alerts = named(objects("external"), "StatefulSet", "shop-sagamesh-alerts")
         container = alerts["spec"]["template"]["spec"]["containers"][0]

@@ -10,7 +10,7 @@ import time
 PATIENCE = float(os.environ.get("MESH_PATIENCE", "1"))
 BEGAN = time.monotonic()
 # What a cluster makes by itself, and what says only what happened.
-NOT_OURS = ("events", "leases", "podmetrics", "endpoints")
+NOT_OURS = ("events", "leases", "endpoints", "pods.metrics.k8s.io")
 
 
 class Failed(Exception):
@@ -73,7 +73,9 @@ class Cluster:
         labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}})
         kinds = run([self.tool("kubectl"), "api-resources", "--verbs=list", "--namespaced", "-o", "name"]).split()
-        self.kinds = ",".join(kind for kind in kinds if kind.split(".")[0] not in NOT_OURS)
+        self.kinds = ",".join(kind for kind in kinds if not {kind, kind.split(".")[0]} & set(NOT_OURS))
+        made = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
+        wait_until("the namespace has what every one has", lambda: made <= self.objects(), 30)
 
     def end(self):
         self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s", seconds=200)

@@ -2,7 +2,8 @@
 
     test_k8s.py TOOLS BUILD            TOOLS: where dev.d/chart.sh put kubectl and helm4; BUILD: the programs
 
-Of the environment: MESH_K8S_IMAGE=[REGISTRY/]REPOSITORY:TAG is sagamesh's image, MESH_K8S_POSTGRES PostgreSQL's.
+Of the environment: MESH_K8S_IMAGE=[REGISTRY/]REPOSITORY:TAG is sagamesh's image, MESH_K8S_POSTGRES PostgreSQL's and
+MESH_K8S_KAFKA Kafka's; empty: no Kafka.
 
 A release "for money" has three replicas and a PostgreSQL that is not the chart's; one "for trying out" brings its own. Load
 is `sagactl demo --seconds` in pods of their own: one order that is paid, one that is undone and one over HTTP, again and
@@ -32,6 +33,7 @@ CHART = HERE.parents[1] / "k8s/chart"
 TOOLS, BUILD = "", pathlib.Path()
 IMAGE = os.environ.get("MESH_K8S_IMAGE", "sagamesh:0.1.0")
 POSTGRES = os.environ.get("MESH_K8S_POSTGRES", "docker.io/library/postgres:15")
+KAFKA = os.environ.get("MESH_K8S_KAFKA", "docker.io/apache/kafka:4.1.1")
 RELEASE = "shop"
 OURS = f"app.kubernetes.io/instance={RELEASE}"
 PROGRAMS = ("storage", "account", "saga", "order", "alerts", "bff")
@@ -115,8 +117,11 @@ class Release(unittest.TestCase):
 
     def uninstall(self):
         self.cluster.helm("uninstall", RELEASE, "--wait", *limit(180), seconds=200)
-        left = lambda: self.cluster.objects() - self.before
-        wait_until("nothing of the release is left", lambda: not left(), 60)
+        left = lambda: sorted(self.cluster.objects() - self.before)
+        try:
+            wait_until("nothing of the release is left", lambda: not left(), 30)
+        except Failed:
+            self.fail(f"these are left: {left()}")
         say("uninstalled: no object of any kind is left")
 
     def audit(self):
@@ -216,12 +221,12 @@ class Load:
 
 
 class ForMoney(Release):
-    """three replicas on a PostgreSQL of ours, all gRPC with certificates and the policy"""
+    """three replicas on a PostgreSQL of ours by TLS, all gRPC with certificates and the policy"""
 
     name = "money"
     replicas = REPLICAS
     values = [
-        "--set", "postgresql.host=postgresql,postgresql.existingSecret=own,postgresql.sslMode=disable",
+        "--set", "postgresql.host=postgresql,postgresql.existingSecret=own,postgresql.caSecret=own-tls-postgresql",
         "--set", "tls.enabled=true,tls.existingSecrets=own-tls",
         "--set", "programs.account.secret=own,programs.bff.secret=own,tests.tokenSecret.name=own",
         *(word for name, count in REPLICAS.items() if count != 1 for word in ("--set", f"programs.{name}.replicas={count}")),
@@ -302,9 +307,12 @@ class ForMoney(Release):
 
 
 def certificates():
-    """A Secret for each identity, as cert-manager would make it."""
+    """A Secret for each identity, as cert-manager would make it, and for PostgreSQL one by its host's name."""
     with tempfile.TemporaryDirectory() as work:
         run([sys.executable, CHART.parents[1] / "dev.d/certificates.py", work])
+        words = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -CA {work}/ca.crt -CAkey {work}/ca.key"
+        words += f" -keyout {work}/postgresql.key -out {work}/postgresql.crt -days 2 -subj /CN=postgresql"
+        run([*words.split(), "-addext", "subjectAltName=DNS:postgresql", "-addext", "basicConstraints=critical,CA:FALSE"])
         read = lambda name: (pathlib.Path(work) / name).read_text()
         for name in sorted(file.stem for file in pathlib.Path(work).glob("*.key") if file.stem != "ca"):
             data = {"tls.crt": read(f"{name}.crt"), "tls.key": read(f"{name}.key"), "ca.crt": read("ca.crt")}
@@ -313,6 +321,8 @@ def certificates():
 
 def postgresql():
     volumes = {"data": "/var/lib/postgresql/data", "socket": "/var/run/postgresql", "tmp": "/tmp"}
+    ssl = {"ssl": "on", "ssl_cert_file": "/etc/tls/tls.crt", "ssl_key_file": "/etc/tls/tls.key"}
+    settings = {"max_connections": "500", **ssl}
     return {
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "runAsGroup": 999, "fsGroup": 999, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -320,7 +330,7 @@ def postgresql():
             {
                 "name": "postgresql",
                 "image": POSTGRES,
-                "args": ["-c", "max_connections=500"],
+                "args": [word for name, value in settings.items() for word in ("-c", f"{name}={value}")],
                 "env": [
                     {"name": "POSTGRES_USER", "value": "sagamesh"},
                     {"name": "POSTGRES_DB", "value": "postgres"},
@@ -330,10 +340,12 @@ def postgresql():
                 "readinessProbe": {"exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "sagamesh"]}, "periodSeconds": 2},
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 "volumeMounts": [{"name": name, "mountPath": path} for name, path in volumes.items()]
-                + [{"name": "databases", "mountPath": "/docker-entrypoint-initdb.d"}],
+                + [{"name": "databases", "mountPath": "/docker-entrypoint-initdb.d"}, {"name": "tls", "mountPath": "/etc/tls"}],
             }
         ],
-        "volumes": [{"name": name, "emptyDir": {}} for name in volumes] + [{"name": "databases", "configMap": {"name": "databases"}}],
+        "volumes": [{"name": name, "emptyDir": {}} for name in volumes]
+        + [{"name": "databases", "configMap": {"name": "databases"}}]
+        + [{"name": "tls", "secret": {"secretName": "own-tls-postgresql", "defaultMode": 0o440}}],
     }
 
 
@@ -342,7 +354,11 @@ class ForTryingOut(Release):
 
     name = "try"
     replicas = {"storage": 2, "account": 1, "saga": 1, "order": 2, "alerts": 2, "bff": 2}
-    values = ["--set", "bundled.enabled=true,bundled.kafka.enabled=false", "--set", f"bundled.postgresql.image={POSTGRES}"]
+    values = [
+        "--set", f"bundled.enabled=true,bundled.kafka.enabled={str(KAFKA != '').lower()}",
+        "--set", f"bundled.postgresql.image={POSTGRES},bundled.kafka.image={KAFKA or 'none'}",
+        "--set", "bundled.kafka.resources.requests.cpu=50m",
+    ]  # fmt: skip
 
     @classmethod
     def prepare(cls):
@@ -367,7 +383,28 @@ class ForTryingOut(Release):
         self.upgrade()
         self.audit()
 
-    def test_4_nothing_is_left(self):
+    @unittest.skipIf(KAFKA == "", "the cluster has no image of Kafka")
+    def test_4_news_is_heard(self):
+        """Orders come to alerts-svc through Kafka, also after all but Kafka was replaced."""
+        wait_until("each pod of alerts-svc has its part of the partitions", lambda: min(self.numbers("up")) == 1, 120)
+        before = sum(self.numbers("records_total"))
+        self.helm_test()
+        wait_until("alerts-svc has read of three orders", lambda: sum(self.numbers("records_total")) >= before + 6, 120)
+        wait_until("alerts-svc has read all there is", lambda: sum(self.numbers("lag")) == 0, 120)
+        say(f"alerts-svc has read {sum(self.numbers('records_total')):.0f} messages of Kafka")
+        is_done, said = self.sagactl("alerts", "--ended")
+        self.assertTrue(is_done, said)
+        self.assertNotIn("RULE_", said)
+
+    def numbers(self, name):
+        """Each pod's sum of sagamesh_kafka_consumer_NAME."""
+        for pod in self.cluster.pods(of_program("alerts")):
+            path = f"/api/v1/namespaces/{self.cluster.namespace}/pods/{pod['metadata']['name']}:9464/proxy/metrics"
+            lines = self.cluster.kubectl("get", "--raw", path).splitlines()
+            rows = [line.rsplit(" ", 1) for line in lines]
+            yield sum(float(row[1]) for row in rows if row[0].split("{")[0] == f"sagamesh_kafka_consumer_{name}")
+
+    def test_5_nothing_is_left(self):
         self.uninstall()
 
 

@@ -187,6 +187,9 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.bundled.enabled .Values.bff.httpsSecret -}}
+{{- $wrong = append $wrong "bff.httpsSecret: the provider of bundled.enabled sends its webhooks over plain HTTP" -}}
+{{- end -}}
 {{- if not .Values.bundled.enabled -}}
 {{- range $name, $program := include "sagamesh.programs" . | fromJson -}}
 {{- if $program.database -}}

@@ -1,9 +1,10 @@
-"""postgres_image.py -- an image that stands in for PostgreSQL's own, for a cluster that reaches no registry.
+"""stand_in.py -- images that stand in for PostgreSQL's and Kafka's own, for a cluster that reaches no registry.
 
-    postgres_image.py ARCHIVE NAME [SOURCE...]       a docker archive of the image NAME; mmdebstrap makes its root file system
+    stand_in.py postgres ARCHIVE NAME [SOURCE...]           a docker archive of the image NAME; mmdebstrap makes its root
+    stand_in.py kafka    ARCHIVE NAME JARS [SOURCE...]      JARS: the folder with Apache Kafka's, as ./dev kafka fetch says
 
-Of the official image's start it does what the chart asks for: POSTGRES_USER, POSTGRES_PASSWORD, PGDATA, and *.sql of
-/docker-entrypoint-initdb.d. Its user and group 999 are the official ones.
+Of the official images' start they do what the chart asks for: POSTGRES_USER, POSTGRES_PASSWORD, PGDATA, and *.sql of
+/docker-entrypoint-initdb.d; KAFKA_X_Y=... as x.y of server.properties. Their users are the official ones.
 """
 
 import hashlib
@@ -15,8 +16,7 @@ import sys
 import tarfile
 import tempfile
 
-PACKAGES = "postgresql-15"
-ENTRY = r"""#!/bin/bash
+POSTGRES = r"""#!/bin/bash
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     mkdir -p "$PGDATA"
@@ -32,37 +32,54 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql "$@"
 """
+KAFKA = r"""#!/bin/bash
+set -eu
+file=/tmp/server.properties
+while IFS='=' read -r name value; do
+    name=${name#KAFKA_}
+    name=${name,,}
+    echo "${name//_/.}=$value"
+done < <(env | grep ^KAFKA_) >$file
+java -cp '/opt/kafka/*' kafka.tools.StorageTool format -t 5L6g3nShT-eMCtK--X86sw -c $file --ignore-formatted
+exec java -Xmx384m -XX:+UseSerialGC -cp '/opt/kafka/*' kafka.Kafka $file
+"""
+KINDS = {  # start, packages, user
+    "postgres": (POSTGRES, "postgresql-15", 999),
+    "kafka": (KAFKA, "openjdk-17-jre-headless", 1000),
+}
 PATH = "/usr/lib/postgresql/15/bin:/usr/bin:/bin"
 
 
-def root(sources):
+def root(kind, jars, sources):
     """The layer, as a tar."""
+    start, packages, user = KINDS[kind]
     with tempfile.TemporaryDirectory() as work:
         entry = pathlib.Path(work) / "entry"
-        entry.write_text(ENTRY)
+        entry.write_text(start)
         entry.chmod(0o755)
         entry.parent.chmod(0o755)
         made = pathlib.Path(work) / "root.tar"
         hooks = [
             "--essential-hook=mkdir -p $1/etc/postgresql-common",
-            # No cluster of Debian's own, and the official numbers.
+            # No cluster of PostgreSQL that Debian makes by itself, and the official numbers.
             '--essential-hook=echo "create_main_cluster = false" >$1/etc/postgresql-common/createcluster.conf',
-            "--essential-hook=echo postgres:x:999: >>$1/etc/group",
-            "--essential-hook=echo postgres:x:999:999::/var/lib/postgresql:/bin/bash >>$1/etc/passwd",
+            f"--essential-hook=echo {kind}:x:{user}: >>$1/etc/group",
+            f"--essential-hook=echo {kind}:x:{user}:{user}::/nonexistent:/bin/bash >>$1/etc/passwd",
             f"--customize-hook=copy-in {entry} /usr/local/bin",
-            "--customize-hook=mkdir -p $1/docker-entrypoint-initdb.d",
+            "--customize-hook=mkdir -p $1/docker-entrypoint-initdb.d $1/opt/kafka",
+            *(f"--customize-hook=copy-in {jar} /opt/kafka" for jar in jars),
         ]
-        words = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={PACKAGES}", *hooks]
+        words = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={packages}", *hooks]
         subprocess.run([*words, "bookworm", made, *sources], check=True)
         return made.read_bytes()
 
 
-def archive(layer, name):
+def archive(kind, layer, name):
     architecture = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
     config = {
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": ["/usr/local/bin/entry"], "Env": [f"PATH={PATH}"], "User": "999"},
+        "config": {"Entrypoint": ["/usr/local/bin/entry"], "Env": [f"PATH={PATH}"], "User": str(KINDS[kind][2])},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
     }
     files = {
@@ -80,8 +97,9 @@ def archive(layer, name):
 
 
 def main():
-    out, name, *sources = sys.argv[1:]
-    pathlib.Path(out).write_bytes(archive(root(sources), name))
+    kind, out, name, *sources = sys.argv[1:]
+    jars = sorted(pathlib.Path(sources.pop(0)).glob("*.jar")) if kind == "kafka" else []
+    pathlib.Path(out).write_bytes(archive(kind, root(kind, jars, sources), name))
 
 
 if __name__ == "__main__":
