@@ -25,6 +25,7 @@ asan    | yes | unit, store and most stories once more under AddressSanitizer, L
 fuzz    | --seconds 15 --others 5  | what strangers send: webhooks and bodies; HTTP, definitions, messages
 tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer
 k8s     | no  | the chart on the cluster that KUBECONFIG names: upgraded under load, each pod killed
+upgrade | no  | programs of the commit before, or --from COMMIT, replaced one by one under orders, with their schemas
 bare    | no  | a fresh Debian 12 in a directory: the README there, as root and as a user with sudo
 '
 

@@ -1,8 +1,8 @@
 """run.py SUITE [PATTERN | --alone NAME | --brief]: runs tests/e2e/test_*.py with a line for each test and one for
 the totals.
 
-SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), "eyes" (test_eyes*.py), or "stories" (all
-others). PATTERN: only tests whose name holds it. NAME: that one, module.Class.test. --brief leaves out files of stories that wait
+SUITE is "interop" (test_interop*.py), "kafka" (test_kafka*.py), "eyes" (test_eyes*.py), "upgrade" (test_upgrade*.py), or
+"stories" (all others). PATTERN: only tests whose name holds it. NAME: that one, module.Class.test. --brief leaves out files of stories that wait
 for long and run no code of their own. The last line is "N passed, N failed, N skipped", of tests.
 
 Stories wait more than they work: without a PATTERN, a few processes with a mesh each share their files.
@@ -136,7 +136,7 @@ def names_of(suite_name):
     """The modules of a suite, the largest first: the processes shall end together."""
     paths = sorted(HERE.glob("test_*.py"), key=lambda path: -path.stat().st_size)
     names = [path.stem for path in paths]
-    apart = [name for name in names if name.startswith(("test_interop", "test_kafka", "test_eyes"))]
+    apart = [name for name in names if name.startswith(("test_interop", "test_kafka", "test_eyes", "test_upgrade"))]
     if suite_name == "stories":
         return [name for name in names if name not in apart]
     return [name for name in apart if name.startswith(f"test_{suite_name}")]
@@ -215,7 +215,7 @@ def share(suite_name, names):
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop", "kafka", "eyes"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("stories", "interop", "kafka", "eyes", "upgrade"):
         sys.exit(__doc__)
     suite_name, words = sys.argv[1], sys.argv[2:]
     if words[:1] == ["--alone"]:
