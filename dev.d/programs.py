@@ -42,7 +42,7 @@ import certificates
 import postgres_tls
 
 # Of what there may be several. The others stand in for the outside world.
-REPLICATED = ("storage", "account", "order", "alerts", "bff")
+REPLICATED = ("storage", "account", "saga", "order", "alerts", "bff")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCK = 9  # the descriptor of ./dev's lock
@@ -193,6 +193,7 @@ class Programs:
     ready_seconds = 60
     stop_seconds = 15  # after SIGTERM
     requests_per_second = 50  # how often the sandbox's provider may be asked
+    schema_environment = {}  # of programs that apply their schemas: {"PGOPTIONS": "-c mesh.shards=1"}
     has_tls = os.environ.get("MESH_TLS") == "1"  # gRPC, HTTP of bff and provider, and PostgreSQL with certificates
 
     def __init__(self, build=ROOT / "build", without=(), replicas=1):
@@ -358,7 +359,10 @@ class Programs:
     def migrate(self, program, conninfo, what="expand"):
         """What the program logs."""
         words = self.migrate_command(program, conninfo, what)
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            words, env={**os.environ, **self.schema_environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )
         if done.returncode != 0:
             raise Trouble(
                 f"{program.binary} could not bring its database to what it needs",

@@ -442,11 +442,14 @@ suite_kill() {
 word_bench() {
     local what=${1:-}
     [[ $what == orders || $what == http || $what == alerts ]] ||
-        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost" \
+        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost; --replicas: what replicas do" \
             "./dev bench alerts [--orders N] [--json]"
     shift
     if [[ $what == orders && ${1:-} == --traces ]]; then
         exec python3 -B "$ROOT/dev.d/bench_traces.py" "${@:2}"
+    fi
+    if [[ $what == orders && ${1:-} == --replicas ]]; then
+        exec python3 -B "$ROOT/dev.d/bench_replicas.py" "${@:2}"
     fi
     run_open
     state_open

@@ -102,6 +102,12 @@ service_inner_port(const struct service *service)
     return service->servers[1] == NULL ? 0 : rpc_server_port(service->servers[1]);
 }
 
+const char *
+service_inner_listen(const struct service *service)
+{
+    return service->settings.inner_listen == NULL ? "" : service->settings.inner_listen;
+}
+
 bool
 service_has_inner(const struct service_spec *spec)
 {

@@ -111,6 +111,8 @@ bool service_was_up(const struct service *service);
 
 int service_port(const struct service *service);       /* 0: it has none */
 int service_inner_port(const struct service *service); /* likewise */
+const char *
+service_inner_listen(const struct service *service); /* as its flag says; "": it has none */
 bool service_has_inner(const struct service_spec *spec);
 
 /* Drains and stops: drain_ms for calls in flight. NULL is fine. Returns NULL. */

@@ -3,6 +3,7 @@
 #include "mesh/base/log.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct catalog {
     size_t count, size;
     struct refused refused[REFUSED_MAX];
     size_t refused_count;
+    pthread_rwlock_t
+        lock; /* of entries: another orchestrator's definitions come when its shards do */
 };
 
 /* A stored version. */
@@ -84,11 +87,13 @@ static const struct pg_statement *const statements[] = { &definition_save, &defi
 static void
 add(struct catalog *catalog, struct definition *definition, bool is_newest)
 {
+    pthread_rwlock_wrlock(&catalog->lock);
     if (catalog->count == catalog->size) {
         catalog->size = catalog->size == 0 ? 16 : catalog->size * 2;
         catalog->entries = memory_grow(catalog->entries, catalog->size * sizeof *catalog->entries);
     }
     catalog->entries[catalog->count++] = (struct entry){ definition, is_newest };
+    pthread_rwlock_unlock(&catalog->lock);
 }
 
 /* Does every call of the definition exist in the descriptors? */
@@ -219,6 +224,7 @@ catalog_read(const char *folder, const struct pbjson *pbjson, struct catalog **r
     enum error error = ERR_OK;
 
     catalog->pbjson = pbjson;
+    pthread_rwlock_init(&catalog->lock, NULL);
     if (count <= 0) {
         log_error("definitions=%s because=\"no *.json files there\"", folder);
         error = ERR_BAD_REQUEST;
@@ -376,11 +382,30 @@ catalog_store(struct catalog *catalog, const char *conninfo)
     return error;
 }
 
+enum error
+catalog_refresh(struct catalog *catalog, const char *conninfo)
+{
+    struct arena *arena = arena_new();
+    struct pg *pg = pg_new(conninfo, "saga-svc", statements);
+    struct definition_row *rows = NULL;
+    size_t count = 0;
+    enum error error = pg_connect(pg);
+
+    if (error == ERR_OK)
+        error = read_all(pg, arena, &rows, &count);
+    for (size_t i = 0; error == ERR_OK && i < count; i++)
+        add_stored(catalog, &rows[i]);
+    pg_free(pg);
+    arena_free(arena);
+    return error;
+}
+
 struct catalog *
 catalog_free(struct catalog *catalog)
 {
     if (catalog == NULL)
         return NULL;
+    pthread_rwlock_destroy(&catalog->lock);
     for (size_t i = 0; i < catalog->count; i++)
         definition_free(catalog->entries[i].definition);
     for (size_t i = 0; i < catalog->refused_count; i++) {
@@ -393,35 +418,47 @@ catalog_free(struct catalog *catalog)
 }
 
 const struct definition *
-catalog_newest(const struct catalog *catalog, const char *name)
+catalog_newest(struct catalog *catalog, const char *name)
 {
-    for (size_t i = 0; i < catalog->count; i++) {
+    const struct definition *found = NULL;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    for (size_t i = 0; found == NULL && i < catalog->count; i++) {
         if (catalog->entries[i].is_newest &&
             strcmp(catalog->entries[i].definition->name, name) == 0)
-            return catalog->entries[i].definition;
+            found = catalog->entries[i].definition;
     }
-    return NULL;
+    pthread_rwlock_unlock(&catalog->lock);
+    return found;
 }
 
 const struct definition *
 catalog_find(void *context, const char *name, const char *hash)
 {
-    const struct catalog *catalog = context;
+    struct catalog *catalog = context;
+    const struct definition *found = NULL;
 
-    for (size_t i = 0; i < catalog->count; i++) {
+    pthread_rwlock_rdlock(&catalog->lock);
+    for (size_t i = 0; found == NULL && i < catalog->count; i++) {
         const struct definition *definition = catalog->entries[i].definition;
 
         if (strcmp(definition->hash, hash) == 0 && strcmp(definition->name, name) == 0)
-            return definition;
+            found = definition;
     }
-    return NULL;
+    pthread_rwlock_unlock(&catalog->lock);
+    return found;
 }
 
 const struct definition *
-catalog_next(const struct catalog *catalog, size_t *cursor, bool *ret_is_newest)
+catalog_next(struct catalog *catalog, size_t *cursor, bool *ret_is_newest)
 {
-    if (*cursor >= catalog->count)
-        return NULL;
-    *ret_is_newest = catalog->entries[*cursor].is_newest;
-    return catalog->entries[(*cursor)++].definition;
+    const struct definition *found = NULL;
+
+    pthread_rwlock_rdlock(&catalog->lock);
+    if (*cursor < catalog->count) {
+        *ret_is_newest = catalog->entries[*cursor].is_newest;
+        found = catalog->entries[(*cursor)++].definition;
+    }
+    pthread_rwlock_unlock(&catalog->lock);
+    return found;
 }

@@ -6,7 +6,8 @@
  * One of the folder is checked against the descriptors: services, methods and the fields of requests must
  * exist. A stored version was, in its time: what it lacks now makes its sagas stuck when they come there.
  *
- * Thread    Loaded by the main thread before others start; read-only from then on.
+ * Thread    Loaded by the main thread before others start. From then on any, also catalog_refresh(): two that refresh at once
+ *           may add a version twice, which is harmless.
  * Errors    A definition of the folder that cannot be used ends the program, by name and rule, unless an older
  *           program stored the very same: then it is loaded like a stored version, and new sagas start on it. A
  *           stored one that cannot be read any more is logged, and its instances are stuck.
@@ -29,16 +30,18 @@ enum error catalog_read(const char *folder, const struct pbjson *pbjson,
  * and was never stored. */
 enum error catalog_store(struct catalog *catalog, const char *conninfo);
 
+/* Reads what other orchestrators have stored since; before their sagas are read. */
+enum error catalog_refresh(struct catalog *catalog, const char *conninfo);
+
 struct catalog *catalog_free(struct catalog *catalog);
 
 /* The newest of that name; NULL when there is none. */
-const struct definition *catalog_newest(const struct catalog *catalog, const char *name);
+const struct definition *catalog_newest(struct catalog *catalog, const char *name);
 
 /* Fits definition_find. */
 const struct definition *catalog_find(void *catalog, const char *name, const char *hash);
 
 /* Walks all: *cursor starts at 0; NULL at the end. */
-const struct definition *catalog_next(const struct catalog *catalog, size_t *cursor,
-                                      bool *ret_is_newest);
+const struct definition *catalog_next(struct catalog *catalog, size_t *cursor, bool *ret_is_newest);
 
 #endif

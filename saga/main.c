@@ -1,6 +1,10 @@
 /* saga-svc -- The orchestrator: drives sagas by their definitions, and undoes what must be undone.
  *
  *   engine/           the language and its meaning; pure (no I/O)
+ *   shards.c          all shards: who has them, and the life of one
+ *   members.c         the orchestrators that live, and which has which shard; division.c: who is to have which
+ *   forward.c         calls handed on to the orchestrator that has their shard
+ *   shard_away.c      a shard that another has
  *   shard.c           the tick: take, decide, write one page, send, answer
  *   shard_requests.c  Start, Cancel, Get, Retry, Compensate, Settle, Signal
  *   shard_timer.c     when to look at which saga again
@@ -27,6 +31,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* From the descriptor set that the build embeds (proto/CMakeLists.txt). */
 extern const uint8_t descriptor_set_start[], descriptor_set_end[];
@@ -38,6 +44,9 @@ struct orchestrator {
     struct pbjson *pbjson;
     struct catalog *catalog;
     struct participants *participants;
+    const char *advertise;
+    struct service *service;
+    bool is_member;
     struct shards *shards;
 };
 
@@ -46,6 +55,7 @@ static const struct config_key keys[] = {
     { "definitions",  CONFIG_TEXT, "saga/definitions", 0, 0, "folder of the definitions (*.json)", offsetof(struct orchestrator, definitions) },
     { "participants", CONFIG_TEXT, NULL,               0, 0, "pkg.Service=host:port,... that sagas call; more addresses of one service with commas, or dns:///name:port", offsetof(struct orchestrator, participant_addresses) },
     { "descriptors",  CONFIG_TEXT, "",                 0, 0, "FileDescriptorSet of those services; empty: sagamesh's own", offsetof(struct orchestrator, descriptors) },
+    { "advertise",    CONFIG_TEXT, "",                 0, 0, "host:port of the inner port, by which other orchestrators call this one; empty: as it listens, by the machine's name where that is all addresses", offsetof(struct orchestrator, advertise) },
     { 0 },
 };
 /* clang-format on */
@@ -84,7 +94,7 @@ static const struct partitions partitions[] = {
 
 /* For /info: what new sagas start on, and what older ones may be pinned to, by hash. */
 static void
-show_definitions(const struct catalog *catalog, struct info *info)
+show_definitions(struct catalog *catalog, struct info *info)
 {
     const struct definition *definition;
     size_t cursor = 0;
@@ -128,6 +138,7 @@ start(void *owner, struct service *service)
                                   &self->participants);
     if (error == ERR_OK)
         show_definitions(self->catalog, service_ops(service)->info);
+    self->service = service;
     options.catalog = self->catalog;
     options.participants = self->participants;
     return error == ERR_OK ? shards_open(&options, &self->shards) : error;
@@ -152,10 +163,37 @@ stop(void *owner)
     self->pbjson = pbjson_free(self->pbjson);
 }
 
+/* A machine's name where it listens on all its addresses. */
+static void
+own_address(const struct orchestrator *self, char *address, size_t bytes)
+{
+    const char *listen = service_inner_listen(self->service);
+    const char *colon = strrchr(listen, ':');
+    char host[256] = "";
+
+    if (strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0)
+        gethostname(host, sizeof host - 1);
+    else
+        snprintf(host, sizeof host, "%.*s", (int)(colon - listen), listen);
+    if (self->advertise[0] != '\0')
+        snprintf(address, bytes, "%s", self->advertise);
+    else
+        snprintf(address, bytes, "%s:%d", host, service_inner_port(self->service));
+}
+
+/* It is asked when the ports are open: from then on others may call us. */
 static bool
 is_ready(void *owner)
 {
-    return shards_are_recovered(((struct orchestrator *)owner)->shards);
+    struct orchestrator *self = owner;
+    char address[512];
+
+    if (!self->is_member) {
+        own_address(self, address, sizeof address);
+        shards_begin(self->shards, address);
+        self->is_member = true;
+    }
+    return shards_are_ready(self->shards);
 }
 
 static void

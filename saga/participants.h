@@ -28,6 +28,7 @@ struct participant_call {
     struct uuid saga_id;
     struct uuid activation;
     void *owner;
+    unsigned term; /* the owner's */
     void (*done)(struct participant_call *call);
     /* the answer */
     enum outcome outcome;

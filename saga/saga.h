@@ -23,6 +23,8 @@ enum saga_method {
     SAGA_SIGNAL,
     SAGA_WATCH,
     SAGA_SETTLE,
+    SAGA_FORWARD,
+    SAGA_LIST_SHARD,
 };
 
 /* Start. op.id is the saga's. */
@@ -77,14 +79,16 @@ struct saga_signal {
     const char *status; /* of one that has ended: "SU"; else "" */
 };
 
-/* List. */
+/* List; and ListShard, which is one shard's part of it. */
 struct saga_list {
     struct op op;
     const char *phase; /* "" all that have not ended */
     int32_t page_size;
     size_t from_shard;      /* goes on behind this shard's ... */
     int64_t from_place;     /* ... saga in this place; INT64_MAX: all of it */
+    bool is_part;           /* ends with that shard */
     const char **histories; /* result, the last one first, in the call's arena */
+    int64_t *places;        /* of them */
     size_t count, bytes;
     bool has_more;
     size_t shard;      /* how far the call has gone round the shards; from_shard at first */
@@ -103,9 +107,30 @@ struct saga_list_definitions {
     size_t count;
 };
 
+/* Forward. */
+struct saga_forward {
+    struct op op;
+    const struct method *method; /* that came to another orchestrator */
+    struct op *inner;
+};
+
 extern const struct method saga_methods[]; /* saga_rpc.c; in the order of enum saga_method */
 
 enum saga_method saga_method_of(const struct call *call);
+
+/* Of Forward the call that it brings, in the arena of the other, which is finished with it. */
+struct call *saga_unwrap(struct call *call);
+bool saga_is_forwarded(const struct call *call);
+
+typedef struct ProtobufCMethodDescriptor ProtobufCMethodDescriptor;
+const ProtobufCMethodDescriptor *saga_descriptor_of(const struct method *method);
+
+/* SagaPhase of a word of phase_text(). */
+int saga_phase_number(const char *word);
+
+/* Of this shard's sagas those come that stand before this place: the page began in an earlier shard, or behind the last
+ * saga of the page before. */
+int64_t saga_list_before(const struct saga_list *list);
 
 /* The saga that a call is about; nil for List and ListDefinitions. */
 struct uuid saga_id_of(const struct call *call);

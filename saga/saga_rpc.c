@@ -3,6 +3,7 @@
 #include "mesh/base/check.h"
 #include "mesh/base/hash.h"
 #include "mesh/base/json.h"
+#include "mesh/pb/message.h"
 #include "saga/saga.h"
 
 #include "sagamesh/saga/v1/saga_service.pb-c.h"
@@ -52,6 +53,12 @@ phase_number(const char *word)
             return (Sagamesh__Saga__V1__SagaPhase)i;
     }
     return SAGAMESH__SAGA__V1__SAGA_PHASE__SAGA_PHASE_UNSPECIFIED;
+}
+
+int
+saga_phase_number(const char *word)
+{
+    return (int)phase_number(word);
 }
 
 /* ---- Start ---- */
@@ -450,6 +457,148 @@ list_encode(const void *op, struct arena *arena)
     return &response->base;
 }
 
+int64_t
+saga_list_before(const struct saga_list *list)
+{
+    return list->shard == list->from_shard ? list->from_place : INT64_MAX;
+}
+
+/* ---- ListShard ---- */
+
+static enum error
+list_shard_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__ListShardRequest *request =
+        (const Sagamesh__Saga__V1__ListShardRequest *)message;
+    struct saga_list *list = op;
+
+    (void)arena;
+    if (check_range(&list->op.problem, "phase", (int64_t)request->phase, 0, PHASE_WORDS - 1) !=
+            ERR_OK ||
+        check_range(&list->op.problem, "shard", request->shard, 0, INT32_MAX) != ERR_OK)
+        return list->op.problem.error;
+    list->phase = phase_words[request->phase];
+    list->is_part = true;
+    list->shard = list->from_shard = (size_t)request->shard;
+    list->from_place = request->before_place;
+    return check_page_size(&list->op.problem, request->page_size, &list->page_size);
+}
+
+static ProtobufCMessage *
+list_shard_encode(const void *op, struct arena *arena)
+{
+    const struct saga_list *list = op;
+    Sagamesh__Saga__V1__ListShardResponse *response = arena_take(arena, sizeof *response);
+
+    sagamesh__saga__v1__list_shard_response__init(response);
+    response->n_histories = response->n_places = list->count;
+    response->histories = (char **)(uintptr_t)list->histories;
+    response->places = list->places;
+    response->has_more = list->has_more;
+    return &response->base;
+}
+
+/* ---- Forward ---- */
+
+const ProtobufCMethodDescriptor *
+saga_descriptor_of(const struct method *method)
+{
+    const ProtobufCMethodDescriptor *found = protobuf_c_service_descriptor_get_method_by_name(
+        &sagamesh__saga__v1__saga_service__descriptor, method->name);
+
+    return found != NULL ? found
+                         : protobuf_c_service_descriptor_get_method_by_name(
+                               &sagamesh__saga__v1__saga_control_service__descriptor, method->name);
+}
+
+/* Those about one saga. */
+static const struct method *
+forwarded_method(const char *name)
+{
+    for (size_t i = 0; saga_methods[i].name != NULL; i++) {
+        if (strcmp(saga_methods[i].name, name) == 0)
+            return i == SAGA_LIST || i == SAGA_LIST_DEFINITIONS || i >= SAGA_FORWARD
+                       ? NULL
+                       : &saga_methods[i];
+    }
+    return NULL;
+}
+
+static enum error
+forward_decode(const ProtobufCMessage *message, struct arena *arena, void *op)
+{
+    const Sagamesh__Saga__V1__ForwardRequest *request =
+        (const Sagamesh__Saga__V1__ForwardRequest *)message;
+    struct saga_forward *forward = op;
+    struct problem *problem = &forward->op.problem;
+    ProtobufCMessage *inner;
+
+    forward->method = forwarded_method(request->method);
+    if (forward->method == NULL)
+        return problem_set(problem, ERR_BAD_REQUEST, "method", "is no method about one saga");
+    if (pb_message_unpack(saga_descriptor_of(forward->method)->input, request->request.data,
+                          request->request.len, arena, problem, &inner) != ERR_OK)
+        return problem->error;
+    forward->inner = arena_take(arena, forward->method->op_bytes);
+    forward->inner->owner = forward->op.owner;
+    forward->inner->traceparent = forward->op.traceparent;
+    if (forward->method->decode(inner, arena, forward->inner) != ERR_OK)
+        *problem = forward->inner->problem;
+    return problem->error;
+}
+
+static ProtobufCMessage *
+forward_encode(const void *op, struct arena *arena)
+{
+    const struct saga_forward *forward = op;
+    Sagamesh__Saga__V1__ForwardResponse *response = arena_take(arena, sizeof *response);
+    ProtobufCMessage *inner = forward->method->encode(forward->inner, arena);
+
+    sagamesh__saga__v1__forward_response__init(response);
+    response->response.len = protobuf_c_message_get_packed_size(inner);
+    response->response.data = arena_take(arena, response->response.len + 1);
+    protobuf_c_message_pack(inner, response->response.data);
+    return &response->base;
+}
+
+struct forwarded {
+    struct call call; /* first */
+    struct call *outer;
+};
+
+static void
+forwarded_finish(struct call *call)
+{
+    struct call *outer = ((struct forwarded *)(void *)call)->outer;
+
+    outer->op->problem = call->op->problem;
+    outer->finish(outer);
+}
+
+struct call *
+saga_unwrap(struct call *outer)
+{
+    const struct saga_forward *forward = (const struct saga_forward *)outer->op;
+    struct forwarded *forwarded = arena_take(outer->arena, sizeof *forwarded);
+    struct call *call = &forwarded->call;
+
+    forwarded->outer = outer;
+    call->method = forward->method;
+    call->arena = outer->arena;
+    call->op = forward->inner;
+    call->deadline_us = outer->deadline_us;
+    call->item.lane = outer->item.lane;
+    memcpy(call->traceparent, outer->traceparent, sizeof call->traceparent);
+    call->finish = forwarded_finish;
+    return call;
+}
+
+bool
+saga_is_forwarded(const struct call *call)
+{
+    return call->finish == forwarded_finish;
+}
+
 /* ---- ListDefinitions ---- */
 
 static enum error
@@ -495,6 +644,8 @@ const struct method saga_methods[] = { /* in the order of enum saga_method; deci
     { "Signal",          sizeof(struct saga_signal),           signal_decode,           NULL, NULL, NULL, signal_encode           },
     { "Watch",           sizeof(struct saga_watch),            watch_decode,            NULL, NULL, NULL, watch_encode            },
     { "Settle",          sizeof(struct saga_settle),           settle_decode,           NULL, NULL, NULL, settle_encode           },
+    { "Forward",         sizeof(struct saga_forward),          forward_decode,          NULL, NULL, NULL, forward_encode          },
+    { "ListShard",       sizeof(struct saga_list),             list_shard_decode,       NULL, NULL, NULL, list_shard_encode       },
     { 0 },
 };
 /* clang-format on */

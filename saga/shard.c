@@ -133,6 +133,13 @@ participant_answered(struct participant_call *answer)
     }
 }
 
+void
+shard_drop_answer(struct call *item)
+{
+    participant_call_free(((struct answer_item *)item)->answer);
+    free(item);
+}
+
 static void
 take_answer(struct shard *shard, struct tick *tick, struct participant_call *answer)
 {
@@ -146,8 +153,8 @@ take_answer(struct shard *shard, struct tick *tick, struct participant_call *ans
                                               .is_stored = answer->is_stored } };
     struct problem problem;
 
-    if (live == NULL || live->instance == NULL)
-        return; /* it ended meanwhile */
+    if (live == NULL || live->instance == NULL || answer->term != shard->term)
+        return; /* it ended meanwhile, or was asked before another had the shard */
     live->is_under_way = false;
     shard_decide(shard, tick, live, &event, &problem);
 }
@@ -167,8 +174,7 @@ take_item(struct shard *shard, struct tick *tick, struct call *call)
         return;
     }
     take_answer(shard, tick, item->answer);
-    participant_call_free(item->answer);
-    free(item);
+    shard_drop_answer(call);
 }
 
 /* ---- finding what is not in memory ---- */
@@ -274,8 +280,7 @@ refuse_calls(struct shard *shard, struct queue_item *item)
             problem_set(&call->op->problem, ERR_STORE_DOWN, NULL, "%s", error_text(ERR_STORE_DOWN));
             call->finish(call);
         } else if (atomic_load(&shard->shards->is_stopping)) {
-            participant_call_free(((struct answer_item *)item)->answer);
-            free(item);
+            shard_drop_answer(call);
         } else {
             item->next = NULL;
             *end = item;
@@ -297,7 +302,7 @@ static void
 shard_check(struct shard *shard)
 {
     if (journal_check(shard->journal) == ERR_CONFLICT)
-        die("shard=%d event=SHARD_LOST because=\"another process took it over\"", shard->number);
+        shard->is_lost = true;
 }
 
 static void
@@ -312,6 +317,7 @@ shard_send_due(struct shard *shard, struct tick *tick, struct live *live)
         struct participant_call *call = participant_call_new(live->id, shard, participant_answered);
         char traceparent[TRACE_PARENT_BYTES + 1];
 
+        call->term = shard->term;
         step_traceparent(live->instance, due.calls[i].activation, traceparent);
         live->is_under_way = true;
         crash_point("saga.before-send");
@@ -323,9 +329,24 @@ shard_send_due(struct shard *shard, struct tick *tick, struct live *live)
     due_free(&due);
 }
 
+/* The last page was written, or not: only who has the shard now can tell, when it is asked again. */
+static void
+disown(struct tick *tick)
+{
+    for (size_t i = 0; i < tick->answer_count; i++) {
+        struct problem *problem = &tick->answers[i]->op->problem;
+
+        problem_set(problem, ERR_UNCERTAIN, NULL, "%s", error_text(ERR_UNCERTAIN));
+        problem->is_stored = false;
+    }
+    tick->touched_count = 0;
+}
+
 static void
 finish_tick(struct shard *shard, struct tick *tick)
 {
+    if (shard->is_lost)
+        disown(tick);
     hold_begin();
     for (size_t i = 0; i < tick->touched_count; i++) {
         struct live *live = tick->touched[i];
@@ -426,7 +447,7 @@ keep_house(struct shard *shard, struct tick *tick)
     tick->is_housekeeping = true;
 }
 
-static void
+void
 shard_tick(struct shard *shard, struct arena *arena)
 {
     struct tick tick = { .arena = arena };
@@ -460,56 +481,17 @@ shard_tick(struct shard *shard, struct arena *arena)
     watch_expire(shard);
 }
 
-static void *
-shard_main(void *context)
+void
+shard_forget(struct shard *shard)
 {
-    struct shard *shard = context;
-    struct arena *arena = arena_new();
-
-    arena_keep(arena, ARENA_KEPT_BYTES);
-    if (shard_recover(shard)) {
-        atomic_store(&shard->is_recovered, true);
-        while (!queue_is_closed(shard->queue) || queue_count(shard->queue) > 0 ||
-               shard->left_over != NULL) {
-            shard_tick(shard, arena);
-            arena_reset(arena);
-        }
-    }
-    watch_expire(shard);
-    arena_free(arena);
-    return NULL;
+    for (struct live *live = shard->lives; live != NULL; live = live->by_id.next)
+        watch_end(shard, live);
+    live_free_all(shard);
+    shard->watch_due_us = 0;
+    shard->place_page = 0;
 }
 
-/* ---- all shards ---- */
-
-enum error
-shards_open(const struct shards_options *options, struct shards **ret_shards)
-{
-    struct shards *shards = memory_take(sizeof *shards);
-    int count = 0;
-
-    while (journal_shard_count(options->conninfo, &count) != ERR_OK || count < 1)
-        shard_wait(STORE_RETRY_US);
-    shards->options = *options;
-    shards->count = (size_t)count;
-    shards->items = memory_take(shards->count * sizeof *shards->items);
-    for (size_t i = 0; i < shards->count; i++) {
-        struct shard *shard = &shards->items[i];
-
-        shard->shards = shards;
-        shard->number = (int)i;
-        shard->pg = journal_pg_new(options->conninfo, "saga-svc", NULL);
-        pg_meter(shard->pg, options->metrics, "journal");
-        shard->journal = journal_new(&(struct journal_options){
-            .pg = shard->pg, .shard = (int)i, .partitions = options->partitions });
-        shard->queue = queue_new(options->queue_max);
-    }
-    meter_open(shards);
-    for (size_t i = 0; i < shards->count; i++)
-        thread_start(&shards->items[i].thread, shard_main, &shards->items[i]);
-    *ret_shards = shards;
-    return ERR_OK;
-}
+/* ---- calls to shards ---- */
 
 static struct shard *
 shard_of(struct shards *shards, struct uuid id)
@@ -524,15 +506,28 @@ shard_of_list(struct shards *shards, const struct saga_list *list)
     return list->shard < shards->count ? &shards->items[list->shard] : NULL;
 }
 
+static bool
+is_list(const struct call *call)
+{
+    return saga_method_of(call) == SAGA_LIST || saga_method_of(call) == SAGA_LIST_SHARD;
+}
+
 void
 shards_submit(void *context, struct call *call)
 {
     struct shards *shards = context;
-    struct shard *shard = saga_method_of(call) == SAGA_LIST
-                              ? shard_of_list(shards, (const struct saga_list *)call->op)
-                              : shard_of(shards, saga_id_of(call));
+    struct shard *shard;
     enum error error;
 
+    if (saga_method_of(call) == SAGA_LIST_DEFINITIONS) {
+        list_definitions(shards, (struct saga_list_definitions *)call->op, call->arena);
+        call->finish(call);
+        return;
+    }
+    if (saga_method_of(call) == SAGA_FORWARD)
+        call = saga_unwrap(call);
+    shard = is_list(call) ? shard_of_list(shards, (const struct saga_list *)call->op)
+                          : shard_of(shards, saga_id_of(call));
     if (shard == NULL) {
         check_refuse_token(&call->op->problem);
         call->finish(call);
@@ -545,59 +540,4 @@ shards_submit(void *context, struct call *call)
         meter_refused(shards);
     problem_set(&call->op->problem, error, NULL, "%s", error_text(error));
     call->finish(call);
-}
-
-bool
-shards_are_recovered(struct shards *shards)
-{
-    for (size_t i = 0; i < shards->count; i++) {
-        if (!atomic_load(&shards->items[i].is_recovered))
-            return false;
-    }
-    return true;
-}
-
-void
-shards_end_watches(struct shards *shards)
-{
-    atomic_store(&shards->is_watching_over, true);
-    for (size_t i = 0; i < shards->count; i++)
-        queue_wake(shards->items[i].queue);
-}
-
-void
-shards_stop(struct shards *shards)
-{
-    shards_end_watches(shards);
-    atomic_store(&shards->is_stopping, true);
-    for (size_t i = 0; i < shards->count; i++)
-        queue_close(shards->items[i].queue);
-    for (size_t i = 0; i < shards->count; i++)
-        pthread_join(shards->items[i].thread, NULL);
-}
-
-static void
-shard_free(struct shard *shard)
-{
-    live_free_all(shard);
-    records_free(&shard->records);
-    json_writer_free(&shard->line);
-    free(shard->page);
-    heap_free(&shard->timers);
-    journal_free(shard->journal);
-    pg_free(shard->pg);
-    queue_free(shard->queue);
-}
-
-struct shards *
-shards_close(struct shards *shards)
-{
-    if (shards == NULL)
-        return NULL;
-    meter_close(shards); /* first: a scrape looks at the queues */
-    for (size_t i = 0; i < shards->count; i++)
-        shard_free(&shards->items[i]);
-    free(shards->items);
-    free(shards);
-    return NULL;
 }

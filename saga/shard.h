@@ -1,4 +1,4 @@
-/* shard.h -- A share of the sagas, one thread, one journal: the tick.
+/* shard.h -- A share of the sagas, one thread, one journal: the tick. One orchestrator has it at a time (shards.c).
  *
  *   take      all events that wait: requests, answers of participants, timers
  *   find      rows of sagas that are not in memory (one round, only when there are such)
@@ -18,7 +18,7 @@
  *   shard_recover.c   after a crash: rows and pages to sagas
  *   shard_unread.c    sagas that cannot be read: stuck, until they can
  *
- * Thread    shards_open/end_watches/stop/close: main. shards_submit, shards_are_recovered: any.
+ * Thread    shards_open/end_watches/stop/close: main. shards_submit, shards_begin, shards_are_ready: any.
  * Errors    Calls are answered BUSY, STOPPING, STORE_DOWN (nothing was done).
  */
 #ifndef SAGA_SHARD_H
@@ -33,7 +33,7 @@ struct shards;
 struct shards_options {
     const char *conninfo;
     const struct partitions *partitions; /* that a page writes to; ends with a row of zeros */
-    const struct catalog *catalog;
+    struct catalog *catalog;
     struct participants *participants;
     size_t queue_max;
     void (*wrote)(void *owner,
@@ -42,15 +42,17 @@ struct shards_options {
     struct metrics *metrics; /* NULL: nothing is counted */
 };
 
-/* Starts the shards' threads, which take the shards over and recover. Waits for the database, which must have
- * its schema. */
+/* Starts the shards' threads. Waits for the database, which must have its schema. */
 enum error shards_open(const struct shards_options *options, struct shards **ret_shards);
 
 /* Fits rpc_service.submit. */
 void shards_submit(void *shards, struct call *call);
 
-/* Whether all that was open is known again, so that a call is decided at once. */
-bool shards_are_recovered(struct shards *shards);
+/* Takes its share of the shards, and calls of other orchestrators at this address. Once. */
+void shards_begin(struct shards *shards, const char *address);
+
+/* Whether each shard has an owner: of ours all that was open is known again, so that a call is decided at once. */
+bool shards_are_ready(struct shards *shards);
 
 /* Watch calls that wait are answered with what there is, and no more of them wait. */
 void shards_end_watches(struct shards *shards);

@@ -33,6 +33,9 @@ enum {
     LOCKED_AGAIN_US = 5 * 1000 * 1000,  /* ... whose row another transaction keeps locked */
 };
 
+struct forward;
+struct forward_part;
+struct members;
 struct unread;
 
 /* A saga that has not ended: in memory, or parked, or set aside (instance is NULL). */
@@ -120,6 +123,10 @@ struct shard {
     int64_t watch_due_us;         /* the first of them may be due; 0: there is none */
     atomic_bool is_recovered;     /* read by any */
     struct queue_item *left_over; /* taken from the queue, not fitting the last page */
+    struct queue_item *held;      /* calls that wait while another has the shard */
+    bool is_lost;                 /* another has raised its epoch */
+    unsigned
+        term; /* how often it became ours: an answer to an earlier one's question does not count */
     size_t unread_count;
     struct counted_definition *counted; /* those of which there were sagas */
     struct shard_shown shown;
@@ -130,6 +137,8 @@ struct shards {
     struct shard *items;
     size_t count;
     struct shard_meter meter;
+    struct members *members;
+    struct forward *forward;
     atomic_bool is_watching_over, is_stopping;
 };
 
@@ -156,11 +165,21 @@ enum error shard_decide(struct shard *shard, struct tick *tick, struct live *liv
                         const struct engine_event *event, struct problem *problem);
 
 /* Writes the page with final and parked rows; then sends what is due and answers the callers. Returns
- * once it is written. Ends the program when the shard was taken over by somebody else. */
+ * once it is written, or when another has the shard (is_lost): then nobody knows what came of the last page, and callers
+ * hear that. */
 void shard_end_tick(struct shard *shard, struct tick *tick);
 
 /* While the store is away: callers hear quickly that nothing was done. */
 void shard_refuse_waiting(struct shard *shard);
+
+/* Takes what waits, decides, writes, sends and answers. After it is_lost may be set: then nothing was sent. */
+void shard_tick(struct shard *shard, struct arena *arena);
+
+/* Another has it, or will: all that is in memory of it goes, and those who watch are answered. */
+void shard_forget(struct shard *shard);
+
+/* An item of the queue that is no call. */
+void shard_drop_answer(struct call *item);
 
 /* ---- shard_meter.c ---- */
 
@@ -208,6 +227,9 @@ void timers_put_off(struct shard *shard, struct tick *tick, size_t first, int64_
 
 /* Decides one call; it is finished after the commit. */
 void shard_request(struct shard *shard, struct tick *tick, struct call *call);
+/* Any thread. */
+void list_definitions(struct shards *shards, struct saga_list_definitions *list,
+                      struct arena *arena);
 const char *history_text(struct shard *shard, const struct instance *instance, struct arena *arena);
 
 /* Of one that has ended, as it was written then; a row may have been damaged since. */
@@ -217,6 +239,14 @@ const char *history_final(const struct journal_row *row, struct arena *arena);
 
 /* Adds this shard's sagas to the call's list. False: the next shard has the call now. */
 bool list_take(struct shard *shard, struct tick *tick, struct call *call);
+
+/* What another orchestrator adds to the call's list; the next shard has the call then, or it is answered. */
+void list_add_part(struct shard *shard, struct call *call, const struct forward_part *part);
+
+/* ---- shard_away.c ---- */
+
+/* Hands on what waits, or holds it. Returns when something has changed, or after a moment. */
+void shard_away(struct shard *shard);
 
 /* ---- shard_watch.c ---- */
 
@@ -235,7 +265,7 @@ void watch_expire(struct shard *shard);
 /* ---- shard_recover.c ---- */
 
 /* Takes the shard over and folds everything that is open. Tries until the database is there; false
- * when the program stops meanwhile. */
+ * when the program stops meanwhile, or another has the shard. */
 bool shard_recover(struct shard *shard);
 
 /* The instance in a parked row; NULL when it cannot be read, with the problem set. */

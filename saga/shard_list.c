@@ -5,6 +5,7 @@
  * weeks old. A place is counted by journal pages, so no clock and no restart changes the order, and what
  * happens between two pages of a list moves nothing that is on the second.
  */
+#include "saga/forward.h"
 #include "saga/shard_inner.h"
 
 #include <string.h>
@@ -46,20 +47,12 @@ last_take(struct last *last, struct live **found)
     return count;
 }
 
-/* Of this shard's sagas those come that stand before this place: the page began in an earlier shard, or
- * behind the last saga of the page before. */
-static int64_t
-list_before(const struct saga_list *list)
-{
-    return list->shard == list->from_shard ? list->from_place : INT64_MAX;
-}
-
 static bool
 is_listed(const struct saga_list *list, const struct live *live)
 {
     enum phase phase = live->instance == NULL ? live->phase : instance_phase(live->instance);
 
-    if (live->place >= list_before(list))
+    if (live->place >= saga_list_before(list))
         return false;
     return list->phase[0] == '\0' || strcmp(phase_text(phase), list->phase) == 0;
 }
@@ -77,6 +70,7 @@ list_add(struct saga_list *list, const char *history, int64_t place)
     list->bytes += bytes;
     list->last_shard = list->shard;
     list->last_place = place;
+    list->places[list->count] = place;
     list->histories[list->count++] = history;
     return true;
 }
@@ -153,14 +147,37 @@ list_ended(struct shard *shard, struct tick *tick, struct saga_list *list, struc
 {
     struct journal_row *rows;
     size_t count = 0;
-    enum error error = journal_final_page(shard->journal, list_before(list), list->page_size + 1,
-                                          tick->arena, &rows, &count);
+    enum error error = journal_final_page(shard->journal, saga_list_before(list),
+                                          list->page_size + 1, tick->arena, &rows, &count);
 
     for (size_t i = 0; error == ERR_OK && i < count; i++) {
         if (!list_add(list, history_final(&rows[i], arena), rows[i].place))
             break;
     }
     return error;
+}
+
+static void
+list_make_room(struct saga_list *list, struct arena *arena)
+{
+    size_t size = (size_t)list->page_size;
+
+    if (list->histories != NULL)
+        return;
+    list->histories = arena_take(arena, size * sizeof *list->histories);
+    list->places = arena_take(arena, size * sizeof *list->places);
+}
+
+/* True: the next shard has the call now. */
+static bool
+list_goes_on(struct shard *shard, struct call *call)
+{
+    struct saga_list *list = (struct saga_list *)call->op;
+
+    if (list->has_more || list->is_part || ++list->shard >= shard->shards->count)
+        return false;
+    shards_submit(shard->shards, call);
+    return true;
 }
 
 bool
@@ -170,17 +187,27 @@ list_take(struct shard *shard, struct tick *tick, struct call *call)
     bool is_ended = strcmp(list->phase, phase_text(PHASE_ENDED)) == 0;
     enum error error;
 
-    if (list->histories == NULL)
-        list->histories =
-            arena_take(call->arena, (size_t)list->page_size * sizeof *list->histories);
+    list_make_room(list, call->arena);
     error = is_ended ? list_ended(shard, tick, list, call->arena)
                      : list_open(shard, tick, list, call->arena);
     if (error != ERR_OK) {
         problem_set(&list->op.problem, error, NULL, "%s", error_text(error));
         return true;
     }
-    if (list->has_more || ++list->shard >= shard->shards->count)
-        return true;
-    shards_submit(shard->shards, call);
-    return false;
+    return !list_goes_on(shard, call);
+}
+
+void
+list_add_part(struct shard *shard, struct call *call, const struct forward_part *part)
+{
+    struct saga_list *list = (struct saga_list *)call->op;
+
+    list_make_room(list, call->arena);
+    for (size_t i = 0; i < part->count; i++) {
+        if (!list_add(list, part->histories[i], part->places[i]))
+            break;
+    }
+    list->has_more = list->has_more || part->has_more;
+    if (!list_goes_on(shard, call))
+        call->finish(call);
 }

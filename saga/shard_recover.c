@@ -1,6 +1,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/crash.h"
 #include "mesh/base/log.h"
+#include "saga/members.h"
 #include "saga/shard_inner.h"
 
 #include <assert.h>
@@ -390,13 +391,6 @@ shard_read_again(struct shard *shard, struct tick *tick, struct live *live,
 
 /* ---- taking over ---- */
 
-static void
-forget_all(struct shard *shard)
-{
-    live_free_all(shard);
-    shard->place_page = 0;
-}
-
 /* Of those that are set aside, some have ended: all that cannot be read of them is a record that no longer
  * matters. */
 static enum error
@@ -441,7 +435,7 @@ load(struct shard *shard)
     struct journal_owned owned;
     enum error error;
 
-    forget_all(shard);
+    shard_forget(shard);
     error = journal_own(shard->journal, &owned);
     if (error != ERR_OK)
         return error;
@@ -527,7 +521,7 @@ resume(struct shard *shard)
     struct live **list = list_all(shard, &count);
     enum error error = ERR_OK;
 
-    while (error == ERR_OK && done < count) {
+    while (error == ERR_OK && done < count && !shard->is_lost) {
         size_t some = count - done < RECOVER_SAGAS ? count - done : RECOVER_SAGAS;
 
         error = load_resumed(shard, list + done, some, arena);
@@ -571,14 +565,17 @@ bool
 shard_recover(struct shard *shard)
 {
     int64_t started_us = clock_steady_us();
+    size_t number = (size_t)shard->number;
     enum error error;
 
     while ((error = load_and_resume(shard)) != ERR_OK) {
-        if (queue_is_closed(shard->queue))
+        if (queue_is_closed(shard->queue) || !members_have(shard->shards->members, number))
             return false;
         /* INTERNAL was logged, and will be again: going on would forget sagas. */
         shard_wait(error == ERR_INTERNAL ? SECOND_US : STORE_RETRY_US);
     }
+    if (shard->is_lost)
+        return false;
     shard->park_due_us = shard->house_due_us = shard->now_us + HOUSE_EVERY_US;
     log_info("shard=%d recovered=%zu parked=%zu floor=%lld next=%lld ms=%lld", shard->number,
              shard->awake_count, HASH_CNT(by_id, shard->lives) - shard->awake_count,

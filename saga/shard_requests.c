@@ -389,10 +389,10 @@ watch(struct shard *shard, struct tick *tick, struct call *call)
     return true;
 }
 
-static void
-list_definitions(struct shard *shard, struct saga_list_definitions *list, struct arena *arena)
+void
+list_definitions(struct shards *shards, struct saga_list_definitions *list, struct arena *arena)
 {
-    const struct catalog *catalog = shard->shards->options.catalog;
+    struct catalog *catalog = shards->options.catalog;
     const struct definition *definition;
     size_t cursor = 0, count = 0;
     bool is_newest;
@@ -401,7 +401,7 @@ list_definitions(struct shard *shard, struct saga_list_definitions *list, struct
         count++;
     list->lines = arena_take(arena, count * sizeof *list->lines);
     cursor = 0;
-    while ((definition = catalog_next(catalog, &cursor, &is_newest)) != NULL)
+    while (list->count < count && (definition = catalog_next(catalog, &cursor, &is_newest)) != NULL)
         list->lines[list->count++] =
             (struct saga_definition_line){ definition->name, definition->hash, is_newest };
 }
@@ -438,11 +438,12 @@ shard_request(struct shard *shard, struct tick *tick, struct call *call)
             return; /* it waits */
         break;
     case SAGA_LIST:
+    case SAGA_LIST_SHARD:
         if (!list_take(shard, tick, call))
             return; /* the next shard has it now */
         break;
-    case SAGA_LIST_DEFINITIONS:
-        list_definitions(shard, op, call->arena);
+    case SAGA_LIST_DEFINITIONS: /* answered by shards_submit() */
+    case SAGA_FORWARD:          /* unwrapped there */
         break;
     }
     tick_answer(tick, call);

@@ -42,8 +42,7 @@ die_when_stopping(const struct shard *shard)
 }
 
 /* ERR_OK, or what is in it cannot be written: ERR_INTERNAL: the database refuses it; ERR_BUSY: another
- * transaction keeps a row of it locked. Ends the program when the shard was taken over: this memory is
- * another's history now. */
+ * transaction keeps a row of it locked; ERR_CONFLICT: another has the shard, and this memory is its history now. */
 static enum error
 write_one(struct shard *shard, const struct journal_tick *write)
 {
@@ -52,10 +51,11 @@ write_one(struct shard *shard, const struct journal_tick *write)
     while ((error = journal_write(shard->journal, shard->next_page, write)) != ERR_OK) {
         if (error == ERR_BUSY)
             return error; /* the others can be written */
+        if (error == ERR_CONFLICT) {
+            shard->is_lost = true;
+            return error;
+        }
         tell_written(shard, false);
-        if (error == ERR_CONFLICT)
-            die("shard=%d answer=%s because=\"the journal cannot be written by this process\"",
-                shard->number, error_name(error));
         if (error == ERR_INTERNAL)
             return error;
         shard_refuse_waiting(shard);
@@ -78,7 +78,7 @@ wait_for_journal(struct shard *shard)
 {
     const struct journal_tick empty = { .body = "" };
 
-    while (write_one(shard, &empty) != ERR_OK) {
+    while (write_one(shard, &empty) != ERR_OK && !shard->is_lost) {
         log_error(
             "shard=%d page=%lld event=JOURNAL_REFUSED because=\"not even an empty page can be "
             "written; the database says why above\" next=\"all sagas wait for it\"",
@@ -224,9 +224,9 @@ write_apart(struct shard *shard, struct tick *tick, enum error error)
              shard->number, (long long)shard->next_page, count,
              error == ERR_BUSY ? "ROWS_LOCKED" : "PAGE_REFUSED");
     wait_for_journal(shard);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !shard->is_lost; i++) {
         error = write_saga(shard, tick, ids[i]);
-        if (error != ERR_OK)
+        if (error != ERR_OK && !shard->is_lost)
             take_back(shard, tick, ids[i], first_page, error);
     }
 }
@@ -254,6 +254,6 @@ shard_write(struct shard *shard, struct tick *tick)
         write.floor_page = 0;
         error = write_one(shard, &write);
     }
-    if (error != ERR_OK)
+    if (error != ERR_OK && !shard->is_lost)
         write_apart(shard, tick, error);
 }

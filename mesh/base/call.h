@@ -63,6 +63,12 @@ struct call {
     /* of the program itself, which asks again anyway: it waits for a locked row shortly */
     bool is_own;
     char traceparent[TRACEPARENT_BYTES + 1];
+    const ProtobufCMessage *message; /* as it came; NULL: it was not decoded from one */
+    ProtobufCMessage
+        *reply; /* an answer that is made already, in the arena; NULL: encode() makes it */
+    /* It was handed on, and may have been done there: then trouble is UNCERTAIN, whatever op->problem says. */
+    bool was_unknown;
+    void *taken; /* of who it was submitted to; NULL at first */
     /* Answers with the encoded op, or with op->problem, and frees the call. */
     void (*finish)(struct call *call);
 };

@@ -168,6 +168,7 @@ item_finish(struct call *call)
     bool is_counted = item->is_counted;
     struct log_trace before = log_trace_begin(call->traceparent);
 
+    rpc_call_settle(call);
     rpc_call_log(item->route, call);
     rpc_server_count_answer(server, item->route, call->op->problem.error,
                             item->envelope->unary->arrived_us, call->traceparent);
@@ -176,7 +177,7 @@ item_finish(struct call *call)
         item->result.status =
             rpc_status_make(&call->op->problem, rpc_route_service(item->route), call->arena);
     } else {
-        ProtobufCMessage *reply = call->method->encode(call->op, call->arena);
+        ProtobufCMessage *reply = rpc_call_reply(call);
         size_t bytes = protobuf_c_message_get_packed_size(reply);
 
         item->result.response.data = arena_take(call->arena, bytes);
@@ -214,6 +215,7 @@ item_submit(struct rpc_item *item, const Sagamesh__Batch__V1__CallItem *request,
     struct problem problem = { 0 };
 
     item->route = route;
+    rpc_call_begin(call);
     call->finish = item_finish;
     call->item.lane = whole->item.lane;
     call->deadline_us = whole->deadline_us;

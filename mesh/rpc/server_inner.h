@@ -58,6 +58,15 @@ struct rpc_route {
     struct rpc_durations *durations;
 };
 
+/* A call that has just come knows nothing of an earlier one in its place. */
+void rpc_call_begin(struct call *call);
+
+/* Before it is answered: what its problem says to its caller. */
+void rpc_call_settle(struct call *call);
+
+/* Its answer, when it has no problem. */
+ProtobufCMessage *rpc_call_reply(const struct call *call);
+
 /* Says at debug what the call came to: a line for each call. NULL: a method that is not here. */
 void rpc_call_log(const struct rpc_route *route, const struct call *call);
 

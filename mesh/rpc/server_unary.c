@@ -163,6 +163,7 @@ unary_open(struct rpc_unary *unary)
     struct call *call = &unary->call;
     const struct method *method = unary->route->method;
 
+    rpc_call_begin(call);
     call->method = method;
     call->finish = unary_finish;
     call->item.lane = lane_of(unary);
@@ -234,6 +235,30 @@ rpc_unary_take(struct rpc_unary *unary, const uint8_t *bytes, size_t count)
 }
 
 void
+rpc_call_begin(struct call *call)
+{
+    call->message = NULL;
+    call->reply = NULL;
+    call->was_unknown = false;
+    call->taken = NULL;
+}
+
+void
+rpc_call_settle(struct call *call)
+{
+    struct problem *problem = &call->op->problem;
+
+    if (call->was_unknown && error_kind(problem->error) == ERROR_KIND_NOT_DONE)
+        problem_set(problem, ERR_UNCERTAIN, NULL, "%s", error_text(ERR_UNCERTAIN));
+}
+
+ProtobufCMessage *
+rpc_call_reply(const struct call *call)
+{
+    return call->reply != NULL ? call->reply : call->method->encode(call->op, call->arena);
+}
+
+void
 rpc_call_log(const struct rpc_route *route, const struct call *call)
 {
     const struct problem *problem = &call->op->problem;
@@ -253,6 +278,7 @@ call_decode(const struct rpc_route *route, struct call *call, const uint8_t *byt
 
     if (pb_message_unpack(route->input, bytes, count, call->arena, problem, &message) != ERR_OK)
         return problem->error;
+    call->message = message;
     call->op->owner = route->service->op_owner;
     error = route->method->decode(message, call->arena, call->op);
     assert(error == problem->error);
@@ -290,11 +316,12 @@ unary_finish(struct call *call)
     bool is_counted = unary->is_counted;
     struct log_trace before = log_trace_begin(call->traceparent);
 
+    rpc_call_settle(call);
     rpc_call_log(unary->route, call);
     if (call->op->problem.error != ERR_OK) {
         rpc_unary_refuse(unary, &call->op->problem);
     } else {
-        ProtobufCMessage *reply = call->method->encode(call->op, call->arena);
+        ProtobufCMessage *reply = rpc_call_reply(call);
         grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(reply));
 
         protobuf_c_message_pack(reply, GRPC_SLICE_START_PTR(slice));

@@ -337,7 +337,7 @@ journal_free(struct journal *journal)
 static enum error
 lost(const struct journal *journal)
 {
-    log_error("journal=lost shard=%d because=\"another replica owns it now\"", journal->shard);
+    log_warn("journal=lost shard=%d because=\"another replica owns it now\"", journal->shard);
     return ERR_CONFLICT;
 }
 

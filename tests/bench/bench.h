@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BENCH_DATABASES = 4, BENCH_PROGRAMS_MAX = 12, BENCH_NAME_BYTES = 24 };
+enum { BENCH_DATABASES = 4, BENCH_PROGRAMS_MAX = 48, BENCH_NAME_BYTES = 24 };
 #define BENCH_CURRENCY "JPY"
 #define BENCH_PRICE_MINOR 100
 

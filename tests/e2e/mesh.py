@@ -174,17 +174,19 @@ class Mesh(programs.Programs):
     ready_seconds = READY_SECONDS * PATIENCE
     stop_seconds = 30
 
-    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None, tls=None, replicas=1):
+    def __init__(self, build=None, flags=None, environment=None, clocks=(), without=(), kafka=None, tls=None, replicas=1,
+                 shards=None):
         """flags: {"saga": ["--retry-ms=10"]}, more of them for a program; environment likewise:
         {"order": {"MESH_CRASH": "..."}}. clocks: names of programs, or "postgres", whose wall clocks
         can be moved (clock.py). without: programs that it is not to have. kafka: kafka_server.Kafka, for a
         real one of the mesh's own, which then is its "broker". tls: whether gRPC has certificates; None: as
         MESH_TLS=1 says. replicas: of each service: "order", "order2", ...; flags are for all of them, and a
-        call to "order" goes to one after the other."""
+        call to "order" goes to one after the other. shards: of the sagas; None: as many as the schema says."""
         left_out = (*without, *(("broker",) if kafka else ()))
         super().__init__(ROOT / (build or os.environ.get("MESH_BUILD", "build")), left_out, replicas)
         self.kafka_class, self.kafka = kafka, None
         self.has_tls = self.has_tls if tls is None else tls
+        self.schema_environment = {"PGOPTIONS": f"-c mesh.shards={shards}"} if shards else {}
         self.flags = flags or {}
         self.environment = environment or {}
         self.clock_names = clocks

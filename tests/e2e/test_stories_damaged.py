@@ -169,7 +169,8 @@ class Rows(Story):
             self.mesh.psql(
                 "saga",
                 "UPDATE journal_page SET body = E'what is this?\\n' || body"
-                " WHERE (shard, page) IN (SELECT shard, max(page) FROM journal_page GROUP BY shard)",
+                " WHERE (shard, page) IN (SELECT shard, max(page) FROM journal_page"
+                f" WHERE body LIKE '%{order_id}%' GROUP BY shard)",
             )
             self.mesh.start("saga")
             [stray] = self.strays()

@@ -42,7 +42,8 @@ class Open(unittest.TestCase):
         self.definitions = pathlib.Path(tempfile.mkdtemp(prefix="mesh-definitions-"))
         self.addCleanup(shutil.rmtree, self.definitions)
         (self.definitions / "waiter.json").write_text(json.dumps(WAITER))
-        self.mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]})
+        # One shard: a list is in the order of each, one after the other.
+        self.mesh = Mesh(flags={"saga": [f"--definitions={self.definitions}"]}, shards=1)
         self.mesh.open()
 
     def tearDown(self):

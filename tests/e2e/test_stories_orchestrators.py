@@ -1,47 +1,97 @@
-"""Stories of who owns the sagas, and of those that lie in rows: a second orchestrator takes over in the
-middle of the work, an idle one notices, and parked sagas are listed and left where they are."""
+"""Stories of who owns the sagas, and of those that lie in rows: orchestrators share the work, one after the other
+dies or stops in the middle of it, and parked sagas are listed and left where they are."""
 
 import contextlib
 
+import metrics
 from external import External
 from patience import wait_until
 from story import Story
 
-TAKEN_OVER = 1  # the exit status of one that has lost its shards
+NAMES = ("saga", "saga2", "saga3")
 
 
 class Orchestrators(Story):
     @contextlib.contextmanager
-    def second(self):
-        """Another saga-svc on the same database; it runs when the block begins."""
-        program = self.mesh.add("saga2", like="saga")
+    def three(self):
+        """Two more on the same database. Services know the first one alone, which hands on what is not its own."""
         try:
-            self.mesh.start("saga2")
+            for name in NAMES[1:]:
+                self.mesh.start(self.mesh.add(name, like="saga").name)
+            wait_until(lambda: all(self.owned(name) for name in NAMES), 20, "each has its share")
             yield
         finally:
-            if program.is_alive():
-                self.mesh.kill("saga2")
-            del self.mesh.programs["saga2"]
+            for name in NAMES[1:]:
+                if self.mesh.programs[name].is_alive():
+                    self.mesh.kill(name)
+                del self.mesh.programs[name]
 
-    def assert_taken_over(self, name):
-        self.assertEqual(self.mesh.wait_ended(name), TAKEN_OVER)
+    def owned(self, name):
+        """How many shards it has, by its own word."""
+        if not self.mesh.programs[name].is_alive():
+            return 0
+        return metrics.scrape(self.mesh, name)["sagamesh_saga_shards_owned"]
 
-    def test_another_takes_over_under_load(self):
-        """There and back again, while orders are placed without a pause."""
-        sku, customers = self.product(5, pieces=2000), [self.wallet(5000) for _ in range(4)]
-        with self.placing(customers, sku) as orders:
-            wait_until(lambda: len(orders) > 20, 20, "orders are under way")
-            with self.second():
-                self.assert_taken_over("saga")
-                self.mesh.start("saga")
-                self.assert_taken_over("saga2")
-        for order_id in orders:
+    def assert_divided(self, names):
+        shards = int(self.mesh.psql("saga", "SELECT count(*) FROM journal_shard")[0][0])
+        wait_until(
+            lambda: sum(self.owned(name) for name in names) == shards
+            and max(self.owned(name) for name in names) <= -(-shards // len(names)),
+            20, f"{', '.join(names)} divide {shards} shards")
+
+    def test_each_dies_while_orders_are_placed(self):
+        """The others take its shards, and it gets its share again."""
+        sku, customers = self.product(5, pieces=10**6), [self.wallet(10**7) for _ in range(4)]
+        with self.three(), self.placing(customers, sku) as orders:
+            for name in NAMES:
+                count = len(orders)
+                self.mesh.kill(name)
+                if name != "saga":  # else nobody can be asked to start a saga
+                    self.assert_divided([other for other in NAMES if other != name])
+                self.mesh.start(name)
+                self.assert_divided(NAMES)
+                wait_until(lambda count=count: len(orders) > count + 20, 20, "orders go on")
+        count = f"SELECT count(*) FROM orders WHERE customer_id IN ({', '.join(map(repr, customers))}) AND status "
+        wait_until(lambda: self.mesh.psql("orders", count + "< 3") == [["0"]], 60, "all orders are final")
+        self.assertEqual(self.mesh.psql("orders", count + "= 3"), [[str(len(orders))]])
+        self.assert_stock(sku, free=10**6 - len(orders), sold=len(orders))
+
+    def test_one_comes_and_goes_and_no_call_fails(self):
+        """Shards are handed over: whoever asks the first one has an answer each time, about each saga."""
+        ids = [self.place(self.wallet(100), [(self.product(5, pieces=1), 1)]) for _ in range(20)]
+        for order_id in ids:
             self.assert_paid(order_id, total_minor=5)
+        pb = self.mesh.saga_pb
+        with self.three():
+            self.mesh.stop("saga3")
+            for order_id in ids:
+                answer = self.mesh.sagas.Get(pb.GetRequest(saga_id=order_id), timeout=10)
+                self.assertEqual(answer.saga.status, "SU")
+            self.assertEqual(sorted(set(ids) - self.listed_as(pb.SAGA_PHASE_ENDED)), [])
+            self.assert_divided(NAMES[:2])
 
-    def test_one_that_has_nothing_to_write_notices(self):
-        with self.second():
-            self.assert_taken_over("saga")
-        self.mesh.start("saga")
+    def listed_as(self, phase):
+        """Page after page, from the first orchestrator alone."""
+        pb, ids, token = self.mesh.saga_pb, set(), ""
+        while True:
+            request = pb.ListRequest(page_size=1000, phase=phase, page_token=token)
+            page = self.mesh.sagas.List(request, timeout=10)
+            ids.update(saga.saga_id for saga in page.sagas)
+            token = page.next_page_token
+            if not token:
+                return ids
+
+    def test_one_that_stood_still_has_lost_its_shards(self):
+        """It goes on with what it is given then, and is not ended."""
+        with self.three():
+            self.mesh.pause("saga2")
+            try:
+                self.assert_divided(("saga", "saga3"))
+            finally:
+                self.mesh.resume("saga2")
+            self.assert_divided(NAMES)
+            order_id = self.place(self.wallet(100), [(self.product(5, pieces=1), 1)])
+            self.assert_paid(order_id, total_minor=5)
 
 
 class Parked(External):
@@ -57,11 +107,14 @@ class Parked(External):
     def parked(self):
         return {id for (id,) in self.mesh.psql("saga", "SELECT id FROM journal_parked")}
 
-    def in_memory(self):
-        """How many sagas the orchestrator brought into memory when it began, and knows of."""
-        lines = (self.mesh.logs / "saga.log").read_text().splitlines()
-        line = [line for line in lines if " recovered=" in line][-1]
-        return dict(word.split("=", 1) for word in line.split() if "=" in word)
+    def in_rows(self):
+        """How many sagas the orchestrator left in their rows when it began, as each shard says."""
+        shards = {}
+        for line in (self.mesh.logs / "saga.log").read_text().splitlines():
+            if " recovered=" in line:
+                words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+                shards[words["shard"]] = int(words["parked"])
+        return sum(shards.values())
 
     def listed(self, phase):
         code, answer = self.sagactl("list", "--phase", phase, "--json")
@@ -81,7 +134,7 @@ class Parked(External):
 
     def test_they_stay_in_rows_over_a_restart(self):
         self.mesh.restart("saga")
-        self.assertEqual(self.in_memory()["parked"], str(len(self.parked())))
+        self.assertEqual(self.in_rows(), len(self.parked()))
         self.assertLessEqual(set(self.orders), self.listed("waiting"))
         self.pay_all()
 
