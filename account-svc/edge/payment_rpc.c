@@ -290,6 +290,8 @@ forwarded_text(const struct provider_webhook *webhook, struct arena *arena)
     return arena_copy(arena, text == NULL ? "" : text, bytes < 100 ? bytes : 100);
 }
 
+/* By a copy of the provider, since its secrets may be replaced meanwhile. What outlives this call, the name, is that
+ * of the set, which stays. */
 static enum error
 webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Webhook *message,
                struct arena *arena)

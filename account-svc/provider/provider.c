@@ -306,6 +306,8 @@ are_same(const struct provider_set *old, const struct provider_set *new)
 /* Between who puts new contents into a provider and who copies it: few look, and shortly. */
 static pthread_mutex_t contents_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* All but name and adapter, which others look at without the lock, and which are the same in both. Under the lock where
+ * others can see to or from. */
 static void
 contents_take(struct provider *to, const struct provider *from)
 {
@@ -367,6 +369,7 @@ set_read_again(void *owner, struct file_reads *reads, struct problem *problem)
     return error;
 }
 
+/* The first read makes the set, further ones only change what is in it: so pointers to its providers stay good. */
 enum error
 provider_set_open(const char *path, struct metrics *metrics, struct file_watch *files,
                   struct provider_set **ret_set)

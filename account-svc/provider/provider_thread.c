@@ -450,7 +450,8 @@ look(struct provider_thread *thread)
     return has_more;
 }
 
-/* Their files may have changed. */
+/* Their files may have changed. The copies are this thread's alone, so lanes and jobs read them without a lock, and
+ * see no change in the middle of a round. */
 static void
 look_configured(struct provider_thread *thread)
 {
