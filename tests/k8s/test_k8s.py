@@ -12,12 +12,13 @@ again. An upgrade, a rollback and pods that are killed must cost none of them.
 The last line is "N passed, N failed, N skipped".
 """
 
+import atexit
 import base64
 import json
 import os
 import pathlib
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import unittest
@@ -74,6 +75,7 @@ class Release(unittest.TestCase):
         cls.failed = None
         cls.cluster = Cluster(TOOLS, f"sagamesh-{cls.name}-{random.randrange(16**4):04x}")
         cls.addClassCleanup(cls.cluster.end)
+        atexit.register(cls.cluster.end)  # when it is interrupted
         say(f"-- {cls.__doc__} (namespace {cls.cluster.namespace})")
         cls.cluster.begin()
         cls.prepare()
@@ -412,6 +414,7 @@ def main():
     global TOOLS, BUILD
     BUILD = pathlib.Path(sys.argv.pop(2)).resolve()
     TOOLS = sys.argv.pop(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     why = Cluster(TOOLS, "default").why_not()
     if why:
         print(f"no cluster answers: {why}")
