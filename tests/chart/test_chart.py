@@ -243,7 +243,7 @@ class Promises(unittest.TestCase):
 
     def test_pods_are_restricted(self):
         """The Pod Security Standard's own words, and a root that is read-only but for Kafka's."""
-        volumes = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+        volumes = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
         for values in VALUES:
             for one, pod in pods(objects(values)):
                 with self.subTest(values=values, name=one["metadata"]["name"]):
@@ -422,6 +422,29 @@ class Promises(unittest.TestCase):
             self.assertEqual(policy["spec"]["egress"][-1], {"ports": [{"port": port}]})
         done = helm(HELMS[0], "template", CHART, "--set", "bundled.enabled=true,bff.httpsSecret=own")
         self.assertIn("bff.httpsSecret: the provider", done.stderr)
+
+    def test_who_speaks_to_kafka_has_what_its_flags_name(self):
+        with_kafka = {"shop-account", "shop-order", "shop-alerts"}
+        for one, pod in pods(objects("everything")):
+            if one["kind"] not in WORKLOADS:
+                continue
+            container = pod["spec"]["containers"][0]
+            named_files = {flag.split("/")[-1] for flag in container["args"] if "=/etc/sagamesh/kafka/" in flag}
+            volumes = [volume["projected"]["sources"] for volume in pod["spec"].get("volumes", []) if volume["name"] == "kafka"]
+            mounted = {item["path"] for sources in volumes for source in sources for item in source["secret"]["items"]}
+            self.assertEqual(named_files, mounted)
+            wanted = {"ca.crt", "tls.crt", "tls.key", "password"} if one["metadata"]["name"] in with_kafka else set()
+            self.assertEqual(mounted, wanted, one["metadata"]["name"])
+        system = json.dumps(objects("external", "--set", "kafka.tls.enabled=true"))
+        self.assertEqual(system.count("--kafka-tls-ca=system"), len(with_kafka))
+        cases = {
+            "kafka.sasl.mechanism=SCRAM-SHA-512": "kafka.sasl: a mechanism needs user",
+            "kafka.tls.caSecret=own": "kafka.tls.enabled: false, and",
+            "kafka.sasl.mechanism=PLAIN,kafka.sasl.user=a,kafka.sasl.existingSecret=own": "kafka.tls.enabled: false, and",
+        }
+        for setting, words in cases.items():
+            done = helm(HELMS[0], "template", CHART, "-f", HERE / "values/external.yaml", "--set", setting)
+            self.assertIn(words, done.stderr)
 
     def test_alerts_keep_their_names(self):
         alerts = named(objects("external"), "StatefulSet", "shop-sagamesh-alerts")

@@ -148,6 +148,33 @@ host={{ $found.host }} port={{ $found.port }} user={{ $found.user }} dbname={{ (
 {{- end }}
 {{- end }}
 
+{{/* (list $ PROGRAM): how it gets into Kafka: its flags, and the files that these name as sources of a volume, as JSON. */}}
+{{- define "sagamesh.kafkaAccess" -}}
+{{- $top := index . 0 -}}
+{{- $kafka := $top.Values.kafka -}}
+{{- $flags := list -}}
+{{- $sources := list -}}
+{{- if and (not $top.Values.bundled.enabled) $kafka.brokers (has "{kafka}" (include "sagamesh.called" (index . 1) | fromJsonArray)) -}}
+{{- if $kafka.tls.enabled -}}
+{{- $flags = append $flags (printf "--kafka-tls-ca=%s" (ternary "/etc/sagamesh/kafka/ca.crt" "system" (ne $kafka.tls.caSecret ""))) -}}
+{{- end -}}
+{{- with $kafka.tls.caSecret -}}
+{{- $sources = append $sources (dict "secret" (dict "name" . "items" (list (dict "key" "ca.crt" "path" "ca.crt")))) -}}
+{{- end -}}
+{{- with $kafka.tls.certSecret -}}
+{{- $flags = concat $flags (list "--kafka-tls-cert=/etc/sagamesh/kafka/tls.crt" "--kafka-tls-key=/etc/sagamesh/kafka/tls.key") -}}
+{{- $items := list (dict "key" "tls.crt" "path" "tls.crt") (dict "key" "tls.key" "path" "tls.key") -}}
+{{- $sources = append $sources (dict "secret" (dict "name" . "items" $items)) -}}
+{{- end -}}
+{{- with $kafka.sasl.mechanism -}}
+{{- $flags = concat $flags (list (printf "--kafka-sasl-mechanism=%s" .) (printf "--kafka-user=%s" $kafka.sasl.user) "--kafka-password-file=/etc/sagamesh/kafka/password") -}}
+{{- $items := list (dict "key" $kafka.sasl.passwordKey "path" "password") -}}
+{{- $sources = append $sources (dict "secret" (dict "name" $kafka.sasl.existingSecret "items" $items)) -}}
+{{- end -}}
+{{- end -}}
+{{ dict "flags" $flags "sources" $sources | toJson }}
+{{- end }}
+
 {{/* What the `restricted` Pod Security Standard asks of a pod, and of a container. */}}
 {{- define "sagamesh.podSecurity" -}}
 runAsNonRoot: true
@@ -186,6 +213,13 @@ imagePullSecrets:
 {{- $wrong = append $wrong (printf "programs.%s.enabled: false, and a flag of programs.%s names it" $called $name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- $kafka := .Values.kafka -}}
+{{- if and $kafka.sasl.mechanism (or (not $kafka.sasl.user) (not $kafka.sasl.existingSecret)) -}}
+{{- $wrong = append $wrong "kafka.sasl: a mechanism needs user and existingSecret" -}}
+{{- end -}}
+{{- if and (or (eq $kafka.sasl.mechanism "PLAIN") $kafka.tls.caSecret $kafka.tls.certSecret) (not $kafka.tls.enabled) -}}
+{{- $wrong = append $wrong "kafka.tls.enabled: false, and PLAIN or a Secret of kafka.tls needs it" -}}
 {{- end -}}
 {{- if and .Values.bundled.enabled .Values.bff.httpsSecret -}}
 {{- $wrong = append $wrong "bff.httpsSecret: the provider of bundled.enabled sends its webhooks over plain HTTP" -}}
