@@ -127,7 +127,6 @@ class Rendered(unittest.TestCase):
             "bundled.enable=true": "enable",
             "programs.order.replica=3": "replica",
             "programs.wallet.replicas=3": "wallet",
-            "programs.saga.replicas=2": "replicas",
             "postgresql.sslMode=maybe": "sslMode",
             "kafka.brokers=nonsense": "brokers",
             "ports.http=80": "http",
@@ -333,7 +332,7 @@ class Promises(unittest.TestCase):
         for caller in labels:
             for called in labels:
                 for port in (7000, 7001):  # for all, and the inner one
-                    wanted = f"shop-sagamesh-{called}:{port}" in args[caller]
+                    wanted = f"shop-sagamesh-{called}:{port}" in args[caller] or caller == called and f"--advertise=$(POD_IP):{port}" in args[caller]
                     out = lets_through(by_name[f"sagamesh-{caller}"].get("egress", []), "to", labels[called], port)
                     into = lets_through(by_name[f"sagamesh-{called}"].get("ingress", []), "from", labels[caller], port)
                     self.assertEqual((out, into), (wanted, wanted), f"{caller} calls {called} at {port}")
@@ -455,7 +454,7 @@ class Promises(unittest.TestCase):
     def test_what_scales_has_no_number_of_its_own(self):
         found = objects("everything")
         scaled = {o["spec"]["scaleTargetRef"]["name"]: o["spec"] for o in found if o["kind"] == "HorizontalPodAutoscaler"}
-        self.assertEqual(set(scaled), {f"shop-{name}" for name in ("storage", "account", "alerts", "bff")})
+        self.assertEqual(set(scaled), {f"shop-{name}" for name in ("storage", "account", "saga", "alerts", "bff")})
         for one in found:
             if one["kind"] in WORKLOADS:
                 self.assertNotEqual("replicas" in one["spec"], one["metadata"]["name"] in scaled)

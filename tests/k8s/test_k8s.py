@@ -39,7 +39,6 @@ RELEASE = "shop"
 OURS = f"app.kubernetes.io/instance={RELEASE}"
 PROGRAMS = ("storage", "account", "saga", "order", "alerts", "bff")
 REPLICAS = {name: 3 for name in PROGRAMS}
-REPLICAS["saga"] = 1
 COMPONENTS = {name: "bff" if name == "bff" else f"{name}-svc" for name in PROGRAMS}
 PODS_OF_PROGRAMS = f"app.kubernetes.io/component in ({','.join(COMPONENTS.values())})"
 DATABASES = ("storage", "account", "saga", "orders", "alerts")
@@ -355,7 +354,7 @@ class ForTryingOut(Release):
     """what the chart brings along: its PostgreSQL and the sandbox's provider"""
 
     name = "try"
-    replicas = {"storage": 2, "account": 1, "saga": 1, "order": 2, "alerts": 2, "bff": 2}
+    replicas = {"storage": 2, "account": 1, "saga": 2, "order": 2, "alerts": 2, "bff": 2}
     values = [
         "--set", f"bundled.enabled=true,bundled.kafka.enabled={str(KAFKA != '').lower()}",
         "--set", f"bundled.postgresql.image={POSTGRES},bundled.kafka.image={KAFKA or 'none'}",
