@@ -256,6 +256,7 @@ main(int argc, char **argv)
 {
     struct parts parts = { 0 };
     struct batch_service batch = account_service;
+    /* All nouns of it, over one batch and one database. */
     const struct service_spec spec = {
         .name = "account-svc",
         .usage = "account-svc: accounts, wallets, transfers and payments over gRPC"

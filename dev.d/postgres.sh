@@ -142,6 +142,7 @@ postgres_wait() {
         if ! record_pid "$record" >/dev/null; then
             if ((++tries < 10)); then
                 sleep 0.5
+                postgres_leave_port "$directory"
                 postgres_launch "$directory" "$record"
                 continue
             fi
@@ -152,6 +153,15 @@ postgres_wait() {
             die "PostgreSQL has not answered for 2 minutes." "Its log: $directory/log"
         sleep 0.1
     done
+    : >"$directory/was-up"
+}
+
+# A port that is bound, and not listened on, stands in no list of /proc: a new server learns of it when it cannot have the port,
+# and gets another. One that was up keeps its port, which others were told.
+postgres_leave_port() {
+    if [[ ! -e $1/was-up ]] && grep -qs "could not create any TCP/IP sockets" "$1/log"; then
+        rm -f "$1/port"
+    fi
 }
 
 postgres_stop() {

@@ -311,6 +311,7 @@ webhook_decode(struct observe_payment *observe, const Sagamesh__Payment__V1__Web
     }
     if (webhook_read(message, arena, problem, &webhook) != ERR_OK)
         return problem->error;
+    /* A copy: the configuration may be read again while this webhook is looked at. */
     provider = arena_take(arena, sizeof *provider);
     provider_copy(configured, provider);
     if (provider_source_check(provider, &webhook, problem) != ERR_OK ||

@@ -29,11 +29,11 @@ AGAIN = (409, 429, 500, 502, 503, 504)  # the first request with this key is und
 
 
 def old_programs():
-    """What the earlier tree knows of its programs."""
+    """What the earlier tree knows of its programs, and which of them can be several."""
     spec = importlib.util.spec_from_file_location("old_programs", OLD / "dev.d" / "programs.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {program.name: program for program in module.read_table()}
+    return {program.name: program for program in module.read_table()}, module.REPLICATED
 
 
 class Upgrade(Mesh):
@@ -41,10 +41,21 @@ class Upgrade(Mesh):
 
     def __init__(self):
         super().__init__(replicas=2, flags={"alerts": story.ALERT_FLAGS})
-        self.table = old_programs()
+        self.table, replicated = old_programs()
         self.old = {name for name, program in self.programs.items() if not program.binary.startswith("sandbox-")}
+        # Those of which the earlier tree can have one alone.
+        services = {name: self.programs[name].service for name in self.old}
+        self.later = {name for name, service in services.items() if name != service and service not in replicated}
         self.known = {}
         self.has_steps = all("migrate" in self.flags_known(p) for p in self.table.values() if p.database)
+
+    def start_one(self, name):
+        if name not in self.later:
+            super().start_one(name)
+
+    def wait_ready(self, name, seconds=None):
+        if name not in self.later:
+            super().wait_ready(name, seconds)
 
     def flags_known(self, program):
         """By its --help."""
@@ -172,7 +183,9 @@ class Rolling(Bff):
         return subprocess.run([OLD / "build" / "sagactl", *words, *flags], capture_output=True, text=True)
 
     def replace(self, name):
-        self.assertEqual(self.mesh.stop(name), 0, f"{name} of the earlier tree ends well")
+        if name not in self.mesh.later:
+            self.assertEqual(self.mesh.stop(name), 0, f"{name} of the earlier tree ends well")
+        self.mesh.later.discard(name)
         self.mesh.old.discard(name)
         self.mesh.start(name)
 

@@ -10,13 +10,10 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 import totals  # noqa: E402
-sys.path.insert(0, str(ROOT / "dev.d"))
-import programs  # noqa: E402
 
 REAL = ("dev", "dev.d/base.sh", "dev.d/test.sh", "tests/e2e/run.py", "tests/e2e/again.py")
 # The other parts of ./dev, which would install, build and start things.
@@ -245,6 +242,30 @@ class Runner(Checkout):
     def test_tables_are_never_run_again(self):
         self.assert_ends(["unit"], 1, 0, "0 passed, 1 failed, 0 skipped")
         self.assert_runs(test_table=len("x\n"))
+
+
+class Ports(unittest.TestCase):
+    """postgres_leave_port: a new server that cannot have its port gets another, one that was up keeps it."""
+
+    BOUND = "FATAL:  could not create any TCP/IP sockets\n"
+
+    def test_who_leaves_a_port(self):
+        for was_up, log, keeps in [
+            (False, self.BOUND, False),
+            (False, "FATAL:  it is another trouble\n", True),
+            (False, None, True),
+            (True, self.BOUND, True),
+        ]:
+            with self.subTest(was_up=was_up, log=log), tempfile.TemporaryDirectory() as name:
+                directory = pathlib.Path(name)
+                (directory / "port").write_text("20001\n")
+                if was_up:
+                    (directory / "was-up").touch()
+                if log is not None:
+                    (directory / "log").write_text(log)
+                script = 'set -eu; source "$1/dev.d/postgres.sh"; postgres_leave_port "$2"'
+                subprocess.run(["bash", "-c", script, "bash", str(ROOT), name], check=True)
+                self.assertEqual((directory / "port").exists(), keeps)
 
 
 if __name__ == "__main__":
