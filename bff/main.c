@@ -230,7 +230,7 @@ open_all(void *owner, const struct ops *ops)
     error = rpc_tls_open(&life->tls, ops->metrics, ops->files);
     if (error != ERR_OK)
         return error;
-    error = https_open(&life->https_settings, ops->metrics, &life->https);
+    error = https_open(&life->https_settings, ops->metrics, ops->files, &life->https);
     if (error == ERR_OK)
         error = open_parts(life);
     if (error != ERR_OK) {
@@ -257,10 +257,7 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 static void
 tick(void *owner)
 {
-    struct life *life = owner;
-
-    observe_ask(&life->bff);
-    https_look(life->https);
+    observe_ask(&((struct life *)owner)->bff);
 }
 
 static void

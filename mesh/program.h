@@ -27,7 +27,7 @@
 
 #include <stdbool.h>
 
-enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 6 };
+enum { PROGRAM_PORTS_MAX = 2, PROGRAM_TABLES_MAX = 8 };
 
 struct program {
     const char *name;                  /* "storage-svc" */

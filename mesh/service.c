@@ -109,6 +109,12 @@ service_inner_listen(const struct service *service)
 }
 
 bool
+service_has_kafka(const struct service_spec *spec)
+{
+    return spec->routes != NULL;
+}
+
+bool
 service_has_inner(const struct service_spec *spec)
 {
     const struct service_also *also = spec->also;

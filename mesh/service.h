@@ -115,6 +115,9 @@ const char *
 service_inner_listen(const struct service *service); /* as its flag says; "": it has none */
 bool service_has_inner(const struct service_spec *spec);
 
+/* Whether it has news for Kafka, and flags that say how it is let in there. */
+bool service_has_kafka(const struct service_spec *spec);
+
 /* Drains and stops: drain_ms for calls in flight. NULL is fine. Returns NULL. */
 struct service *service_close(struct service *service, int drain_ms);
 

@@ -1,5 +1,6 @@
 /* A service as a program: its flags, and the callbacks of mesh/program.h. */
 #include "mesh/base/log.h"
+#include "mesh/kafka/access.h"
 #include "mesh/program.h"
 #include "mesh/rpc/tls.h"
 #include "mesh/service.h"
@@ -36,6 +37,7 @@ struct life {
     const struct service_spec *spec;
     struct service_settings settings;
     struct rpc_tls_settings tls;
+    struct kafka_access_settings kafka_access;
     struct service *service;
 };
 
@@ -54,6 +56,13 @@ database_warn(const char *conninfo)
                  " next=\"put it into a file, passfile=FILE\"");
 }
 
+static void
+close_access(void)
+{
+    kafka_access_close();
+    rpc_tls_close();
+}
+
 static enum error
 open_all(void *owner, const struct ops *ops)
 {
@@ -67,9 +76,12 @@ open_all(void *owner, const struct ops *ops)
         database_warn(life->settings.database);
         pg_timeline_open(life->settings.timeline_file);
     }
-    error = service_open(life->spec, &life->settings, ops, &life->service);
+    if (service_has_kafka(life->spec))
+        error = kafka_access_open(&life->kafka_access, ops->files);
+    if (error == ERR_OK)
+        error = service_open(life->spec, &life->settings, ops, &life->service);
     if (error != ERR_OK)
-        rpc_tls_close();
+        close_access();
     return error;
 }
 
@@ -89,7 +101,7 @@ close_all(void *owner, int drain_ms)
     struct life *life = owner;
 
     life->service = service_close(life->service, drain_ms);
-    rpc_tls_close();
+    close_access();
 }
 
 int
@@ -117,6 +129,8 @@ service_main(int argc, char **argv, const struct service_spec *spec)
         tables[count++] = (struct config_table){ inner_keys, &life.settings };
     if (service_has_database(spec))
         tables[count++] = (struct config_table){ database_keys, &life.settings };
+    if (service_has_kafka(spec))
+        tables[count++] = (struct config_table){ kafka_access_keys, &life.kafka_access };
     if (spec->keys != NULL)
         tables[count++] = (struct config_table){ spec->keys, spec->values };
     return program_main(argc, argv, &program);

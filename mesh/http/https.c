@@ -8,9 +8,11 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/observe/file_watch.h"
 #include "mesh/observe/metrics.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -18,10 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
-enum { PAIRS_MAX = 16, PATH_BYTES = 1024, YEAR_SECONDS = 365 * 24 * 3600 };
+enum { PAIRS_MAX = 16, PATH_BYTES = 1024, PEM_BYTES_MAX = 1 << 20, YEAR_SECONDS = 365 * 24 * 3600 };
 
 #define CIPHERS_OF_TLS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -35,18 +36,11 @@ const struct config_key https_keys[] = {
 static const struct metric_row expires_row = { "sagamesh_https_certificate_expires_timestamp_seconds", METRIC_GAUGE, METRIC_SECONDS, "When a certificate of the HTTP ports is no longer valid.", { "file" } };
 /* clang-format on */
 
-/* What a file looked like: another one of this name, or another content, differs. */
-struct look {
-    dev_t device;
-    ino_t inode;
-    off_t bytes;
-    struct timespec changed;
-};
-
 struct pair {
+    struct https *https;
+    char name[16]; /* for the watch: "https", "https-2" */
     char cert[PATH_BYTES], key[PATH_BYTES];
-    SSL_CTX *context;             /* under the set's lock */
-    struct look taken[2], met[2]; /* of the files in use; at the last look */
+    SSL_CTX *context; /* under the set's lock */
 };
 
 struct https {
@@ -55,6 +49,7 @@ struct https {
     size_t count;
     int64_t hsts_seconds;
     struct metrics *metrics;
+    struct file_watch *files;
 };
 
 /* ---- a context ---- */
@@ -133,101 +128,79 @@ context_new(struct https *https)
     return context;
 }
 
-/* NULL: the files do not fit, and which flag's, and why. */
-static SSL_CTX *
-pair_read(struct https *https, const struct pair *pair, const struct config_key **ret_flag,
-          const char **ret_rule)
-{
-    SSL_CTX *context = context_new(https);
-    const char *rule = NULL;
+/* ---- a pair ---- */
 
-    *ret_flag = &https_keys[1];
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(context, pair->cert) != 1) {
-        *ret_flag = &https_keys[0];
-        rule = "it must be a readable certificate in PEM, with a key that is long enough";
-    } else if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context))) <= 0) {
-        *ret_flag = &https_keys[0];
-        rule = "it must not have expired";
-    } else if (SSL_CTX_use_PrivateKey_file(context, pair->key, SSL_FILETYPE_PEM) != 1 &&
-               ERR_GET_REASON(ERR_peek_error()) != X509_R_KEY_VALUES_MISMATCH) {
-        rule = "it must be a readable private key in PEM, without a passphrase";
-    } else if (SSL_CTX_check_private_key(context) != 1) { /* also one of another kind */
-        rule = "it must be the key of its certificate";
-    }
-    ERR_clear_error();
-    if (rule == NULL)
-        return context;
-    *ret_rule = rule;
-    SSL_CTX_free(context);
-    return NULL;
-}
-
-/* ---- files that change ---- */
-
-static struct look
-file_look(const char *path)
-{
-    struct stat state;
-
-    if (stat(path, &state) != 0)
-        return (struct look){ 0 };
-    return (struct look){ state.st_dev, state.st_ino, state.st_size, state.st_mtim };
-}
-
+/* The first is the server's own, the others lead from it to the CA. False: there is none, or OpenSSL takes it for weak. */
 static bool
-is_same_look(const struct look *a, const struct look *b)
+chain_use(SSL_CTX *context, const char *text)
 {
-    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    X509 *certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+    bool is_used = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
+
+    X509_free(certificate);
+    while (is_used && (certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
+        is_used = SSL_CTX_add0_chain_cert(context, certificate) == 1;
+    BIO_free(bio);
+    return is_used;
 }
 
-static bool
-are_same_looks(const struct look a[2], const struct look b[2])
+static EVP_PKEY *
+key_of(const char *text)
 {
-    return is_same_look(&a[0], &b[0]) && is_same_look(&a[1], &b[1]);
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+
+    BIO_free(bio);
+    return key;
 }
 
-static void
-pair_renew(struct https *https, struct pair *pair)
+static enum error
+context_fill(SSL_CTX *context, const char *chain, const char *key_text, struct problem *problem)
 {
-    const struct config_key *flag;
-    const char *rule;
-    SSL_CTX *context = pair_read(https, pair, &flag, &rule), *old;
+    const char *const cert_flag = "--https-cert", *const key_flag = "--https-key";
+    EVP_PKEY *key = key_text == NULL ? NULL : key_of(key_text);
+    enum error error = ERR_OK;
 
-    if (context == NULL) {
-        log_error("event=HTTPS_CERTIFICATE_LEFT flag=--%s certificate=%s key=%s because=\"%s\""
-                  " next=\"mend the files; until then the last pair stays in use\"",
-                  flag->name, pair->cert, pair->key, rule);
-        return;
+    if (chain == NULL || !chain_use(context, chain))
+        error =
+            problem_set(problem, ERR_BAD_REQUEST, cert_flag,
+                        "must be a readable certificate in PEM, with a key that is long enough");
+    else if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(context))) <= 0)
+        error = problem_set(problem, ERR_BAD_REQUEST, cert_flag, "must not have expired");
+    else if (key == NULL)
+        error = problem_set(problem, ERR_BAD_REQUEST, key_flag,
+                            "must be a readable private key in PEM, without a passphrase");
+    else if (X509_check_private_key(SSL_CTX_get0_certificate(context), key) != 1 ||
+             SSL_CTX_use_PrivateKey(context, key) != 1)
+        error =
+            problem_set(problem, ERR_BAD_REQUEST, key_flag, "must be the key of its certificate");
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return error;
+}
+
+/* By the watch: at the start, and when a file has changed. */
+static enum error
+pair_read(void *owner, struct file_reads *reads, struct problem *problem)
+{
+    struct pair *pair = owner;
+    struct https *https = pair->https;
+    struct arena *arena = arena_new();
+    SSL_CTX *context = context_new(https), *old = context;
+    const char *chain = file_reads_text(reads, pair->cert, PEM_BYTES_MAX, arena);
+    const char *key = file_reads_text(reads, pair->key, PEM_BYTES_MAX, arena);
+    enum error error = context_fill(context, chain, key, problem);
+
+    if (error == ERR_OK) {
+        pthread_mutex_lock(&https->lock);
+        old = pair->context;
+        pair->context = context;
+        pthread_mutex_unlock(&https->lock);
     }
-    pthread_mutex_lock(&https->lock);
-    old = pair->context;
-    pair->context = context;
-    pthread_mutex_unlock(&https->lock);
     SSL_CTX_free(old);
-    log_info("event=HTTPS_CERTIFICATE_RENEWED certificate=%s", pair->cert);
-}
-
-/* A change is taken when it is still the same at the next look. */
-static void
-pair_look(struct https *https, struct pair *pair)
-{
-    struct look now[2] = { file_look(pair->cert), file_look(pair->key) };
-    bool is_settled = are_same_looks(now, pair->met);
-
-    memcpy(pair->met, now, sizeof now);
-    if (!is_settled || are_same_looks(now, pair->taken))
-        return;
-    memcpy(pair->taken, now, sizeof now);
-    pair_renew(https, pair);
-}
-
-void
-https_look(struct https *https)
-{
-    for (size_t i = 0; https != NULL && i < https->count; i++)
-        pair_look(https, &https->pairs[i]);
+    arena_free(arena);
+    return error;
 }
 
 static void
@@ -269,35 +242,43 @@ item_take(const char **list, char item[PATH_BYTES])
     return true;
 }
 
+/* Takes the next pair of names. */
+static enum error
+pair_open(struct https *https, const struct https_settings *settings, const char **cert,
+          const char **key)
+{
+    struct pair *pair = &https->pairs[https->count];
+    struct file_owner owner = { pair->name, pair->cert, pair_read, pair };
+    enum error error;
+
+    if (https->count == PAIRS_MAX)
+        return refuse(&https_keys[0], settings->cert, "16 certificates at most");
+    if (!item_take(cert, pair->cert))
+        return refuse(&https_keys[0], settings->cert, "it must name as many files as --https-key");
+    if (!item_take(key, pair->key))
+        return refuse(&https_keys[1], settings->key, "it must name as many files as --https-cert");
+    pair->https = https;
+    snprintf(pair->name, sizeof pair->name, https->count == 0 ? "https" : "https-%zu",
+             https->count + 1);
+    error = file_watch_add(https->files, &owner);
+    https->count += error == ERR_OK;
+    return error;
+}
+
 static enum error
 pairs_open(struct https *https, const struct https_settings *settings)
 {
-    const char *cert = settings->cert, *key = settings->key, *rule;
-    const struct config_key *flag;
+    const char *cert = settings->cert, *key = settings->key;
+    enum error error = ERR_OK;
 
-    while (cert[0] != '\0' || key[0] != '\0') {
-        struct pair *pair = &https->pairs[https->count];
-
-        if (https->count == PAIRS_MAX)
-            return refuse(&https_keys[0], settings->cert, "16 certificates at most");
-        if (!item_take(&cert, pair->cert))
-            return refuse(&https_keys[0], settings->cert,
-                          "it must name as many files as --https-key");
-        if (!item_take(&key, pair->key))
-            return refuse(&https_keys[1], settings->key,
-                          "it must name as many files as --https-cert");
-        pair->taken[0] = pair->met[0] = file_look(pair->cert);
-        pair->taken[1] = pair->met[1] = file_look(pair->key);
-        pair->context = pair_read(https, pair, &flag, &rule);
-        if (pair->context == NULL)
-            return refuse(flag, flag == &https_keys[0] ? pair->cert : pair->key, rule);
-        https->count++;
-    }
-    return ERR_OK;
+    while (error == ERR_OK && (cert[0] != '\0' || key[0] != '\0'))
+        error = pair_open(https, settings, &cert, &key);
+    return error;
 }
 
 enum error
-https_open(const struct https_settings *settings, struct metrics *metrics, struct https **ret_https)
+https_open(const struct https_settings *settings, struct metrics *metrics, struct file_watch *files,
+           struct https **ret_https)
 {
     struct https *https;
     enum error error;
@@ -310,6 +291,7 @@ https_open(const struct https_settings *settings, struct metrics *metrics, struc
     https = memory_take(sizeof *https);
     pthread_mutex_init(&https->lock, NULL);
     https->hsts_seconds = settings->hsts_seconds;
+    https->files = files;
     error = pairs_open(https, settings);
     if (error != ERR_OK) {
         https_close(https);
@@ -330,8 +312,10 @@ https_close(struct https *https)
         return NULL;
     if (https->metrics != NULL)
         metrics_read_end(https->metrics, https);
-    for (size_t i = 0; i < https->count; i++)
+    for (size_t i = 0; i < https->count; i++) {
+        file_watch_remove(https->files, &https->pairs[i]);
         SSL_CTX_free(https->pairs[i].context);
+    }
     pthread_mutex_destroy(&https->lock);
     free(https);
     return NULL;

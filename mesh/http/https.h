@@ -1,11 +1,10 @@
 /* https.h -- Certificates of HTTP servers that speak TLS: pairs of files, chosen by the name that a client asks for.
  *
  * TLS 1.2 and 1.3, http/1.1 alone by ALPN: a client that offers other protocols only is refused in the handshake. The
- * first pair is for clients that name no host, or one that no certificate has. https_look() reads pairs again whose
- * files changed, by a rename, a link that moved, or a write: a change is taken a second after the last one, so that
- * no half of a pair is. One that does not fit leaves the old pair in use, and is an error in the log, once.
+ * first pair is for clients that name no host, or one that no certificate has. Pairs whose files changed are read again
+ * (mesh/observe/file_watch.h); one that does not fit leaves the old one in use.
  *
- * Thread    https_open, https_look, https_close: main. https_begin: any.
+ * Thread    https_open, https_close: main. https_begin: any.
  * Memory    The settings' texts must live until https_close(); a set outlives the servers that have it.
  * Errors    A flag that is missing beside another, a file that cannot be read, a key that is not the certificate's are
  *           logged with the flag and the rule: ERR_BAD_REQUEST.
@@ -19,6 +18,7 @@
 
 #include <openssl/types.h>
 
+struct file_watch;
 struct https;
 struct metrics;
 
@@ -29,12 +29,10 @@ struct https_settings {
 
 extern const struct config_key https_keys[]; /* of struct https_settings */
 
-/* *ret_https is NULL where HTTP is plain. metrics: shows when certificates expire; may be NULL. */
+/* *ret_https is NULL where HTTP is plain. metrics: shows when certificates expire; may be NULL. files NULL: they are
+ * never read again. */
 enum error https_open(const struct https_settings *settings, struct metrics *metrics,
-                      struct https **ret_https);
-
-/* Once a second: have files changed? NULL is fine. */
-void https_look(struct https *https);
+                      struct file_watch *files, struct https **ret_https);
 
 /* NULL is fine. Returns NULL. */
 struct https *https_close(struct https *https);

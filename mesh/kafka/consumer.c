@@ -8,6 +8,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/kafka/access.h"
 #include "mesh/kafka/conf.h"
 
 #include <assert.h>
@@ -40,6 +41,7 @@ struct kafka_consumer {
     bool is_away;                      /* said so in the log */
     bool is_missing[KAFKA_TOPICS_MAX]; /* said so in the log */
     bool is_broken;
+    uint64_t password; /* that the handle has */
 };
 
 /* ---- places ---- */
@@ -178,6 +180,7 @@ trouble(rd_kafka_t *handle, int error, const char *because, void *context)
     struct kafka_consumer *consumer = context;
 
     (void)handle;
+    kafka_access_trouble(error, because);
     if (error == RD_KAFKA_RESP_ERR__FATAL)
         consumer->is_broken = true;
     if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !consumer->is_away) {
@@ -313,6 +316,7 @@ kafka_consumer_poll(struct kafka_consumer *consumer, int wait_ms, size_t max,
 
     assert(max <= KAFKA_BATCH_MAX);
     batch_drop(consumer);
+    kafka_access_renew(consumer->handle, &consumer->password);
     while (consumer->count < max && !consumer->is_broken) {
         message = rd_kafka_consumer_poll(consumer->handle, consumer->count == 0 ? wait_ms : 0);
         if (message == NULL)
@@ -398,6 +402,7 @@ conf_of(struct kafka_consumer *consumer)
     int64_t bytes = options->memory_bytes > 0 ? options->memory_bytes : MEMORY_BYTES;
     int64_t session_ms = options->session_ms > 0 ? options->session_ms : SESSION_MS;
 
+    consumer->password = kafka_access_set(conf);
     kafka_conf_set(conf, "group.id", options->group);
     if (options->instance != NULL && options->instance[0] != '\0')
         kafka_conf_set(conf, "group.instance.id", options->instance);

@@ -2,6 +2,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/kafka/access.h"
 #include "mesh/kafka/conf.h"
 #include "mesh/observe/metrics.h"
 
@@ -22,6 +23,7 @@ struct kafka_producer {
     void *owner;
     int64_t on_wait_due_us;
     struct metric_series *acknowledged, *failed, *up;
+    uint64_t password; /* that the handle has */
 };
 
 /* clang-format off */
@@ -79,15 +81,26 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
         message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged : producer->failed, 1);
 }
 
+static void
+trouble(rd_kafka_t *handle, int error, const char *because, void *context)
+{
+    (void)handle;
+    (void)context;
+    kafka_access_trouble(error, because);
+}
+
 static enum error
 open_handle(struct kafka_producer *producer)
 {
     rd_kafka_conf_t *conf;
     char because[256];
 
-    if (producer->handle != NULL)
+    if (producer->handle != NULL) {
+        kafka_access_renew(producer->handle, &producer->password);
         return ERR_OK;
+    }
     conf = kafka_conf_new(producer->brokers, producer->client);
+    producer->password = kafka_access_set(conf);
     kafka_conf_set(conf, "enable.idempotence", "true");
     kafka_conf_set(conf, "acks", "all");
     kafka_conf_set(conf, "partitioner", "murmur2_random");
@@ -97,6 +110,7 @@ open_handle(struct kafka_producer *producer)
     kafka_conf_set(conf, "topic.metadata.refresh.interval.ms", "30000");
     rd_kafka_conf_set_opaque(conf, producer);
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    rd_kafka_conf_set_error_cb(conf, trouble);
     producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, because, sizeof because);
     if (producer->handle == NULL) {
         log_error("kafka=%s because=\"%s\"", producer->brokers, because);

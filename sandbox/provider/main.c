@@ -105,7 +105,8 @@ open_server(struct sandbox *sandbox, const struct ops *ops)
     struct http_server_options options = {
         .listen = settings->listen, .tables = tables.of, .metrics = ops->metrics, .name = "api"
     };
-    enum error error = https_open(&sandbox->https_settings, ops->metrics, &sandbox->https);
+    enum error error =
+        https_open(&sandbox->https_settings, ops->metrics, ops->files, &sandbox->https);
 
     if (error != ERR_OK)
         return error;
@@ -150,12 +151,6 @@ is_ready(void *owner, int ret_ports[PROGRAM_PORTS_MAX])
 }
 
 static void
-tick(void *owner)
-{
-    https_look(((struct sandbox *)owner)->https);
-}
-
-static void
 close_all(void *owner, int drain_ms)
 {
     struct sandbox *sandbox = owner;
@@ -185,7 +180,6 @@ main(int argc, char **argv)
         .owner = &sandbox,
         .open = open_all,
         .is_ready = is_ready,
-        .tick = tick,
         .close = close_all,
     };
 

@@ -266,7 +266,7 @@ pairs_begin(const char *const *names, const char *const *subjects, size_t count,
         snprintf(key + strlen(key), sizeof key - strlen(key), "%s%s", i == 0 ? "" : ",",
                  certificate_path(file));
     }
-    ck_assert_int_eq(https_open(&settings, metrics, &set), ERR_OK);
+    ck_assert_int_eq(https_open(&settings, metrics, https_files, &set), ERR_OK);
 }
 
 /* The certificate's serial number that a client is shown who asks for the name; NULL: for none. */
@@ -327,8 +327,8 @@ END_TEST
 static void
 look_twice(void)
 {
-    https_look(set); /* sees the change */
-    https_look(set); /* and that it is whole */
+    file_watch_look(https_files, false); /* sees the change */
+    file_watch_look(https_files, false); /* and that it is whole */
 }
 
 START_TEST(files_that_change_are_read_again)
@@ -340,9 +340,9 @@ START_TEST(files_that_change_are_read_again)
     pairs_begin(names, subjects, 2, NULL);
     certificate_make("two", "ca", "DNS:two.example", 30, 21);
     ck_assert_int_eq(serial_shown("two.example"), 11);
-    https_look(set);
+    file_watch_look(https_files, false);
     ck_assert_int_eq(serial_shown("two.example"), 11); /* may be half of a pair */
-    https_look(set);
+    file_watch_look(https_files, false);
     ck_assert_int_eq(serial_shown("two.example"), 21);
     ck_assert_int_eq(serial_shown("one.example"), 10);
 
@@ -372,8 +372,7 @@ START_TEST(connections_outlive_their_certificate)
     client_say(before, GET);
     ck_assert_ptr_nonnull(strstr(client_hear_one(before, text), "hello you"));
     certificate_make("server", "ca", "DNS:localhost", 30, 77);
-    https_look(https);
-    https_look(https);
+    look_twice();
     client_say(before, GET_LAST);
     ck_assert(client_hear_end(before, text));
     ck_assert_ptr_nonnull(strstr(text, "hello you"));
@@ -436,7 +435,7 @@ START_TEST(settings_are_taken_or_refused)
     paths_of(settings_rows[_i].cert, cert);
     paths_of(settings_rows[_i].key, key);
     is_on = settings_rows[_i].error == ERR_OK && cert[0] != '\0';
-    ck_assert_msg(https_open(&settings, NULL, &set) == settings_rows[_i].error, "%s",
+    ck_assert_msg(https_open(&settings, NULL, NULL, &set) == settings_rows[_i].error, "%s",
                   settings_rows[_i].what);
     ck_assert_msg((set != NULL) == is_on, "%s", settings_rows[_i].what);
     set = https_close(set);

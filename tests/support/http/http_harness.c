@@ -165,6 +165,7 @@ server_set_up(void)
 enum { SESSIONS_MAX = 8192 };
 
 struct https *https;
+struct file_watch *https_files;
 static SSL_CTX *client_context;
 static SSL *sessions
     [SESSIONS_MAX]; /* by descriptor; one that was closed stays until its number comes again */
@@ -181,7 +182,8 @@ tls_set_up(void)
     certificate_make("server", "ca", "DNS:localhost", 30, 2);
     snprintf(cert, sizeof cert, "%s", certificate_path("server.crt"));
     snprintf(key, sizeof key, "%s", certificate_path("server.key"));
-    ck_assert_int_eq(https_open(&settings, NULL, &https), ERR_OK);
+    https_files = file_watch_new(NULL);
+    ck_assert_int_eq(https_open(&settings, NULL, https_files, &https), ERR_OK);
     client_context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_mode(client_context,
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -198,6 +200,7 @@ tls_tear_down(void)
     }
     SSL_CTX_free(client_context);
     https = https_close(https);
+    https_files = file_watch_free(https_files);
     certificates_close();
 }
 

@@ -6,6 +6,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/http/https.h"
 #include "mesh/http/server.h"
+#include "mesh/observe/file_watch.h"
 #include "tests/support/check.h"
 
 enum { TEXT_BYTES = 16 * 1024, PATIENCE_MS = 5000, PENDING_MAX = 1200, BIG_BYTES = 8 << 20 };
@@ -23,6 +24,7 @@ void tls_tear_down(void); /* after the server */
 void tls_server_set_up(void);
 void tls_server_tear_down(void);
 extern struct https *https; /* of the servers; NULL: they speak plain */
+extern struct file_watch *https_files;
 
 /* A client of it that knows the CA; its handshake is to be done. */
 SSL *tls_client_new(int fd);
