@@ -181,6 +181,7 @@ job_ask(struct job *job)
     ask.header_count = request.header_count;
     ask.body = request.body;
     ask_begin(&job->ask, &ask, job);
+    /* Not a member of ask_request: others ask strangers, who have certificates of the machine's CAs. */
     if (job->lane->provider->ca_file[0] != '\0')
         curl_easy_setopt(job->ask.easy, CURLOPT_CAINFO, job->lane->provider->ca_file);
     job->state = JOB_ASKING;

@@ -42,6 +42,7 @@ static struct {
     atomic_int_fast64_t say_us; /* when the log may have the next error */
 } self = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* NULL: nobody has opened the access, as in tests, and Kafka is plain. */
 static bool
 is_there(const char *text)
 {
@@ -110,6 +111,7 @@ password_read(void *owner, struct file_reads *reads, struct problem *problem)
     return error;
 }
 
+/* As librdkafka calls it. */
 static const char *
 protocol(const struct kafka_access_settings *settings)
 {
@@ -118,6 +120,7 @@ protocol(const struct kafka_access_settings *settings)
     return is_there(settings->mechanism) ? "SASL_PLAINTEXT" : "PLAINTEXT";
 }
 
+/* The name in the broker's certificate is asked for too: a CA may sign for more than Kafka. */
 static void
 tls_set(rd_kafka_conf_t *conf, const struct kafka_access_settings *settings)
 {
@@ -184,6 +187,20 @@ kafka_access_trouble(int error, const char *because)
                   : "look at --kafka-user and --kafka-password-file, which is read again");
 }
 
+/* Older ones repeat a part of SCRAM's nonce, which Kafka let pass until 4.0. */
+static void
+scram_warn(void)
+{
+    enum { SCRAM_IS_RIGHT = 0x02060100 };
+
+    if (rd_kafka_version() >= SCRAM_IS_RIGHT || strncmp(self.settings.mechanism, "SCRAM", 5) != 0)
+        return;
+    log_warn("event=KAFKA_SCRAM_OLD librdkafka=%s because=\"Kafka 4 refuses SCRAM of a librdkafka "
+             "before 2.6.1\""
+             " next=\"with Kafka 4: PLAIN over TLS, or a certificate\"",
+             rd_kafka_version_str());
+}
+
 /* What librdkafka makes of the files: it reads them when a handle is made. */
 static enum error
 files_try(void)
@@ -193,6 +210,7 @@ files_try(void)
     char because[512];
 
     kafka_access_set(conf);
+    kafka_conf_set(conf, "log_level", "0"); /* that it has no brokers is meant so */
     handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, because, sizeof because);
     if (handle == NULL) {
         rd_kafka_conf_destroy(conf);
@@ -221,6 +239,8 @@ kafka_access_open(const struct kafka_access_settings *settings, struct file_watc
         error = file_watch_add(files, &owner);
     if (error == ERR_OK && strcmp(protocol(settings), "PLAINTEXT") != 0)
         error = files_try();
+    if (error == ERR_OK)
+        scram_warn();
     if (error != ERR_OK)
         kafka_access_close();
     else if (strcmp(protocol(settings), "PLAINTEXT") != 0)

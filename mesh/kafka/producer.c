@@ -81,6 +81,7 @@ delivered(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
         message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? producer->acknowledged : producer->failed, 1);
 }
 
+/* A send that fails says only that it did; this says why. */
 static void
 trouble(rd_kafka_t *handle, int error, const char *because, void *context)
 {
