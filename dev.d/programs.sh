@@ -4,13 +4,15 @@
 mesh_use() {
     MESH_DIRECTORY=$1
     MESH_PIDS=$2
-    [[ $1 == "$RUN" ]] || return 0
-    [[ ! -e $RUN/with-replicas ]] || MESH_REPLICAS=$(cat "$RUN/with-replicas")
-    export MESH_REPLICAS=${MESH_REPLICAS:-1}
-    [[ -e $RUN/with-tls ]] || return 0
-    # The last three are sagactl's; programs have flags.
-    export MESH_TLS=1 MESH_TLS_CERT=$RUN/tls/sagactl.crt MESH_TLS_KEY=$RUN/tls/sagactl.key MESH_TLS_CA=$RUN/tls/ca.crt
-    export CURL_CA_BUNDLE=$RUN/tls/ca.crt # the demos'
+    if [[ $1 == "$RUN" ]]; then
+        [[ ! -e $RUN/with-replicas ]] || MESH_REPLICAS=$(cat "$RUN/with-replicas")
+        export MESH_REPLICAS=${MESH_REPLICAS:-1}
+        [[ ! -e $RUN/with-tls ]] || MESH_TLS=1
+    fi
+    [[ ${MESH_TLS:-} == 1 ]] || return 0
+    # The last three are sagactl's and the benchmark's; programs have flags.
+    export MESH_TLS MESH_TLS_CERT=$1/tls/sagactl.crt MESH_TLS_KEY=$1/tls/sagactl.key MESH_TLS_CA=$1/tls/ca.crt
+    export CURL_CA_BUNDLE=$1/tls/ca.crt # the demos'
 }
 
 # certs [DIRECTORY] [--rotate]

@@ -442,7 +442,7 @@ suite_kill() {
 word_bench() {
     local what=${1:-}
     [[ $what == orders || $what == http || $what == alerts ]] ||
-        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost; --replicas: what replicas do" \
+        die "what to measure?" "./dev bench orders|http [--seconds N] [--json]; ./dev bench orders --traces: what traces cost; --replicas, --tls: what replicas and TLS do" \
             "./dev bench alerts [--orders N] [--json]"
     shift
     if [[ $what == orders && ${1:-} == --traces ]]; then
@@ -450,6 +450,9 @@ word_bench() {
     fi
     if [[ $what == orders && ${1:-} == --replicas ]]; then
         exec python3 -B "$ROOT/dev.d/bench_replicas.py" "${@:2}"
+    fi
+    if [[ $what == orders && ${1:-} == --tls ]]; then
+        exec python3 -B "$ROOT/dev.d/bench_tls.py" "${@:2}"
     fi
     run_open
     state_open

@@ -2,6 +2,7 @@
 #include "mesh/base/clock.h"
 #include "mesh/base/config.h"
 #include "mesh/base/log.h"
+#include "mesh/rpc/tls.h"
 #include "tests/bench/bench.h"
 
 #include <stdio.h>
@@ -166,16 +167,20 @@ main(int argc, char **argv)
 {
     struct bench bench = { 0 };
     struct bench_report report = { 0 };
-    struct config_table table = { keys, &bench };
+    struct rpc_tls_settings tls;
+    const struct config_table tables[] = { { keys, &bench }, { rpc_tls_keys, &tls } };
     bool is_right;
 
     log_open("bench-orders", LOG_WARN);
-    if (config_read(argc, argv, usage, &table, 1) != 0) {
+    if (config_read(argc, argv, usage, tables, 2) != 0) {
         fprintf(stderr, "bench-orders: '%s' is no flag; --help lists the flags\n", argv[0]);
         return 2;
     }
+    if (rpc_tls_open(&tls, NULL, NULL) != ERR_OK)
+        return 2;
     bench.arena = arena_new();
     measure(&bench, &report);
+    rpc_tls_close();
     if (bench.is_json)
         bench_report_json(&report);
     else
