@@ -20,7 +20,7 @@ interop | yes | a client not written here: Debian'\''s gRPC for Python
 eyes    | yes | rules and dashboard: promtool, and a real Prometheus with a mesh behind it
 chart   | yes | image, units, and the chart by Helm 3 and 4, where npm and pip reach their registries
 kafka   | yes | news on a real Apache Kafka, where Maven Central can be reached: killed, restarted
-kill    | --kills 8 --orders 400 | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
+kill    | --kills 8 --orders 400 --tls=kills | kill -9 in the middle of it all [--kills N] [--orders N] [--seed N]
 asan    | yes | unit, store and most stories once more under AddressSanitizer, LeakSanitizer and UBSan
 fuzz    | --seconds 15 --others 5  | what strangers send: webhooks and bodies; HTTP, definitions, messages
 tsan    | yes | queue, metrics, spans, HTTP server, batch, reader and engine under ThreadSanitizer

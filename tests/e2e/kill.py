@@ -1,4 +1,5 @@
-"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--kafka] [--replicas N] [--tls] [--logs]
+"""kill.py [--kills N] [--orders N] [--seed N] [--only kills|points] [--kafka] [--replicas N]
+        [--tls [kills|points]] [--logs]
 
 kill -9 in the middle of it all.
 
@@ -15,7 +16,7 @@ Two passes, each on a mesh of its own, under a closed loop that keeps --orders o
           every point of every program that has it, at a seeded pass of it.
 
 With --replicas the first pass has so many of each service, and kills and faults go to any of them; with --tls
-both have certificates.
+both passes, or the one that it names, have TLS: gRPC, HTTP, and PostgreSQL, with certificates on both sides.
 
 A part of the orders is paid at the provider, some of those are placed over HTTP, and half of the
 payments meet with a fault, each kind of them by seed: webhooks lost, doubled, late, reordered, badly
@@ -177,7 +178,8 @@ class Pass:
         kafka = Kafka if options.kafka else None
         clocks = [name for service in clocks for name in names_of(service, replicas)]
         self.mesh = Mesh(
-            build=build, flags=flags, clocks=clocks, kafka=kafka, tls=options.tls or None, replicas=replicas
+            build=build, flags=flags, clocks=clocks, kafka=kafka, replicas=replicas,
+            tls=options.tls in ("both", name) or None,
         )
         self.load = Load(self.mesh, options.orders, seed)
         self.kills = {}
@@ -543,7 +545,8 @@ def main():
     parser.add_argument("--only", choices=("kills", "points"))
     parser.add_argument("--kafka", action="store_true", help="a real one, which ./dev kafka fetches")
     parser.add_argument("--replicas", type=int, default=1, help="of each service, in the pass of kills")
-    parser.add_argument("--tls", action="store_true", help="certificates for gRPC")
+    parser.add_argument("--tls", nargs="?", const="both", choices=("both", "kills", "points"),
+                        help="TLS to all but Kafka, in both passes or in that one")
     parser.add_argument("--logs", action="store_true", help="keep the logs of the programs")
     options = parser.parse_args()
     faulthandler.register(signal.SIGUSR1)  # where its threads are, for who wonders why nothing moves
