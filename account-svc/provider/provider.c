@@ -100,6 +100,7 @@ struct config {
     struct problem *problem;
 };
 
+/* What is wrong, by the provider and the key: "sandbox.api_key_file". Who watches the file logs it, with the path. */
 static enum error
 config_wrong(const struct config *config, const char *key, const char *why)
 {
@@ -273,7 +274,8 @@ config_providers(struct config *config, const json_t *root, struct provider_set 
     return ERR_OK;
 }
 
-/* The set as the files have it now. */
+/* The set as the files have it now. config->reads knows all that were read, also where it fails: a secret that is
+ * missing is waited for. */
 static enum error
 set_read(struct config *config, struct provider_set *set)
 {
@@ -291,7 +293,8 @@ set_read(struct config *config, struct provider_set *set)
     return error;
 }
 
-/* What threads hold pointers to, and count by, stays. */
+/* What threads hold pointers to, and count by, stays: lanes and counts of webhooks go by a provider's place, rows of
+ * payments by its name, and an adapter that changes would read answers to what another has asked. */
 static bool
 are_same(const struct provider_set *old, const struct provider_set *new)
 {
