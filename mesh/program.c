@@ -164,6 +164,7 @@ look_ready(const struct program *program, const struct settings *settings,
     return true;
 }
 
+/* What is done each second, by the main thread, which waits for nothing else. */
 static void
 tick(const struct program *program, const struct ops_server *ops)
 {

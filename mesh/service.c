@@ -389,6 +389,8 @@ open_store(struct service *service)
 
 /* Before the servers, which ask it for each call. A policy that cannot be read keeps the program from starting: without it all
  * that have a certificate could call all. */
+/* Before anything else: a program whose policy cannot be used shall not reach its database, nor be called. Both servers
+ * look at the one policy. */
 static enum error
 open_policy(struct service *service)
 {

@@ -63,6 +63,7 @@ close_access(void)
     rpc_tls_close();
 }
 
+/* Certificates first: servers, clients and the policy's identities stand on them. */
 static enum error
 open_all(void *owner, const struct ops *ops)
 {

@@ -69,6 +69,7 @@ file_read(const char *path, char text[FILE_BYTES_MAX])
     return true;
 }
 
+/* Once, at the start: the sandbox is restarted for other secrets. */
 static bool
 secrets_load(struct sandbox *sandbox)
 {
