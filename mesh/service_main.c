@@ -56,6 +56,7 @@ database_warn(const char *conninfo)
                  " next=\"put it into a file, passfile=FILE\"");
 }
 
+/* What let us in elsewhere, after all that was let in has gone. */
 static void
 close_access(void)
 {

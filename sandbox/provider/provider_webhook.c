@@ -160,6 +160,7 @@ delivery_begin(struct webhook_sender *sender, struct delivery *delivery)
     curl_easy_setopt(transfer, CURLOPT_URL, delivery->url);
     curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(transfer, CURLOPT_PROXY, ""); /* not the environment's */
+    /* A private CA of a mesh on this machine; it is asked for, as a provider asks. */
     if (sender->ca_file[0] != '\0')
         curl_easy_setopt(transfer, CURLOPT_CAINFO, sender->ca_file);
     curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
