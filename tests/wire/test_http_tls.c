@@ -101,9 +101,10 @@ START_TEST(a_handshake_comes_about_or_is_refused)
                   ERR_reason_error_string(ERR_peek_error()));
     if (is_done) {
         SSL_get0_alpn_selected(ssl, &chosen, &bytes);
-        ck_assert_msg(bytes == strlen(handshakes[_i].chosen) &&
-                          memcmp(chosen, handshakes[_i].chosen, bytes) == 0,
-                      "%s: %.*s", handshakes[_i].what, (int)bytes, chosen);
+        ck_assert_msg(
+            bytes == strlen(handshakes[_i].chosen) &&
+                strncmp(bytes == 0 ? "" : (const char *)chosen, handshakes[_i].chosen, bytes) == 0,
+            "%s: %.*s", handshakes[_i].what, (int)bytes, chosen);
     } else {
         ck_assert_msg(ERR_GET_REASON(ERR_peek_error()) == handshakes[_i].alert, "%s: %s",
                       handshakes[_i].what, ERR_reason_error_string(ERR_peek_error()));
