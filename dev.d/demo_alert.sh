@@ -66,7 +66,8 @@ demo_alert() {
     demo_sagactl alerts show "$ALERT"
     say "refunds work again, and an operator looks after it"
     demo_faults '{faults: []}'
-    demo_sagactl alerts repair "$ALERT" --operator=demo '--reason=refunds failed'
+    # Each replica of account-svc learns by itself that the provider is back.
+    demo_sagactl alerts repair "$ALERT" --operator=demo '--reason=refunds failed' --timeout=60
     demo_wait "the alert is resolved" alert_state resolved
     demo_sagactl alerts --ended --limit=1
 }

@@ -77,7 +77,7 @@ place_demo_http() {
     [[ -z ${CURL_CA_BUNDLE:-} ]] || say "  export CURL_CA_BUNDLE=.run/tls/ca.crt"
     say "  TOKEN=\$(./dev token demo) PROVIDER_KEY=\$(cat .run/secrets/provider-key)"
     demo_curl "$(program_url bff)/api/v1/products" -H "Authorization: Bearer $DEMO_TOKEN"
-    sku=$(jq -r '[.products[] | select(.currency == "JPY" and .free > 1)][0].sku' <<<"$ANSWER")
+    sku=$(jq -r '[.products[] | select(.currency == "JPY" and .free > 2)][0].sku' <<<"$ANSWER")
     [[ $sku != null ]] || die "no product is left to order." "./dev clean and ./dev up begin anew."
     say "  -> $(jq -c --arg sku "$sku" '.products[] | select(.sku == $sku)' <<<"$ANSWER")"
     demo_order "an order that is paid at the provider" "$sku"
