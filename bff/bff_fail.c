@@ -58,6 +58,20 @@ status_of(const struct rpc_result *result)
     return is_decided || status >= 500 ? status : 503;
 }
 
+/* A service names its own field before its rule; where the browser's name of it is known, the rule is taken alone. */
+static const char *
+detail_of(const struct rpc_result *result, bool has_name, struct arena *arena)
+{
+    const char *text = result->message;
+    size_t bytes = strlen(result->field);
+
+    if (text[0] == '\0')
+        return "refused";
+    if (has_name && strncmp(text, result->field, bytes) == 0 && text[bytes] == ' ')
+        text += bytes + 1;
+    return utf8_repair(text, arena); /* it may be cut */
+}
+
 void
 job_fail(struct job *job, const struct rpc_result *result)
 {
@@ -72,9 +86,7 @@ job_fail_for(struct job *job, const struct rpc_result *result, int retry_seconds
     const char *pointer;
     const struct field_name *name =
         field_name_find(job->fields, result->field, job->arena, &pointer);
-    const char *detail = result->message[0] == '\0'
-                             ? "refused"
-                             : utf8_repair(result->message, job->arena); /* it may be cut */
+    const char *detail = detail_of(result, name != NULL, job->arena);
     const char *code = result->reason[0] != '\0'              ? result->reason
                        : result->code <= WIRE_UNAUTHENTICATED ? codes[result->code]
                                                               : "INTERNAL";

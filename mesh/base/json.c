@@ -1,3 +1,5 @@
+/* json.c -- Reading is jansson's, with a limit of depth and rules in our words. Writing is ours: a writer is one growing text,
+ * and a comma is written before a member when another one was written since the last bracket. */
 #include "mesh/base/json.h"
 #include "mesh/base/arena.h"
 #include "mesh/base/text.h"
@@ -33,6 +35,32 @@ is_too_deep(const char *text, size_t bytes)
     return false;
 }
 
+/* jansson's own texts quote what a stranger wrote, name its functions and flags, and change with its version; its codes do
+ * not. So a code becomes a rule, and where the text is at fault is told by the caller, from the position.
+ *
+ * What has no rule of its own is syntax: a comma too many, half a surrogate, an escape that JSON does not have. */
+const char *
+json_rule(const json_error_t *error)
+{
+    switch (json_error_code(error)) {
+    case json_error_invalid_utf8:
+        return "must be UTF-8";
+    case json_error_premature_end_of_input:
+        return "must be whole JSON, and ends too early";
+    case json_error_end_of_input_expected:
+        return "must be one JSON value, and has more behind its end";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "must not hold the character \\u0000";
+    case json_error_numeric_overflow:
+        return "must be a number of 64 bits at most";
+    case json_error_duplicate_key:
+        return "must not have a member twice";
+    default:
+        return "must be JSON";
+    }
+}
+
 enum error
 json_read(const char *text, size_t bytes, const char *field, struct problem *problem,
           json_t **ret_json)
@@ -43,10 +71,12 @@ json_read(const char *text, size_t bytes, const char *field, struct problem *pro
     if (is_too_deep(text, bytes))
         return problem_set(problem, ERR_BAD_REQUEST, field, "is nested deeper than %d levels",
                            JSON_DEPTH_MAX);
+    if (bytes == 0)
+        return problem_set(problem, ERR_BAD_REQUEST, field, "must not be empty");
     json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL)
-        return problem_set(problem, ERR_BAD_REQUEST, field, "is not JSON: line %d column %d: %s",
-                           error.line, error.column, error.text);
+        return problem_set(problem, ERR_BAD_REQUEST, field, "%s: line %d, column %d",
+                           json_rule(&error), error.line, error.column);
     *ret_json = json;
     return ERR_OK;
 }

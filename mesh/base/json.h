@@ -18,6 +18,9 @@
 
 enum { JSON_DEPTH_MAX = 32 };
 
+/* The rule that a text breaks which jansson did not take, in our words: "must be UTF-8". */
+const char *json_rule(const json_error_t *error);
+
 /* *ret_json is the caller's to decref. Any JSON value is accepted. The problem names field. */
 enum error json_read(const char *text, size_t bytes, const char *field, struct problem *problem,
                      json_t **ret_json);

@@ -1,7 +1,7 @@
 /* body.c -- One walk over the tree that jansson made, guided by the table.
  *
- * jansson names what it refuses by a position in the text; where a member is there twice, the text is read
- * once more up to that position to say which.
+ * jansson names what it refuses by a position in the text; where it is a member, the text is read once more up to that
+ * position to say which.
  */
 #include "mesh/http/body.h"
 #include "mesh/base/json.h"
@@ -269,22 +269,29 @@ read_object(struct reading *reading, const json_t *json, const struct body_field
     return true;
 }
 
+/* Only where jansson stopped for the value of a member, the member is named. */
 static bool
 refuse_text(struct reading *reading, const char *text, size_t bytes, const struct problem *problem)
 {
     json_error_t error = { .position = 0 };
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    const char *pointer = "";
 
-    if (json != NULL) /* sound but for its depth */
+    if (json != NULL) { /* sound but for its depth */
         json_decref(json);
-    else if (json_error_code(&error) == json_error_duplicate_key)
-        pointer = pointer_at(text, (size_t)error.position, reading->arena);
-    /* jansson quotes what it could not read, which may be no UTF-8, or be cut. */
-    return refuse(reading, pointer,
-                  json == NULL && json_error_code(&error) == json_error_duplicate_key
-                      ? "is there twice"
-                      : utf8_repair(problem->text, reading->arena));
+        return refuse(reading, "", arena_print(reading->arena, "%s", problem->text));
+    }
+    switch (json_error_code(&error)) {
+    case json_error_duplicate_key:
+        return refuse(reading, pointer_at(text, (size_t)error.position, reading->arena),
+                      "is there twice");
+    case json_error_null_character:
+    case json_error_numeric_overflow:
+    case json_error_invalid_utf8:
+        return refuse(reading, pointer_at(text, (size_t)error.position, reading->arena),
+                      json_rule(&error));
+    default: /* what the text would have been is not known */
+        return refuse(reading, "", arena_print(reading->arena, "%s", problem->text));
+    }
 }
 
 bool

@@ -50,16 +50,16 @@ struct http1 {
     struct line line;
     char *head;
     size_t head_bytes, head_size;
-    size_t start;              /* of the request line, behind blank lines */
-    size_t request_line_bytes; /* 0: not complete yet */
-    size_t method_bytes, blank_lines;
+    size_t start;                             /* of the request line, behind blank lines */
+    size_t request_line_bytes;                /* 0: not complete yet */
+    size_t method_bytes, blanks, blank_lines; /* blanks: of the request line */
     size_t name_bytes[HTTP1_HEADERS_MAX], value_bytes[HTTP1_HEADERS_MAX];
 
     uint8_t *body;
     size_t body_size, body_bytes_max, body_bytes_default; /* max: of this request */
     uint64_t body_left; /* of Content-Length, or of the present chunk */
     size_t extension_bytes;
-    bool is_chunked, is_last_chunk;
+    bool is_last_chunk;
 
     struct http_request request;
 };
@@ -113,6 +113,7 @@ request_line_scan(struct http1 *http1, unsigned char byte)
 {
     size_t bytes = http1->line.bytes;
 
+    http1->blanks += byte == ' ';
     if (byte == ' ' && http1->method_bytes == 0)
         http1->method_bytes = bytes - 1;
     if (http1->method_bytes == 0 && bytes > METHOD_BYTES_MAX)
@@ -130,6 +131,9 @@ head_line_end(struct http1 *http1, size_t end)
             http1->phase = PHASE_HEAD_DONE;
     } else if (http1->line.bytes > 0) {
         http1->request_line_bytes = http1->line.bytes;
+        if (http1->blanks <
+            2) /* without a version no field follows, and no blank line may be waited for */
+            refuse(http1, 400, HTTP1_LINE_RULE);
     } else if (++http1->blank_lines > BLANK_LINES_MAX) {
         refuse(http1, 400, "more than two blank lines before a request");
     } else {
@@ -301,9 +305,9 @@ length_check(struct http1 *http1)
     const char *coding = http1_header_only(request, "transfer-encoding", &codings);
 
     http1_header_only(request, "content-length", &lengths);
-    http1->is_chunked = codings > 0;
+    http1->request.is_chunked = codings > 0;
     http1->body_left = codings == 0 && lengths > 0 ? http1->parser.content_length : 0;
-    request->has_body = http1->is_chunked || http1->body_left > 0;
+    request->has_body = http1->request.is_chunked || http1->body_left > 0;
     if (lengths > 1)
         refuse(http1, 400, "two Content-Length fields");
     else if (codings > 0 && lengths > 0)
@@ -332,8 +336,11 @@ static void
 head_check(struct http1 *http1)
 {
     struct http_request *request = &http1->request;
+    const char *because = http1_fields_join(request, http1->arena);
     size_t upgrades;
 
+    if (because != NULL)
+        refuse(http1, 400, because);
     host_check(http1);
     length_check(http1);
     expect_check(http1);
@@ -473,7 +480,7 @@ body_start(struct http1 *http1)
 {
     const char *rest = llhttp_get_error_pos(&http1->parser);
 
-    if (!http1->is_chunked) {
+    if (!http1->request.is_chunked) {
         http1->phase = http1->body_left > 0 ? PHASE_BODY : PHASE_DONE;
         return;
     }

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HTTP1_METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH" /* others are 405 */
+
 enum {
     HTTP1_HEAD_BYTES_MAX = 16 * 1024,
     HTTP1_HEADERS_MAX = 64,
@@ -43,6 +45,7 @@ struct http_request {
     const uint8_t *body;
     size_t body_bytes;
     bool has_body;       /* the head announces one: Content-Length above 0, or chunked */
+    bool is_chunked;     /* whether there is a byte in its body only the body says */
     bool keeps_alive;    /* the client allows another request */
     bool wants_continue; /* Expect: 100-continue */
     bool is_http10;

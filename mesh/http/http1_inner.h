@@ -1,8 +1,10 @@
-/* http1_inner.h -- What http1.c and http1_text.c share: the request line's texts. */
+/* http1_inner.h -- What http1.c and http1_text.c share: texts of the request line, and fields. */
 #ifndef MESH_HTTP_HTTP1_INNER_H
 #define MESH_HTTP_HTTP1_INNER_H
 
 #include "mesh/http/http1.h"
+
+#define HTTP1_LINE_RULE "the request line is not METHOD target HTTP/1.1"
 
 enum { HTTP1_VERSION_BYTES = 8 }; /* HTTP/1.1 */
 
@@ -14,6 +16,9 @@ int http1_line_split(char *line, size_t method_bytes, struct http_request *reque
 /* The field's (last) value, "" when there is none, and how often it is there. */
 const char *http1_header_only(const struct http_request *request, const char *name,
                               size_t *ret_count);
+
+/* Lists that came as several fields become one field of the request. NULL, or the rule that a field broke which came twice. */
+const char *http1_fields_join(struct http_request *request, struct arena *arena);
 
 /* Is token in any of the Connection fields? */
 bool http1_connection_has(const struct http_request *request, const char *token);

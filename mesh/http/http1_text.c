@@ -77,7 +77,7 @@ http1_line_split(char *line, size_t method_bytes, struct http_request *request, 
     char *version = strrchr(line, ' ');
     size_t i = 0;
 
-    *ret_because = "the request line is not METHOD target HTTP/1.1";
+    *ret_because = HTTP1_LINE_RULE;
     if (method_bytes == 0 || version <= line + method_bytes + 1 ||
         strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != method_bytes)
         return 400;
@@ -94,7 +94,7 @@ http1_line_split(char *line, size_t method_bytes, struct http_request *request, 
     *ret_because = "no such method is known here";
     while (methods[i] != NULL && strcmp(methods[i], line) != 0)
         i++;
-    return methods[i] == NULL ? 501 : 200;
+    return methods[i] == NULL ? 405 : 200;
 }
 
 /* An absolute target is the same request as its path: a proxy may send it (RFC 9112, 3.2.2). */

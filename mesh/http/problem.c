@@ -1,10 +1,13 @@
 /* problem.c -- The members of RFC 9457, and ours: code for programs, trace_id for the one who looks into logs,
  * errors for forms. */
 #include "mesh/http/problem.h"
+#include "mesh/base/arena.h"
 #include "mesh/http/http1.h"
 #include "mesh/observe/trace.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { CODE_BYTES = 64 };
 
@@ -24,6 +27,53 @@ code_of(int status, char code[CODE_BYTES])
     return code;
 }
 
+/* "/items/0/quantity" as people write it: items[0].quantity. at has room for twice the pointer. */
+static char *
+member_print(const char *pointer, char *at)
+{
+    bool is_first = true;
+
+    for (; *pointer == '/'; is_first = false) {
+        size_t bytes = strcspn(++pointer, "/");
+        bool is_index = bytes > 0 && strspn(pointer, "0123456789") == bytes && !is_first;
+
+        if (is_index)
+            *at++ = '[';
+        else if (!is_first)
+            *at++ = '.';
+        for (; bytes > 0; bytes--, pointer++) {
+            bool is_escaped = pointer[0] == '~' && bytes > 1;
+
+            pointer += is_escaped;
+            bytes -= is_escaped;
+            *at++ = !is_escaped ? *pointer : *pointer == '1' ? '/' : '~';
+        }
+        if (is_index)
+            *at++ = ']';
+    }
+    return at;
+}
+
+/* A rule needs its subject: the member that broke it, or the body. */
+static void
+detail_put(struct json_writer *json, const struct http_problem *problem)
+{
+    size_t rule_bytes = strlen(problem->detail) + 1;
+    char *text, *end;
+
+    if (problem->pointer == NULL || problem->status != 400) {
+        json_put_text(json, "detail", problem->detail);
+        return;
+    }
+    text = memory_take(2 * strlen(problem->pointer) + sizeof "the body " + rule_bytes);
+    end = problem->pointer[0] == '/' ? member_print(problem->pointer, text)
+                                     : text + sprintf(text, "the body");
+    *end++ = ' ';
+    memcpy(end, problem->detail, rule_bytes);
+    json_put_text(json, "detail", text);
+    free(text);
+}
+
 /* The type is about:blank, so the title is the status in words (RFC 9457, 4.2.1). */
 void
 http_problem_open(struct json_writer *json, const struct http_problem *problem,
@@ -35,7 +85,7 @@ http_problem_open(struct json_writer *json, const struct http_problem *problem,
     json_put_text(json, "type", "about:blank");
     json_put_text(json, "title", http_status_text(problem->status));
     json_put_int(json, "status", problem->status);
-    json_put_text(json, "detail", problem->detail);
+    detail_put(json, problem);
     json_put_text(json, "code",
                   problem->code == NULL ? code_of(problem->status, code) : problem->code);
     if (traceparent != NULL && trace_id(traceparent, trace))

@@ -16,8 +16,9 @@ struct http_problem {
     int status;
     const char *code;   /* for programs: "NO_SUCH_ORDER"; NULL: the status in capitals */
     const char *detail; /* the rule that was broken, or the reason */
-    const char
-        *pointer; /* RFC 6901, to the body's member at fault; "" the whole body; NULL: none */
+    /* RFC 6901, to the body's member at fault; "" the whole body; NULL: none. The detail of a 400 is a rule then, "must be 1 to
+     * 100", and the answer's names the member before it: "items[0].quantity must be 1 to 100". */
+    const char *pointer;
     const char *const *headers; /* "Name: value" lines of the answer, ended by NULL; may be NULL */
 };
 

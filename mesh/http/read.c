@@ -47,7 +47,7 @@ http_ignore_body(struct http_exchange *exchange)
         return true;
     if (json_read((const char *)request->body, request->body_bytes, "body", &problem, &json) !=
         ERR_OK) {
-        http_refuse(exchange, "", utf8_repair(problem.text, exchange->arena));
+        http_refuse(exchange, "", arena_print(exchange->arena, "%s", problem.text));
         return false;
     }
     is_object = json_is_object(json);

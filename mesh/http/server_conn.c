@@ -283,12 +283,41 @@ conn_unrouted(struct conn *conn, int status, const char *allow)
 static void
 conn_refuse_type(struct conn *conn, const struct http_route *route)
 {
-    const char *type = route->content_type == NULL ? "any type" : route->content_type;
+    const char *rule = "the body must come without a Content-Encoding";
 
-    conn_refuse(
-        conn, 415,
-        arena_print(conn->work->arena, "the body must be %s, without a Content-Encoding", type),
-        NULL);
+    if (route->content_type != NULL)
+        rule = arena_print(conn->work->arena, "the body must be %s, without a Content-Encoding",
+                           route->content_type);
+    conn_refuse(conn, 415, rule, NULL);
+}
+
+static bool
+conn_takes_type(const struct conn *conn)
+{
+    const struct http_route *route = conn->work->exchange.route;
+
+    return route->body_bytes_max == 0 ||
+           http_route_takes_type(route, http1_request(conn->work->http1));
+}
+
+/* Chunks may turn out to be an empty body, which has no type; so a chunked one is judged by its first byte. */
+static bool
+conn_has_wrong_chunks(const struct conn *conn)
+{
+    const struct http_request *request = http1_request(conn->work->http1);
+
+    return request->is_chunked && request->body_bytes > 0 && !conn_takes_type(conn);
+}
+
+/* The head or the body broke a rule of HTTP. */
+static void
+conn_refuse_broken(struct conn *conn)
+{
+    static const char *const methods[] = { "Allow: " HTTP1_METHODS, NULL };
+    const char *because;
+    int status = http1_status(conn->work->http1, &because);
+
+    conn_refuse(conn, status, because, status == 405 ? methods : NULL);
 }
 
 /* False: answered. */
@@ -332,7 +361,7 @@ conn_head(struct conn *conn, bool has_more)
     struct work *work = conn->work;
     const struct http_request *request = http1_request(work->http1);
     const struct http_route *route;
-    const char *allow, *because;
+    const char *allow;
     int status;
 
     work->place = http_route_find(conn->server->routes, request, work->arena,
@@ -345,13 +374,13 @@ conn_head(struct conn *conn, bool has_more)
     exchange_fill(work);
     if (!conn_admit(conn))
         return;
-    if (request->has_body && route->body_bytes_max > 0 && !http_route_takes_type(route, request)) {
+    if (request->has_body && (!request->is_chunked || request->wants_continue) &&
+        !conn_takes_type(conn)) {
         conn_refuse_type(conn, route);
         return;
     }
     if (!http1_set_body_max(work->http1, route->body_bytes_max)) {
-        status = http1_status(work->http1, &because);
-        conn_refuse(conn, status, because, NULL);
+        conn_refuse_broken(conn);
         return;
     }
     conn->state = CONN_BODY;
@@ -383,8 +412,6 @@ conn_feed(struct conn *conn, const char *bytes, size_t count)
 {
     size_t used, more = 0;
     enum http1_state state;
-    const char *because;
-    int status;
 
     if (conn->work == NULL) {
         conn->work = work_take(conn);
@@ -400,11 +427,12 @@ conn_feed(struct conn *conn, const char *bytes, size_t count)
     }
     if (state != HTTP1_REFUSED && !work_measure(conn->work)) {
         conn_refuse(conn, 503, "too many bodies are being read", http_retry_soon);
+    } else if (state == HTTP1_REFUSED) {
+        conn_refuse_broken(conn);
+    } else if (conn->state == CONN_BODY && conn_has_wrong_chunks(conn)) {
+        conn_refuse_type(conn, conn->work->exchange.route);
     } else if (state == HTTP1_HAS_REQUEST) {
         conn_dispatch(conn);
-    } else if (state == HTTP1_REFUSED) {
-        status = http1_status(conn->work->http1, &because);
-        conn_refuse(conn, status, because, NULL);
     }
     return used + more;
 }

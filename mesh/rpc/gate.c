@@ -49,11 +49,14 @@ keep_of(struct rpc_gate *gate, const struct rpc_policy *policy)
 struct rpc_gate *
 rpc_gate_open(const struct rpc_gate_options *options)
 {
-    struct rpc_gate *gate = memory_take(sizeof *gate);
+    struct rpc_gate *gate;
 
+    metrics_declare(options->metrics, &denied_row);
+    if (options->policies == NULL)
+        return NULL;
+    gate = memory_take(sizeof *gate);
     gate->options = *options;
     gate->methods = memory_take(options->method_count * sizeof *gate->methods);
-    metrics_declare(options->metrics, &denied_row);
     return gate;
 }
 

@@ -30,6 +30,7 @@ struct rpc_gate_options {
     size_t method_count;
 };
 
+/* NULL: there are no policies, and all may call all; the metric of refusals is shown all the same. */
 struct rpc_gate *rpc_gate_open(const struct rpc_gate_options *options);
 /* NULL is fine. Returns NULL. */
 struct rpc_gate *rpc_gate_close(struct rpc_gate *gate);

@@ -225,8 +225,6 @@ gate_open(struct rpc_server *server)
 {
     const struct rpc_server_options *options = &server->options;
 
-    if (options->policies == NULL)
-        return;
     server->gated_methods = memory_take(server->route_count * sizeof(char *));
     for (size_t i = 0; i < server->route_count; i++)
         server->gated_methods[i] = server->routes[i].name;

@@ -35,7 +35,7 @@ rpc_ending_make(const struct problem *problem, const char *service, struct rpc_e
     size_t count = rpc_status_pack(problem, service, arena, &bytes);
 
     memset(ret_ending, 0, sizeof *ret_ending);
-    ret_ending->message = grpc_slice_from_copied_string(rpc_status_message(problem));
+    ret_ending->message = grpc_slice_from_copied_string(rpc_status_message(problem, arena));
     ret_ending->detail.key = grpc_slice_from_static_string(RPC_STATUS_KEY);
     ret_ending->detail.value = grpc_slice_from_copied_buffer((const char *)bytes, count);
     arena_free(arena);

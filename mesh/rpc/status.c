@@ -10,16 +10,22 @@
 #include <string.h>
 
 #define ERROR_INFO_TYPE "type.googleapis.com/google.rpc.ErrorInfo"
+#define BAD_REQUEST_TYPE "type.googleapis.com/google.rpc.BadRequest"
 #define RETRY_INFO_TYPE "type.googleapis.com/google.rpc.RetryInfo"
 #define RETRY_US_MAX (5 * SECOND_US)
 
 enum { BUSY_RETRY_NS = 100 * 1000 * 1000 };
 enum { METADATA_MAX = 5 }; /* field, rule, service, nothing_done, stored */
 
-const char *
-rpc_status_message(const struct problem *problem)
+/* A rule has no subject of its own: the field that broke it is told before it. */
+char *
+rpc_status_message(const struct problem *problem, struct arena *arena)
 {
-    return problem->text[0] != '\0' ? problem->text : error_text(problem->error);
+    if (problem->text[0] == '\0')
+        return utf8_repair(error_text(problem->error), arena);
+    if (problem->error == ERR_BAD_REQUEST && problem->field[0] != '\0')
+        return utf8_repair(arena_print(arena, "%s %s", problem->field, problem->text), arena);
+    return utf8_repair(problem->text, arena);
 }
 
 static void
@@ -58,7 +64,7 @@ info_make(const struct problem *problem, const char *service, struct arena *aren
     return info;
 }
 
-enum { DETAILS_MAX = 2 };
+enum { DETAILS_MAX = 3 };
 
 static void
 detail_add(Google__Rpc__Status *status, const char *type, const ProtobufCMessage *message,
@@ -74,6 +80,22 @@ detail_add(Google__Rpc__Status *status, const char *type, const ProtobufCMessage
     status->details[status->n_details++] = detail;
 }
 
+/* What clients of other programs' errors read; our own read the ErrorInfo. */
+static void
+bad_request_add(Google__Rpc__Status *status, const struct problem *problem, struct arena *arena)
+{
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation *violations[] = { &violation };
+    Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+
+    violation.field = utf8_repair(problem->field, arena);
+    violation.description = utf8_repair(problem->text, arena);
+    bad.field_violations = violations;
+    bad.n_field_violations = 1;
+    detail_add(status, BAD_REQUEST_TYPE, &bad.base, arena);
+}
+
 Google__Rpc__Status *
 rpc_status_make(const struct problem *problem, const char *service, struct arena *arena)
 {
@@ -87,9 +109,11 @@ rpc_status_make(const struct problem *problem, const char *service, struct arena
     assert(problem->error != ERR_OK);
     google__rpc__status__init(status);
     status->code = (int32_t)error_wire_code(problem->error);
-    status->message = utf8_repair(rpc_status_message(problem), arena);
+    status->message = rpc_status_message(problem, arena);
     status->details = arena_take(arena, DETAILS_MAX * sizeof *status->details);
     detail_add(status, ERROR_INFO_TYPE, &info->base, arena);
+    if (problem->error == ERR_BAD_REQUEST && problem->field[0] != '\0')
+        bad_request_add(status, problem, arena);
     if (problem->error == ERR_BUSY)
         detail_add(status, RETRY_INFO_TYPE, &retry.base, arena);
     return status;

@@ -1,4 +1,4 @@
-/* status.h -- What a failed call says: google.rpc.Status with exactly one google.rpc.ErrorInfo, and a google.rpc.RetryInfo when
+/* status.h -- What a failed call says: google.rpc.Status with exactly one google.rpc.ErrorInfo; a google.rpc.BadRequest where a field broke a rule; and a google.rpc.RetryInfo when
  * it is BUSY: what waits must get less first.
  *
  * The ErrorInfo is what programs read: the reason is the error's name or a domain's own, the domain
@@ -36,8 +36,8 @@ struct rpc_error_info {
     int64_t retry_us; /* of the RetryInfo, 5 s at most; 0: there is none */
 };
 
-/* grpc-message of a problem: its own sentence, else the error's. */
-const char *rpc_status_message(const struct problem *problem);
+/* grpc-message of a problem: its own sentence, behind its field where a request broke a rule; else the error's. */
+char *rpc_status_message(const struct problem *problem, struct arena *arena);
 
 /* problem.error must not be ERR_OK; the problem need not outlive the call. service: of the method that was
  * asked; NULL: there is none here. */

@@ -263,9 +263,9 @@ text_read(const char *text, size_t bytes, const struct definition_options *optio
     if (!options->is_stored)
         return json_read(text, bytes, "", problem, ret_json);
     *ret_json = json_loadb(text, bytes, 0, &error);
-    return *ret_json != NULL
-               ? ERR_OK
-               : problem_set(problem, ERR_BAD_REQUEST, "", "is not JSON: %s", error.text);
+    return *ret_json != NULL ? ERR_OK
+                             : problem_set(problem, ERR_BAD_REQUEST, "", "%s: line %d, column %d",
+                                           json_rule(&error), error.line, error.column);
 }
 
 enum error

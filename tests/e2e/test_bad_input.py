@@ -211,7 +211,7 @@ class OtherCalls(BadInput):
             ("huge", "ledger.Charge", "amount_minor", "0 to", dict(charge, amount_minor=2**63 - 1)),
             ("none", "ledger.Charge", "currency", "three", dict(charge, currency="")),
             ("no charge", "ledger.Refund", "charge_id", "missing", dict()),
-            ("cut short", "sagas.Start", "input_json", "not JSON", dict(start, input_json="{")),
+            ("cut short", "sagas.Start", "input_json", "must be whole JSON", dict(start, input_json="{")),
             ("a list", "sagas.Start", "input_json", "JSON object", dict(start, input_json="[]")),
             (
                 "too much",

@@ -475,7 +475,7 @@ class BadInput(Bff):
             (b"", ""),
             (b"{", ""),
             (b"[]", ""),
-            (b'{"customerId":"\xff"}', ""),
+            (b'{"customerId":"\xff"}', "/customerId"),
             (b"[" * 5000, ""),
             (b'{"customerId":"a","customerId":"b"}', "/customerId"),
             (b'{"items":[{"sku":"a"},{"sku":"b","sku":"c"}]}', "/items/1/sku"),

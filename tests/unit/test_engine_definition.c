@@ -14,13 +14,13 @@
 static const struct {
     const char *what, *text, *field, *rule; /* rule: part of the text; NULL: it loads */
 } rows[] = {
-    { "no JSON",                  "{",                                     "",                     "is not JSON" },
+    { "no JSON",                  "{",                                     "",                     "must be whole JSON" },
     { "no object",                "[]",                                    "",                     "must be a JSON object" },
     { "no name",                  "{'States':{}}",                         "Name",                 "must have 1 to" },
     { "no states",                "{'Name':'n','States':{}}",              "States",               "must be an object" },
     { "no start",                 "{'Name':'n','States':{'E':{'Type':'Succeed'}}}", "StartState",  "is missing" },
     { "a start that is not there", "{'Name':'n','StartState':'X','States':{'E':{'Type':'Succeed'}}}", "StartState", "does not exist" },
-    { "the same state twice",     MACHINE("'A':{'Type':'Succeed'},'A':{'Type':'Fail'}"), "",       "duplicate" },
+    { "the same state twice",     MACHINE("'A':{'Type':'Succeed'},'A':{'Type':'Fail'}"), "",       "must not have a member twice" },
     { "a designer's file",        "{'nodes':[],'edges':[]}",               "nodes",                "designer" },
     { "no type",                  MACHINE("'A':{}"),                       "States.A.Type",        "is missing" },
     { "a type nobody knows",      MACHINE("'A':{'Type':'Nap'}"),           "States.A.Type",        "\"Nap\" is no state type" },

@@ -59,9 +59,9 @@ static const struct {
     { "a version in small letters",        "GET / http/1.1\r\nHost: h\r\n\r\n",               "!400" },
     { "another protocol",                  "SETUP / RTSP/1.0\r\nHost: h\r\n\r\n",             "!400" },
     { "a method in small letters",         "get / HTTP/1.1\r\nHost: h\r\n\r\n",               "!400" },
-    { "an unknown method",                 "BREW / HTTP/1.1\r\nHost: h\r\n\r\n",              "!501" },
-    { "CONNECT",                           "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",         "!501" },
-    { "TRACE",                             "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n",             "!501" },
+    { "an unknown method",                 "BREW / HTTP/1.1\r\nHost: h\r\n\r\n",              "!405" },
+    { "CONNECT",                           "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",         "!405" },
+    { "TRACE",                             "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n",             "!405" },
     { "two blanks",                        "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",              "!400" },
     { "a tab",                             "GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n",              "!400" },
     { "a blank behind the version",        "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",              "!400" },
@@ -83,6 +83,14 @@ static const struct {
 
     /* fields */
     { "no Host",                           "GET / HTTP/1.1\r\n\r\n",                          "!400" },
+    { "no version, and no line after it",  "GET /\r\n",                                      "!400" },
+    { "only a method",                     "GET\r\n",                                        "!400" },
+    { "two keys",                          HEAD "Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n", "!400" },
+    { "two equal keys",                    HEAD "Idempotency-Key: a\r\nidempotency-key: a\r\n\r\n", "!400" },
+    { "two tokens",                        GET "Authorization: a\r\nX: b\r\nAuthorization: c\r\n\r\n", "!400" },
+    { "two types",                         HEAD "Content-Type: a/b\r\nContent-Type: a/b\r\n\r\n", "!400" },
+    { "two signatures",                    HEAD "webhook-signature: a\r\nwebhook-signature: b\r\n\r\n", "!400" },
+    { "two that no route reads",           GET "X: a\r\nX: b\r\n\r\n",                      "GET /? |" },
     { "two Hosts",                         GET "Host: h\r\n\r\n",                             "!400" },
     { "two Hosts on 1.0",                  "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",    "!400" },
     { "a list of Hosts",                   "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",            "!400" },
@@ -357,6 +365,27 @@ static const struct {
 };
 /* clang-format on */
 
+/* Lists that came in several fields are one; each field that is there once stays as it was. */
+START_TEST(lists_in_several_fields_are_joined)
+{
+    struct arena *arena = arena_new();
+    struct http1 *http1 = http1_new(arena, BODY_MAX);
+    const char *head =
+        GET "Accept-Encoding: br\r\nX: 1\r\nIf-None-Match: \"a\"\r\nAccept-Encoding:\r\n"
+            "accept-encoding: gzip;q=0\r\nIf-None-Match: \"b\", \"c\"\r\nX: 2\r\n\r\n";
+    const struct http_request *request = http1_request(http1);
+    size_t used;
+
+    ck_assert_int_eq(http1_read(http1, head, strlen(head), &used), HTTP1_HAS_HEAD);
+    ck_assert_str_eq(http_header_find(request, "accept-encoding"), "br, gzip;q=0");
+    ck_assert_str_eq(http_header_find(request, "if-none-match"), "\"a\", \"b\", \"c\"");
+    ck_assert_str_eq(http_header_find(request, "host"), "h");
+    ck_assert_uint_eq(request->header_count, 5);
+    http1_free(http1);
+    arena_free(arena);
+}
+END_TEST
+
 START_TEST(parameters_are_read_one_by_one)
 {
     struct arena *arena = arena_new();
@@ -404,6 +433,7 @@ main(void)
     tcase_add_loop_test(cases, lengths_have_limits, 0, ROWS(long_rows));
     tcase_add_loop_test(cases, wishes_are_understood, 0, ROWS(wishes));
     tcase_add_test(cases, fields_and_parameters_are_found);
+    tcase_add_test(cases, lists_in_several_fields_are_joined);
     tcase_add_loop_test(cases, parameters_are_read_one_by_one, 0, ROWS(queries));
     tcase_add_test(cases, a_route_has_its_own_limit_and_the_next_request_the_first_one);
     return check_run("wire_http1", cases);

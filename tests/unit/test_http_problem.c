@@ -14,14 +14,20 @@ static const struct {
     const char *traceparent, *text;
 } problems[] = {
     { "all of it",  { .status = 400, .code = "BAD", .detail = "must be \"x\"", .pointer = "/a/0" }, TRACE,
-      "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"must be \\\"x\\\"\",\"code\":\"BAD\","
+      "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"a[0] must be \\\"x\\\"\",\"code\":\"BAD\","
       "\"trace_id\":\"0123456789abcdef0123456789abcdef\",\"errors\":[{\"pointer\":\"/a/0\",\"detail\":\"must be \\\"x\\\"\"}]" },
+    { "a long way",   { .status = 400, .code = "BAD", .detail = "is", .pointer = "/a~1b/10/c~0/0/2x" }, "",
+      "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"a/b[10].c~[0].2x is\",\"code\":\"BAD\","
+      "\"errors\":[{\"pointer\":\"/a~1b/10/c~0/0/2x\",\"detail\":\"is\"}]" },
+    { "no rule of a member", { .status = 403, .code = "NOT_YOURS", .detail = "no", .pointer = "/a" }, "",
+      "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,\"detail\":\"no\",\"code\":\"NOT_YOURS\","
+      "\"errors\":[{\"pointer\":\"/a\",\"detail\":\"no\"}]" },
     { "no code",    { .status = 404, .code = NULL, .detail = "no", .pointer = NULL }, NULL,
       "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"no\",\"code\":\"NOT_FOUND\"" },
     { "no trace",   { .status = 503, .code = "BUSY", .detail = "later", .pointer = NULL }, "",
       "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"later\",\"code\":\"BUSY\"" },
     { "the whole body", { .status = 400, .code = "BAD", .detail = "is none", .pointer = "" }, "",
-      "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"is none\",\"code\":\"BAD\","
+      "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"the body is none\",\"code\":\"BAD\","
       "\"errors\":[{\"pointer\":\"\",\"detail\":\"is none\"}]" },
 };
 /* clang-format on */

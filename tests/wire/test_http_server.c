@@ -50,6 +50,10 @@ static const struct {
     { "a bad request",       "GET /hello/a HTTP/1.1\r\n\r\n",                   "HTTP/1.1 400 Bad Request", "a Host field is needed", NULL },
     { "refusals close",      "GET /hello/a HTTP/1.1\r\n\r\n",                   "HTTP/1.1 400 ", "Connection: close\r\n", NULL },
     { "no type",             "POST /echo HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}", "HTTP/1.1 415 ", "must be application/json", NULL },
+    { "chunks of nothing have no type", "POST /echo HTTP/1.1\r\n" CLOSE "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 200 ", "", NULL },
+    { "chunks of no type",   "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "HTTP/1.1 415 ", "must be application/json", NULL },
+    { "its first byte",      "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\n{", "HTTP/1.1 415 ", "", NULL },
+    { "no 100 for chunks of no type", "POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 415 ", "", NULL },
     { "nearly the type",     "POST /echo HTTP/1.1\r\n" H "Content-Type: application/jsonx\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 415 ", "", NULL },
     { "a coded body",        "POST /echo HTTP/1.1\r\n" H "Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 415 ", "", NULL },
     { "a long body",         "PUT /any HTTP/1.1\r\n" H "Content-Length: 65\r\n\r\n", "HTTP/1.1 413 Content Too Large", "", NULL },
@@ -64,7 +68,7 @@ static const struct {
     { "no pass, not its type", "POST /guarded HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\n", "HTTP/1.1 401 ", "Connection: close\r\n", NULL },
     { "no pass, a long body", "POST /guarded HTTP/1.1\r\n" H "Content-Length: 99999999\r\n\r\n", "HTTP/1.1 401 ", "Connection: close\r\n", NULL },
     { "no 100 without a pass", "POST /guarded HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n", "HTTP/1.1 401 ", "", NULL },
-    { "an unknown method",   "BREW / HTTP/1.1\r\n" H "\r\n",                    "HTTP/1.1 501 ", "", NULL },
+    { "an unknown method",   "BREW / HTTP/1.1\r\n" H "\r\n",                    "HTTP/1.1 405 ", "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", NULL },
     { "another version",     "GET / HTTP/2.0\r\n" H "\r\n",                     "HTTP/1.1 505 ", "", NULL },
 };
 /* clang-format on */
