@@ -86,19 +86,22 @@ class Tls(unittest.TestCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 channel.unary_unary(f"/{method}")(b"", timeout=20)
             batch = batch_service_pb2_grpc.BatchServiceStub(channel).Call(envelope, timeout=20)
-        refusal, inner = Refusal(caught.exception), batch.results[0].status
+        return Refusal(caught.exception), batch.results[0].status
+
+    def refused_as(self, program, name, method):
+        refusal, inner = self.call_as(program, name, method)
         self.assertEqual((inner.code, inner.message), (refusal.code.value[0], refusal.message))
         return refusal.code.name, refusal.reason, refusal.message
 
     def test_a_program_calls_what_the_policy_lets_it(self):
         mark = "sagamesh.order.v1.OrderSagaService/MarkPaid"
         denied = "rule saga-steps lets others call this, and not spiffe://sagamesh.local/bff"
-        self.assertEqual(self.call_as("bff", "order", mark), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
-        code, reason, _ = self.call_as("saga-svc", "order", mark)  # it is let in, and says nothing
+        self.assertEqual(self.refused_as("bff", "order", mark), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
+        code, reason, _ = self.refused_as("saga-svc", "order", mark)  # it is let in, and says nothing
         self.assertEqual((code, reason), ("INVALID_ARGUMENT", "BAD_REQUEST"))
         signal = "sagamesh.saga.v1.SagaControlService/Signal"
         denied = "rule payments-tell-sagas lets others call this, and not spiffe://sagamesh.local/order-svc"
-        self.assertEqual(self.call_as("order-svc", "saga", signal), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
+        self.assertEqual(self.refused_as("order-svc", "saga", signal), ("PERMISSION_DENIED", "NOT_ALLOWED", denied))
 
     def test_policies_are_read_again(self):
         mark = "sagamesh.order.v1.OrderSagaService/MarkPaid"
@@ -107,7 +110,7 @@ class Tls(unittest.TestCase):
         policy["rules"].append({"name": "all", "identities": ["/bff"], "methods": [mark]})
 
         def code():
-            return self.call_as("bff", "order", mark)[0]
+            return self.call_as("bff", "order", mark)[0].code.name  # in the envelope it may be another one's already
 
         self.assertEqual(code(), "PERMISSION_DENIED")
         programs.write_whole(self.mesh.policy, json.dumps(policy))
