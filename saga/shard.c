@@ -496,7 +496,7 @@ shard_forget(struct shard *shard)
 static struct shard *
 shard_of(struct shards *shards, struct uuid id)
 {
-    return &shards->items[hash_end(hash_bytes(HASH_SEED, &id, sizeof id)) % shards->count];
+    return &shards->items[shard_number_of(shards->count, id)];
 }
 
 /* A List goes round, from the first shard or from the one that its token names. NULL: there is no such shard. */

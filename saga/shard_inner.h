@@ -60,6 +60,13 @@ struct live {
     bool is_touched;                       /* in this tick's list */
 };
 
+/* By its id, and for ever: in another shard it would not be found. */
+static inline size_t
+shard_number_of(size_t shard_count, struct uuid saga)
+{
+    return hash_end(hash_bytes(HASH_SEED, &saga, sizeof saga)) % shard_count;
+}
+
 /* What a tick gathers. Lives in the tick's arena. */
 struct tick {
     struct arena *arena;

@@ -158,14 +158,16 @@ want_line(struct shard *shard, const struct line *line, struct wanted *wanted)
     wanted->ids[wanted->count++] = live->id;
 }
 
-/* Of a line that is of no saga: the same at each start while its page is there, so that it is kept once. It has
- * a time of its page's. */
+/* Of a line that is of no saga: the same at each start while its page is there, so that it is kept once. It has a time of its
+ * page's, and is one of the ids of this shard, for a person who settles it is sent by the id. */
 static struct uuid
 stray_id(struct shard *shard, const struct line *line)
 {
     int64_t now_us = clock_now_us(), time_us = shard->written_us;
     struct problem problem;
     size_t bytes;
+    struct uuid id;
+    uint64_t seed[2] = { hash_bytes(HASH_SEED, line->text, line->bytes), 0 };
 
     for (const char *at = line->page_body; *at != '\0'; at += bytes + (at[bytes] == '\n')) {
         bytes = strcspn(at, "\n");
@@ -177,7 +179,11 @@ stray_id(struct shard *shard, const struct line *line)
     }
     if (time_us == 0 || time_us > now_us)
         time_us = now_us;
-    return uuid_v8(time_us, line->text, line->bytes);
+    do {
+        id = uuid_v8(time_us, seed, sizeof seed);
+        seed[1]++;
+    } while (shard_number_of(shard->shards->count, id) != (size_t)shard->number);
+    return id;
 }
 
 /* It is kept for a person, under the saga that it seems to be of, or under an id of its own. */

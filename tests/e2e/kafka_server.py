@@ -80,7 +80,7 @@ class SecureKafka(Kafka):
         super().start()
 
     def _configure(self):
-        jars = dev("kafka", "fetch")
+        dev("kafka", "fetch")
         tls = self.directory / "tls"
         certificates.keep(tls, ("kafka",))
         pair = (tls / "kafka.key").read_text() + (tls / "kafka.crt").read_text()
@@ -103,7 +103,7 @@ class SecureKafka(Kafka):
         ]
         properties = self.directory / "server.properties"
         properties.write_text("\n".join(lines) + "\n")
-        tool = ["java", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
+        tool = ["java", "-cp", f"{ROOT}/.run/kafka/lib/*", "kafka.tools.StorageTool"]
         cluster = subprocess.run([*tool, "random-uuid"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
         words = [*tool, "format", "-t", cluster, "-c", str(properties)]
         done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

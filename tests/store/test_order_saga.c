@@ -92,6 +92,8 @@ static const struct method saga_methods[] = {
     { "List",            sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Retry",           sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "Compensate",      sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "Forward",         sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
+    { "ListShard",       sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { "ListDefinitions", sizeof(struct said), other_decode,  NULL, NULL, NULL, cancel_encode },
     { 0 },
 };
