@@ -73,7 +73,7 @@ state_lock() {
     state_open
     exec 9>"$STATE/lock"
     if ! flock -n 9; then
-        say "waiting for another ./dev in this checkout to finish"
+        say "waiting for another ./dev in this checkout to finish" >&2 # what is read is standard output
         flock -w 600 9 ||
             die "another ./dev has worked in this checkout for 10 minutes." \
                 "See what it does: fuser -v $STATE/lock"
