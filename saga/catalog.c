@@ -354,8 +354,22 @@ take_refused(struct catalog *catalog, const struct definition_row *rows, size_t 
     return error;
 }
 
-enum error
-catalog_store(struct catalog *catalog, const char *conninfo)
+/* What cannot be stored is told, and no reason not to start. */
+static enum error
+save_new(struct catalog *catalog, struct pg *pg, struct arena *arena)
+{
+    enum error error = save_all(catalog, pg, arena);
+
+    if (error != ERR_INTERNAL)
+        return error;
+    log_error("definitions because=\"what is new cannot be stored: the database says why above\" "
+              "next=\"keep the files: sagas that start on them need them\"");
+    return ERR_OK;
+}
+
+/* The stored versions; at the start those of our files are stored before, and then are among them. */
+static enum error
+load(struct catalog *catalog, const char *conninfo, bool is_start)
 {
     struct arena *arena = arena_new();
     struct pg *pg = pg_new(conninfo, "saga-svc", statements);
@@ -363,17 +377,11 @@ catalog_store(struct catalog *catalog, const char *conninfo)
     size_t count = 0;
     enum error error = pg_connect(pg);
 
-    if (error == ERR_OK)
-        error = save_all(catalog, pg, arena);
-    if (error == ERR_INTERNAL) {
-        log_error(
-            "definitions because=\"what is new cannot be stored: the database says why above\" "
-            "next=\"keep the files: sagas that start on them need them\"");
-        error = ERR_OK;
-    }
+    if (error == ERR_OK && is_start)
+        error = save_new(catalog, pg, arena);
     if (error == ERR_OK)
         error = read_all(pg, arena, &rows, &count);
-    if (error == ERR_OK)
+    if (error == ERR_OK && is_start)
         error = take_refused(catalog, rows, count);
     for (size_t i = 0; error == ERR_OK && i < count; i++)
         add_stored(catalog, &rows[i]);
@@ -383,21 +391,15 @@ catalog_store(struct catalog *catalog, const char *conninfo)
 }
 
 enum error
+catalog_store(struct catalog *catalog, const char *conninfo)
+{
+    return load(catalog, conninfo, true);
+}
+
+enum error
 catalog_refresh(struct catalog *catalog, const char *conninfo)
 {
-    struct arena *arena = arena_new();
-    struct pg *pg = pg_new(conninfo, "saga-svc", statements);
-    struct definition_row *rows = NULL;
-    size_t count = 0;
-    enum error error = pg_connect(pg);
-
-    if (error == ERR_OK)
-        error = read_all(pg, arena, &rows, &count);
-    for (size_t i = 0; error == ERR_OK && i < count; i++)
-        add_stored(catalog, &rows[i]);
-    pg_free(pg);
-    arena_free(arena);
-    return error;
+    return load(catalog, conninfo, false);
 }
 
 struct catalog *

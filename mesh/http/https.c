@@ -8,11 +8,11 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/base/pem.h"
 #include "mesh/observe/file_watch.h"
 #include "mesh/observe/metrics.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -53,17 +53,6 @@ struct https {
 };
 
 /* ---- a context ---- */
-
-/* A key with a passphrase is none: nobody is there to say it. */
-static int
-no_passphrase(char *text, int size, int is_writing, void *owner)
-{
-    (void)text;
-    (void)size;
-    (void)is_writing;
-    (void)owner;
-    return 0;
-}
 
 /* Of what the client offers; one that offers nothing speaks HTTP/1.1. */
 static int
@@ -124,7 +113,6 @@ context_new(struct https *https)
     SSL_CTX_set_alpn_select_cb(context, protocol_choose, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, certificate_choose);
     SSL_CTX_set_tlsext_servername_arg(context, https);
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     return context;
 }
 
@@ -134,32 +122,21 @@ context_new(struct https *https)
 static bool
 chain_use(SSL_CTX *context, const char *text)
 {
-    BIO *bio = BIO_new_mem_buf(text, -1);
-    X509 *certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-    bool is_used = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
+    STACK_OF(X509) *chain = pem_certificates(text);
+    int count = sk_X509_num(chain);
+    bool is_used = count > 0 && SSL_CTX_use_certificate(context, sk_X509_value(chain, 0)) == 1;
 
-    X509_free(certificate);
-    while (is_used && (certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
-        is_used = SSL_CTX_add0_chain_cert(context, certificate) == 1;
-    BIO_free(bio);
+    for (int i = 1; is_used && i < count; i++)
+        is_used = SSL_CTX_add1_chain_cert(context, sk_X509_value(chain, i)) == 1;
+    sk_X509_pop_free(chain, X509_free);
     return is_used;
-}
-
-static EVP_PKEY *
-key_of(const char *text)
-{
-    BIO *bio = BIO_new_mem_buf(text, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-
-    BIO_free(bio);
-    return key;
 }
 
 static enum error
 context_fill(SSL_CTX *context, const char *chain, const char *key_text, struct problem *problem)
 {
     const char *const cert_flag = "--https-cert", *const key_flag = "--https-key";
-    EVP_PKEY *key = key_text == NULL ? NULL : key_of(key_text);
+    EVP_PKEY *key = key_text == NULL ? NULL : pem_key(key_text);
     enum error error = ERR_OK;
 
     if (chain == NULL || !chain_use(context, chain))

@@ -12,6 +12,7 @@
 #include "mesh/base/arena.h"
 #include "mesh/base/clock.h"
 #include "mesh/base/log.h"
+#include "mesh/base/pem.h"
 #include "mesh/observe/file_watch.h"
 #include "mesh/observe/metrics.h"
 #include "mesh/rpc/library.h"
@@ -19,7 +20,6 @@
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/string_util.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -74,42 +74,6 @@ struct credentials {
     EVP_PKEY *key;
     char domain[DOMAIN_BYTES_MAX + 1];
 };
-
-/* Nobody is there to say the passphrase of a key: such a key is none. */
-static int
-no_passphrase(char *text, int bytes, int is_writing, void *owner)
-{
-    (void)text;
-    (void)bytes;
-    (void)is_writing;
-    (void)owner;
-    return -1;
-}
-
-/* All certificates of a PEM text, in order. */
-static STACK_OF(X509) * certificates_read(const char *text)
-{
-    BIO *bio = BIO_new_mem_buf(text, -1);
-    STACK_OF(X509) *all = sk_X509_new_null();
-    X509 *certificate;
-
-    while ((certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
-        sk_X509_push(all, certificate);
-    BIO_free(bio);
-    ERR_clear_error(); /* the end of the text is one */
-    return all;
-}
-
-static EVP_PKEY *
-key_read(const char *text)
-{
-    BIO *bio = BIO_new_mem_buf(text, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-
-    BIO_free(bio);
-    ERR_clear_error();
-    return key;
-}
 
 /* The length of DOMAIN in spiffe://DOMAIN/PATH; 0: the URI is none. */
 static size_t
@@ -276,9 +240,9 @@ files_read(void *owner, struct file_reads *reads, struct problem *problem)
         if (texts[i] == NULL)
             texts[i] = "";
     }
-    new.chain = certificates_read(texts[0]);
-    new.key = key_read(texts[1]);
-    new.authorities = certificates_read(texts[2]);
+    new.chain = pem_certificates(texts[0]);
+    new.key = pem_key(texts[1]);
+    new.authorities = pem_certificates(texts[2]);
     error = credentials_check(&new, problem);
     if (error == ERR_OK) {
         error = credentials_keep(&new);

@@ -6,10 +6,9 @@
 #include "tests/support/store/pg_fixture.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum { SHARDS = 4, WAIT_SECONDS = 20 };
-#define AWAIT_LOOKS(condition) AWAIT(usleep(20 * 1000) == 0 && (condition), WAIT_SECONDS)
+#define AWAIT_LOOKS(condition) AWAIT(condition, WAIT_SECONDS)
 
 static struct pg_fixture fixture;
 
