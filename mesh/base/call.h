@@ -66,7 +66,7 @@ struct call {
     const ProtobufCMessage *message; /* as it came; NULL: it was not decoded from one */
     ProtobufCMessage
         *reply; /* an answer that is made already, in the arena; NULL: encode() makes it */
-    /* It was handed on, and may have been done there: then trouble is UNCERTAIN, whatever op->problem says. */
+    /* The program handed the call on, and another one may have done it: trouble is UNCERTAIN then, and not what op->problem says. */
     bool was_unknown;
     void *taken; /* of who it was submitted to; NULL at first */
     /* Answers with the encoded op, or with op->problem, and frees the call. */

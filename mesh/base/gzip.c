@@ -1,5 +1,5 @@
 /* gzip.c -- Accept-Encoding, and one deflate into a buffer as large as the body: what would not fit is not
- * worth it, and the body goes as it is. What is unpacked grows by doubling, up to the caller's limit. */
+ * worth it, and the body goes as it is. The text of gzip_unpack() grows by doubling, up to the caller's limit. */
 #include "mesh/base/gzip.h"
 #include "mesh/base/arena.h"
 

@@ -42,7 +42,7 @@ static struct {
     atomic_int_fast64_t say_us; /* when the log may have the next error */
 } self = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* NULL: nobody has opened the access, as in tests, and Kafka is plain. */
+/* NULL: the program has opened no access, as tests do, and Kafka is plain. */
 static bool
 is_there(const char *text)
 {

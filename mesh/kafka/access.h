@@ -28,7 +28,7 @@ struct kafka_access_settings {
 
 extern const struct config_key kafka_access_keys[]; /* of struct kafka_access_settings */
 
-/* Whether the settings go together, whatever is in the files; else problem has the flag and the rule. */
+/* Do the settings go together? The files are not read. ERR_BAD_REQUEST: problem has the flag and the rule. */
 enum error kafka_access_check(const struct kafka_access_settings *settings,
                               struct problem *problem);
 

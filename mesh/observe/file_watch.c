@@ -132,7 +132,7 @@ file_watch_free(struct file_watch *watch)
     return NULL;
 }
 
-/* Reads all of it. What was read becomes what is watched, for better or worse: a file that was refused is mended where
+/* Reads all of it. The watch looks at the files of this reading from now on, also of one that failed: an operator mends a file where
  * it is. */
 static enum error
 read_all(struct watched *watched, struct metrics *metrics)

@@ -28,7 +28,7 @@ struct metrics;
 struct file_watch;
 struct file_reads; /* the files of one read(), each as it was */
 
-/* As file_read() and file_read_beside() have it; reads NULL: nobody watches. */
+/* As file_read() and file_read_beside() have it; reads NULL: no watch wants to know. */
 char *file_reads_text(struct file_reads *reads, const char *path, size_t bytes_max,
                       struct arena *arena);
 char *file_reads_beside(struct file_reads *reads, const char *beside, const char *name,

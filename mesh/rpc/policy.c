@@ -47,7 +47,7 @@ refuse(struct reader *reader, const char *rule)
     return problem_set(reader->problem, ERR_BAD_REQUEST, reader->field, "%s", rule);
 }
 
-/* Refuses a member of the object that is none of the three: else a misspelt one would quietly let nobody. */
+/* Refuses a member of the object that is none of the three: else a misspelt one would deny calls without a word. */
 static enum error
 check_members(struct reader *reader, const json_t *object, const char *const members[3])
 {

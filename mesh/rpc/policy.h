@@ -8,7 +8,7 @@
  * URI, or its path alone, which is one of our own trust domain; with a "*" at its end all that begin so. A method is
  * "package.Service/Method", or "package.Service/" with a "*" for all of a service. Several rules may name one method.
  *
- * What is asked for each call is no comparison of texts: a method has the set of rules that name it, an identity
+ * A call compares no texts: a method has the set of rules that name it, an identity
  * likewise, and a call is let where the two have a rule in common. Who asks keeps both sets (gate.h).
  *
  * Thread    A policy is never changed: any.
